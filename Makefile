@@ -1,0 +1,97 @@
+# Everything a clone needs. `make run` and `make test` are the two to know.
+#
+#   make run     build the page and the servers, start the node on http://127.0.0.1:7777
+#   make test    install what the tests need, then run all of them
+#   make check   formatting, vet, lint, types, scripts, and the race detector
+#
+# RACE=1 runs the tests of `make test` under the race detector; FUZZTIME and
+# BENCH set the length of each fuzzer and the benchmarks to run.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+
+GO       ?= go
+FUZZTIME ?= 10s
+BENCH    ?= .
+BIN      := bin/live777
+LIVEMAN  := bin/liveman
+LINT     := .cache/bin/golangci-lint
+MINIO    := .cache/bin/minio
+
+export GO
+
+.PHONY: build run run-liveman web deps prepare programs test e2e soak check static race fuzz bench bench-catalogue clean
+
+build: ## the servers, with the page that was built last
+	$(GO) build -o $(BIN) ./cmd/live777
+	$(GO) build -o $(LIVEMAN) ./cmd/liveman
+
+run: web build ## the page and the servers, then start the node without a configuration file
+	$(BIN)
+
+run-liveman: web build ## the same, and start the manager
+	$(LIVEMAN)
+
+web: ## the page, into internal/web/dist
+	scripts/web.sh build
+
+deps: $(MINIO) ## Debian packages, npm modules and the S3 server that the tests need
+	scripts/deps.sh
+	scripts/web.sh install
+
+# The build of the S3 server takes minutes: it goes on while all else is fetched
+# and built.
+prepare: ## what the tests need, and what they run
+	$(MAKE) -j2 --output-sync=target $(MINIO) programs
+
+programs:
+	scripts/deps.sh
+	scripts/web.sh build
+	$(MAKE) build
+
+test: prepare ## all tests: the page's, Go's, end to end, and without the recorder
+	scripts/web.sh test
+	scripts/test.sh unit
+	scripts/web.sh browse
+	scripts/test.sh e2e norecorder
+
+e2e: prepare ## the end-to-end tests alone
+	scripts/web.sh browse
+	scripts/test.sh e2e
+
+soak: deps build ## the end-to-end test of outages of storage, a minute each
+	OUTAGE_SECONDS=60 $(GO) test -count=1 -v -timeout 60m -run '^TestOutages$$' ./internal/e2e
+
+check: static race ## everything that judges the code
+
+static: $(LINT) ## formatting, vet, lint, types and scripts: no test runs
+	scripts/static.sh $(LINT)
+
+race: deps ## Go's tests but the end-to-end ones, under the race detector
+	RACE=1 scripts/test.sh unit
+
+# The linter is a module of its own, so that its two hundred requirements stay
+# out of the server's go.mod.
+$(LINT): tools/go.mod tools/go.sum
+	cd tools && $(GO) build -o ../$(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $(LINT)
+
+# The S3 server of the tests, a module of its own for the same reason. The build
+# takes a few minutes.
+$(MINIO): tools/minio/go.mod tools/minio/go.sum
+	cd tools/minio && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../$(MINIO) github.com/minio/minio
+	@touch $(MINIO)
+
+bench-catalogue: deps ## lists of 1,000,000 recordings; fails where a page takes longer than 10 ms
+	$(GO) test -run '^$$' -bench '^BenchmarkMillion$$' -benchtime 30x -timeout 60m ./internal/catalogue
+
+fuzz: ## every fuzzer, FUZZTIME each
+	scripts/fuzz.sh $(FUZZTIME)
+
+bench: ## the benchmarks that match BENCH
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+clean: ## what was built; recordings in storage/ stay
+	rm -rf bin .cache web/node_modules
+	find internal/web/dist -mindepth 1 ! -name .gitkeep -delete

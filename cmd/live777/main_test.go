@@ -1,0 +1,67 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCommandLine(t *testing.T) {
+	t.Chdir(t.TempDir())
+	bad := filepath.Join(t.TempDir(), "bad.toml")
+	if err := os.WriteFile(bad, []byte("[http]\nlisten = 5\n[recorder]\nx = 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		args           []string
+		code           int
+		stdout, stderr string
+	}{
+		{[]string{"-version"}, 0, "live777 ", ""},
+		{[]string{"-check-config"}, 0, "[http]\nlisten = \"127.0.0.1:7777\"\n", ""},
+		{[]string{"-config", bad, "-check-config"}, 1, "", bad + ":2: http.listen: want a string, got an integer\n" + bad + ":4: recorder.x"},
+		{[]string{"-config", "absent.toml"}, 1, "", "absent.toml"},
+		{[]string{"-help"}, 0, "", "-check-config"},
+		{[]string{"-bogus"}, 2, "", "-bogus"},
+		{[]string{"bogus"}, 2, "", `unexpected argument "bogus"`},
+		{[]string{"serve", "bogus"}, 2, "", `unexpected argument "bogus"`},
+		{[]string{"rebuild", "bogus"}, 2, "", `unexpected argument "bogus"`},
+		{[]string{"serve", "-version"}, 0, "live777 ", ""},
+		{[]string{"-h"}, 0, "", "live777 verify [flags]"},
+		{[]string{"verify", "-h"}, 0, "", "-json"},
+		{[]string{"rebuild", "-check-config"}, 2, "", "-check-config"},
+		{[]string{"rebuild", "-config", bad}, 1, "", bad + ":2: http.listen"},
+		{[]string{"verify", "-config", bad}, 2, "", bad + ":2: http.listen"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), tt.args, nil, &stdout, &stderr)
+		if code != tt.code || !strings.Contains(stdout.String(), tt.stdout) || !strings.Contains(stderr.String(), tt.stderr) {
+			t.Errorf("%q: code %d\nstdout: %s\nstderr: %s", tt.args, code, stdout.String(), stderr.String())
+		}
+	}
+}
+
+func TestStartsAndStops(t *testing.T) {
+	t.Chdir(t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	var stderr bytes.Buffer
+	stdout := &cancelWriter{cancel: cancel}
+	code := run(ctx, nil, []string{"LIVE777_HTTP_LISTEN=127.0.0.1:0", "LIVE777_WEBRTC_LISTEN=127.0.0.1:0"}, stdout, &stderr)
+	if code != 0 || !strings.Contains(stdout.String(), "http://127.0.0.1:") {
+		t.Errorf("code %d\nstdout: %s\nstderr: %s", code, stdout.String(), stderr.String())
+	}
+}
+
+// cancelWriter takes the first words of a node that is up as the sign to stop it.
+type cancelWriter struct {
+	bytes.Buffer
+	cancel context.CancelFunc
+}
+
+func (w *cancelWriter) Write(p []byte) (int, error) {
+	w.cancel()
+	return w.Buffer.Write(p)
+}

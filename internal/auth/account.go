@@ -1,0 +1,182 @@
+package auth
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/live777/recorder/internal/fault"
+)
+
+// Account is somebody who logs in by name and password.
+type Account struct {
+	Name         string
+	PasswordHash string // see CheckHash
+	Rights       []Right
+	Streams      []string // patterns of path.Match
+}
+
+// The errors of Login.
+var (
+	ErrNoAccounts = fault.New(fault.Unsupported, "there are no accounts here; configure [[auth.users]], or send a token")
+	// ErrLogin says the same of a name that does not exist and of a wrong password.
+	ErrLogin = fault.New(fault.Unauthenticated, "there is no such name with this password")
+	ErrBusy  = fault.New(fault.Unavailable, "too many people log in at the moment; try again in a few seconds")
+)
+
+var errTooMany = fault.New(fault.TooMany, "too many attempts failed")
+
+// WaitError is the error of Login after too many failures, a fault.TooMany.
+type WaitError struct{ Wait time.Duration }
+
+func (e *WaitError) Error() string {
+	return fmt.Sprintf("%v; wait %d seconds and try again", errTooMany, e.Seconds())
+}
+
+// Seconds returns the wait in whole seconds, rounded up.
+func (e *WaitError) Seconds() int { return int((e.Wait + time.Second - 1) / time.Second) }
+
+// Unwrap has the error's kind.
+func (e *WaitError) Unwrap() error { return errTooMany }
+
+// How much guessing is possible. A name may be failed at by others, who are not
+// to lock its owner out for long; an address has itself to blame.
+const (
+	freeByName, longestByName       = 5, 15 * time.Second
+	freeByAddress, longestByAddress = 20, 5 * time.Minute
+	// maxHashing bounds the hashes that are computed at the same time, each with
+	// its memory and a processor; maxQueued those who wait for that.
+	maxHashing, maxQueued = 1, 16
+)
+
+// account is an Account that was read.
+type account struct {
+	Account
+	hash passwordHash
+	key  []byte // of its sessions: another for another password
+}
+
+// accounts are all there are, and who tries to get in.
+type accounts struct {
+	byName    map[string]*account
+	list      []*account
+	decoyKey  []byte
+	byAddress *throttle
+	byNames   *throttle
+	queued    chan struct{}
+	hashing   chan struct{}
+}
+
+// newAccounts leaves out accounts whose hash CheckHash refuses: nobody has their
+// password.
+func newAccounts(list []Account, material []byte, now func() time.Time) *accounts {
+	as := &accounts{
+		byName:    make(map[string]*account),
+		decoyKey:  deriveKey(material, "decoy account"),
+		byAddress: newThrottle(freeByAddress, longestByAddress, now),
+		byNames:   newThrottle(freeByName, longestByName, now),
+		queued:    make(chan struct{}, maxHashing+maxQueued),
+		hashing:   make(chan struct{}, maxHashing),
+	}
+	for _, a := range list {
+		hash, err := parseHash(a.PasswordHash)
+		if err != nil {
+			continue
+		}
+		read := &account{Account: a, hash: hash, key: deriveKey(material, "session v1\x00"+a.Name+"\x00"+a.PasswordHash)}
+		as.list = append(as.list, read)
+		as.byName[a.Name] = read
+	}
+	return as
+}
+
+// check returns the account with this name and password. address is the
+// http.Request.RemoteAddr of who tries.
+func (as *accounts) check(ctx context.Context, name, password, address string) (*account, error) {
+	if len(as.list) == 0 {
+		return nil, ErrNoAccounts
+	}
+	source := sourceOf(address)
+	if source != "" {
+		if wait, ok := as.byAddress.begin(source); !ok {
+			return nil, &WaitError{wait}
+		}
+	}
+	if wait, ok := as.byNames.begin(nameKey(name)); !ok {
+		return nil, &WaitError{wait}
+	}
+	found, known := as.byName[name]
+	if !known {
+		// A name that does not exist takes the time of one that does: always the
+		// same one, or its times would be a mixture that no real name has.
+		found = as.list[as.decoy(name)]
+	}
+	matches, err := as.compare(ctx, found.hash, password)
+	if err == nil && (!matches || !known) {
+		return nil, ErrLogin
+	}
+	// An address keeps its failures, or an own account would buy attempts at
+	// others. Where nothing was compared, nothing failed.
+	as.byAddress.succeeded(source, false)
+	as.byNames.succeeded(nameKey(name), err == nil)
+	return found, err
+}
+
+// compare takes its turn to hash password.
+func (as *accounts) compare(ctx context.Context, hash passwordHash, password string) (bool, error) {
+	select {
+	case as.queued <- struct{}{}:
+		defer func() { <-as.queued }()
+	default:
+		return false, ErrBusy
+	}
+	select {
+	case as.hashing <- struct{}{}:
+		defer func() { <-as.hashing }()
+	case <-ctx.Done():
+		return false, fmt.Errorf("wait to check a password: %w", ctx.Err())
+	}
+	if len(password) > maxPassword {
+		password = password[:maxPassword+1] // which no hash was made of; long ones are to take no longer
+	}
+	return hash.matches([]byte(password)), nil
+}
+
+// decoy returns the place of the account in whose stead name is checked.
+func (as *accounts) decoy(name string) int {
+	mac := hmac.New(sha256.New, as.decoyKey)
+	mac.Write([]byte(name))
+	return int(binary.BigEndian.Uint32(mac.Sum(nil)) % uint32(len(as.list))) //nolint:gosec // a configuration is smaller
+}
+
+// nameKey bounds the memory that a name takes.
+func nameKey(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return string(sum[:])
+}
+
+// sourceOf returns whom an address stands for: an IPv6 host has all of its /64.
+// It is "" for this machine: that is a reverse proxy, and so anybody.
+func sourceOf(address string) string {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		host = address
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	if ip = ip.Unmap().WithZone(""); ip.IsLoopback() {
+		return ""
+	}
+	if ip.Is6() {
+		prefix, _ := ip.Prefix(64) // 64 bits are there
+		return prefix.String()
+	}
+	return ip.String()
+}

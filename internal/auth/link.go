@@ -1,0 +1,92 @@
+package auth
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"time"
+
+	"github.com/live777/recorder/internal/fault"
+)
+
+// How long a playback link may be valid.
+const (
+	DefaultLinkTTL = time.Hour
+	MaxLinkTTL     = 24 * time.Hour
+)
+
+// ErrLink is the error of CheckLink.
+var ErrLink = fault.New(fault.Forbidden, "this playback URL is not valid, or no longer; ask for a new one (POST /api/sign/{record_dir})")
+
+// linkEncoding is strict, so that a link has one form only.
+var linkEncoding = base64.RawURLEncoding.Strict()
+
+// The parts of a link's token: when it ends (Unix seconds, big endian), which
+// recording it is for, and what authenticates both, and the folder.
+const (
+	linkExpiryLen, linkTagLen = 8, 16
+	linkLen                   = linkExpiryLen + linkTagLen + sha256.Size
+)
+
+// Link is a playback link that CheckLink has accepted.
+type Link struct {
+	auth    *Auth
+	tag     []byte
+	expires time.Time
+}
+
+// SignLink returns a token that lets everybody who has it play the recording in
+// the folder recordDir, and nothing else, until expires. recording tells it from
+// those that were or will be in that folder. The token goes into the path of
+// a URL: players that know no headers resolve the names of segments relative to
+// the manifest's path, and drop its query.
+func (a *Auth) SignLink(recordDir, recording string, expires time.Time) string {
+	token := binary.BigEndian.AppendUint64(nil, uint64(expires.Unix())) //nolint:gosec // after 1970
+	token = append(token, a.linkTag(recording)...)
+	return linkEncoding.EncodeToString(append(token, a.linkMAC(token, recordDir)...))
+}
+
+// CheckLink reads a token of SignLink for the folder recordDir. The error is
+// ErrLink if it is none, or its time is over. Whether the recording that is there
+// is the one that it is for is still to be asked (Link.IsFor): who has no link of
+// ours is not to have us look for recordings.
+func (a *Auth) CheckLink(token, recordDir string) (*Link, error) {
+	raw, err := linkEncoding.DecodeString(token)
+	if err != nil || len(raw) != linkLen || len(token) != linkEncoding.EncodedLen(len(raw)) { // line feeds are skipped
+		return nil, ErrLink
+	}
+	said, mac := raw[:linkExpiryLen+linkTagLen], raw[linkExpiryLen+linkTagLen:]
+	if !hmac.Equal(mac, a.linkMAC(said, recordDir)) {
+		return nil, ErrLink
+	}
+	until := time.Unix(int64(binary.BigEndian.Uint64(said)), 0) //nolint:gosec // we wrote it
+	if !a.now().Before(until) {
+		return nil, ErrLink
+	}
+	return &Link{auth: a, tag: said[linkExpiryLen:], expires: until}, nil
+}
+
+// IsFor reports whether the link was signed for the recording.
+func (l *Link) IsFor(recording string) bool { return hmac.Equal(l.tag, l.auth.linkTag(recording)) }
+
+// Grant says how long who has the link may play the recording. It has no rights,
+// which are for streams.
+func (l *Link) Grant() *Grant { return &Grant{kind: KindLink, expires: l.expires} }
+
+// linkTag names a recording to who has the key only.
+func (a *Auth) linkTag(recording string) []byte {
+	mac := hmac.New(sha256.New, a.linkKey)
+	mac.Write([]byte("recording\x00"))
+	mac.Write([]byte(recording))
+	return mac.Sum(nil)[:linkTagLen]
+}
+
+// linkMAC authenticates what the token says, of fixed length, and the folder.
+func (a *Auth) linkMAC(said []byte, recordDir string) []byte {
+	mac := hmac.New(sha256.New, a.linkKey)
+	mac.Write([]byte("link\x00"))
+	mac.Write(said)
+	mac.Write([]byte(recordDir))
+	return mac.Sum(nil)
+}

@@ -1,0 +1,183 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/live777/recorder/internal/fault"
+)
+
+// SessionTTL is how long a login lasts.
+const SessionTTL = 12 * time.Hour
+
+// ErrCrossOrigin is for a request that a page of another site has made with the
+// cookie of this one's user.
+var ErrCrossOrigin = fault.New(fault.Forbidden, "the session's cookie counts for requests of the server's own page only; send a token instead")
+
+var errNoSession = errors.New("auth: no session of ours")
+
+// Session is what a login is answered with.
+type Session struct {
+	// Token is a bearer token, and the value of the cookie of SetCookie.
+	Token   string
+	Grant   *Grant
+	Expires time.Time
+}
+
+// Login starts a session. Besides its sentinels the error is a *WaitError.
+func (a *Auth) Login(ctx context.Context, name, password, remoteAddr string) (*Session, error) {
+	found, err := a.accounts.check(ctx, name, password, remoteAddr)
+	if err != nil {
+		return nil, err
+	}
+	// Seconds, as the claim has them.
+	now := a.now().Truncate(time.Second)
+	expires := now.Add(SessionTTL)
+	c := jwt.RegisteredClaims{
+		Subject: found.Name, IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires), ID: rand.Text(),
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString(found.key)
+	if err != nil {
+		return nil, fault.Wrap(fault.Internal, err) // nothing of the request is in it
+	}
+	a.sessions.begin(found.Name, c.ID, expires, now)
+	return &Session{Token: token, Grant: found.grant(expires), Expires: expires}, nil
+}
+
+// grant says what the account may do now: a session has its name alone, so that
+// what the configuration takes away is gone at once.
+func (a *account) grant(expires time.Time) *Grant {
+	return &Grant{kind: KindAccount, name: a.Name, streams: a.Streams, rights: a.Rights, expires: expires}
+}
+
+// session reads a token of Login.
+func (a *Auth) session(token string) (*account, *jwt.RegisteredClaims, error) {
+	if len(a.accounts.list) == 0 {
+		return nil, nil, errNoSession
+	}
+	c := new(jwt.RegisteredClaims)
+	var found *account
+	_, err := a.parser.ParseWithClaims(token, c, func(*jwt.Token) (any, error) {
+		if found = a.accounts.byName[c.Subject]; found == nil {
+			return a.accounts.decoyKey, nil // it takes the time of a name that exists
+		}
+		return found.key, nil
+	})
+	if err != nil || found == nil || !a.sessions.has(c.Subject, c.ID) {
+		return nil, nil, errNoSession // the parser's reasons may quote the token
+	}
+	return found, c, nil
+}
+
+// Logout ends the session that r comes with, wherever else it is used; a request
+// without one is no error. It is ErrCrossOrigin where a foreign page asks.
+func (a *Auth) Logout(r *http.Request) error {
+	token, err := a.credentials(r)
+	if errors.Is(err, ErrCrossOrigin) {
+		return err
+	}
+	if _, c, err := a.session(token); err == nil {
+		a.sessions.finish(c.Subject, c.ID)
+	}
+	return nil
+}
+
+// CheckOrigin returns ErrCrossOrigin for a request that changes something and
+// that a browser sent for a page of another origin.
+func (a *Auth) CheckOrigin(r *http.Request) error {
+	if a.crossOrigin.Check(r) != nil {
+		return ErrCrossOrigin
+	}
+	return nil
+}
+
+// cookie returns the value of the session's cookie.
+func (a *Auth) cookie(r *http.Request) (token string, ok bool, err error) {
+	cookies := r.CookiesNamed(a.cookieName)
+	if len(cookies) == 0 || len(a.accounts.list) == 0 {
+		return "", false, nil
+	}
+	// Browsers send cookies by themselves, SameSite ones to other ports of the
+	// same host too: what changes something has to come from our own page.
+	return cookies[0].Value, true, a.CheckOrigin(r)
+}
+
+// SetCookie gives the session to the page that r comes from.
+func (a *Auth) SetCookie(w http.ResponseWriter, r *http.Request, s *Session) {
+	http.SetCookie(w, a.newCookie(r, s.Token, int(s.Expires.Sub(a.now())/time.Second)))
+}
+
+// ClearCookie takes the session from the page that r comes from.
+func (a *Auth) ClearCookie(w http.ResponseWriter, r *http.Request) {
+	http.SetCookie(w, a.newCookie(r, "", -1))
+}
+
+func (a *Auth) newCookie(r *http.Request, value string, maxAge int) *http.Cookie {
+	return &http.Cookie{
+		Name: a.cookieName, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, SameSite: http.SameSiteStrictMode,
+		// Behind a proxy that does the TLS, the page's own origin tells.
+		Secure: r.TLS != nil || strings.HasPrefix(r.Header.Get("Origin"), "https://"),
+	}
+}
+
+// cookieName differs where keys do: cookies are of a host, whatever its port, and
+// two servers of one machine must not take each other's away.
+func cookieName(material []byte) string {
+	return "live777_session_" + hex.EncodeToString(deriveKey(material, "cookie name")[:4])
+}
+
+// maxSessions bounds the sessions of one account: the one that ends first makes room
+// for another.
+const maxSessions = 100
+
+// sessions are those that run, by the names of their accounts. A session that is not
+// known has ended: what is forgotten is over, and does not come back. It is safe for
+// concurrent use.
+type sessions struct {
+	mu  sync.Mutex
+	end map[string]map[string]time.Time // when each ends, by name and id
+}
+
+func (s *sessions) has(name, id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.end[name][id]
+	return ok
+}
+
+// begin notes a session that ends at end.
+func (s *sessions) begin(name, id string, end, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own := s.end[name]
+	if own == nil {
+		own = make(map[string]time.Time)
+		s.end[name] = own
+	}
+	first := ""
+	for other, t := range own {
+		if !now.Before(t) {
+			delete(own, other)
+		} else if first == "" || t.Before(own[first]) {
+			first = other
+		}
+	}
+	if len(own) >= maxSessions {
+		delete(own, first)
+	}
+	own[id] = end
+}
+
+func (s *sessions) finish(name, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.end[name], id)
+}

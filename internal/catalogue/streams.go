@@ -1,0 +1,99 @@
+package catalogue
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// StreamSummary sums up the recordings of one stream.
+type StreamSummary struct {
+	Stream     string    `json:"stream"`
+	Recordings int       `json:"recordings"`
+	LastStart  time.Time `json:"last_start"`
+	Duration   float64   `json:"duration"` // seconds, of all
+	Bytes      int64     `json:"bytes"`    // of all
+}
+
+// StreamQuery selects streams.
+type StreamQuery struct {
+	After  string // only those whose id comes after this one
+	Prefix string // only those whose id begins with this
+	Limit  int    // at most so many; 0: all
+}
+
+// Streams returns a summary of each stream that has recordings, by its id.
+func (db *DB) Streams(ctx context.Context) ([]StreamSummary, error) {
+	streams, _, err := db.StreamsPage(ctx, StreamQuery{})
+	return streams, err
+}
+
+// statement returns the SELECT of q's page and its arguments.
+func (q *StreamQuery) statement() (query string, args []any) {
+	var s selection
+	s.and("stream > " + s.arg(q.After))
+	if q.Prefix != "" {
+		s.and("stream >= " + s.arg(q.Prefix))
+		if end := prefixEnd(q.Prefix); end != "" {
+			s.and("stream < " + s.arg(end))
+		}
+	}
+	limit := q.Limit
+	if limit <= 0 {
+		limit = math.MaxInt64
+	}
+	return `SELECT stream, recordings, last_start_ms, duration_us, bytes FROM streams WHERE ` + strings.Join(s.terms, " AND ") +
+		` ORDER BY stream LIMIT ` + strconv.Itoa(limit), s.args
+}
+
+// prefixEnd returns the first text behind all that begin with prefix, by the order
+// of the bytes of UTF-8, which is that of the characters; "" if there is none.
+func prefixEnd(prefix string) string {
+	for prefix != "" {
+		last, size := utf8.DecodeLastRuneInString(prefix)
+		prefix = prefix[:len(prefix)-size]
+		if last++; last == surrogates {
+			last = surrogatesEnd
+		}
+		if last <= utf8.MaxRune {
+			return prefix + string(last)
+		}
+	}
+	return ""
+}
+
+// The surrogates are no characters of UTF-8 (RFC 3629 section 3).
+const surrogates, surrogatesEnd = 0xD800, 0xE000
+
+// StreamsPage returns a summary of the streams that q selects, by their ids in the
+// order of their bytes, and how many streams have recordings in all, whatever q says.
+func (db *DB) StreamsPage(ctx context.Context, q StreamQuery) (page []StreamSummary, total int, err error) {
+	ctx, cancel := db.limit(ctx)
+	defer cancel()
+	if err := db.read.QueryRowContext(ctx, `SELECT streams FROM feed`).Scan(&total); err != nil {
+		return nil, 0, fmt.Errorf("count streams: %w", db.wrap(err))
+	}
+	query, args := q.statement()
+	rows, err := db.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("sum up streams: %w", db.wrap(err))
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err has the error
+	for rows.Next() {
+		var s StreamSummary
+		var last, duration int64
+		if err := rows.Scan(&s.Stream, &s.Recordings, &last, &duration, &s.Bytes); err != nil {
+			return nil, 0, fmt.Errorf("sum up streams: %w", db.wrap(err))
+		}
+		s.LastStart, s.Duration = time.UnixMilli(last).UTC(), float64(duration)/1e6
+		page = append(page, s)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, 0, fmt.Errorf("sum up streams: %w", db.wrap(err))
+	}
+	return page, total, nil
+}

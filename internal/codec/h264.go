@@ -1,0 +1,143 @@
+package codec
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+// NAL unit types (Rec. ITU-T H.264 table 7-1) and RTP payload types (RFC 6184
+// table 1) that are treated apart.
+const (
+	h264PartitionA = 2
+	h264IDR        = 5
+	h264SPSType    = 7
+	h264PPSType    = 8
+	h264AUD        = 9
+	h264EndOfSeq   = 10
+	h264EndStream  = 11
+	h264Filler     = 12
+	h264SPSExt     = 13
+	h264SubsetSPS  = 15
+	h264Max        = 23 // the last type that is a NAL unit of its own
+	rtpSTAPA       = 24
+	rtpSTAPB       = 25
+	rtpMTAP24      = 27
+	rtpFUA         = 28
+	rtpFUB         = 29
+)
+
+// h264 reads RFC 6184 packets in single NAL unit and non-interleaved mode.
+type h264 struct{ h264ParameterSets }
+
+func newH264(t media.Track) (Assembler, error) {
+	if mode, _ := fmtpParam(t.Fmtp, "packetization-mode"); mode == "2" {
+		return nil, errors.New("H264 packetization-mode=2 (interleaved) cannot be recorded; publish with packetization-mode 1 or 0")
+	}
+	c := &h264{}
+	for _, nal := range spropParameterSets(t.Fmtp) {
+		// What is wrong here does not matter as long as the stream has its own.
+		_ = c.store(nal)
+	}
+	return &nalAssembler{nalCodec: c, name: "H264", fuName: "FU-A", apName: "STAP-A"}, nil
+}
+
+// spropParameterSets returns the parameter sets of a=fmtp (RFC 6184 8.1).
+func spropParameterSets(fmtp string) [][]byte {
+	return spropSets(fmtp, "sprop-parameter-sets", func(nal []byte) bool {
+		t := nal[0] & 0x1f
+		return t == h264SPSType || t == h264PPSType
+	})
+}
+
+// starts reports whether payload begins with an access unit delimiter or with
+// a sequence parameter set, which nothing but a delimiter precedes in practice.
+// Where the sets are out of band, the slice with the first macroblock is the
+// beginning.
+func (c *h264) starts(payload []byte, inBand bool) bool {
+	nal := h264First(payload)
+	if len(nal) < 2 {
+		return false
+	}
+	switch nal[0] & 0x1f {
+	case h264AUD, h264SPSType:
+		return true
+	case h264IDR:
+		return !inBand && nal[1]&0x80 != 0 // first_mb_in_slice is 0: the code is a single 1 bit
+	}
+	return false
+}
+
+// h264First returns the start of the first NAL unit that begins in payload, nil
+// if that is not at its beginning.
+func h264First(payload []byte) []byte {
+	switch {
+	case len(payload) < 1:
+		return nil
+	case payload[0]&0x1f == rtpSTAPA && len(payload) > 3:
+		return payload[3:]
+	case payload[0]&0x1f == rtpFUA && len(payload) > 2 && payload[1]&0x80 != 0:
+		return payload[1:] // the FU header has the type where a NAL unit has it
+	}
+	return payload
+}
+
+// packet adds the NAL units of one RTP payload (RFC 6184 5.4).
+func (c *h264) packet(a *nalAssembler, p []byte) error {
+	t, ok := c.nalType(p[0])
+	if t == rtpFUA {
+		return c.fuA(a, p)
+	}
+	if err := a.interrupted(); err != nil {
+		return err
+	}
+	switch {
+	case t == rtpSTAPA:
+		return a.aggregate(p[1:])
+	case t >= rtpSTAPB && t <= rtpMTAP24 || t == rtpFUB:
+		return fmt.Errorf("H264: packet type %d belongs to interleaved mode, which was not negotiated", t)
+	case !ok: // reserved: receivers ignore them
+		return nil
+	}
+	return a.whole(p)
+}
+
+// nalType implements nalCodec.
+func (c *h264) nalType(first byte) (t byte, ok bool) {
+	t = first & 0x1f
+	return t, t > 0 && t <= h264Max
+}
+
+// fuA adds one FU-A (RFC 6184 5.8).
+func (c *h264) fuA(a *nalAssembler, p []byte) error {
+	if len(p) < 2 {
+		return errors.New("H264: FU-A without a header")
+	}
+	header := [1]byte{p[0]&0xe0 | p[1]&0x1f}
+	return a.fragment(p[1]&0x80 != 0, p[1]&0x40 != 0, header[:], p[2:])
+}
+
+// class implements nalCodec. avc1: parameter sets stand in the sample entry
+// only (ISO/IEC 14496-15 5.3.2).
+func (c *h264) class(nal []byte) (nalClass, uint8, error) {
+	switch t := nal[0] & 0x1f; t {
+	case h264SPSType, h264PPSType:
+		return nalSet, 0, nil
+	case h264AUD, h264EndOfSeq, h264EndStream, h264Filler, h264SPSExt, h264SubsetSPS:
+		return nalDrop, 0, nil
+	case 1, h264PartitionA, h264IDR: // these have a slice header
+		pps, ok := h264SlicePPS(nal)
+		switch {
+		case !ok:
+			return 0, 0, fmt.Errorf("H264: slice of type %d with a broken header", t)
+		case t == h264IDR:
+			return nalIRAP, pps, nil
+		}
+		return nalSlice, pps, nil
+	}
+	return nalKeep, 0, nil
+}
+
+// isKey implements nalCodec: an IDR picture refers to nothing before it.
+func (c *h264) isKey([]byte, idSet) bool { return true }

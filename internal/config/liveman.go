@@ -1,0 +1,182 @@
+package config
+
+import (
+	"io"
+	"reflect"
+	"slices"
+)
+
+// StorageNone is the storage type of a manager whose nodes keep their recordings
+// themselves.
+const StorageNone = "none"
+
+// Liveman is the whole configuration of a liveman, as Config is of a live777.
+type Liveman struct {
+	Nodes        []Node       `toml:"nodes"`
+	HTTP         HTTP         `toml:"http"`
+	Auth         Auth         `toml:"auth"`
+	Log          Log          `toml:"log"`
+	Database     Database     `toml:"database"`
+	Fleet        Fleet        `toml:"fleet"`
+	Registration Registration `toml:"registration"`
+	AutoRecord   AutoRecord   `toml:"auto_record"`
+	Playback     Playback     `toml:"playback"`
+	Storage      Storage      `toml:"storage"`
+}
+
+// Node is a live777 that the manager knows from its configuration.
+type Node struct {
+	// Alias names the node in the API and in the catalogue.
+	Alias string `toml:"alias"`
+	// URL is where its API is: http://host:port.
+	URL string `toml:"url"`
+	// Token is what the manager uses it with.
+	Token Secret `toml:"token"`
+	// LocalStorage says that its recordings are not in Storage but on the node.
+	LocalStorage bool `toml:"local_storage" default:"false"`
+	// NodeAliases is what it calls itself, or has called itself, in its recordings.
+	NodeAliases []string `toml:"node_aliases"`
+}
+
+// Fleet says how the state of the nodes is kept fresh.
+type Fleet struct {
+	// Poll is how often a node is asked that sends no events, or does not answer.
+	Poll Seconds `toml:"poll_seconds" default:"5" min:"1" max:"3600"`
+	// Timeout is how long a node may take to begin an answer.
+	Timeout Seconds `toml:"timeout_seconds" default:"5" min:"1" max:"300"`
+	// ControlTimeout is the same of starting and stopping a recording, which the
+	// node answers when the recording is sealed.
+	ControlTimeout Seconds `toml:"control_timeout_seconds" default:"60" min:"1" max:"600"`
+}
+
+// Registration says who may add nodes while the manager runs.
+type Registration struct {
+	// Token lets nodes register themselves, and do nothing else. Empty: only
+	// those with the right admin may add nodes.
+	Token Secret `toml:"token"`
+}
+
+// AutoRecord says which streams the manager starts to record.
+type AutoRecord struct {
+	// Streams are path.Match patterns.
+	Streams []string `toml:"streams"`
+	// Copies says what is recorded of a stream that several nodes have.
+	Copies string `toml:"copies" default:"all" oneof:"all|one"`
+	// Retry is how long after a failure it is tried again.
+	Retry Seconds `toml:"retry_seconds" default:"5" min:"1" max:"3600"`
+}
+
+// Playback says how recordings are delivered.
+type Playback struct {
+	// SignedRedirect sends players to the storage for segments, by URLs that it
+	// signs.
+	SignedRedirect bool `toml:"signed_redirect" default:"false"`
+	// SignedRedirectTTL is how long such a URL is valid; S3 allows a week.
+	SignedRedirectTTL Seconds `toml:"signed_redirect_ttl_seconds" default:"300" min:"10" max:"604800"`
+}
+
+var liveman = &program{
+	name: "liveman", envPrefix: "LIVEMAN_",
+	tags: map[string]reflect.StructTag{
+		"http.listen":  `default:"127.0.0.1:8888"`,
+		"database.url": `default:"sqlite://liveman.db"`,
+		"storage.type": `default:"none" oneof:"none|fs|s3|oss" derived:"\"fs\" where another key of [storage] is set, else \"none\""`,
+	},
+}
+
+// LoadLiveman is Load for liveman.toml and the variables LIVEMAN_.
+func LoadLiveman(path string, explicit bool, environ []string) (*Liveman, error) {
+	text, err := readFile(path, explicit)
+	if err != nil {
+		return nil, err
+	}
+	c := new(Liveman)
+	if err := loadInto(c, liveman, path, text, environ); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// DefaultLiveman returns the configuration without file and environment.
+func DefaultLiveman() *Liveman {
+	c := new(Liveman)
+	if err := loadInto(c, liveman, "", nil, nil); err != nil {
+		panic("config: the defaults are not valid: " + err.Error()) // a defect; every test would see it
+	}
+	return c
+}
+
+// Print is Config.Print.
+func (c *Liveman) Print(w io.Writer) error {
+	var all []leaf
+	for _, f := range liveman.leaves(reflect.ValueOf(c).Elem(), "") {
+		if f.path == "storage.root" && c.Storage.Type == StorageNone {
+			continue
+		}
+		all = append(all, f)
+	}
+	return printTo(w, all, c.Storage.Type)
+}
+
+func (c *Liveman) derive(l *loader) {
+	l.deriveOrigins(&c.HTTP, &c.Auth)
+	if !l.set["storage.type"] {
+		for _, f := range l.leaves {
+			if f.parent() == "storage" && l.set[f.path] {
+				c.Storage.Type = StorageFS
+			}
+		}
+	}
+	if c.Storage.Type != StorageNone {
+		l.deriveRoot("storage", &c.Storage)
+	}
+}
+
+func (c *Liveman) validate(l *loader) {
+	l.checkHTTP(&c.HTTP, &c.Auth)
+	l.checkAuth(&c.Auth)
+	l.checkDatabase(c.Database.URL)
+	l.checkNodes(c)
+	l.checkMask("registration.token", c.Registration.Token)
+	if c.Registration.Token != "" && slices.Contains(c.Auth.Tokens, c.Registration.Token) {
+		l.fail("registration.token", "is one of auth.tokens too, so that every node may do everything here; use another")
+	}
+	l.checkPatterns("auto_record.streams", c.AutoRecord.Streams)
+	if c.Storage.Type == StorageNone {
+		for _, f := range l.leaves {
+			if f.parent() == "storage" && f.path != "storage.type" && l.set[f.path] {
+				l.fail(f.path, "has no effect while storage.type is %q", StorageNone)
+			}
+		}
+	} else {
+		l.checkStorage("storage", &c.Storage)
+	}
+	if c.Playback.SignedRedirect && (c.Storage.Type == StorageNone || c.Storage.Type == StorageFS) {
+		l.fail("playback.signed_redirect", "needs storage of type %q or %q: no other signs URLs", StorageS3, StorageOSS)
+	}
+}
+
+func (l *loader) checkNodes(c *Liveman) {
+	seen := make(map[string]int)
+	for i, n := range c.Nodes {
+		p := element("nodes", i)
+		switch other, twice := seen[n.Alias]; {
+		case n.Alias == "":
+			l.fail(p+".alias", "is missing; name the node")
+		case twice:
+			l.fail(p+".alias", "%q is the alias of nodes[%d] too", n.Alias, other)
+		default:
+			l.checkAlias(p+".alias", n.Alias)
+			seen[n.Alias] = i
+		}
+		if n.URL == "" {
+			l.fail(p+".url", `is missing; write where its API is, such as "http://10.0.0.5:7777"`)
+		} else {
+			l.checkBaseURL(p+".url", n.URL)
+		}
+		l.checkMask(p+".token", n.Token)
+		if n.LocalStorage && c.Storage.Type == StorageNone {
+			l.fail(p+".local_storage", "has no effect while storage.type is %q: the storage of all nodes is local to them", StorageNone)
+		}
+	}
+}

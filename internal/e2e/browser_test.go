@@ -1,0 +1,89 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+// measured is what the scripts in web/e2e print of a run: see there.
+type measured struct {
+	RecordDir string `json:"record_dir"`
+}
+
+// browse runs a script of the browser.
+func browse(t *testing.T, script string, args ...string) (m measured) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "node", append([]string{script}, args...)...)
+	cmd.Dir = repository
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	begin := time.Now()
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v after %v\n%s\n%s", err, time.Since(begin), stdout.String(), stderr.String())
+	}
+	t.Logf("%s", stdout.Bytes())
+	if err := json.Unmarshal(stdout.Bytes(), &m); err != nil || m.RecordDir == "" {
+		t.Fatalf("the script printed %q: %v", stdout.String(), err)
+	}
+	return m
+}
+
+// Chromium publishes its camera through the page, watches and records it, and
+// plays the recording with Shaka Player, while it runs and after. The script
+// fails where playback does not advance, errors, or lacks frames of a track.
+func TestBrowser(t *testing.T) {
+	t.Parallel()
+	for _, codec := range []string{"h264", "vp9", "vp8"} {
+		t.Run(codec, func(t *testing.T) {
+			s := start(t, "[recorder]\nsegment_seconds = 2\n")
+			out := t.ArtifactDir()
+			m := browse(t, "web/e2e/record.mjs", "--base", s.url,
+				"--codec", codec, "--stream", "browser-"+codec, "--seconds", "12", "--out", out)
+			read(t, s.root, m.RecordDir)
+			decode(t, filepath.Join(s.root, m.RecordDir, "manifest.mpd"))
+		})
+	}
+}
+
+// Chromium publishes three sizes of its camera, of which the script turns one
+// off and on again. Every one is recorded, with segments that begin together,
+// and the script's players switch between them. Only the publishing needs the
+// machine to itself: what looks at the recordings runs beside other tests.
+func TestSimulcast(t *testing.T) {
+	for codec, off := range map[string]string{"h264": "h", "vp8": "l"} {
+		t.Run(codec, func(t *testing.T) {
+			s := start(t, "[recorder]\nsegment_seconds = 2\n")
+			m := browse(t, "web/e2e/simulcast.mjs", "--base", s.url, "--codec", codec, "--turn", off,
+				"--stream", "simulcast-"+codec, "--seconds", "20", "--out", t.ArtifactDir())
+			t.Parallel()
+			rec := read(t, s.root, m.RecordDir)
+			widths := map[int]bool{}
+			layers := 0
+			for _, track := range rec.Tracks {
+				if track.Kind != media.Video {
+					continue
+				}
+				layers++
+				widths[track.Inits[0].Width] = true
+				if n := len(track.Samples); n < 100 {
+					t.Errorf("%s has %d frames", track.ID, n)
+				}
+			}
+			if layers < 2 || len(widths) != layers {
+				t.Errorf("%d layers with the widths %v", layers, widths)
+			}
+			if n := len(rec.Periods); n < 3 || n > 6 {
+				t.Errorf("%d periods of a layer that went off and on", n)
+			}
+			decode(t, filepath.Join(s.root, m.RecordDir, "manifest.mpd"))
+			play(t, s, rec)
+		})
+	}
+	t.Parallel()
+}

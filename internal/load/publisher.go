@@ -1,0 +1,332 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+// Publisher publishes its sources over WHIP. It has no state of its own: every
+// Run is a new session that begins with the first unit of the files. Any number
+// of Publishers and Runs may go on at once.
+type Publisher struct {
+	opts Options
+}
+
+// New checks the options and returns a Publisher.
+func New(o Options) (*Publisher, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("publisher options: %w", err)
+	}
+	return &Publisher{opts: o}, nil
+}
+
+// Run publishes until the duration or the number of units of the options is
+// reached, or until ctx ends, which is a normal end: the session is then closed
+// in order and the error is nil. Where the session cannot be established, or
+// the server or the network ends it, the error says so; the log has what was
+// sent until then and is never nil.
+func (p *Publisher) Run(ctx context.Context) (*Log, error) {
+	s, err := newSession(&p.opts)
+	if err != nil {
+		return &Log{URL: p.opts.URL}, err
+	}
+	err = s.run(ctx)
+	return s.log, errors.Join(err, s.close())
+}
+
+// session is one Run.
+type session struct {
+	opts    *Options
+	log     *Log
+	tracks  []*track
+	whip    *whipClient
+	pc      *webrtc.PeerConnection
+	dropper *dropper
+
+	connected chan struct{} // closed when media can flow
+	failed    chan struct{} // closed when it no longer can
+	readers   sync.WaitGroup
+	mu        sync.Mutex // guards PLIs and NACKs of the logs while readers run
+
+	start   time.Time // media time 0, carries a monotonic reading
+	end     time.Duration
+	endless bool // end is not set
+	queue   heldQueue
+}
+
+// track is a source on its way through a session.
+type track struct {
+	src       *Source
+	log       *TrackLog
+	local     *webrtc.TrackLocalStaticRTP
+	sender    *webrtc.RTPSender
+	payloader rtp.Payloader
+	impair    *impairment
+	delay     time.Duration
+	nack      bool // the receiver asks for lost packets
+
+	cursor  cursor
+	first   int64       // timestamp of the first unit
+	pos     media.Ticks // of the next unit, from media time 0
+	skew    float64     // speed of the RTP clock, 1 is right
+	paused  bool        // the pause is behind it
+	lied    bool        // a false report is behind it
+	seq     uint16
+	report  time.Duration // media time of the next sender report
+	packets uint32        // counters of sender reports
+	octets  uint32
+	seekKey chan struct{} // a key frame was asked for; capacity 1
+
+	asked map[uint16]bool // packets that the receiver asked for again; guarded by the session's mu
+}
+
+func newSession(o *Options) (*session, error) {
+	s := &session{
+		opts: o, log: &Log{URL: o.URL}, whip: newWHIPClient(o.Token), dropper: newDropper(),
+		connected: make(chan struct{}), failed: make(chan struct{}),
+		end: o.Duration, endless: o.Duration == 0,
+	}
+	var err error
+	if s.pc, err = newPeerConnection(o, s.dropper); err != nil {
+		return nil, err
+	}
+	if o.Video != nil {
+		err = s.addTrack(o.Video, o.VideoSeq, o.VideoTimestamp, o.VideoDelay)
+		s.log.Video = s.tracks[0].log
+	}
+	if o.Audio != nil && err == nil {
+		err = s.addTrack(o.Audio, o.AudioSeq, o.AudioTimestamp, o.AudioDelay)
+		s.log.Audio = s.tracks[len(s.tracks)-1].log
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.pc.Close())
+	}
+	s.watchConnection()
+	return s, nil
+}
+
+func (s *session) addTrack(src *Source, seq uint16, timestamp uint32, delay time.Duration) error {
+	t := &track{
+		src: src, delay: delay, impair: newImpairment(s.opts, uint64(src.Kind)),
+		log: &TrackLog{
+			Kind: src.Kind, Codec: src.Codec, ClockRate: src.ClockRate, ParameterSets: src.ParameterSets,
+			FirstSeq: seq,
+		},
+		cursor: cursor{src: src}, first: int64(timestamp), seq: seq, skew: 1,
+		report: s.opts.ReportDelay, seekKey: make(chan struct{}, 1), asked: map[uint16]bool{},
+	}
+	if src.Kind == media.Audio {
+		t.skew += s.opts.AudioSkew / 1e6
+	}
+	s.tracks = append(s.tracks, t)
+	var err error
+	if t.payloader, err = payloader(src.Codec, uint16(t.impair.jitter.Uint32())); err != nil {
+		return err
+	}
+	t.local, err = webrtc.NewTrackLocalStaticRTP(capabilities(src)[0], src.Kind.String(), "load")
+	if err != nil {
+		return fmt.Errorf("create %s track: %w", src.Kind, err)
+	}
+	transceiver, err := s.pc.AddTransceiverFromTrack(t.local,
+		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+	if err != nil {
+		return fmt.Errorf("add %s track: %w", src.Kind, err)
+	}
+	t.sender = transceiver.Sender()
+	t.log.SSRC = uint32(t.sender.GetParameters().Encodings[0].SSRC)
+	return nil
+}
+
+// payloader returns a new packetizer for a codec; VP9 counts its pictures from
+// pictureID.
+func payloader(codec string, pictureID uint16) (rtp.Payloader, error) {
+	switch codec {
+	case "H264":
+		return &codecs.H264Payloader{}, nil
+	case "H265":
+		return &codecs.H265Payloader{}, nil
+	case "AV1":
+		return &codecs.AV1Payloader{}, nil
+	case "VP8":
+		return &codecs.VP8Payloader{EnablePictureID: true}, nil
+	case "VP9":
+		return &codecs.VP9Payloader{InitialPictureIDFn: func() uint16 { return pictureID }}, nil
+	case "opus", "multiopus":
+		return &codecs.OpusPayloader{}, nil
+	}
+	return nil, fmt.Errorf("cannot packetize %q", codec)
+}
+
+func (s *session) watchConnection() {
+	var connected, failed sync.Once
+	s.pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
+		switch state {
+		case webrtc.PeerConnectionStateConnected:
+			connected.Do(func() { close(s.connected) })
+		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
+			failed.Do(func() { close(s.failed) })
+		}
+	})
+}
+
+func (s *session) run(ctx context.Context) error {
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	s.opts.Logger.Debug("publishing", "url", s.opts.URL, "session", s.log.Session)
+	s.start = time.Now()
+	s.log.Started = s.start.Add(s.opts.ClockOffset).Round(0)
+	err := s.send(ctx)
+	s.log.Ended = time.Now()
+	if err != nil {
+		return err
+	}
+	s.drain()
+	return nil
+}
+
+// drain lets what was sent last arrive, and what was dropped be sent again: the
+// receiver may take a while to ask for it.
+func (s *session) drain() {
+	limit := time.After(askedLimit)
+	for !s.askedForAll() {
+		select {
+		case <-time.After(askedPoll):
+			continue
+		case <-limit:
+		case <-s.failed:
+		}
+		break
+	}
+	select {
+	case <-time.After(s.opts.Drain):
+	case <-s.failed:
+	}
+}
+
+// askedForAll reports whether the receiver has asked for all dropped packets that
+// it can know of.
+func (s *session) askedForAll() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, t := range s.tracks {
+		last := t.seq // one beyond
+		for _, d := range slices.Backward(t.log.Dropped) {
+			switch {
+			case d.Seq == last-1:
+				last-- // nothing came behind it
+			case !d.Final && !t.asked[d.Seq]:
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// connect offers the tracks and waits until packets can be sent.
+func (s *session) connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	offer, err := s.pc.CreateOffer(nil)
+	if err != nil {
+		return fmt.Errorf("create offer: %w", err)
+	}
+	gathered := webrtc.GatheringCompletePromise(s.pc)
+	if err := s.pc.SetLocalDescription(offer); err != nil {
+		return fmt.Errorf("set offer: %w", err)
+	}
+	select {
+	case <-gathered:
+	case <-ctx.Done():
+		return fmt.Errorf("gather ICE candidates: %w", ctx.Err())
+	}
+	text, err := s.whip.post(ctx, s.opts.URL, s.pc.LocalDescription().SDP)
+	if err != nil {
+		return err
+	}
+	s.log.Session = s.whip.session
+	answer := webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: text}
+	nacks, err := acceptsNACK(&answer)
+	if err != nil {
+		return err
+	}
+	if err := s.pc.SetRemoteDescription(answer); err != nil {
+		return fmt.Errorf("set answer: %w", err)
+	}
+	for _, t := range s.tracks {
+		t.nack = nacks[t.src.Kind.String()]
+		s.readers.Go(func() { s.readFeedback(t) })
+	}
+	select {
+	case <-s.connected:
+		return nil
+	case <-s.failed:
+		return errors.New("the connection for media failed")
+	case <-ctx.Done():
+		return fmt.Errorf("connect for media: %w", ctx.Err())
+	}
+}
+
+// readFeedback reads the receiver's RTCP until the connection is closed. It
+// must run even if nobody cares: reading drives the NACK responder.
+func (s *session) readFeedback(t *track) {
+	for {
+		packets, _, err := t.sender.ReadRTCP()
+		if err != nil {
+			return
+		}
+		for _, p := range packets {
+			s.feedback(t, p)
+		}
+	}
+}
+
+func (s *session) feedback(t *track, p rtcp.Packet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch p := p.(type) {
+	case *rtcp.TransportLayerNack:
+		for _, n := range p.Nacks {
+			lost := n.PacketList()
+			t.log.NACKs += len(lost)
+			for _, seq := range lost {
+				t.asked[seq] = true
+			}
+		}
+	case *rtcp.PictureLossIndication, *rtcp.FullIntraRequest:
+		t.log.PLIs = append(t.log.PLIs, time.Now())
+		select {
+		case t.seekKey <- struct{}{}:
+		default: // one request is pending, and serves this one too
+		}
+	}
+}
+
+// close ends the session and waits for everything that belongs to it.
+func (s *session) close() error {
+	var err error
+	if !s.opts.NoDelete {
+		// The end must reach the server even if the caller's context is over.
+		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+		defer cancel()
+		err = s.whip.delete(ctx)
+	}
+	s.whip.close()
+	if closeErr := s.pc.GracefulClose(); closeErr != nil {
+		err = errors.Join(err, fmt.Errorf("close peer connection: %w", closeErr))
+	}
+	s.readers.Wait()
+	return err
+}

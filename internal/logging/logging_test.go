@@ -1,0 +1,35 @@
+package logging
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestNew(t *testing.T) {
+	var b bytes.Buffer
+	l, err := New(&b, "warn", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Info("quiet")
+	l.Warn("loud", "stream", "room")
+	var line struct{ Level, Msg, Stream string }
+	if err := json.Unmarshal(b.Bytes(), &line); err != nil || line.Level != "WARN" || line.Msg != "loud" || line.Stream != "room" {
+		t.Errorf("%v: %s", err, b.String())
+	}
+	b.Reset()
+	if l, err = New(&b, "debug", "text"); err != nil {
+		t.Fatal(err)
+	}
+	l.Debug("fine")
+	if !strings.Contains(b.String(), "level=DEBUG msg=fine") {
+		t.Errorf("text: %s", b.String())
+	}
+	for _, bad := range [][2]string{{"loud", "text"}, {"info", "xml"}} {
+		if _, err := New(&b, bad[0], bad[1]); err == nil {
+			t.Errorf("%v: no error", bad)
+		}
+	}
+}

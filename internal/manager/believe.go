@@ -1,0 +1,259 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/maintain"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/storage"
+)
+
+// believe returns what of the recordings that the node tells goes into the
+// catalogue, and as that has them. On a walk through its whole feed the node may
+// tell of what was long ago: its database may be an old copy.
+func (n *node) believe(ctx context.Context, told []media.Recording, at *follower) ([]media.Recording, error) {
+	if len(told) == 0 {
+		return nil, nil
+	}
+	rows := map[string]media.Recording{}
+	if at.walk != nil || !n.local {
+		dirs := make([]string, len(told))
+		for i, r := range told {
+			dirs[i] = n.key(r.RecordDir)
+		}
+		found, err := n.fleet.findAll(ctx, dirs)
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range found {
+			rows[row.RecordDir] = row
+		}
+	}
+	var puts []media.Recording
+	for _, r := range told {
+		var row *media.Recording
+		if found, ok := rows[n.key(r.RecordDir)]; ok {
+			row = &found
+		}
+		mine, keep, err := n.attribute(ctx, r, row)
+		if err != nil {
+			return nil, err
+		}
+		if keep {
+			puts = append(puts, mine)
+		}
+	}
+	if at.walk == nil {
+		return puts, nil
+	}
+	return n.notOld(ctx, puts, rows, at.again)
+}
+
+// attribute decides whose recording r is, of which the node tells, and returns it
+// as the catalogue has it. keep is false for one that another node has to tell:
+// two nodes that took the same folder of shared storage both tell of it, and
+// storage has what one of them recorded.
+func (n *node) attribute(ctx context.Context, r media.Recording, row *media.Recording) (_ media.Recording, keep bool, err error) {
+	name := r.Node
+	r = n.mount(r)
+	if n.local {
+		return r, true, nil
+	}
+	if r.Node = n.ownerOf(name); r.Node != n.alias {
+		if row == nil { // it was deleted, if storage does not have it
+			keep, err = n.fleet.stored(ctx, r.RecordDir)
+			return r, keep, err
+		}
+		return r, row.Node == n.alias || row.Node == name, nil // it was not known then whose it is
+	}
+	if err := n.recognise(ctx, name); err != nil {
+		return r, false, err
+	}
+	if row == nil || row.Node == n.alias {
+		return r, true, nil
+	}
+	owner, err := n.fleet.storedBy(ctx, r.RecordDir)
+	if err != nil {
+		return r, false, err
+	}
+	// Two that have one name are a mistake, which must not cost the first its recordings.
+	others := n.ownerOf(owner) != n.alias || owner != name && !n.named(owner) || n.fleet.node(row.Node) != nil
+	if owner != "" && others && n.fleet.isNamed(row.Node, owner) {
+		n.log.Error("a recording is left out: shared storage has another node's in its folder",
+			"stream", row.Stream, "record_dir", row.RecordDir, "owner", owner)
+		return r, false, nil
+	}
+	return r, true, nil
+}
+
+// notOld leaves out what was deleted, and puts what is stored in place of what the
+// node's catalogue has of it, where the manager knows better than that. again says
+// that it has followed the node before: it then knew all but what is new.
+func (n *node) notOld(ctx context.Context, told []media.Recording, rows map[string]media.Recording, again bool) ([]media.Recording, error) {
+	var unknown []string
+	for _, r := range told {
+		if _, ok := rows[r.RecordDir]; !ok {
+			unknown = append(unknown, r.RecordDir)
+		}
+	}
+	removed := map[string]bool{}
+	dirs, err := n.fleet.removed(ctx, unknown)
+	if err != nil {
+		return nil, err
+	}
+	for _, dir := range dirs {
+		removed[dir] = true
+	}
+	var puts []media.Recording
+	for _, r := range told {
+		row, known := rows[r.RecordDir]
+		differs := known && row.Status != media.StatusRecording && !maintain.Same(row, r)
+		gone := (removed[r.RecordDir] || again && !known) && maintain.Stored(r)
+		if !differs && !gone {
+			puts = append(puts, r)
+			continue
+		}
+		stored, found, err := n.description(ctx, r)
+		switch {
+		case err != nil:
+			return nil, err
+		case found && stored.Status != media.StatusRecording:
+			puts = append(puts, stored)
+		case found || !gone:
+			puts = append(puts, r)
+		default:
+			n.log.Info("a recording that was deleted is left out: the node's database is an old copy", "stream", r.Stream, "record_dir", r.RecordDir)
+		}
+	}
+	return puts, nil
+}
+
+func (f *fleet) findAll(ctx context.Context, dirs []string) ([]media.Recording, error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	return f.o.Catalogue.FindAll(ctx, dirs)
+}
+
+func (f *fleet) removed(ctx context.Context, dirs []string) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	return f.o.Catalogue.Removed(ctx, dirs)
+}
+
+// description returns what recording.json says of r now, as the catalogue has it.
+// found is false where there is none, or it is damaged.
+func (n *node) description(ctx context.Context, r media.Recording) (stored media.Recording, found bool, err error) {
+	if n.local {
+		stored, found, err = n.readInfo(ctx, unmount(r).RecordDir)
+	} else {
+		stored, found, err = n.fleet.readInfo(ctx, r.RecordDir)
+	}
+	stored.Node, stored.RecordDir, stored.MPDPath = r.Node, r.RecordDir, r.MPDPath
+	return stored, found, err
+}
+
+// readInfo reads a recording.json of the shared storage.
+func (f *fleet) readInfo(ctx context.Context, dir string) (r media.Recording, found bool, err error) {
+	if f.o.Storage == nil {
+		return r, false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	body, err := f.o.Storage.Get(ctx, dir+"/"+media.InfoName, 0, media.MaxInfoSize)
+	if errors.Is(err, storage.ErrNotFound) {
+		return r, false, nil
+	}
+	if err != nil {
+		return r, false, err
+	}
+	return decodeInfo(body, dir)
+}
+
+// readInfo reads a recording.json that the node keeps.
+func (n *node) readInfo(ctx context.Context, dir string) (r media.Recording, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	resp, err := n.client.do(ctx, call{
+		method: http.MethodGet, path: "/api/record/object/" + api.EscapePath(dir+"/"+media.InfoName), wait: n.fleet.o.Timeout,
+	})
+	if err != nil {
+		return r, false, err
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return decodeInfo(resp.Body, dir)
+	case http.StatusNotFound:
+		return r, false, resp.Body.Close()
+	}
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // for the message
+	return r, false, errors.Join(statusError(resp.StatusCode, said), resp.Body.Close())
+}
+
+func decodeInfo(body io.ReadCloser, dir string) (r media.Recording, found bool, err error) {
+	data, err := io.ReadAll(io.LimitReader(body, media.MaxInfoSize))
+	if err := errors.Join(err, body.Close()); err != nil {
+		return r, false, err
+	}
+	r, _, err = media.DecodeRecording(data, dir)
+	if err != nil {
+		return r, false, nil //nolint:nilerr // it is damaged, and tells nothing
+	}
+	return r, true, nil
+}
+
+// sweep drops the recordings of the node that were not seen on a walk through its
+// whole feed: they were deleted while nobody followed. In shared storage the node
+// is not the one to ask: it may have lost its database, or keep its recordings
+// itself by now. What has a recording.json there exists.
+func (n *node) sweep(ctx context.Context, seen map[string]struct{}) error {
+	return n.fleet.eachDir(ctx, n.alias, "", func(dir string) error {
+		if _, ok := seen[dir]; ok {
+			return nil
+		}
+		if !strings.HasPrefix(dir, mountMark) {
+			if stored, err := n.fleet.stored(ctx, dir); err != nil || stored {
+				return err
+			}
+		}
+		return n.fleet.drop(ctx, n.alias, dir)
+	})
+}
+
+// abandon drops the recordings that a node keeps itself.
+func (f *fleet) abandon(ctx context.Context, alias string) error {
+	return f.eachDir(ctx, alias, mountPoint(alias), func(dir string) error { return f.drop(ctx, alias, dir) })
+}
+
+// eachDir calls do with the catalogue's folders of a node that begin with prefix.
+func (f *fleet) eachDir(ctx context.Context, alias, prefix string, do func(dir string) error) error {
+	for after := prefix; ; {
+		dirs, err := f.o.Catalogue.DirsOfNode(ctx, alias, after, feedLimit)
+		if err != nil || len(dirs) == 0 {
+			return err
+		}
+		after = dirs[len(dirs)-1]
+		for _, dir := range dirs {
+			if !strings.HasPrefix(dir, prefix) {
+				return nil // they are in the order of their names
+			}
+			if err := do(dir); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// drop takes a recording that is nowhere any more out of the catalogue.
+func (f *fleet) drop(ctx context.Context, alias, dir string) error {
+	if err := f.o.Catalogue.Delete(ctx, dir); err != nil {
+		return err
+	}
+	f.forget(dir)
+	f.log.Info("recording is gone", "node", alias, "record_dir", dir)
+	return nil
+}

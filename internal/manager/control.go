@@ -1,0 +1,330 @@
+package manager
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
+)
+
+// Record implements api.Fleet.
+func (f *fleet) Record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
+	n, err := f.choose(ctx, r)
+	if err != nil {
+		return api.NodeAnswer{}, err
+	}
+	if n == nil { // nobody has the stream: as a node says it
+		return nothingRecorded(r)
+	}
+	if err := n.isUp(); err != nil {
+		return api.NodeAnswer{}, err
+	}
+	start := n.record
+	// A node that records the stream already is asked as it is, and says so. What is
+	// known of that may be a second old: it is asked.
+	if r.Method == http.MethodPost && r.BaseDir == "" && f.shares(n, r.Stream) && len(f.recording(ctx, r.Stream, []*node{n})) == 0 {
+		start = n.recordApart
+	}
+	answer, err := start(ctx, r)
+	if err != nil || answer.Status != http.StatusOK {
+		return answer, err
+	}
+	if r.Method != http.MethodGet {
+		n.setRecording(r.Stream, r.Method == http.MethodPost)
+	}
+	answer.Body = n.mountAnswer(answer.Body)
+	return answer, nil
+}
+
+// ownDirTries bounds the search for a second that is not taken.
+const ownDirTries = 10
+
+// recordApart starts a recording in a directory that no other node uses. By itself
+// a node takes stream/time: of two nodes with the same stream that begin in the
+// same second, or are rotated in the same second, both would take the same, and
+// shared storage would refuse one of them, whose recording then stays on its node.
+// A second of which the node has a recording already, as of one that was stopped a
+// moment ago, is a conflict, and the next one has its turn.
+func (n *node) recordApart(ctx context.Context, r api.RecordRequest) (answer api.NodeAnswer, err error) {
+	now := n.fleet.now().Unix()
+	for i := range int64(ownDirTries) {
+		r.BaseDir = fmt.Sprintf("%s/%s/%d", r.Stream, n.alias, now+i)
+		if answer, err = n.record(ctx, r); err != nil || answer.Status != http.StatusConflict {
+			break
+		}
+	}
+	return answer, err
+}
+
+// mountAnswer returns what the node has answered with the path at which the
+// recording's manifest is here: of what nodes keep themselves, another may have
+// one of the same name. An answer without one is left as it is.
+func (n *node) mountAnswer(body []byte) []byte {
+	var fields map[string]json.RawMessage
+	var mpd string
+	if !n.local || json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields["mpd_path"], &mpd) != nil || mpd == "" {
+		return body
+	}
+	path, err := json.Marshal(n.key(mpd))
+	if err != nil {
+		return body
+	}
+	fields["mpd_path"] = path
+	mounted, err := json.Marshal(fields)
+	if err != nil {
+		return body
+	}
+	return append(mounted, '\n')
+}
+
+// shares reports whether another node has the stream that n is about to record to
+// the same storage.
+func (f *fleet) shares(n *node, stream string) bool {
+	if n.local {
+		return false
+	}
+	for _, other := range f.all() {
+		if _, ok := other.stream(stream); ok && other != n && !other.local {
+			return true
+		}
+	}
+	return false
+}
+
+// choose returns the node that a request is for: the one that is named, or the
+// only one that has the stream; of several, to ask and to stop, the one that
+// records it. It is nil where no node has the stream.
+func (f *fleet) choose(ctx context.Context, r api.RecordRequest) (*node, error) {
+	if r.Node != "" {
+		n := f.node(r.Node)
+		if n == nil {
+			return nil, fault.Errorf(fault.NotFound, "there is no node %q; GET /api/nodes/ lists them", r.Node)
+		}
+		f.settle(ctx, n)
+		return n, nil
+	}
+	silent := f.settle(ctx, f.all()...)
+	having, live, recording := f.having(r.Stream)
+	if r.Method == http.MethodPost {
+		if len(live) == 0 {
+			live = having // a node says what is missing
+		}
+		if len(live) == 0 {
+			if err := f.untold(silent); err != nil {
+				return nil, err
+			}
+		}
+		return only(r.Stream, live, "have")
+	}
+	if len(having) > 1 && len(recording) != 1 {
+		recording = f.recording(ctx, r.Stream, having) // what is known may be a second old
+	}
+	if len(recording) == 0 {
+		if err := f.recordedByAbsent(ctx, r.Stream, len(having) > 0); err != nil {
+			if recording = f.recording(ctx, r.Stream, having); len(recording) == 0 {
+				return nil, err
+			}
+		}
+	}
+	switch {
+	case len(recording) > 0:
+		return only(r.Stream, recording, "record")
+	case len(having) > 0:
+		return having[0], nil // it says that nothing is recorded
+	}
+	return nil, nil //nolint:nilnil // there is none
+}
+
+// untold returns an error that names a node of which it is not known what it has,
+// one of silent or one that is up and does not tell; nil if there is none.
+func (f *fleet) untold(silent []*node) error {
+	for _, n := range f.all() {
+		if n.isUp() == nil || slices.Contains(silent, n) {
+			if err := n.notListed(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// having returns the nodes that have a stream, those of them that have a publisher
+// of it, and those that record it.
+func (f *fleet) having(stream string) (all, live, recording []*node) {
+	for _, n := range f.all() {
+		s, ok := n.stream(stream)
+		if !ok {
+			continue
+		}
+		all = append(all, n)
+		if len(s.Publish.Sessions) > 0 {
+			live = append(live, n)
+		}
+		if s.Recording {
+			recording = append(recording, n)
+		}
+	}
+	return all, live, recording
+}
+
+// settleTimeout bounds how long a request waits for nodes that have just come: a
+// stream is not missing because nobody has told of it yet.
+const settleTimeout = 2 * time.Second
+
+// settle waits until what nodes have is known, and returns those of which it still
+// is not. Nodes that are down are not waited for, nor those that do not tell.
+func (f *fleet) settle(ctx context.Context, nodes ...*node) (silent []*node) {
+	late := time.NewTimer(min(settleTimeout, f.o.Timeout))
+	defer late.Stop()
+	for {
+		changed := f.Changed()
+		silent = nil
+		for _, n := range nodes {
+			if n.isSilent() {
+				silent = append(silent, n)
+			}
+		}
+		if len(silent) == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-late.C:
+			return silent
+		case <-ctx.Done():
+			return silent
+		}
+	}
+}
+
+// recordedByAbsent returns an error that names a node of which nothing is known
+// and which, as far as the catalogue knows, records the stream: that nothing is
+// recorded cannot be said then. Where the catalogue cannot be asked, a stream that
+// another node has is taken for recorded there or not at all.
+func (f *fleet) recordedByAbsent(ctx context.Context, stream string, elsewhere bool) error {
+	var absent error
+	for _, n := range f.all() {
+		if err := n.notListed(); err != nil {
+			absent = err
+		}
+	}
+	if absent == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	running, _, err := f.o.Catalogue.List(ctx, catalogue.Query{Stream: stream, Status: media.StatusRecording})
+	switch {
+	case err != nil && elsewhere:
+		return nil
+	case err != nil:
+		return fault.Errorf(fault.Unavailable, "%w, and whether it records the stream cannot be told: %w", absent, err)
+	}
+	for _, r := range running {
+		if n := f.node(r.Node); n != nil {
+			if err := n.notListed(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// only returns the one node of a list, nil for none, and else an error that names
+// them.
+func only(stream string, nodes []*node, verb string) (*node, error) {
+	switch len(nodes) {
+	case 0:
+		return nil, nil //nolint:nilnil // there is none
+	case 1:
+		return nodes[0], nil
+	}
+	names := make([]string, len(nodes))
+	for i, n := range nodes {
+		names[i] = n.alias
+	}
+	return nil, fault.Errorf(fault.Conflict, "several nodes %s stream %q: %s; choose one with ?node=", verb, stream, strings.Join(names, ", "))
+}
+
+// nothingRecorded is the answer about a stream that no node has.
+func nothingRecorded(r api.RecordRequest) (api.NodeAnswer, error) {
+	switch r.Method {
+	case http.MethodGet:
+		return api.NodeAnswer{Status: http.StatusOK, Body: []byte(`{"recording":false}` + "\n")}, nil
+	case http.MethodDelete:
+		body, err := json.Marshal(map[string]any{"id": r.Stream, "recording": false, "stopped": false})
+		return api.NodeAnswer{Status: http.StatusOK, Body: append(body, '\n')}, err
+	}
+	return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "no node that is up has a stream %q", r.Stream)
+}
+
+// recording asks nodes, all at the same time, which of them record a stream.
+func (f *fleet) recording(ctx context.Context, stream string, nodes []*node) []*node {
+	records := make([]bool, len(nodes))
+	var asked sync.WaitGroup
+	for i, n := range nodes {
+		asked.Go(func() {
+			var status struct {
+				Recording bool `json:"recording"`
+			}
+			err := n.client.getJSON(ctx, recordPath(stream), f.o.Timeout, &status)
+			records[i] = err == nil && status.Recording
+		})
+	}
+	asked.Wait()
+	var list []*node
+	for i, n := range nodes {
+		if records[i] {
+			list = append(list, n)
+		}
+	}
+	return list
+}
+
+func recordPath(stream string) string { return "/api/record/" + url.PathEscape(stream) }
+
+// record passes a request on to the node.
+func (n *node) record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
+	q := call{method: r.Method, path: recordPath(r.Stream), wait: n.fleet.o.Control}
+	if r.Method == http.MethodGet {
+		q.wait = n.fleet.o.Timeout
+	}
+	if r.BaseDir != "" {
+		body, err := json.Marshal(map[string]string{"base_dir": r.BaseDir})
+		if err != nil {
+			return api.NodeAnswer{}, fmt.Errorf("encode base_dir: %w", err)
+		}
+		q.body = body
+	}
+	return n.pass(ctx, q)
+}
+
+// pass sends a request to the node and returns its answer whole, errors too. That
+// it refuses the manager's token is not the client's affair, and an error.
+func (n *node) pass(ctx context.Context, q call) (api.NodeAnswer, error) {
+	resp, err := n.client.do(ctx, q)
+	if err != nil {
+		n.suspect()
+		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", n.alias, err)
+	}
+	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden || !json.Valid(body) && len(body) > 0 {
+		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, statusError(resp.StatusCode, body))
+	}
+	return api.NodeAnswer{Node: n.alias, Status: resp.StatusCode, Body: body, RetryAfter: resp.Header.Get("Retry-After")}, nil
+}

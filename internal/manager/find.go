@@ -1,0 +1,146 @@
+package manager
+
+import (
+	"context"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
+)
+
+const (
+	// foundTTL is how long what the catalogue said of a folder holds: a player
+	// fetches many objects of one. Changes that this manager applies end it at
+	// once; those of another one that shares the database do not.
+	foundTTL = 3 * time.Second
+	// maxFound bounds the cache.
+	maxFound = 4096
+)
+
+// foundCache remembers which recording a folder is of.
+type foundCache struct {
+	now func() time.Time
+
+	mu    sync.Mutex
+	byDir map[string]found
+	epoch uint64 // of the last forget: what was looked up before is not kept
+}
+
+type found struct {
+	recording media.Recording
+	until     time.Time
+}
+
+func newFoundCache(now func() time.Time) *foundCache {
+	return &foundCache{now: now, byDir: map[string]found{}}
+}
+
+func (c *foundCache) get(dir string) (r media.Recording, epoch uint64, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f, ok := c.byDir[dir]
+	return f.recording, c.epoch, ok && c.now().Before(f.until)
+}
+
+func (c *foundCache) put(dir string, r media.Recording, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if epoch != c.epoch {
+		return
+	}
+	if len(c.byDir) >= maxFound {
+		clear(c.byDir) // asking again costs little
+	}
+	c.byDir[dir] = found{r, c.now().Add(foundTTL)}
+}
+
+// forget drops what is known of the recording that the catalogue has as dir, by
+// that name and by the one that its node has for it.
+func (c *foundCache) forget(dir string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.byDir, dir)
+	if mounted, ok := strings.CutPrefix(dir, mountMark); ok {
+		_, own, _ := strings.Cut(mounted, "/")
+		delete(c.byDir, own)
+	}
+	c.epoch++
+}
+
+// clear drops everything.
+func (c *foundCache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.byDir)
+	c.epoch++
+}
+
+// find returns the recording in a folder as the catalogue has it. The folder is
+// named as in the shared storage, which comes first, as on the node that keeps it,
+// or "@alias/folder", which is needed where others have one of that name: where
+// several nodes keep one, the error is a fault.Conflict that says so.
+func (f *fleet) find(ctx context.Context, dir string) (media.Recording, error) {
+	r, epoch, ok := f.found.get(dir)
+	if ok {
+		return r, nil
+	}
+	names := []string{dir}
+	if !strings.HasPrefix(dir, mountMark) {
+		for _, n := range f.all() {
+			if n.local {
+				names = append(names, n.key(dir))
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	all, err := f.o.Catalogue.FindAll(ctx, names)
+	if err != nil {
+		return media.Recording{}, unavailable(err)
+	}
+	if i := slices.IndexFunc(all, func(r media.Recording) bool { return r.RecordDir == dir }); i >= 0 {
+		all = all[i : i+1] // by its own name: whatever nodes have, this is meant
+	}
+	switch len(all) {
+	case 0:
+		return media.Recording{}, catalogue.ErrNotFound
+	case 1:
+		f.found.put(dir, all[0], epoch)
+		return all[0], nil
+	}
+	var choices []string
+	for _, r := range all {
+		choices = append(choices, r.RecordDir)
+	}
+	return media.Recording{}, fault.Errorf(fault.Conflict, "several nodes have a folder %q; name one: %s", dir, strings.Join(choices, ", "))
+}
+
+// findObject is find for the key of an object; it returns the object's path on
+// the node or in the shared storage, too.
+func (f *fleet) findObject(ctx context.Context, key string) (r media.Recording, own string, err error) {
+	if err := media.CheckPath(key); err != nil {
+		return r, "", err
+	}
+	if !media.IsObjectName(path.Base(key)) {
+		return r, "", noObject(key)
+	}
+	if r, err = f.find(ctx, path.Dir(key)); err != nil {
+		if fault.KindOf(err) == fault.NotFound {
+			err = noObject(key)
+		}
+		return r, "", err
+	}
+	return r, path.Join(unmount(r).RecordDir, path.Base(key)), nil
+}
+
+func noObject(key string) error {
+	return fault.Errorf(fault.NotFound, "there is no recorded object %q", key)
+}
+
+// mounted reports whether the catalogue's recording r is on its node.
+func mounted(r media.Recording) bool { return strings.HasPrefix(r.RecordDir, mountPoint(r.Node)) }

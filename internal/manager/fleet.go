@@ -1,0 +1,288 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/storage"
+)
+
+// Catalogue keeps the recordings of all nodes, and the manager's place in each
+// node's feed. *catalogue.DB is one.
+type Catalogue interface {
+	PutAll(ctx context.Context, recordings []media.Recording) error
+	Delete(ctx context.Context, recordDir string) error
+	Get(ctx context.Context, recordDir string) (media.Recording, error)
+	FindAll(ctx context.Context, recordDirs []string) ([]media.Recording, error)
+	DirsOfNode(ctx context.Context, node, after string, limit int) ([]string, error)
+	List(ctx context.Context, q catalogue.Query) (page []media.Recording, total int, err error)
+	ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error)
+	StreamsPage(ctx context.Context, q catalogue.StreamQuery) (page []catalogue.StreamSummary, total int, err error)
+	Nodes(ctx context.Context) ([]catalogue.Node, error)
+	PutNode(ctx context.Context, n catalogue.Node) error
+	DeleteNode(ctx context.Context, alias string) error
+	SetCursor(ctx context.Context, alias, feed, cursor string) error
+	NodeNames(ctx context.Context) ([]catalogue.NodeName, error)
+	PutNodeName(ctx context.Context, n catalogue.NodeName) error
+	Reassign(ctx context.Context, from, to, except string, limit int) (int, error)
+	Removed(ctx context.Context, recordDirs []string) ([]string, error)
+}
+
+// fleetOptions configure newFleet.
+type fleetOptions struct {
+	Catalogue Catalogue
+	Storage   storage.Backend // nil where no node shares one
+	Poll      time.Duration   // see config.Fleet
+	Timeout   time.Duration
+	Control   time.Duration
+	Meter     meter // nil: nobody counts
+	Now       func() time.Time
+	Logger    *slog.Logger
+}
+
+// meter counts what is relayed. *metrics.Manager is one.
+type meter interface {
+	Relayed(node string, bytes int64, failed bool)
+}
+
+// fleet is the nodes. It implements api.Fleet.
+type fleet struct {
+	o     fleetOptions
+	log   *slog.Logger
+	http  *http.Client
+	found *foundCache
+	names names
+	// proving has an element for each node that is asked who registers (prove).
+	proving chan struct{}
+
+	ctx    context.Context // of the nodes' goroutines
+	cancel context.CancelFunc
+	runs   sync.WaitGroup
+
+	changing sync.Mutex // held while nodes are added or removed
+
+	// opened is closed when the catalogue has been used once: until then its
+	// database may be away, and feeds are not followed.
+	opened chan struct{}
+
+	complaints complaints
+
+	mu    sync.RWMutex
+	nodes map[string]*node
+
+	// changedMu is taken with a node's mu held, and takes nothing itself.
+	changedMu sync.Mutex
+	changed   chan struct{}
+	version   uint64
+	dirty     map[string]struct{} // streams that have changed since merged was made
+
+	mergeMu sync.Mutex
+	merged  *merged
+}
+
+func newFleet(o fleetOptions) *fleet {
+	f := &fleet{
+		o: o, log: o.Logger, http: newTransport(), found: newFoundCache(o.Now),
+		nodes: map[string]*node{}, changed: make(chan struct{}), version: 1, opened: make(chan struct{}),
+		dirty: map[string]struct{}{}, merged: &merged{list: []api.FleetStream{}, byID: map[string]int{}},
+		proving: make(chan struct{}, maxProving),
+	}
+	f.merged.All = func() []byte { return []byte("[]") }
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	return f
+}
+
+func (f *fleet) now() time.Time { return f.o.Now() }
+
+// load starts to follow the nodes of the configuration.
+func (f *fleet) load(nodes []config.Node) {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	for _, n := range f.configured(nodes) {
+		f.add(n)
+	}
+}
+
+// open starts to use the catalogue, once: the nodes that have registered are
+// followed, too, and the recordings of all.
+func (f *fleet) open(ctx context.Context, nodes []config.Node) error {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	list, err := f.known(ctx, nodes)
+	if err != nil {
+		return err
+	}
+	for _, n := range list {
+		if f.node(n.alias) == nil {
+			f.add(n)
+		}
+	}
+	close(f.opened)
+	return nil
+}
+
+// awaitOpen waits until the catalogue can be used.
+func (f *fleet) awaitOpen(ctx context.Context) bool {
+	select {
+	case <-f.opened:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// add begins to follow n, in place of a node with the same alias.
+func (f *fleet) add(n *node) {
+	f.stop(n.alias)
+	ctx, cancel := context.WithCancel(f.ctx)
+	n.cancel = cancel
+	f.mu.Lock()
+	f.nodes[n.alias] = n
+	f.mu.Unlock()
+	f.runs.Go(func() { n.run(ctx) })
+	f.touch()
+}
+
+// stop ends following a node.
+func (f *fleet) stop(alias string) {
+	f.mu.Lock()
+	n := f.nodes[alias]
+	delete(f.nodes, alias)
+	f.mu.Unlock()
+	if n != nil {
+		n.cancel()
+		<-n.done
+		n.forgetStreams()
+	}
+}
+
+// close ends all and waits for it.
+func (f *fleet) close() {
+	f.cancel()
+	f.runs.Wait()
+	f.http.CloseIdleConnections()
+}
+
+func (f *fleet) node(alias string) *node {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return f.nodes[alias]
+}
+
+// records reports whether a node has a recorder: builds without it have none.
+func (f *fleet) records(alias string) bool {
+	n := f.node(alias)
+	if n == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Contains(n.info.Features, "recorder")
+}
+
+// all returns the nodes by their aliases.
+func (f *fleet) all() []*node {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(f.nodes), func(a, b *node) int { return strings.Compare(a.alias, b.alias) })
+}
+
+// Nodes implements api.Fleet.
+func (f *fleet) Nodes() []api.FleetNode {
+	nodes := f.all()
+	list := make([]api.FleetNode, len(nodes))
+	for i, n := range nodes {
+		list[i] = n.describe()
+	}
+	return list
+}
+
+// Remove implements api.Fleet. The recordings that a node keeps itself leave the
+// catalogue with it, for nobody can play them; those in shared storage stay.
+func (f *fleet) Remove(ctx context.Context, alias string) error {
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	n := f.node(alias)
+	if n != nil && n.source == configured {
+		return fault.Errorf(fault.Conflict, "node %q is in the manager's configuration: take it out there", alias)
+	}
+	saved, err := f.o.Catalogue.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(saved, func(s catalogue.Node) bool { return s.Alias == alias })
+	if n == nil && i < 0 {
+		return fault.Errorf(fault.NotFound, "there is no node %q", alias)
+	}
+	f.stop(alias)
+	err = f.abandon(ctx, alias)
+	if err == nil {
+		err = f.forgetNode(ctx, alias)
+	}
+	if err != nil {
+		f.goOn(n)
+	}
+	return err
+}
+
+// goOn follows a node again that was stopped to be replaced or removed, which has
+// failed; n may be nil.
+func (f *fleet) goOn(n *node) {
+	if n != nil {
+		f.add(newNode(f, n.alias, n.source, n.client.base, *n.client.token.Load(), n.local))
+	}
+}
+
+// touch notes that streams of a node have changed, or what else is known of it.
+func (f *fleet) touch(ids ...string) {
+	f.changedMu.Lock()
+	defer f.changedMu.Unlock()
+	for _, id := range ids {
+		f.dirty[id] = struct{}{}
+	}
+	f.version++
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// Changed implements api.Fleet.
+func (f *fleet) Changed() <-chan struct{} {
+	f.changedMu.Lock()
+	defer f.changedMu.Unlock()
+	return f.changed
+}
+
+// storedBy returns what the node calls itself whose recording is in a folder of the
+// shared storage; "" if there is none, or it has no name.
+func (f *fleet) storedBy(ctx context.Context, recordDir string) (string, error) {
+	r, _, err := f.readInfo(ctx, recordDir)
+	return r.Node, err
+}
+
+// stored reports whether shared storage has the description of a recording.
+func (f *fleet) stored(ctx context.Context, recordDir string) (bool, error) {
+	if f.o.Storage == nil {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	_, err := f.o.Storage.Stat(ctx, recordDir+"/"+media.InfoName)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (f *fleet) forget(recordDir string) { f.found.forget(recordDir) }

@@ -1,0 +1,282 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"time"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/playback"
+	"github.com/live777/recorder/internal/storage"
+)
+
+// settling is how long after its end a recording's manifest still comes from its
+// node: what the node has stored may be on its way to the shared storage.
+const settling = 10 * time.Minute
+
+// library is the recordings of all nodes. It implements api.Playback.
+type library struct {
+	fleet   *fleet
+	shared  *playback.Server  // nil without shared storage
+	presign storage.Presigner // nil where players are not sent to the storage
+	ttl     time.Duration
+	now     func() time.Time
+}
+
+// newLibrary returns a library over f. Players are sent to the storage if it has
+// something to sign URLs with.
+func newLibrary(f *fleet, store shared, ttl time.Duration) (*library, error) {
+	l := &library{fleet: f, presign: store.presign, ttl: ttl, now: f.now}
+	if store.backend == nil {
+		return l, nil
+	}
+	var err error
+	l.shared, err = playback.New(playback.Options{Backend: store.backend, Catalogue: sharedCatalogue{f}, Logger: f.log})
+	return l, err
+}
+
+// sharedCatalogue is the catalogue as playback.Server sees it.
+type sharedCatalogue struct{ *fleet }
+
+func (c sharedCatalogue) ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error) {
+	return c.o.Catalogue.ListPage(ctx, q)
+}
+
+func (c sharedCatalogue) StreamsPage(ctx context.Context, q catalogue.StreamQuery) ([]catalogue.StreamSummary, int, error) {
+	return c.o.Catalogue.StreamsPage(ctx, q)
+}
+
+func (c sharedCatalogue) FindByObject(ctx context.Context, key string) (media.Recording, error) {
+	return c.find(ctx, path.Dir(key))
+}
+
+// RecordingOf implements api.Playback: RecordDir is the catalogue's.
+func (l *library) RecordingOf(ctx context.Context, key string) (media.Recording, error) {
+	r, _, err := l.fleet.findObject(ctx, key)
+	return r, err
+}
+
+// Streams implements api.Playback.
+func (l *library) Streams(ctx context.Context, q api.StreamQuery) ([]api.StreamSummary, error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	sums, _, err := l.fleet.o.Catalogue.StreamsPage(ctx, catalogue.StreamQuery(q))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	out := make([]api.StreamSummary, len(sums))
+	for i, s := range sums {
+		out[i] = api.StreamSummary(s)
+	}
+	return out, nil
+}
+
+// Recordings implements api.Playback.
+func (l *library) Recordings(ctx context.Context, q api.Query) (api.RecordingPage, error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	page, err := l.fleet.o.Catalogue.ListPage(ctx, catalogue.Query{
+		Stream: q.Stream, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Offset: q.Offset,
+	})
+	if err != nil {
+		return api.RecordingPage{}, unavailable(err)
+	}
+	for i, r := range page.Recordings {
+		page.Recordings[i] = unmount(r)
+	}
+	return api.RecordingPage(page), nil
+}
+
+// unavailable is the answer while the database does not work: it is no defect of
+// the manager.
+func unavailable(err error) error {
+	if fault.KindOf(err) != fault.Internal {
+		return err
+	}
+	return fault.Errorf(fault.Unavailable, "the catalogue does not answer: %w", err)
+}
+
+// Object implements api.Playback.
+func (l *library) Object(w http.ResponseWriter, r *http.Request, key string, until time.Time) error {
+	rec, own, err := l.fleet.findObject(r.Context(), key)
+	if err != nil {
+		return err
+	}
+	n := l.fleet.node(rec.Node)
+	if mounted(rec) {
+		if n == nil {
+			return fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", rec.Node)
+		}
+		if err := n.isUp(); err != nil {
+			return err
+		}
+		return l.relay(w, r, n, own)
+	}
+	if l.shared == nil {
+		return fault.New(fault.Unavailable, "the recording is in shared storage, and the manager has no [storage]")
+	}
+	if n != nil && n.local {
+		n = nil // it recorded this once, and keeps its recordings itself by now
+	}
+	return l.fromShared(w, r, n, rec, own, until)
+}
+
+// fromShared serves an object of shared storage. What its node may have newer, or
+// alone, comes from there: the manifest of a recording that runs or has just
+// ended, and segments that wait on the node for the storage.
+func (l *library) fromShared(w http.ResponseWriter, r *http.Request, n *node, rec media.Recording, key string, until time.Time) error {
+	up := n != nil && n.isUp() == nil
+	unsettled := !l.settled(rec)
+	if up && unsettled && !isSegment(key) {
+		err := l.relay(w, r, n, key)
+		if !errors.Is(err, errNotRelayed) {
+			return err
+		}
+	}
+	ttl := l.redirectTTL(until)
+	if isSegment(key) && ttl > 0 && r.Method == http.MethodGet {
+		stored := !unsettled
+		if unsettled {
+			_, err := l.fleet.o.Storage.Stat(r.Context(), key)
+			stored = err == nil
+		}
+		if stored {
+			return l.redirect(w, r, key, ttl)
+		}
+	}
+	err := l.shared.Object(w, r, key)
+	if err != nil && up && unsettled && fault.KindOf(err) == fault.NotFound {
+		return l.relay(w, r, n, key)
+	}
+	return err
+}
+
+// settled reports whether all of a recording is where it will stay.
+func (l *library) settled(rec media.Recording) bool {
+	return rec.Status != media.StatusRecording && rec.End != nil && l.now().Sub(*rec.End) > settling &&
+		rec.DurableThrough+0.001 >= rec.Duration
+}
+
+// isSegment reports whether the object is an init or a media segment, which does
+// not change.
+func isSegment(key string) bool {
+	ext := path.Ext(key)
+	return ext == ".m4s" || ext == ".webm"
+}
+
+// redirectTTL returns how long a URL of the storage may be valid: no longer than
+// who asks may have the object. It is 0 where players are not sent there, and for
+// the last second, which is the shortest that storage signs for.
+func (l *library) redirectTTL(until time.Time) time.Duration {
+	ttl := l.ttl
+	if !until.IsZero() {
+		ttl = min(ttl, until.Sub(l.now()).Truncate(time.Second))
+	}
+	if l.presign == nil || ttl < time.Second {
+		return 0
+	}
+	return ttl
+}
+
+// redirect sends the client to the storage. It may keep that for as long as the
+// URL is sure to be valid.
+func (l *library) redirect(w http.ResponseWriter, r *http.Request, key string, ttl time.Duration) error {
+	target, err := l.presign.PresignGet(r.Context(), key, ttl)
+	if err != nil {
+		return fmt.Errorf("sign the URL of %q: %w", key, err)
+	}
+	h := w.Header()
+	h.Set("Location", target)
+	h.Set("Cache-Control", fmt.Sprintf("private, max-age=%d", int(ttl.Seconds())/2))
+	w.WriteHeader(http.StatusFound)
+	return nil
+}
+
+// redirectsTo returns the origin of the storage that players are sent to, "" where
+// they are not: the page has to allow its player to go there. Where no URL can be
+// signed now, none is for segments either, whose errors are logged.
+func (l *library) redirectsTo(ctx context.Context) string {
+	if l.presign == nil {
+		return ""
+	}
+	target, err := l.presign.PresignGet(ctx, "segment", l.ttl)
+	if err != nil {
+		return ""
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// The headers that are relayed: what RFC 9110 says of ranges and conditions, and
+// of what is answered.
+var (
+	relayedToNode   = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"}
+	relayedToClient = []string{
+		"Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Cache-Control", "Retry-After",
+	}
+)
+
+// errNotRelayed says that a node did not answer with the object, and that nothing
+// was written.
+var errNotRelayed = errors.New("not relayed")
+
+// relay answers with an object of a node. No more is read from the node than the
+// client takes.
+func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key string) error {
+	header := http.Header{}
+	for _, name := range relayedToNode {
+		if values := r.Header.Values(name); len(values) > 0 {
+			header[name] = values
+		}
+	}
+	resp, err := n.client.do(r.Context(), call{
+		method: r.Method, path: "/api/record/object/" + api.EscapePath(key), header: header, wait: l.fleet.o.Timeout,
+	})
+	if err != nil {
+		n.suspect()
+		l.fleet.relayed(n, 0, true)
+		return fault.Errorf(fault.Unavailable, "%w from node %q: %w", errNotRelayed, n.alias, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	switch {
+	case resp.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
+	case resp.StatusCode >= 300 && resp.StatusCode != http.StatusNotModified &&
+		resp.StatusCode != http.StatusPreconditionFailed && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
+		l.fleet.relayed(n, 0, true)
+		said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // what it says is for the message
+		return fault.Errorf(fault.Unavailable, "%w from node %q: %w", errNotRelayed, n.alias, statusError(resp.StatusCode, said))
+	}
+	h := w.Header()
+	for _, name := range relayedToClient {
+		if values := resp.Header.Values(name); len(values) > 0 {
+			h[name] = values
+		}
+	}
+	h.Set("X-Live777-Node", n.alias)
+	w.WriteHeader(resp.StatusCode)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	copied, err := io.Copy(w, resp.Body)
+	broken := err != nil && r.Context().Err() == nil // a client that left is no error
+	l.fleet.relayed(n, copied, broken)
+	if broken {
+		n.suspect()
+	}
+	if err != nil {
+		return fault.Errorf(fault.Unavailable, "relay of %q from node %q broke off: %w", key, n.alias, err)
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/auth"
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/changes"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/metrics"
+	"github.com/live777/recorder/internal/retention"
+	"github.com/live777/recorder/internal/web"
+)
+
+// drainTimeout bounds how long requests may still take when the manager stops.
+const drainTimeout = 5 * time.Second
+
+// Options are what a manager needs beside its configuration.
+type Options struct {
+	Version string
+	Logger  *slog.Logger     // nil means slog.Default()
+	Now     func() time.Time // nil means time.Now
+}
+
+// Manager is a running liveman: its port is open from New on, and served by Run.
+type Manager struct {
+	cfg       *config.Liveman
+	log       *slog.Logger
+	catalogue *catalogue.DB
+	database  *database
+	metrics   *metrics.Manager
+	storage   io.Closer
+	fleet     *fleet
+	keeper    *retention.Keeper // ends deletions in shared storage; nil without it
+	auto      *autoRecorder
+	api       *api.API
+	server    *http.Server
+	listener  net.Listener
+}
+
+// New opens the database, the storage and the port, and begins to follow the
+// nodes. A database that is away may come later. The error names the option to
+// change.
+func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	m = &Manager{cfg: cfg, log: o.Logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.close(ctx))
+		}
+	}()
+	store, err := openStorage(ctx, cfg.Storage, o.Logger)
+	m.storage = store.close
+	if err != nil {
+		return m, err
+	}
+	if m.catalogue, err = catalogue.OpenLater(ctx, string(cfg.Database.URL)); err != nil {
+		return m, err
+	}
+	var listen net.ListenConfig
+	if m.listener, err = listen.Listen(ctx, "tcp", cfg.HTTP.Listen); err != nil {
+		return m, fmt.Errorf("open http.listen: %w", err)
+	}
+	m.metrics = metrics.NewManager(m.sources())
+	m.catalogue.Measure(m.metrics)
+	m.fleet = newFleet(fleetOptions{
+		Catalogue: m.catalogue, Storage: store.backend, Poll: cfg.Fleet.Poll.Duration(), Timeout: cfg.Fleet.Timeout.Duration(),
+		Control: cfg.Fleet.ControlTimeout.Duration(), Meter: m.metrics, Now: o.Now, Logger: o.Logger,
+	})
+	m.database = newDatabase(m.catalogue, o.Logger, func(ctx context.Context) error { return m.fleet.open(ctx, cfg.Nodes) })
+	if !cfg.Playback.SignedRedirect {
+		store.presign = nil
+	}
+	lib, err := newLibrary(m.fleet, store, cfg.Playback.SignedRedirectTTL.Duration())
+	if err != nil {
+		return m, err
+	}
+	shelf := &shelf{Source: changes.Source{Catalogue: m.catalogue}, fleet: m.fleet}
+	if store.backend != nil {
+		if m.keeper, err = retention.New(retention.Options{Backend: store.backend, Catalogue: m.catalogue, Now: o.Now, Logger: o.Logger}); err != nil {
+			return m, err
+		}
+		shelf.keeper = m.keeper
+	}
+	if err := m.serveWith(lib, shelf, o); err != nil {
+		return m, err
+	}
+	if len(cfg.AutoRecord.Streams) > 0 {
+		m.auto = &autoRecorder{
+			fleet: m.fleet, patterns: cfg.AutoRecord.Streams, one: cfg.AutoRecord.Copies == "one",
+			retry: cfg.AutoRecord.Retry.Duration(), now: o.Now, log: o.Logger,
+		}
+	}
+	m.fleet.load(cfg.Nodes)
+	return m, m.database.start(ctx)
+}
+
+// sources returns what the metrics are made of.
+func (m *Manager) sources() metrics.FleetSources {
+	return metrics.FleetSources{
+		Nodes:      func() []metrics.NodeState { return m.fleet.measure() },
+		Streams:    func() int { return len(m.fleet.Streams()) },
+		Recordings: func() (int, bool) { return m.database.count() },
+	}
+}
+
+// serveWith makes the server of the API.
+func (m *Manager) serveWith(lib *library, shelf *shelf, o Options) (err error) {
+	m.api, err = api.NewManager(api.ManagerOptions{
+		Fleet: m.fleet, Playback: lib, Recordings: shelf, Auth: auth.New(m.cfg.Auth.Options()), Page: web.Handler(lib.redirectsTo),
+		RegistrationToken: string(m.cfg.Registration.Token), CORSOrigins: m.cfg.HTTP.CORSOrigins,
+		Info:    api.Info{Name: "liveman", Version: o.Version, Features: []string{"manager", "recorder"}, Codecs: []string{}},
+		Metrics: m.metrics.Handler(), Observe: m.metrics.Request, Ready: m.database.ready, Now: o.Now, Logger: o.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	m.server = api.NewServer(m.api)
+	return nil
+}
+
+// URL returns the address of the manager's page, as a user of this machine can
+// open it.
+func (m *Manager) URL() string { return api.LocalURL(m.listener.Addr()) }
+
+// Welcome tells a person where the manager listens, and what it manages.
+func (m *Manager) Welcome(w io.Writer) {
+	var nodes []string
+	for _, n := range m.fleet.all() {
+		nodes = append(nodes, n.alias)
+	}
+	known := strings.Join(nodes, ", ")
+	if known == "" {
+		known = "none yet: add [[nodes]] to liveman.toml, or let nodes register ([registration] token)"
+	}
+	storage := "each node's own; the manager relays recordings"
+	if m.cfg.Storage.Type != config.StorageNone {
+		storage = strings.Trim(m.cfg.Storage.Type+" "+m.cfg.Storage.Bucket+" "+m.cfg.Storage.Root, " ")
+	}
+	fmt.Fprintf(w, `liveman is running
+  page      %[1]s/
+  nodes     %[2]s
+  record    curl -X POST %[1]s/api/record/STREAM
+  play      %[1]s/api/record/object/MPD_PATH   (GET %[1]s/api/playback/STREAM lists them)
+  storage   %[3]s
+`, m.URL(), known, storage)
+}
+
+// Run serves until ctx ends, then closes what New opened. It returns nil after an
+// orderly end.
+func (m *Manager) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	loop, cancel := context.WithCancel(ctx)
+	if m.auto != nil {
+		loops.Go(func() { m.auto.run(loop) })
+	}
+	loops.Go(func() { m.database.run(loop) })
+	if m.keeper != nil {
+		loops.Go(func() {
+			if m.fleet.awaitOpen(loop) {
+				m.keeper.Run(loop)
+			}
+		})
+	}
+	served := make(chan error, 1)
+	go func() { served <- m.server.Serve(m.listener) }()
+	var err error
+	select {
+	case err = <-served:
+		err = fmt.Errorf("serve http: %w", err)
+	case <-ctx.Done():
+		m.log.Info("stopping")
+	}
+	cancel()
+	loops.Wait()
+	return errors.Join(err, m.close(context.WithoutCancel(ctx)))
+}
+
+// close ends what runs: first the requests, then what they use.
+func (m *Manager) close(ctx context.Context) error {
+	errs := []error{api.CloseServer(ctx, m.server, m.listener, drainTimeout)}
+	if m.fleet != nil {
+		m.fleet.close()
+	}
+	if m.catalogue != nil {
+		errs = append(errs, m.catalogue.Close())
+	}
+	if m.storage != nil {
+		errs = append(errs, m.storage.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,259 @@
+package manager
+
+import (
+	"context"
+	"maps"
+	"sync"
+
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
+)
+
+// names knows which node a recording in shared storage is of, by what its
+// recording.json says: the node's recorder.node_alias of that time, which need not
+// be what the manager calls the node, and changes when the node is renamed. Nothing
+// is forgotten before the node is: old recordings keep their names. Safe for
+// concurrent use.
+type names struct {
+	mu     sync.Mutex
+	claims map[string]map[string]bool // by name and alias: whether it is sure
+}
+
+// load takes over what the catalogue has kept.
+func (s *names) load(all []catalogue.NodeName) {
+	for _, n := range all {
+		s.put(n)
+	}
+}
+
+// put adds a claim; one that is sure stays so.
+func (s *names) put(n catalogue.NodeName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.claims == nil {
+		s.claims = map[string]map[string]bool{}
+	}
+	if s.claims[n.Name] == nil {
+		s.claims[n.Name] = map[string]bool{}
+	}
+	s.claims[n.Name][n.Alias] = s.claims[n.Name][n.Alias] || n.Sure
+}
+
+// has reports whether a node claims a name, and whether that is sure.
+func (s *names) has(name, alias string) (claimed, sure bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sure, claimed = s.claims[name][alias]
+	return claimed, sure
+}
+
+// of returns the claims to a name, by alias.
+func (s *names) of(name string) map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.claims[name])
+}
+
+// all returns the claims of a node.
+func (s *names) all(alias string) (list []catalogue.NodeName) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, by := range s.claims {
+		if sure, ok := by[alias]; ok {
+			list = append(list, catalogue.NodeName{Name: name, Alias: alias, Sure: sure})
+		}
+	}
+	return list
+}
+
+// forget drops the claims of a node.
+func (s *names) forget(alias string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, by := range s.claims {
+		delete(by, alias)
+	}
+}
+
+// aliasOf returns the node whose recordings in shared storage have a name; ok is
+// false where none is known, or several are. What a node says of itself counts
+// more than the manager's name for a node, and that more than what a node has in
+// its catalogue; a node that the manager has now more than one that it had.
+func (f *fleet) aliasOf(name string) (alias string, ok bool) {
+	const sure, called, told = 3, 2, 1 // how much a claim is worth
+	best := 0
+	consider := func(candidate string, worth int) {
+		place := 0
+		if n := f.node(candidate); n != nil && n.local {
+			place = 1
+		} else if n != nil {
+			place = 2
+		}
+		switch rank := 3*worth + place; {
+		case rank > best:
+			alias, ok, best = candidate, true, rank
+		case rank == best:
+			ok = false
+		}
+	}
+	claims := f.names.of(name)
+	for candidate, isSure := range claims {
+		if isSure {
+			consider(candidate, sure)
+		} else {
+			consider(candidate, told)
+		}
+	}
+	if !claims[name] && f.node(name) != nil {
+		consider(name, called)
+	}
+	return alias, ok
+}
+
+// ownerOf returns the alias of the node whose recording it is of which n tells: it
+// has the name that is given. Most nodes tell of their own only, and so n is right
+// wherever that is possible; a node whose catalogue was made from shared storage
+// tells of all.
+func (n *node) ownerOf(name string) string {
+	if name == "" || n.named(name) {
+		return n.alias
+	}
+	if alias, ok := n.fleet.aliasOf(name); ok {
+		return alias
+	}
+	return n.alias
+}
+
+// named reports whether the node calls itself so, or did.
+func (n *node) named(name string) bool {
+	n.mu.Lock()
+	now := !n.seen.IsZero() && name == n.info.Node
+	n.mu.Unlock()
+	_, sure := n.fleet.names.has(name, n.alias)
+	return now || sure
+}
+
+// isNamed reports whether a node, which the manager may not have any more, has a
+// name, by itself or here.
+func (f *fleet) isNamed(alias, name string) bool {
+	claimed, _ := f.names.has(name, alias)
+	n := f.node(alias)
+	return claimed || alias == name || n != nil && n.named(name)
+}
+
+// introduce notes what the node calls itself, and gives it the recordings that
+// were catalogued by that name, before it was known whose it is.
+func (n *node) introduce(ctx context.Context) error {
+	n.mu.Lock()
+	name, heard := n.info.Node, !n.seen.IsZero()
+	n.mu.Unlock()
+	if !heard || n.introduced != nil && *n.introduced == name {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	if err := n.fleet.claim(ctx, catalogue.NodeName{Name: name, Alias: n.alias, Sure: true}); err != nil {
+		return err
+	}
+	if alias, ok := n.fleet.aliasOf(name); ok && alias == n.alias && alias != name && n.fleet.node(name) == nil {
+		if err := n.fleet.reassign(ctx, name, alias); err != nil {
+			return err
+		}
+	}
+	n.introduced = &name
+	return nil
+}
+
+// succeed gives the node what one has left that the manager does not have any more
+// and that had the same database: it is the same node under a new alias. What the
+// old one kept itself is told by the new one.
+func (n *node) succeed(ctx context.Context, feed string) error {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	saved, err := n.fleet.o.Catalogue.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range saved {
+		if s.Alias == n.alias || s.Feed != feed || n.fleet.node(s.Alias) != nil {
+			continue
+		}
+		n.log.Info("the node was known by another alias", "was", s.Alias)
+		for _, c := range n.fleet.names.all(s.Alias) {
+			if err := n.fleet.claim(ctx, catalogue.NodeName{Name: c.Name, Alias: n.alias, Sure: c.Sure}); err != nil {
+				return err
+			}
+		}
+		if err := n.fleet.reassign(ctx, s.Alias, n.alias); err != nil {
+			return err
+		}
+		if err := n.fleet.abandon(ctx, s.Alias); err != nil {
+			return err
+		}
+		if err := n.fleet.forgetNode(ctx, s.Alias); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetNode forgets a node and its names.
+func (f *fleet) forgetNode(ctx context.Context, alias string) error {
+	if err := f.o.Catalogue.DeleteNode(ctx, alias); err != nil {
+		return err
+	}
+	f.names.forget(alias)
+	return nil
+}
+
+// recognise notes that the node has recordings by a name that no node is known to
+// have: it had that name once.
+func (n *node) recognise(ctx context.Context, name string) error {
+	if name == "" || name == n.alias || len(n.fleet.names.of(name)) > 0 {
+		return nil
+	}
+	return n.fleet.claim(ctx, catalogue.NodeName{Name: name, Alias: n.alias})
+}
+
+// claim notes a name of a node for good.
+func (f *fleet) claim(ctx context.Context, c catalogue.NodeName) error {
+	if claimed, sure := f.names.has(c.Name, c.Alias); claimed && (sure || !c.Sure) {
+		return nil
+	}
+	err := f.o.Catalogue.PutNodeName(ctx, c)
+	if fault.KindOf(err) == fault.Invalid {
+		return nil // no recording can have that name
+	}
+	if err == nil {
+		f.names.put(c)
+	}
+	return err
+}
+
+// reassign gives a node's recordings in shared storage to another.
+func (f *fleet) reassign(ctx context.Context, from, to string) error {
+	for {
+		n, err := f.o.Catalogue.Reassign(ctx, from, to, mountMark, feedLimit)
+		if err != nil || n == 0 {
+			return err
+		}
+		f.found.clear() // who has moved is not said
+		f.log.Info("recordings have been given to the node whose they are", "node", to, "recorded_by", from, "recordings", n)
+	}
+}
+
+// inCatalogue returns what the catalogue is to have of a recording as shared
+// storage has it; row is what it has, nil if nothing. Where nobody knows whose the
+// name is, the row is right, for a node has told of it; without one the name is
+// all there is, until its node is heard of.
+func (f *fleet) inCatalogue(stored media.Recording, row *media.Recording) media.Recording {
+	alias, ok := f.aliasOf(stored.Node)
+	switch {
+	case row != nil && (!ok || stored.Node == ""):
+		stored.Node = row.Node
+	case ok:
+		stored.Node = alias
+	}
+	return stored
+}

@@ -1,0 +1,363 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/fault"
+)
+
+// The states of a node.
+const (
+	stateConnecting = "connecting"
+	stateUp         = "up"
+	stateDown       = "down"
+)
+
+// nodeName is what nodes answer as their name.
+const nodeName = "live777"
+
+var errNoNode = fault.New(fault.Unavailable, "what answers is no node: it does not say that it is "+nodeName)
+
+// Where a node is known from.
+const (
+	configured = "configured"
+	registered = "registered"
+)
+
+// node is what is known of one node, kept fresh by its own goroutines (run).
+// Requests read it and never wait for the node.
+type node struct {
+	alias  string
+	source string
+	local  bool // its recordings are on the node
+	client *client
+	fleet  *fleet
+	log    *slog.Logger
+
+	probeNow chan struct{} // capacity 1: something looks as if the node were gone
+	feedNow  chan struct{} // capacity 1: its catalogue has changed
+	// feedEvents says that the node tells when its catalogue changes.
+	feedEvents atomic.Bool
+
+	// introduced is the name that introduce has noted; followFeed alone uses it.
+	introduced *string
+
+	cancel context.CancelFunc // ends run
+	done   chan struct{}      // closed when run has returned
+
+	mu       sync.Mutex
+	state    string
+	since    time.Time
+	failures int
+	errs     map[string]error // by what is wrong: "probe", "streams", "feed"
+	seen     time.Time
+	latency  time.Duration
+	info     api.Info
+	streams  map[string]api.NodeStream
+	load     api.NodeLoad
+	offset   *time.Duration  // of its clock, ahead of ours; nil: not known
+	up       chan struct{}   // closed while the node is up
+	period   context.Context // ends when the node goes down; nil before it was up
+	end      context.CancelFunc
+	feed     api.NodeFeed
+}
+
+func newNode(f *fleet, alias, source, url, token string, local bool) *node {
+	return &node{
+		alias: alias, source: source, local: local, fleet: f,
+		client: newClient(f.http, url, token), log: f.log.With("node", alias),
+		probeNow: make(chan struct{}, 1), feedNow: make(chan struct{}, 1), done: make(chan struct{}),
+		state: stateConnecting, since: f.now(), errs: map[string]error{}, up: make(chan struct{}),
+	}
+}
+
+// run keeps n fresh until ctx ends.
+func (n *node) run(ctx context.Context) {
+	defer close(n.done)
+	var loops sync.WaitGroup
+	for _, loop := range []func(context.Context){n.probe, n.followStreams, n.followLoad, n.followFeed, n.watchFeed} {
+		loops.Go(func() { loop(ctx) })
+	}
+	loops.Wait()
+}
+
+// pause waits for d, more or less: nodes that fail at the same time are not to be
+// asked at the same time again. It returns false when ctx has ended.
+func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	t := time.NewTimer(d - d/10 + rand.N(d/5+1))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-wake:
+	case <-t.C:
+	}
+	return ctx.Err() == nil
+}
+
+// awaitUp waits until the node is up.
+func (n *node) awaitUp(ctx context.Context) bool {
+	n.mu.Lock()
+	up := n.up
+	n.mu.Unlock()
+	select {
+	case <-up:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// whileUp returns a context that ends when the node goes down, too. What was
+// known of the node is dropped then, and has to be asked for anew.
+func (n *node) whileUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	n.mu.Lock()
+	period, up := n.period, n.state == stateUp
+	n.mu.Unlock()
+	switch {
+	case !up:
+		cancel()
+	case period != nil:
+		stop := context.AfterFunc(period, cancel)
+		return ctx, func() { stop(); cancel() }
+	}
+	return ctx, cancel
+}
+
+// hurry is how soon a node that failed once is asked again.
+const hurry = 500 * time.Millisecond
+
+// probe asks how the node is, again and again.
+func (n *node) probe(ctx context.Context) {
+	for {
+		var info api.Info
+		start := time.Now()
+		err := n.client.getJSON(ctx, "/api/info", n.fleet.o.Timeout, &info)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && info.Name != nodeName {
+			err = errNoNode
+		}
+		next := n.fleet.o.Poll
+		if n.probed(info, time.Since(start), err) {
+			next = min(next, hurry)
+		}
+		if !pause(ctx, next, n.probeNow) {
+			return
+		}
+	}
+}
+
+// probed notes the outcome of a probe. A single failure may be an accident: doubt
+// is then true. A refused connection is none: nobody is there.
+func (n *node) probed(info api.Info, took time.Duration, err error) (doubt bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := n.fleet.now()
+	if err == nil {
+		n.info, n.latency, n.seen, n.failures = info, took, now, 0
+		delete(n.errs, "probe")
+		if n.state != stateUp {
+			n.log.Info("node is up", "version", info.Version)
+			n.state, n.since = stateUp, now
+			delete(n.errs, "streams") // of before
+			n.period, n.end = context.WithCancel(n.fleet.ctx)
+			close(n.up)
+		}
+		return false
+	}
+	n.failures++
+	if n.failures < 2 && n.state == stateUp && !errors.Is(err, syscall.ECONNREFUSED) {
+		return true
+	}
+	n.errs["probe"] = err
+	if n.state == stateDown {
+		return false
+	}
+	n.log.Warn("node is down", "error", err)
+	if n.state == stateUp {
+		n.up = make(chan struct{})
+		n.end()
+	}
+	n.state, n.since = stateDown, now
+	n.load, n.offset = api.NodeLoad{}, nil
+	n.setStreams(nil)
+	return false
+}
+
+// suspect has the node probed at once.
+func (n *node) suspect() {
+	select {
+	case n.probeNow <- struct{}{}:
+	default:
+	}
+}
+
+// note remembers what is wrong with a part of the node, or that nothing is. What
+// is wrong is logged when it begins.
+func (n *node) note(part string, err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if err == nil {
+		delete(n.errs, part)
+		return
+	}
+	defer n.fleet.touch() // who waits for the list is told that it does not come
+	old := n.errs[part]
+	// Without addresses: each connection has another port.
+	switch known := old != nil && fault.Text(old) == fault.Text(err); {
+	case errors.Is(err, errOurs):
+		if n.fleet.complaints.isNew(err, n.fleet.now()) {
+			n.fleet.log.Warn("recordings of nodes do not reach the catalogue, will try again", "error", err)
+		}
+	case !known && n.state == stateUp:
+		n.log.Warn("cannot follow the node", "what", part, "error", err)
+	}
+	n.errs[part] = err
+}
+
+// replaceStreams takes the list over, unless the node is down by now.
+func (n *node) replaceStreams(list []api.NodeStream) {
+	streams := make(map[string]api.NodeStream, len(list))
+	for _, s := range list {
+		streams[s.ID] = s
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.state == stateUp {
+		n.setStreams(streams)
+	}
+}
+
+// setStreams is called with n.mu locked.
+func (n *node) setStreams(streams map[string]api.NodeStream) {
+	changed := changedIDs(n.streams, streams)
+	first := n.streams == nil
+	n.streams = streams
+	n.load.Streams, n.load.Publishers, n.load.Viewers, n.load.Recordings = len(streams), 0, 0, 0
+	for _, s := range streams {
+		n.load.Publishers += len(s.Publish.Sessions)
+		n.load.Viewers += len(s.Subscribe.Sessions)
+		if s.Recording {
+			n.load.Recordings++
+		}
+	}
+	if first || streams == nil || len(changed) > 0 {
+		n.fleet.touch(changed...)
+	}
+}
+
+// forgetStreams is for a node that is not followed any more.
+func (n *node) forgetStreams() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.end != nil {
+		n.end()
+	}
+	n.setStreams(nil)
+}
+
+// setRecording notes what the node has just answered; its events say it later.
+func (n *node) setRecording(stream string, recording bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s, ok := n.streams[stream]
+	if !ok || s.Recording == recording {
+		return
+	}
+	s.Recording, s.Stopped = recording, !recording
+	n.streams[stream] = s
+	n.fleet.touch(stream)
+}
+
+// stateSince returns when the node came into its state.
+func (n *node) stateSince() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.since
+}
+
+// isSilent reports whether the node may be up and has not told of its streams yet.
+// One that was asked and did not tell is not waited for.
+func (n *node) isSilent() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.state == stateConnecting || n.state == stateUp && n.streams == nil && n.errs["streams"] == nil
+}
+
+// notListed returns nil if it is known which streams the node has, else a
+// fault.Unavailable that says why not.
+func (n *node) notListed() error {
+	if err := n.isUp(); err != nil {
+		return err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.streams != nil:
+		return nil
+	case n.errs["streams"] != nil:
+		return fault.Errorf(fault.Unavailable, "node %q does not tell of its streams: %w", n.alias, n.errs["streams"])
+	}
+	return fault.Errorf(fault.Unavailable, "node %q has not told of its streams yet", n.alias)
+}
+
+// stream returns one of the node's streams; ok is false where the node is down.
+func (n *node) stream(id string) (s api.NodeStream, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s, ok = n.streams[id]
+	return s, ok
+}
+
+// isUp returns nil if the node is up, else a fault.Unavailable that says why not.
+func (n *node) isUp() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case n.state == stateUp:
+		return nil
+	case n.errs["probe"] != nil:
+		return fault.Errorf(fault.Unavailable, "node %q is down: %w", n.alias, n.errs["probe"])
+	}
+	return fault.Errorf(fault.Unavailable, "node %q has not answered yet", n.alias)
+}
+
+// describe returns n as the API shows it.
+func (n *node) describe() api.FleetNode {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	d := api.FleetNode{
+		Alias: n.alias, URL: n.client.base, Source: n.source, Storage: "shared",
+		State: n.state, Since: n.since, SeenAt: n.seen, LatencyMS: float64(n.latency.Microseconds()) / 1000,
+		Version: n.info.Version, Node: n.info.Node, Features: n.info.Features, Codecs: n.info.Codecs,
+		Load: n.load, Feed: n.feed,
+	}
+	if n.local {
+		d.Storage = "local"
+	}
+	if n.offset != nil {
+		ms := float64(n.offset.Milliseconds())
+		d.ClockOffsetMS = &ms
+	}
+	for _, part := range []string{"probe", "streams"} {
+		if err := n.errs[part]; err != nil {
+			d.Error = fault.Text(err)
+			break
+		}
+	}
+	if err := n.errs["feed"]; err != nil {
+		d.Feed.Error = fault.Text(err)
+	}
+	return d
+}

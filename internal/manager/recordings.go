@@ -1,0 +1,138 @@
+package manager
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/changes"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/retention"
+)
+
+// shelf is the recordings of all nodes, one by one. It implements api.Recordings.
+//
+// A recording belongs to its node, which is asked to change or delete it. What is
+// in shared storage and of a node that the manager does not know any more, or that
+// keeps its recordings itself by now, is the manager's own: nobody else is left who
+// could delete it.
+//
+// The feed is that of the manager's own catalogue, and names recordings as that
+// does, "@alias/folder" for those that a node has itself: they must not be mistaken
+// for one another.
+type shelf struct {
+	changes.Source
+	fleet  *fleet
+	keeper *retention.Keeper // of shared storage; nil without it
+}
+
+// Recording implements api.Recordings.
+func (s *shelf) Recording(ctx context.Context, recordDir string) (media.Recording, error) {
+	r, err := s.find(ctx, recordDir)
+	return unmount(r), err
+}
+
+func (s *shelf) find(ctx context.Context, recordDir string) (media.Recording, error) {
+	r, err := s.fleet.find(ctx, recordDir)
+	if errors.Is(err, catalogue.ErrNotFound) {
+		return r, fault.Errorf(fault.NotFound, "there is no recording %q", recordDir)
+	}
+	return r, err
+}
+
+// owner returns the recording and its node, which is nil if that is unknown.
+func (s *shelf) owner(ctx context.Context, recordDir string) (media.Recording, *node, error) {
+	r, err := s.find(ctx, recordDir)
+	if err != nil {
+		return r, nil, err
+	}
+	n := s.fleet.node(r.Node)
+	switch {
+	case n != nil && (mounted(r) || !n.local || s.keeper == nil):
+		err := n.isUp()
+		return r, n, err
+	case mounted(r) || s.keeper == nil:
+		return r, nil, fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", r.Node)
+	}
+	return r, nil, nil
+}
+
+// Protect implements api.Recordings.
+func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (media.Recording, error) {
+	r, n, err := s.owner(ctx, recordDir)
+	if err != nil {
+		return media.Recording{}, err
+	}
+	s.fleet.forget(r.RecordDir)
+	defer s.fleet.forget(r.RecordDir)
+	if n == nil {
+		return s.keeper.Protect(ctx, r.RecordDir, protected)
+	}
+	body, err := json.Marshal(map[string]bool{"protected": protected})
+	if err != nil {
+		return media.Recording{}, fmt.Errorf("encode request: %w", err)
+	}
+	answer, err := n.pass(ctx, call{method: http.MethodPatch, path: recordingPath(r), body: body, wait: s.fleet.o.Control})
+	if err != nil {
+		return media.Recording{}, err
+	}
+	if answer.Status != http.StatusOK {
+		return media.Recording{}, &api.NodeError{NodeAnswer: answer}
+	}
+	var now media.Recording
+	if err := json.Unmarshal(answer.Body, &now); err != nil {
+		return media.Recording{}, fault.Errorf(fault.Unavailable, "node %q: decode its answer: %w", n.alias, err)
+	}
+	// The node's feed brings it into the catalogue, in its order: it may have told
+	// of something newer by now, as that the recording is deleted.
+	select {
+	case n.feedNow <- struct{}{}:
+	default:
+	}
+	return unmount(n.mount(now)), nil
+}
+
+// Delete implements api.Recordings.
+func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err error) {
+	r, n, err := s.owner(ctx, recordDir)
+	if err != nil {
+		return false, err
+	}
+	defer s.fleet.forget(r.RecordDir)
+	if n == nil {
+		return s.keeper.Delete(ctx, r.RecordDir)
+	}
+	answer, err := n.pass(ctx, call{method: http.MethodDelete, path: recordingPath(r), wait: s.fleet.o.Control})
+	switch {
+	case err != nil:
+		return false, err
+	case answer.Status == http.StatusNotFound:
+		// The node knows nothing of it: the catalogue was behind, or the node has
+		// lost its database, and what it recorded is in shared storage all the same.
+		if mounted(r) {
+			break
+		}
+		stored, err := s.fleet.stored(ctx, r.RecordDir)
+		if err != nil {
+			return false, fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err)
+		}
+		if stored && s.keeper != nil {
+			return s.keeper.Delete(ctx, r.RecordDir)
+		}
+	case answer.Status != http.StatusNoContent && answer.Status != http.StatusAccepted:
+		return false, &api.NodeError{NodeAnswer: answer}
+	}
+	if err := s.Catalogue.Delete(ctx, r.RecordDir); err != nil {
+		s.fleet.log.Warn("the catalogue was not updated at once", "stream", r.Stream, "record_id", r.RecordID, "error", err)
+	}
+	return answer.Status != http.StatusAccepted, nil
+}
+
+func recordingPath(r media.Recording) string {
+	return "/api/recordings/" + api.EscapePath(unmount(r).RecordDir)
+}

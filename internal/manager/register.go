@@ -1,0 +1,189 @@
+package manager
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"slices"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/auth"
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/fault"
+)
+
+// maxProving bounds the nodes that are asked at the same time whether they are who
+// registers.
+const maxProving = 8
+
+var errProving = fault.New(fault.Unavailable, "too many nodes register at the same time; it will be tried again")
+
+// Register implements api.Fleet. A node that registers as it did before changes
+// nothing. The registration token is known to all nodes, and so lets nobody take
+// the place of another: what is known of an alias is changed by administrators,
+// and by who shows to be that node (prove).
+func (f *fleet) Register(ctx context.Context, r api.NodeRegistration, admin bool) (api.FleetNode, bool, error) {
+	if !config.IsAlias(r.Alias) {
+		return api.FleetNode{}, false, fault.New(fault.Invalid, "alias is no name of a node; set recorder.node_alias to letters, digits, -, _ and .")
+	}
+	if !config.IsBaseURL(r.URL) {
+		return api.FleetNode{}, false, fault.New(fault.Invalid, `url is no URL of a server; set manager.node_url to "http://host:port"`)
+	}
+	proven, err := f.inPlaceOf(ctx, r)
+	for i := range proven {
+		if err == nil && !admin {
+			err = f.prove(ctx, &proven[i], r) // without the lock: it waits for a node
+		}
+	}
+	if err != nil {
+		return api.FleetNode{}, false, err
+	}
+	f.changing.Lock()
+	defer f.changing.Unlock()
+	now, err := f.inPlaceOf(ctx, r)
+	if err == nil && !admin && !slices.EqualFunc(proven, now, sameRegistration) {
+		err = fault.Errorf(fault.Conflict, "node %q has just been registered by somebody else; it will be tried again", r.Alias)
+	}
+	if err != nil {
+		return api.FleetNode{}, false, err
+	}
+	return f.replace(ctx, r)
+}
+
+// inPlaceOf returns what is known of those who have registered by the alias or with
+// the URL of r, by their aliases. The error is a fault.Conflict for one of the
+// configuration.
+func (f *fleet) inPlaceOf(ctx context.Context, r api.NodeRegistration) ([]catalogue.Node, error) {
+	base := newClient(f.http, r.URL, "").base
+	var known []catalogue.Node
+	for _, n := range f.all() {
+		switch {
+		case n.alias != r.Alias && n.client.base != base:
+			continue
+		case n.source == configured && n.alias == r.Alias:
+			return nil, fault.Errorf(fault.Conflict, "node %q is in the manager's configuration ([[nodes]]), which holds; "+
+				"take manager.url out of the node's, or give it another recorder.node_alias", n.alias)
+		case n.source == configured:
+			return nil, fault.Errorf(fault.Conflict, "the node with that URL is %q in the manager's configuration ([[nodes]]), which holds", n.alias)
+		}
+		known = append(known, n.registration())
+	}
+	if f.node(r.Alias) != nil {
+		return known, nil
+	}
+	// The nodes of the catalogue may not have been loaded yet.
+	saved, err := f.o.Catalogue.Nodes(ctx)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	for _, s := range saved {
+		if s.Registered && (s.Alias == r.Alias || s.URL == base) && f.node(s.Alias) == nil {
+			known = append(known, s)
+		}
+	}
+	return known, nil
+}
+
+func sameRegistration(a, b catalogue.Node) bool {
+	return a.Alias == b.Alias && a.URL == b.URL && a.Token == b.Token && a.Local == b.Local
+}
+
+// prove returns nil if what registers is a node that is known by its alias or URL: it
+// brings the token that the manager has of it, or one that the node at the known
+// address gives all rights. The token of the known node is sent nowhere for that.
+func (f *fleet) prove(ctx context.Context, known *catalogue.Node, r api.NodeRegistration) error {
+	unmoved := known.URL == newClient(f.http, r.URL, "").base && known.Local == f.keepsItself(r)
+	if sameToken(known.Token, r.Token) && (unmoved || r.Token != "") {
+		return nil
+	}
+	select {
+	case f.proving <- struct{}{}:
+		defer func() { <-f.proving }()
+	default:
+		return errProving
+	}
+	var me struct {
+		Kind    auth.Kind    `json:"kind"`
+		Rights  []auth.Right `json:"rights"`
+		Streams []string     `json:"streams"`
+	}
+	err := newClient(f.http, known.URL, r.Token).getJSON(ctx, "/api/me", f.o.Timeout, &me)
+	switch {
+	case err != nil:
+	case !slices.Contains(me.Rights, auth.Admin) || !slices.Contains(me.Streams, "*"):
+		err = errors.New("it does not give the token all rights")
+	case me.Kind == auth.KindAnonymous && !unmoved: // it accepts any token, which shows nothing
+		err = errors.New("it asks nobody for credentials, so that this cannot be shown")
+	default:
+		return nil
+	}
+	return fault.Errorf(fault.Conflict, "another node %q has registered, and the one at its address is not shown to be this one (%s): "+
+		"where the node has moved or has new credentials, an administrator removes the old one first, DELETE /api/nodes/%s; "+
+		"where it is another, give it another recorder.node_alias", known.Alias, fault.Text(err), known.Alias)
+}
+
+// sameToken compares in a time that does not depend on how far they match.
+func sameToken(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+// keepsItself reports whether the node that registers keeps its recordings itself.
+func (f *fleet) keepsItself(r api.NodeRegistration) bool { return r.LocalStorage || f.o.Storage == nil }
+
+// replace puts the node that registers in the place of what is known by its alias.
+// It is called with f.changing locked.
+func (f *fleet) replace(ctx context.Context, r api.NodeRegistration) (api.FleetNode, bool, error) {
+	old := f.node(r.Alias)
+	n := newNode(f, r.Alias, registered, r.URL, r.Token, f.keepsItself(r))
+	if err := f.takePlace(ctx, n); err != nil {
+		return api.FleetNode{}, false, err
+	}
+	if old != nil && old.client.base == n.client.base && old.local == n.local {
+		if *old.client.token.Load() == r.Token {
+			return old.describe(), false, nil
+		}
+		// JSON Web Tokens end, and nodes bring new ones.
+		if err := f.o.Catalogue.PutNode(ctx, n.registration()); err != nil {
+			return api.FleetNode{}, false, err
+		}
+		old.client.token.Store(&r.Token)
+		return old.describe(), false, nil
+	}
+	// A follower of the old place would write its cursor over the new node's.
+	f.stop(r.Alias)
+	if err := f.o.Catalogue.PutNode(ctx, n.registration()); err != nil {
+		f.goOn(old)
+		return api.FleetNode{}, false, err
+	}
+	f.log.Info("node registered", "node", n.alias, "url", n.client.base)
+	f.add(n)
+	return n.describe(), old == nil, nil
+}
+
+// takePlace ends following those who have registered with the URL of n and another
+// alias: two nodes cannot have one, and n was there last. It may be the same node
+// with a new name, which its feed tells (succeed), or another machine.
+func (f *fleet) takePlace(ctx context.Context, n *node) error {
+	for _, other := range f.all() {
+		if other.alias == n.alias || other.client.base != n.client.base {
+			continue
+		}
+		f.stop(other.alias)
+		if err := f.o.Catalogue.PutNode(ctx, catalogue.Node{Alias: other.alias, URL: other.client.base, Local: other.local}); err != nil {
+			f.goOn(other)
+			return err
+		}
+		f.log.Info("another node has registered with this node's URL", "node", other.alias, "by", n.alias)
+	}
+	return nil
+}
+
+// registration returns what the catalogue keeps of a node that has registered.
+func (n *node) registration() catalogue.Node {
+	return catalogue.Node{
+		Alias: n.alias, URL: n.client.base, Token: *n.client.token.Load(), Local: n.local, Registered: true,
+	}
+}

@@ -1,0 +1,82 @@
+package media
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/live777/recorder/internal/fault"
+)
+
+// The names of the two objects that every recording has beside its media.
+const (
+	ManifestName = "manifest.mpd"
+	InfoName     = "recording.json" // the Recording itself
+)
+
+// objectName matches the names of what a recording consists of: its manifest,
+// its description, and the init and media segments of its tracks, of which
+// simulcast layers are numbered from 2.
+var objectName = regexp.MustCompile(`^(manifest\.mpd|recording\.json|[va]\d*_(init(_\d+)?|seg_\d{4,})\.(m4s|webm))$`)
+
+// IsObjectName reports whether name, without a folder, can be that of an object
+// of a recording. The folder of a recording may have other files as well, and
+// the folders of other recordings.
+func IsObjectName(name string) bool { return objectName.MatchString(name) }
+
+// MaxInfoSize is the longest recording.json that is read, in bytes. A recording
+// of a day with a gap every second has 10 MB.
+const MaxInfoSize = 32 << 20
+
+// EncodeRecording returns the content of recording.json. A NaN or an infinite
+// number in r is an error.
+func EncodeRecording(r Recording) ([]byte, error) {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", InfoName, err)
+	}
+	return append(b, '\n'), nil
+}
+
+// DecodeRecording reads the recording.json that lies in the folder dir. Fields
+// that are not known are left out: a newer program may have written them. What
+// says where the recording is comes from dir, for folders can be moved; moved
+// tells whether the file said something else. The error is a fault.Invalid that
+// says what is wrong with the file.
+func DecodeRecording(data []byte, dir string) (r Recording, moved bool, err error) {
+	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		return r, false, fault.Errorf(fault.Invalid, "%s is no JSON object", InfoName)
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, false, fault.Errorf(fault.Invalid, "%s cannot be read: %w", InfoName, err)
+	}
+	if err := CheckStreamID(r.Stream); err != nil {
+		return r, false, fault.Errorf(fault.Invalid, "%s: %w", InfoName, err)
+	}
+	switch r.Status {
+	case StatusRecording:
+		r.End = nil
+	case StatusComplete, StatusDegraded, StatusFailed:
+		if r.End == nil {
+			return r, false, fault.Errorf(fault.Invalid, "%s: the recording is %s and has no end", InfoName, r.Status)
+		}
+	default:
+		return r, false, fault.Errorf(fault.Invalid, "%s: status %.40q is not known", InfoName, r.Status)
+	}
+	moved = r.RecordDir != dir
+	r.RecordDir, r.RecordID, r.MPDPath = dir, RecordID(dir), path.Join(dir, ManifestName)
+	return r, moved, nil
+}
+
+// RecordID returns the record_id of a record_dir: its last element if that is a
+// 10-digit Unix time, else "".
+func RecordID(recordDir string) string {
+	last := path.Base(recordDir)
+	if len(last) != 10 || strings.Trim(last, "0123456789") != "" {
+		return ""
+	}
+	return last
+}

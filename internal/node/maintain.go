@@ -1,0 +1,14 @@
+package node
+
+import (
+	"io"
+	"log/slog"
+)
+
+// Command is how a command that is not the node itself is to be done.
+type Command struct {
+	JSON           bool     // instead of text
+	Prefixes       []string // Verify: only what is in these folders
+	Stdout, Stderr io.Writer
+	Logger         *slog.Logger // slog.Default() when nil
+}

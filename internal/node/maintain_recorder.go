@@ -1,0 +1,140 @@
+//go:build !norecorder
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/maintain"
+	"github.com/live777/recorder/internal/storage"
+	"github.com/live777/recorder/internal/storage/fs"
+	"github.com/live777/recorder/internal/storage/remote"
+)
+
+// openLibrary is the storage and the catalogue of a node, opened by another process.
+type openLibrary struct {
+	backend   storage.Backend
+	catalogue *catalogue.DB
+	// partial says that the storage may lack what a node has still to upload.
+	partial bool
+	closers []func() error
+}
+
+// openForCommand opens the storage and the catalogue as a node would, beside
+// nodes that may use them.
+func openForCommand(ctx context.Context, cfg *config.Config, log *slog.Logger) (l *openLibrary, err error) {
+	l = &openLibrary{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.close())
+		}
+	}()
+	o := cfg.Recorder.Storage
+	if o.Type == config.StorageFS {
+		if _, err := os.Stat(o.Root); err != nil { // a node would make it
+			return l, fmt.Errorf("recorder.storage.root: %w", err)
+		}
+		store, err := fs.New(o.Root, fs.Options{Logger: log})
+		if err != nil {
+			return l, err
+		}
+		l.backend = store
+		l.closers = append(l.closers, store.Close)
+	} else {
+		store, err := remote.Open(ctx, o, log)
+		if err == nil {
+			err = store.Check(ctx)
+		}
+		if err != nil {
+			return l, err
+		}
+		l.backend, l.partial = store, true
+	}
+	if l.catalogue, err = catalogue.Open(ctx, string(cfg.Database.URL)); err != nil {
+		return l, err
+	}
+	l.closers = append(l.closers, l.catalogue.Close)
+	return l, nil
+}
+
+func (l *openLibrary) close() error {
+	var errs []error
+	for _, f := range l.closers {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
+}
+
+// Rebuild makes the catalogue from what is in storage (package maintain). ok is
+// false where something in storage could not be read.
+func Rebuild(ctx context.Context, cfg *config.Config, c Command) (ok bool, err error) {
+	l, err := openForCommand(ctx, cfg, c.Logger)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	out := maintain.NewOutput(c.Stdout, c.Stderr, c.JSON)
+	sum, err := maintain.Rebuild(ctx, maintain.RebuildOptions{
+		Backend: l.backend, Catalogue: l.catalogue, Partial: l.partial, Logger: c.Logger,
+		Progress: func(s maintain.RebuildSummary) {
+			out.Progress(s.Recordings, 0, fmt.Sprintf(", %d added to the catalogue, %d corrected", s.Added, s.Updated))
+		},
+	})
+	if err != nil {
+		return false, err
+	}
+	out.Rebuilt(sum)
+	return len(sum.Problems) == 0, out.Err()
+}
+
+// Verify checks every recording, and the catalogue against them (package
+// maintain). ok is false where something is wrong; an error means that not
+// everything could be checked.
+func Verify(ctx context.Context, cfg *config.Config, c Command) (ok bool, err error) {
+	l, err := openForCommand(ctx, cfg, c.Logger)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	total := 0
+	prefixes := make([]string, len(c.Prefixes))
+	for i, p := range c.Prefixes {
+		prefixes[i] = strings.Trim(path.Clean("/"+p), "/")
+	}
+	if len(prefixes) == 0 {
+		if _, total, err = l.catalogue.List(ctx, catalogue.Query{Limit: 1}); err != nil {
+			return false, err
+		}
+	}
+	out := maintain.NewOutput(c.Stdout, c.Stderr, c.JSON)
+	done, bad := 0, 0
+	sum, err := maintain.Verify(ctx, maintain.VerifyOptions{
+		Backend: l.backend, Catalogue: l.catalogue, Prefixes: prefixes, Partial: l.partial,
+		Report: func(f maintain.Finding) {
+			done++
+			bad += len(f.Problems)
+			out.Finding(f)
+			out.Progress(done, total, fmt.Sprintf(", %d problems", bad))
+		},
+	})
+	if err != nil {
+		return false, err
+	}
+	out.Verified(sum)
+	if err := out.Err(); err != nil {
+		return false, err
+	}
+	if sum.Unchecked > 0 {
+		return false, fault.Errorf(fault.Unavailable, "%d recordings could not be checked: see above why", sum.Unchecked)
+	}
+	return sum.Bad == 0, nil
+}

@@ -1,0 +1,217 @@
+// Package node wires a live777 node together and runs it.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/auth"
+	"github.com/live777/recorder/internal/codec"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/metrics"
+	"github.com/live777/recorder/internal/web"
+	"github.com/live777/recorder/internal/whip"
+)
+
+const (
+	// drainTimeout bounds how long HTTP requests may still take when the node
+	// stops, sealTimeout how long the recordings may take to be sealed.
+	sealTimeout  = 30 * time.Second
+	drainTimeout = 5 * time.Second
+)
+
+// Options are what a node needs beside its configuration.
+type Options struct {
+	Version string
+	Logger  *slog.Logger // slog.Default() when nil
+}
+
+// Node is a running live777: its ports are open from New on, and served by Run.
+type Node struct {
+	cfg      *config.Config
+	log      *slog.Logger
+	streams  *live.Streams
+	whip     *whip.Server
+	recorder recorder
+	gauge    *gauge
+	api      *api.API
+	server   *http.Server
+	listener net.Listener
+}
+
+// recorder is what a build with the recorder adds to a node: see recorder.go
+// and norecorder.go.
+type recorder interface {
+	// onPublish is live.Options.OnPublish.
+	onPublish(*live.Stream)
+	// api returns what the recorder's routes are served by; nil where they
+	// are not.
+	api() (api.Recorder, api.Playback)
+	// recordings returns what gives access to each recording; nil likewise.
+	recordings() api.Recordings
+	// measure adds what there is to say about recordings and storage.
+	measure(*metrics.Sources)
+	// load adds what there is to say about storage.
+	load(*api.NodeLoad)
+	// place says where recordings are kept, for people.
+	place() string
+	// features names what the build can do.
+	features() []string
+	// close seals the recordings that run.
+	close(ctx context.Context) error
+}
+
+// New opens the storage, the catalogue and the ports. The error names the
+// option to change.
+func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	n = &Node{cfg: cfg, log: o.Logger}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close(ctx))
+		}
+	}()
+	n.streams = live.New(live.Options{Logger: o.Logger, OnPublish: func(st *live.Stream) { n.recorder.onPublish(st) }})
+	if n.recorder, err = newRecorder(ctx, cfg, n.streams, o.Logger); err != nil {
+		return n, err
+	}
+	var listen net.ListenConfig
+	if n.listener, err = listen.Listen(ctx, "tcp", cfg.HTTP.Listen); err != nil {
+		return n, fmt.Errorf("open http.listen: %w", err)
+	}
+	if n.whip, err = newWHIP(cfg, n.streams, o.Logger); err != nil {
+		return n, fmt.Errorf("open webrtc.listen: %w", err)
+	}
+	n.gauge = newGauge(n.look)
+	rec, play := n.recorder.api()
+	n.api, err = api.New(api.Options{
+		Streams: n.streams, WHIP: n.whip, Recorder: rec, Playback: play, Recordings: n.recorder.recordings(),
+		Auth: auth.New(cfg.Auth.Options()), Page: web.Handler(nil), Metrics: n.metrics(), CORSOrigins: cfg.HTTP.CORSOrigins,
+		Info: api.Info{
+			Name: "live777", Version: o.Version, Node: cfg.Recorder.NodeAlias,
+			Features: n.recorder.features(), Codecs: codecNames(),
+		},
+		Load: n.load, Logger: o.Logger,
+	})
+	if err != nil {
+		return n, err
+	}
+	n.server = api.NewServer(n.api)
+	return n, nil
+}
+
+// metrics returns what answers Prometheus.
+func (n *Node) metrics() http.Handler {
+	s := metrics.Sources{Traffic: n.streams.Traffic, Streams: func() (publishing, watching int) {
+		for _, st := range n.streams.List() {
+			publishing += len(st.Publish.Sessions)
+			watching += len(st.Subscribe.Sessions)
+		}
+		return publishing, watching
+	}}
+	n.recorder.measure(&s)
+	return metrics.Handler(s)
+}
+
+func newWHIP(cfg *config.Config, streams *live.Streams, log *slog.Logger) (*whip.Server, error) {
+	servers := make([]whip.ICEServer, len(cfg.WebRTC.ICEServers))
+	for i, s := range cfg.WebRTC.ICEServers {
+		servers[i] = whip.ICEServer{URLs: s.URLs, Username: s.Username, Credential: string(s.Credential)}
+	}
+	return whip.New(whip.Options{
+		Streams: streams, Listen: cfg.WebRTC.Listen, PublicIPs: cfg.WebRTC.PublicIPs, ICEServers: servers,
+		ConnectTimeout: cfg.WebRTC.ConnectTimeout.Duration(), Logger: log,
+	})
+}
+
+func codecNames() []string {
+	var names []string
+	for _, c := range codec.All() {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// URL returns the address of the node's page, as a user of this machine can
+// open it.
+func (n *Node) URL() string { return api.LocalURL(n.listener.Addr()) }
+
+// Welcome tells a person where the node listens and records, and how to
+// publish.
+func (n *Node) Welcome(w io.Writer) {
+	url := n.URL()
+	fmt.Fprintf(w, `live777 is running
+  page      %[1]s/
+  publish   %[1]s/whip/STREAM   (WHIP: the page, OBS, GStreamer, ffmpeg 8)
+  watch     %[1]s/whep/STREAM   (WHEP)
+  record    curl -X POST %[1]s/api/record/STREAM
+  media     UDP %[2]s
+  storage   %[3]s
+`, url, n.whip.Addr(), n.recordsTo())
+}
+
+// recordsTo says what is recorded, and where to.
+func (n *Node) recordsTo() string {
+	if rec, _ := n.recorder.api(); rec == nil {
+		return "none: this build has no recorder"
+	}
+	auto := "nothing is recorded by itself (recorder.auto_streams is empty)"
+	if patterns := n.cfg.Recorder.AutoStreams; len(patterns) > 0 {
+		auto = fmt.Sprintf("streams recorded by themselves: %q", patterns)
+	}
+	return n.recorder.place() + "; " + auto
+}
+
+// Run serves until ctx ends, then seals every recording and closes what New
+// opened. It returns nil after an orderly end.
+func (n *Node) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- n.server.Serve(n.listener) }()
+	looping, cancel := context.WithCancel(ctx)
+	var loops sync.WaitGroup
+	loops.Go(func() { n.gauge.run(looping) })
+	if n.cfg.Manager.URL != "" {
+		loops.Go(func() { n.register(looping) })
+	}
+	var err error
+	select {
+	case err = <-served:
+		err = fmt.Errorf("serve http: %w", err)
+	case <-ctx.Done():
+		n.log.Info("stopping: sealing the recordings")
+	}
+	cancel()
+	loops.Wait()
+	return errors.Join(err, n.close(context.WithoutCancel(ctx)))
+}
+
+// close ends what runs: nobody new is let in first, then what has arrived is
+// recorded and sealed, and then the publishers are sent away.
+func (n *Node) close(ctx context.Context) error {
+	errs := []error{api.CloseServer(ctx, n.server, n.listener, drainTimeout)}
+	if n.recorder != nil {
+		sealing, cancel := context.WithTimeout(ctx, sealTimeout)
+		defer cancel()
+		errs = append(errs, n.recorder.close(sealing))
+	}
+	if n.whip != nil {
+		closing, cancel := context.WithTimeout(ctx, drainTimeout)
+		defer cancel()
+		errs = append(errs, n.whip.Close(closing))
+	}
+	if n.streams != nil {
+		n.streams.Close()
+	}
+	return errors.Join(errs...)
+}

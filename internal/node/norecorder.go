@@ -1,0 +1,42 @@
+//go:build norecorder
+
+package node
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/metrics"
+)
+
+// noRecorder is the recorder of a build without one.
+type noRecorder struct{}
+
+func newRecorder(context.Context, *config.Config, *live.Streams, *slog.Logger) (recorder, error) {
+	return noRecorder{}, nil
+}
+
+func (noRecorder) onPublish(*live.Stream)            {}
+func (noRecorder) api() (api.Recorder, api.Playback) { return nil, nil }
+func (noRecorder) recordings() api.Recordings        { return nil }
+func (noRecorder) measure(*metrics.Sources)          {}
+func (noRecorder) load(*api.NodeLoad)                {}
+func (noRecorder) place() string                     { return "" }
+func (noRecorder) features() []string                { return []string{} }
+func (noRecorder) close(context.Context) error       { return nil }
+
+var errNoRecorder = fault.New(fault.Unsupported, "this build has no recorder: use one that was not built with -tags norecorder")
+
+// Rebuild is an error: there is nothing recorded.
+func Rebuild(context.Context, *config.Config, Command) (ok bool, err error) {
+	return false, errNoRecorder
+}
+
+// Verify is an error: there is nothing recorded.
+func Verify(context.Context, *config.Config, Command) (ok bool, err error) {
+	return false, errNoRecorder
+}

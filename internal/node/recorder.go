@@ -1,0 +1,160 @@
+//go:build !norecorder
+
+package node
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/metrics"
+	"github.com/live777/recorder/internal/playback"
+	rec "github.com/live777/recorder/internal/recorder"
+)
+
+// withRecorder is the recorder of a node, with the storage, the catalogue and
+// the playback that belong to it.
+type withRecorder struct {
+	*rec.Recorder
+	depot     *depot
+	catalogue *catalogue.DB
+	playback  *playback.Server
+	keeper    *keeper
+}
+
+func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams, log *slog.Logger) (_ recorder, err error) {
+	o := cfg.Recorder
+	w := &withRecorder{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, w.close(ctx))
+		}
+	}()
+	if w.depot, err = openDepot(ctx, o, log); err != nil {
+		return nil, err
+	}
+	if w.catalogue, err = catalogue.Open(ctx, string(cfg.Database.URL)); err != nil {
+		return nil, err
+	}
+	if w.keeper, err = newKeeper(o.Retention, w, log); err != nil {
+		return nil, err
+	}
+	w.Recorder, err = rec.New(rec.Options{
+		Streams: streams, Store: w.depot.Store, Catalogue: w.catalogue, Journals: w.depot.journals,
+		NodeAlias: o.NodeAlias, AutoStreams: o.AutoStreams,
+		MaxRecording: o.MaxRecording.Duration(), SegmentDuration: o.Segment.Duration(),
+		ChunkDuration: o.Chunk.Duration(), Reconnect: o.Reconnect.Duration(), Sync: syncOf(o), Deleting: w.keeper.Deleting, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := w.Recover(ctx); err != nil {
+		return nil, err
+	}
+	w.depot.start() // what was torn is whole now
+	w.playback, err = playback.New(playback.Options{Backend: w.depot.Store, Catalogue: w.catalogue, Live: w.Recorder, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	w.keeper.start(ctx)
+	return w, nil
+}
+
+func (w *withRecorder) onPublish(st *live.Stream) { w.OnPublish(st) }
+
+func (w *withRecorder) api() (api.Recorder, api.Playback) {
+	return control{w.Recorder}, library{w.playback}
+}
+
+func (w *withRecorder) measure(s *metrics.Sources) {
+	s.Recordings = w.Active
+	if w.depot.spool != nil {
+		s.Spool = w.depot.spool.Status
+	}
+}
+
+func (w *withRecorder) load(l *api.NodeLoad) {
+	s := &api.StorageLoad{Type: w.depot.kind, FailedRecordings: w.Failed()}
+	l.Storage = s
+	if w.depot.free != nil {
+		if free, err := w.depot.free(); err == nil {
+			s.FreeBytes = &free
+		} else {
+			s.Failing = fault.KindOf(err) != fault.Unsupported
+		}
+	}
+	if w.depot.spool != nil {
+		sp := w.depot.spool.Status()
+		s.Failing = sp.Failing
+		l.Spool = &api.SpoolLoad{
+			WaitingObjects: sp.WaitingObjects, WaitingBytes: sp.WaitingBytes, OldestSeconds: sp.OldestWaiting.Seconds(),
+			UsedBytes: sp.UsedBytes, MaxBytes: sp.MaxBytes, Conflicts: sp.Conflicts,
+		}
+	}
+}
+
+func (w *withRecorder) place() string { return w.depot.place }
+
+func (w *withRecorder) features() []string {
+	return []string{"recorder", "storage-fs", "storage-s3", "storage-oss"}
+}
+
+func (w *withRecorder) close(ctx context.Context) error {
+	var errs []error
+	if w.keeper != nil {
+		w.keeper.stop()
+	}
+	if w.Recorder != nil {
+		errs = append(errs, w.Recorder.Close(ctx))
+	}
+	if w.catalogue != nil {
+		errs = append(errs, w.catalogue.Close())
+	}
+	if w.depot != nil {
+		errs = append(errs, w.depot.close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// control is the recorder as the API wants it.
+type control struct{ *rec.Recorder }
+
+func (c control) Status(stream string) api.RecordStatus {
+	s := c.Recorder.Status(stream)
+	return api.RecordStatus{Recording: s.Recording, Info: s.Info, Error: s.Error}
+}
+
+// library is what has been recorded, as the API wants it.
+type library struct{ *playback.Server }
+
+// Object implements api.Playback: what is sent comes from here, however long who
+// asked may have it.
+func (l library) Object(w http.ResponseWriter, r *http.Request, key string, _ time.Time) error {
+	return l.Server.Object(w, r, key)
+}
+
+func (l library) Streams(ctx context.Context, q api.StreamQuery) ([]api.StreamSummary, error) {
+	sums, err := l.Server.Streams(ctx, catalogue.StreamQuery(q))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]api.StreamSummary, len(sums))
+	for i, s := range sums {
+		out[i] = api.StreamSummary(s)
+	}
+	return out, nil
+}
+
+func (l library) Recordings(ctx context.Context, q api.Query) (api.RecordingPage, error) {
+	page, err := l.Server.Recordings(ctx, catalogue.Query{
+		Stream: q.Stream, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Offset: q.Offset,
+	})
+	return api.RecordingPage(page), err
+}

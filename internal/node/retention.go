@@ -1,0 +1,71 @@
+//go:build !norecorder
+
+package node
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/changes"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/retention"
+)
+
+// keeper is retention as a part of a node: it runs from start to stop.
+type keeper struct {
+	*retention.Keeper
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+func newKeeper(cfg config.Retention, w *withRecorder, log *slog.Logger) (*keeper, error) {
+	k, err := retention.New(retention.Options{
+		Backend: w.depot.Store, Catalogue: w.catalogue, Live: running{w},
+		MaxAge: cfg.MaxAge.Duration(), MaxBytes: cfg.MaxBytes.Bytes(), MinFree: cfg.MinFree.Bytes(),
+		Free: w.depot.free, Check: cfg.Check.Duration(), Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &keeper{Keeper: k, cancel: func() {}}, nil
+}
+
+// start runs the keeper; deletions that were interrupted go on at once.
+func (k *keeper) start(ctx context.Context) {
+	k.Resume(ctx)
+	ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	k.wg.Go(func() { k.Run(ctx) })
+}
+
+// stop ends it; what it deletes at the moment goes on at the next start.
+func (k *keeper) stop() {
+	k.cancel()
+	k.wg.Wait()
+}
+
+// running is the recorder of a node as retention wants it. There is none before
+// the node is complete.
+type running struct{ w *withRecorder }
+
+func (r running) Running(recordDir string) (media.Recording, bool) {
+	return r.w.Running(recordDir)
+}
+
+func (r running) Forget(recordDir string) { r.w.Forget(recordDir) }
+
+func (r running) Protect(recordDir string, protected bool) (media.Recording, bool, error) {
+	return r.w.Protect(recordDir, protected)
+}
+
+// shelf is the recordings as the API wants them.
+type shelf struct {
+	*retention.Keeper
+	changes.Source
+}
+
+func (w *withRecorder) recordings() api.Recordings {
+	return shelf{w.keeper.Keeper, changes.Source{Catalogue: w.catalogue}}
+}

@@ -1,0 +1,143 @@
+//go:build !norecorder
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/journal"
+	rec "github.com/live777/recorder/internal/recorder"
+	"github.com/live777/recorder/internal/segmenter"
+	"github.com/live777/recorder/internal/spool"
+	"github.com/live777/recorder/internal/storage/fs"
+	"github.com/live777/recorder/internal/storage/remote"
+)
+
+const (
+	// journalFolder is where the journals of running recordings are, below what is
+	// on the local disk; its dot keeps it out of reach of every object's key.
+	journalFolder = ".live777-journals"
+
+	// remoteName is the file of the spool's folder that says which remote storage
+	// has been found to work, and what waits is for.
+	remoteName = "remote"
+
+	// checkTimeout bounds how long the start waits for remote storage.
+	checkTimeout = 30 * time.Second
+)
+
+// depot is where a node keeps its recordings.
+type depot struct {
+	rec.Store
+	kind     string // recorder.storage.type
+	place    string // for people
+	journals *journal.Dir
+	spool    *spool.Spool          // nil where storage is a local folder
+	free     func() (int64, error) // free bytes; nil where storage is not a local folder
+	close    func(ctx context.Context) error
+}
+
+// openDepot opens the storage that a node is configured to have. Nothing is
+// uploaded before start.
+func openDepot(ctx context.Context, o config.Recorder, log *slog.Logger) (d *depot, err error) {
+	noSync := syncOf(o) == segmenter.SyncOff
+	local := o.Spool.Dir
+	if o.Storage.Type == config.StorageFS {
+		local = o.Storage.Root
+		d, err = openFolder(o, noSync, log)
+	} else {
+		d, err = openSpool(ctx, o, noSync, log)
+	}
+	if err != nil {
+		return nil, err
+	}
+	d.kind = o.Storage.Type
+	d.journals = journal.Open(filepath.Join(local, journalFolder), noSync)
+	return d, nil
+}
+
+// syncOf translates recorder.fsync.
+func syncOf(o config.Recorder) segmenter.Sync {
+	return map[string]segmenter.Sync{
+		"off": segmenter.SyncOff, "segment": segmenter.SyncSegment, "chunk": segmenter.SyncChunk,
+	}[o.Fsync]
+}
+
+func openFolder(o config.Recorder, noSync bool, log *slog.Logger) (*depot, error) {
+	store, err := fs.New(o.Storage.Root, fs.Options{NoSync: noSync, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return &depot{Store: store, place: o.Storage.Root, free: store.Free, close: func(context.Context) error { return store.Close() }}, nil
+}
+
+func openSpool(ctx context.Context, o config.Recorder, noSync bool, log *slog.Logger) (*depot, error) {
+	backend, err := remote.Open(ctx, o.Storage, log)
+	if err != nil {
+		return nil, err
+	}
+	sp, err := spool.New(ctx, spool.Options{
+		Dir: o.Spool.Dir, Remote: backend, MaxBytes: o.Spool.MaxBytes.Bytes(), Uploads: o.Spool.Uploads,
+		NoSync: noSync, Logger: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRemote(ctx, o, backend, sp, log); err != nil {
+		return nil, errors.Join(err, sp.Close(ctx))
+	}
+	place := fmt.Sprintf("%s, by way of %s", describe(o.Storage), o.Spool.Dir)
+	return &depot{Store: sp, place: place, spool: sp, close: sp.Close}, nil
+}
+
+// start begins to upload.
+func (d *depot) start() {
+	if d.spool != nil {
+		d.spool.Start()
+	}
+}
+
+// checkRemote finds out whether the remote storage can be used. One that does not
+// answer is no obstacle if it has been seen to work with this configuration: a
+// node that is started during an outage records, and uploads later.
+func checkRemote(ctx context.Context, o config.Recorder, backend remote.Storage, sp *spool.Spool, log *slog.Logger) error {
+	name := filepath.Join(o.Spool.Dir, remoteName)
+	now := describe(o.Storage)
+	known, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("recorder.spool.dir: %w", err)
+	}
+	before := strings.TrimSpace(string(known))
+	if st := sp.Status(); before != "" && before != now && st.WaitingObjects+st.OpenObjects > 0 {
+		return fault.Errorf(fault.Invalid, "recorder.spool.dir %q has %d objects that wait for %s, and recorder.storage is %s now: "+
+			"run once with the former settings until they are uploaded, or name another spool", o.Spool.Dir, st.WaitingObjects+st.OpenObjects, before, now)
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	err = backend.Check(ctx)
+	switch {
+	case err == nil:
+		if before == now {
+			return nil
+		}
+		return os.WriteFile(name, []byte(now+"\n"), 0o644) //nolint:gosec // no secret is in it
+	case before == now && fault.KindOf(err) != fault.Invalid:
+		log.Error("storage cannot be used now: what is recorded waits in the spool", "error", err)
+		return nil
+	}
+	return err
+}
+
+// describe names a remote storage, without its credentials.
+func describe(o config.Storage) string {
+	return fmt.Sprintf("%s bucket %q, root %q, region %q, endpoint %q", o.Type, o.Bucket, strings.Trim(o.Root, "/"), o.Region, o.Endpoint)
+}

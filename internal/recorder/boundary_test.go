@@ -1,0 +1,113 @@
+package recorder
+
+import (
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/verify"
+)
+
+// resized is video that changes its size after d, at a key frame.
+func resized(t *testing.T, d time.Duration) *load.Source {
+	t.Helper()
+	s, err := load.Join(source(t, "h264_baseline.h264").Head(d), source(t, "h264_small.h264"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Video that arrives later than the audio of its time begins a Period: the
+// audio has waited, and each Period has its own.
+func TestAudioWaitsForTheBoundary(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", resized(t, 4*time.Second), source(t, "opus_stereo.ogg"))
+	s.tracks[0].delay = 400 * time.Millisecond
+	g.start("camera", "")
+	s.send(9 * time.Second)
+	rec := g.stop("camera")
+	got := g.read(rec.RecordDir)
+	g.compare(s.log, got, verify.CompareOptions{})
+	if len(got.Periods) != 2 || rec.Status != media.StatusComplete {
+		t.Fatalf("%s with periods %+v, want a second one for the other size", rec.Status, got.Periods)
+	}
+	for _, tr := range got.Tracks {
+		for _, sample := range tr.Samples {
+			at := sample.Time.Duration(tr.Timescale)
+			if (at >= got.Periods[1].Start) != (sample.Period == 1) {
+				t.Fatalf("%s at %v is in Period %d, which changes at %v", tr.Kind, at, sample.Period, got.Periods[1].Start)
+			}
+		}
+	}
+}
+
+// A browser raises its resolution in the first seconds, before it has reported:
+// the audio from before the new Period is not lost with the waiting.
+func TestBoundaryBeforeReports(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", resized(t, time.Second), source(t, "opus_stereo.ogg"))
+	s.silent = 2300 * time.Millisecond
+	g.start("camera", "")
+	s.send(9 * time.Second)
+	rec := g.stop("camera")
+	report := g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+	if tr := report.Tracks[1]; tr.First != 0 || tr.Matched != tr.Sent || rec.Periods != 2 {
+		t.Errorf("%d of %d audio packets from #%d, in %d periods", tr.Matched, tr.Sent, tr.First, rec.Periods)
+	}
+}
+
+// Through a hole in the video that ends the Period the audio goes on, and the
+// last picture with it: players stand still where a Period has sound alone.
+func TestPictureLastsAsLongAsTheSound(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	s.send(3 * time.Second)
+	s.drop = func(k media.Kind, _, _ int) bool { return k == media.Video }
+	s.send(6 * time.Second)
+	s.drop = nil
+	s.send(5 * time.Second)
+	rec := g.stop("camera")
+	got := g.read(rec.RecordDir)
+	if len(got.Periods) != 2 {
+		t.Fatalf("periods %+v, want a second one after the hole", got.Periods)
+	}
+	var ends []time.Duration
+	for _, tr := range got.InPeriods(0, 0).Tracks {
+		last := tr.Samples[len(tr.Samples)-1]
+		ends = append(ends, (last.Time + last.Duration).Duration(tr.Timescale))
+	}
+	if d := ends[0] - ends[1]; d.Abs() > 100*time.Millisecond || ends[0] < 8*time.Second {
+		t.Errorf("the first Period's video ends at %v, its audio at %v", ends[0], ends[1])
+	}
+}
+
+// Where the audio of a new Period is lost at first, it begins with the video all the
+// same, with fillers: players leave out what only one of them has.
+func TestSoundBeginsWithThePicture(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	s.send(3 * time.Second)
+	s.drop = func(media.Kind, int, int) bool { return true }
+	s.send(5 * time.Second)
+	s.drop = func(k media.Kind, _, _ int) bool { return k == media.Audio }
+	s.send(2 * time.Second)
+	s.drop = nil
+	s.send(4 * time.Second)
+	rec := g.stop("camera")
+	got := g.read(rec.RecordDir)
+	if len(got.Periods) != 2 {
+		t.Fatalf("periods %+v, want a second one after the hole", got.Periods)
+	}
+	for _, tr := range got.InPeriods(1, 1).Tracks {
+		if late := tr.Samples[0].Time.Duration(tr.Timescale) - got.Periods[1].Start; late.Abs() > 20*time.Millisecond {
+			t.Errorf("the %s of the second Period begins %v after it", tr.Kind, late)
+		}
+	}
+	if gaps := rec.Tracks[1].Gaps; len(gaps) != 1 || gaps[0].Cause != causeLoss || gaps[0].Duration < 6.5 {
+		t.Errorf("the gaps of the audio are %+v", gaps)
+	}
+}

@@ -1,0 +1,153 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/journal"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/segmenter"
+	"github.com/live777/recorder/internal/storage"
+)
+
+const (
+	manifestName = media.ManifestName
+	infoName     = media.InfoName
+	// claimTries bounds the search for a second that is not taken.
+	claimTries = 120
+)
+
+// cleanBaseDir checks a base_dir and takes the slashes at both ends away. An
+// empty one stays empty.
+func cleanBaseDir(dir string) (string, error) {
+	if dir == "" {
+		return "", nil
+	}
+	trimmed := strings.Trim(dir, "/")
+	if err := media.CheckPath(trimmed); err != nil {
+		return "", fault.Errorf(fault.Invalid, "base_dir: %w", err)
+	}
+	return trimmed, nil
+}
+
+// prefixOf returns the directory in which the recording that follows the one in
+// dir gets its timestamp: dir's parent if dir is a timestamp, else dir itself.
+func prefixOf(dir string) string {
+	if media.RecordID(dir) != "" {
+		return path.Dir(dir)
+	}
+	return dir
+}
+
+// claim takes a record_dir for a new recording by writing its recording.json
+// there, which succeeds for one recording only. It also finds out at once
+// whether the storage can be written. The journal of the recording is begun.
+//
+// With exact the record_dir is dir itself and has to be unused; else it is the
+// first free second below dir. baseDir is what was asked for.
+func (r *Recorder) claim(ctx context.Context, info media.Recording, dir string, exact bool, baseDir string) (media.Recording, *journal.Journal, error) {
+	for i := range claimTries {
+		info.RecordDir = dir
+		if !exact {
+			info.RecordDir = path.Join(dir, fmt.Sprintf("%010d", info.Start.Unix()+int64(i)))
+		}
+		info.RecordID = media.RecordID(info.RecordDir)
+		info.MPDPath = path.Join(info.RecordDir, manifestName)
+		j, err := r.claimDir(ctx, info, baseDir)
+		switch {
+		case err == nil:
+			return info, j, nil
+		case !errors.Is(err, fs.ErrExist):
+			return info, nil, fmt.Errorf("create recording %s: %w", info.RecordDir, err)
+		case exact:
+			return info, nil, fault.Errorf(fault.Conflict, "base_dir %q holds a recording already; choose another or leave it out", dir)
+		}
+	}
+	return info, nil, fault.Errorf(fault.Conflict, "no free record_dir below %s for the next %d seconds", dir, claimTries)
+}
+
+// claimDir begins the journal of a recording and creates recording.json in its
+// directory; fs.ErrExist if there is a recording, or objects of one that is being
+// deleted.
+func (r *Recorder) claimDir(ctx context.Context, info media.Recording, baseDir string) (*journal.Journal, error) {
+	if r.o.Deleting(info.RecordDir) {
+		return nil, fs.ErrExist
+	}
+	switch _, err := r.o.Store.Stat(ctx, info.MPDPath); {
+	case err == nil:
+		return nil, fs.ErrExist
+	case !errors.Is(err, storage.ErrNotFound) && !r.outOfReach(err):
+		return nil, err
+	}
+	j, err := r.newJournal(info, baseDir)
+	if err != nil {
+		return nil, err
+	}
+	err = r.createInfo(ctx, info)
+	if err == nil && j != nil {
+		err = j.Append(entry{Claimed: true}, r.o.Sync != segmenter.SyncOff)
+	}
+	if err != nil && j != nil {
+		err = errors.Join(err, j.Remove())
+	}
+	return j, err
+}
+
+// outOfReach reports whether err says that storage cannot tell what it has elsewhere
+// now, and keeps what it is given on this machine meanwhile: what is here decides.
+func (r *Recorder) outOfReach(err error) bool {
+	_, buffered := r.o.Store.(storage.Buffer)
+	return buffered && fault.KindOf(err) == fault.Unavailable
+}
+
+// newJournal begins the journal of a recording that is about to be claimed; nil
+// where there are none.
+func (r *Recorder) newJournal(info media.Recording, baseDir string) (*journal.Journal, error) {
+	if r.o.Journals == nil {
+		return nil, nil
+	}
+	j, err := r.o.Journals.Create(info.RecordDir)
+	if err != nil {
+		return nil, storage.ClassifyLocal(err)
+	}
+	if err := j.Append(entry{Claim: &claimEntry{info, baseDir}}, r.o.Sync != segmenter.SyncOff); err != nil {
+		return nil, errors.Join(storage.ClassifyLocal(err), j.Remove())
+	}
+	return j, nil
+}
+
+// createInfo creates recording.json; fs.ErrExist if there is one.
+func (r *Recorder) createInfo(ctx context.Context, info media.Recording) error {
+	key := path.Join(info.RecordDir, infoName)
+	f, err := r.o.Store.Create(ctx, key)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(encodeInfo(info))
+	if err == nil {
+		err = f.Sync() // with the folders, which it has made
+	}
+	err = errors.Join(err, f.Close())
+	if c, ok := r.o.Store.(storage.Claimer); ok && err == nil {
+		err = c.Claimed(ctx, key)
+	}
+	if err != nil {
+		// Nothing was recorded: the directory is to be free for the next try.
+		return errors.Join(err, r.o.Store.Delete(context.WithoutCancel(ctx), key))
+	}
+	return nil
+}
+
+// encodeInfo returns the content of recording.json.
+func encodeInfo(info media.Recording) []byte {
+	b, err := media.EncodeRecording(info)
+	if err != nil { // a struct of strings, numbers and times that we set
+		panic(err)
+	}
+	return b
+}

@@ -1,0 +1,59 @@
+package recorder
+
+import (
+	"path"
+	"slices"
+	"time"
+
+	"github.com/live777/recorder/internal/storage"
+)
+
+// stored is an object of a recording that has been handed to storage.
+type stored struct {
+	name string
+	from time.Duration // media time of its first sample
+}
+
+// durableThrough returns the media time up to which storage has acknowledged
+// everything: a backend behind a spool does so when it has the object, others when
+// the segment is closed. Called with mu held.
+func (rec *recording) durableThrough() time.Duration {
+	rec.durable = max(rec.durable, rec.acknowledged()) // tracks that come late have nothing before
+	return rec.durable
+}
+
+// acknowledged is durableThrough of the tracks that are being written. Called with
+// mu held.
+func (rec *recording) acknowledged() time.Duration {
+	through := rec.end
+	for l, s := range rec.states {
+		if s.Format == nil || !rec.writing(l) {
+			continue
+		}
+		at := s.Written
+		if rep := rec.representation(l, s.Number+1); rep != nil {
+			at = max(at, rep.Timeline.Start())
+		}
+		through = min(through, at.Duration(s.Format.Timescale))
+	}
+	buffer, ok := rec.r.o.Store.(storage.Buffer)
+	if !ok {
+		rec.unstored = nil
+		return through
+	}
+	rec.unstored = slices.DeleteFunc(rec.unstored, func(s stored) bool { return !buffer.Pending(path.Join(rec.dir, s.name)) })
+	for _, s := range rec.unstored {
+		through = min(through, s.from)
+	}
+	return through
+}
+
+// writing reports whether a segment of a lane is open. Called with mu held.
+func (rec *recording) writing(l lane) bool {
+	for name := range rec.open {
+		if rec.open[name] == l {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,225 @@
+package recorder
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/live777/recorder/internal/manifest"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/segmenter"
+	"github.com/live777/recorder/internal/storage"
+)
+
+// entry is one line of a recording's journal: what happened to it, one field of
+// these. A recording is what its entries, applied one after the other, make of it,
+// while it is written as after a crash.
+type entry struct {
+	Claim     *claimEntry      `json:"claim,omitempty"`
+	Claimed   bool             `json:"claimed,omitempty"` // the record_dir is the recording's own
+	Recovered *time.Time       `json:"recovered,omitempty"`
+	Start     *time.Time       `json:"start,omitempty"` // wall clock of media time 0
+	Period    *periodEntry     `json:"period,omitempty"`
+	Init      *initEntry       `json:"init,omitempty"`
+	Track     *trackEntry      `json:"track,omitempty"`
+	Segment   *segmentEntry    `json:"segment,omitempty"`
+	PeriodEnd *periodEndEntry  `json:"period_end,omitempty"`
+	Gap       *gapEntry        `json:"gap,omitempty"`
+	Protect   *bool            `json:"protect,omitempty"`
+	Info      *media.Recording `json:"info,omitempty"` // with the ledger as far as it is not in the others
+	Sealed    *media.Recording `json:"sealed,omitempty"`
+}
+
+// claimEntry begins a journal.
+type claimEntry struct {
+	Info    media.Recording `json:"info"` // as recording.json has it
+	BaseDir string          `json:"base_dir,omitempty"`
+}
+
+// periodEntry begins a Period, in which tracks of these lanes are expected.
+type periodEntry struct {
+	Start time.Duration `json:"start"`
+	Lanes []lane        `json:"lanes"`
+}
+
+// initEntry takes the name of an init segment.
+type initEntry struct {
+	Lane  lane   `json:"lane"`
+	Name  string `json:"name"`
+	Bytes int    `json:"bytes"`
+}
+
+// trackEntry brings a track into a Period.
+type trackEntry struct {
+	Lane        lane          `json:"lane"`
+	Period      int           `json:"period"`
+	Format      *media.Format `json:"format"`
+	Init        string        `json:"init"`
+	Media       string        `json:"media"`
+	StartNumber int           `json:"start_number"`
+	Start       media.Ticks   `json:"start"`
+}
+
+// segmentEntry is a segment that has been closed.
+type segmentEntry struct {
+	Lane    lane          `json:"lane"`
+	Segment media.Segment `json:"segment"`
+}
+
+// periodEndEntry gives a Period its end, on the media timeline.
+type periodEndEntry struct {
+	Period int           `json:"period"`
+	End    time.Duration `json:"end"`
+}
+
+// gapEntry is a gap for the ledger.
+type gapEntry struct {
+	Lane lane      `json:"lane"`
+	Gap  media.Gap `json:"gap"`
+}
+
+// note applies an entry and writes it to the journal; durable: so that a power
+// failure does not take it.
+func (rec *recording) note(e entry, durable bool) error {
+	rec.mu.Lock()
+	err := rec.apply(&e)
+	rec.mu.Unlock()
+	if err != nil {
+		rec.r.log.Error("recording is not consistent", "record_dir", rec.dir, "error", err)
+		return nil // what is on storage is not at fault
+	}
+	return rec.write(e, durable)
+}
+
+// write appends to the journal, if there is one.
+func (rec *recording) write(e entry, durable bool) error {
+	if rec.journal == nil {
+		return nil
+	}
+	if err := rec.journal.Append(e, durable && rec.r.o.Sync != segmenter.SyncOff); err != nil {
+		return fmt.Errorf("note what is recorded: %w", storage.ClassifyLocal(err))
+	}
+	return nil
+}
+
+// keep remembers an error of the journal until the next segment, which fails with
+// it.
+func (rec *recording) keep(err error) {
+	if err != nil && rec.journalErr == nil {
+		rec.journalErr = err
+	}
+}
+
+// apply changes the recording by an entry. An error means that it does not fit
+// what came before, and changed nothing. Called with mu held.
+func (rec *recording) apply(e *entry) error {
+	switch {
+	case e.Recovered != nil:
+		rec.info.Recovered++
+		rec.crashed = true
+	case e.Start != nil:
+		rec.info.Start, rec.pres.AvailabilityStart = *e.Start, *e.Start
+	case e.Period != nil:
+		rec.applyPeriod(e.Period)
+	case e.Init != nil:
+		rec.state(e.Init.Lane).Inits++
+		rec.info.Bytes += int64(e.Init.Bytes)
+		rec.unstored = append(rec.unstored, stored{e.Init.Name, rec.end})
+	case e.Track != nil:
+		return rec.applyTrack(e.Track)
+	case e.Segment != nil:
+		return rec.applySegment(e.Segment.Lane, e.Segment.Segment)
+	case e.PeriodEnd != nil:
+		return rec.applyPeriodEnd(e.PeriodEnd)
+	case e.Gap != nil:
+		if t := rec.ledger(e.Gap.Lane); len(t.Gaps) < maxGaps {
+			t.Gaps = append(t.Gaps, e.Gap.Gap)
+		}
+	case e.Protect != nil:
+		rec.info.Protected = *e.Protect
+	case e.Info != nil:
+		protected := rec.info.Protected // said by entries of its own, which may overtake
+		rec.info = *e.Info
+		rec.info.Protected = protected
+	}
+	rec.changed()
+	return nil
+}
+
+func (rec *recording) applyPeriod(e *periodEntry) {
+	rec.crashed = false
+	rec.pres.Periods = append(rec.pres.Periods, manifest.Period{ID: fmt.Sprintf("p%d", len(rec.pres.Periods)+1), Start: e.Start})
+	for _, l := range e.Lanes {
+		rec.representationIn(len(rec.pres.Periods)-1, l)
+	}
+	rec.info.Periods = len(rec.pres.Periods)
+}
+
+func (rec *recording) applyPeriodEnd(e *periodEndEntry) error {
+	if e.Period < 0 || e.Period >= len(rec.pres.Periods) {
+		return fmt.Errorf("there is no period %d to end", e.Period)
+	}
+	p, end := &rec.pres.Periods[e.Period], e.End
+	if e.Period+1 < len(rec.pres.Periods) {
+		end = min(end, rec.pres.Periods[e.Period+1].Start)
+	}
+	p.Duration = max(end-p.Start, 0)
+	rec.changed()
+	return nil
+}
+
+func (rec *recording) applyTrack(e *trackEntry) error {
+	if e.Period < 0 || e.Period >= len(rec.pres.Periods) || e.Format == nil || e.Format.Timescale == 0 {
+		return fmt.Errorf("track %s cannot be in period %d", e.Lane.id(), e.Period)
+	}
+	*rec.representationIn(e.Period, e.Lane) = manifest.Representation{
+		ID: e.Lane.id(), Format: e.Format, Init: e.Init, Media: e.Media,
+		StartNumber: e.StartNumber, Timeline: manifest.NewTimeline(e.Start),
+	}
+	s := rec.state(e.Lane)
+	s.Format, s.Init = e.Format, e.Init
+	t := rec.ledger(e.Lane)
+	t.Codec, t.RFC6381, t.Width, t.Height, t.Recorded = e.Format.Codec, e.Format.RFC6381, e.Format.Width, e.Format.Height, true
+	rec.changed()
+	return nil
+}
+
+// applySegment puts a lane's segment into the manifest.
+func (rec *recording) applySegment(l lane, s media.Segment) error {
+	delete(rec.open, s.Name)
+	rep := rec.representation(l, s.Number)
+	if rep == nil {
+		return fmt.Errorf("segment %s belongs to no period", s.Name)
+	}
+	if err := rep.Timeline.Append(s.Time, s.Duration); err != nil {
+		return fmt.Errorf("segment %s does not fit the timeline: %w", s.Name, err)
+	}
+	d := s.Duration.Duration(rep.Format.Timescale)
+	rep.Bandwidth = max(rep.Bandwidth, int64(float64(s.Bytes*8)/d.Seconds()))
+	rec.pres.LongestSegment = max(rec.pres.LongestSegment, d)
+	if d > rec.pres.MaxSegmentDuration {
+		rec.r.log.Warn("segment is too long: the sender ignores key frame requests",
+			"stream", rec.info.Stream, "record_id", rec.info.RecordID, "segment", s.Name, "duration", d)
+		rec.pres.MaxSegmentDuration = d.Truncate(time.Second) + time.Second
+	}
+	rec.end = max(rec.end, (s.Time + s.Duration).Duration(rep.Format.Timescale))
+	rec.info.Duration = seconds(rec.end)
+	rec.info.Bytes += s.Bytes
+	lt := rec.ledger(l)
+	lt.Segments++
+	lt.Bytes += s.Bytes
+	st := rec.state(l)
+	st.Number, st.Written, st.Sequence = s.Number, s.Time+s.Duration, max(st.Sequence, s.Sequence)
+	rec.unstored = append(rec.unstored, stored{s.Name, s.Time.Duration(rep.Format.Timescale)})
+	rec.changed()
+	return nil
+}
+
+// state returns where the track of a lane is. Called with mu held.
+func (rec *recording) state(l lane) *segmenter.State {
+	s := rec.states[l]
+	if s == nil {
+		s = &segmenter.State{}
+		rec.states[l] = s
+	}
+	return s
+}

@@ -1,0 +1,187 @@
+package recorder
+
+import (
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/verify"
+)
+
+// Every layer of a simulcast publisher is a Representation, bit-exact, with
+// segments that begin together.
+func TestSimulcast(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "h264_high.h264"), source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	for _, tr := range s.tracks[1:3] {
+		tr.src = withTimes(tr.src, s.tracks[0].src) // encodings of one camera share its times
+	}
+	g.start("camera", "")
+	s.send(20 * time.Second)
+	rec := g.stop("camera")
+	got := g.read(rec.RecordDir)
+	if len(got.Periods) != 1 || len(got.Tracks) != 4 {
+		t.Fatalf("%d periods, %d tracks; want 1 with 3 layers and audio", len(got.Periods), len(got.Tracks))
+	}
+	for i, id := range []string{"video", "video-2", "video-3"} {
+		report := g.compare(s.layerLog(i), got.WithLayer(id), verify.CompareOptions{})
+		if first := report.Tracks[0].First; first != 0 {
+			t.Errorf("%s begins with frame %d", id, first)
+		}
+		layer, _ := got.Layer(id)
+		if n := len(layer.Segments); n < 9 {
+			t.Errorf("%s has %d segments of 2 s in 20 s", id, n)
+		}
+	}
+	if rec.Status != media.StatusComplete || len(rec.Tracks) != 4 || rec.Tracks[2].RID != "c" || rec.Tracks[2].Layer != 2 {
+		t.Errorf("ended as %+v", rec)
+	}
+}
+
+// A layer that is turned off and on again makes new Periods and breaks nothing;
+// so does the one that leads.
+func TestSimulcastLayersComeAndGo(t *testing.T) {
+	for _, off := range []int{0, 1} {
+		g := newRig(t, nil)
+		s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "h264_high.h264"), source(t, "opus_stereo.ogg"))
+		s.tracks[1].src = withTimes(s.tracks[1].src, s.tracks[0].src)
+		g.start("camera", "")
+		step := func(d time.Duration) {
+			for ; d > 0; d -= time.Second {
+				s.send(time.Second)
+				g.caughtUp("camera")
+			}
+		}
+		step(8 * time.Second)
+		s.tracks[off].off = true
+		step(8 * time.Second)
+		s.tracks[off].off = false
+		step(10 * time.Second)
+		rec := g.stop("camera")
+		got := g.read(rec.RecordDir)
+		if len(got.Periods) < 3 {
+			t.Errorf("layer %d off and on: %d periods, want 3", off, len(got.Periods))
+		}
+		for i, id := range []string{"video", "video-2"} {
+			layer, _ := got.Layer(id)
+			last := layer.Samples[len(layer.Samples)-1]
+			if end := (last.Time + last.Duration).Duration(90000); end < 25*time.Second {
+				t.Errorf("layer %d off: %s ends at %v", off, id, end)
+			}
+			missing := len(s.tracks[i].log.Units) - len(layer.Samples)
+			if limit := map[bool]int{true: 90, false: 2}[i == off]; missing > limit {
+				t.Errorf("layer %d off: %s lacks %d frames of %d", off, id, missing, len(s.tracks[i].log.Units))
+			}
+		}
+		wholeLayers(t, got)
+		gaps := rec.Tracks[off].Gaps
+		if rec.Status != media.StatusComplete || len(gaps) != 1 || gaps[0].Cause != causeLayer || gaps[0].Duration < 8 || gaps[0].Duration > 11 {
+			t.Errorf("layer %d off: %s with the gaps %v", off, rec.Status, gaps)
+		}
+		s.log.Video = nil
+		g.compare(s.log, got.WithLayer("none"), verify.CompareOptions{})
+	}
+}
+
+// Layers rotate together.
+func TestSimulcastRotation(t *testing.T) {
+	g := newRig(t, func(o *Options) { o.MaxRecording = 10 * time.Second })
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "h264_high.h264"), source(t, "opus_stereo.ogg"))
+	s.tracks[1].src = withTimes(s.tracks[1].src, s.tracks[0].src)
+	g.start("camera", "")
+	s.send(15 * time.Second)
+	g.stop("camera")
+	frames := map[string]int{}
+	for dir := range g.catalogue.last {
+		got := g.read(dir)
+		for _, tr := range got.Tracks {
+			frames[tr.ID] += len(tr.Samples)
+		}
+	}
+	if len(g.catalogue.last) != 2 || frames["video"] != len(s.tracks[0].log.Units) || frames["video-2"] != len(s.tracks[1].log.Units) {
+		t.Errorf("%d recordings with frames %v, sent %d and %d", len(g.catalogue.last), frames, len(s.tracks[0].log.Units), len(s.tracks[1].log.Units))
+	}
+}
+
+// wholeLayers checks that all layers of a Period last as long as the others: a
+// player that has chosen one meets no hole.
+func wholeLayers(t *testing.T, rec *verify.Recording) {
+	t.Helper()
+	for i, p := range rec.Periods {
+		ends := map[string]media.Ticks{}
+		for _, tr := range rec.Tracks {
+			for _, s := range tr.Segments {
+				if tr.Kind == media.Video && s.Period == i {
+					ends[tr.ID] = s.Time + s.Duration
+				}
+			}
+		}
+		for id, end := range ends {
+			if d := ends["video"] - end; ends["video"] != 0 && (d > 9000 || d < -9000) {
+				t.Errorf("%s of period %d, from %v, ends at %d, video at %d", id, i+1, p.Start, end, ends["video"])
+			}
+		}
+	}
+}
+
+// A layer that has lost the key frame with which a segment of the lead begins
+// leaves the Period: segments of layers begin together or not at all.
+func TestSimulcastLosesCut(t *testing.T) {
+	for _, lossy := range []int{0, 1} {
+		g := newRig(t, nil)
+		s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+		g.start("camera", "")
+		units, key, keys := s.tracks[0].src.Units, -1, 0
+		s.tracks[lossy].lose = func(unit int) bool {
+			if units[unit%len(units)].Key && unit != key {
+				key, keys = unit, keys+1
+			}
+			return unit == key && keys%5 == 0
+		}
+		for range 25 {
+			s.send(time.Second)
+			g.caughtUp("camera")
+		}
+		rec := g.stop("camera")
+		got := g.read(rec.RecordDir)
+		if rec.Status != media.StatusDegraded || lossy > 0 && len(got.Periods) < 2 {
+			t.Errorf("layer %d lost key frames: %s with %d periods", lossy, rec.Status, len(got.Periods))
+		}
+		for i, id := range []string{"video", "video-2"} {
+			layer, _ := got.Layer(id)
+			missing := len(s.tracks[i].log.Units) - len(layer.Samples)
+			// Nothing of a GOP without its key frame can be decoded; a layer
+			// that has to leave misses what is left until the next Period.
+			if limit := map[bool]int{true: 8 * 30, false: 0}[i == lossy]; missing > limit {
+				t.Errorf("layer %d lost key frames: %s lacks %d of %d frames", lossy, id, missing, len(s.tracks[i].log.Units))
+			}
+		}
+	}
+}
+
+// Where the lead's time is corrected, that of the layers is with it.
+func TestSimulcastDrift(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	for range 60 {
+		s.send(time.Second)
+		g.caughtUp("camera")
+		s.hurry(2 * time.Millisecond)
+	}
+	got := g.read(g.stop("camera").RecordDir)
+	if len(got.Periods) != 1 {
+		t.Errorf("%d periods, want 1", len(got.Periods))
+	}
+	wholeLayers(t, got)
+	first, _ := got.Layer("video")
+	second, _ := got.Layer("video-2")
+	if len(first.Segments) != len(second.Segments) || len(first.Samples) != len(second.Samples) {
+		t.Errorf("%d and %d segments, %d and %d frames", len(first.Segments), len(second.Segments), len(first.Samples), len(second.Samples))
+	}
+	sent := s.tracks[0].ts - s.tracks[0].log.Units[0].Timestamp
+	last := first.Segments[len(first.Segments)-1]
+	if corrected := media.Ticks(sent) - last.Time - last.Duration; corrected < 2*1800 {
+		t.Errorf("%d ticks were corrected, too few for this test to mean anything", corrected)
+	}
+}

@@ -1,0 +1,563 @@
+// Package recorder records streams: a session for each stream that is being
+// recorded, from the first frame to the sealed manifest, and the registry that
+// starts, stops and rotates them.
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/live777/recorder/internal/codec"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/journal"
+	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/segmenter"
+	"github.com/live777/recorder/internal/storage"
+)
+
+// Store is the storage that recordings are written to.
+type Store interface {
+	storage.Backend
+	storage.Creator
+}
+
+// Catalogue is told of every recording when it starts, while it grows and when
+// it ends.
+type Catalogue interface {
+	Put(ctx context.Context, r media.Recording) error
+}
+
+// Options configure a Recorder. Streams, Store and Catalogue are needed.
+type Options struct {
+	Streams   *live.Streams
+	Store     Store
+	Catalogue Catalogue
+	// Journals is where what is being recorded is noted, so that Recover finds it
+	// after a crash. It is on a local disk, as is what Store has not finished. Nil:
+	// a crash leaves recordings unsealed.
+	Journals *journal.Dir
+
+	NodeAlias       string
+	AutoStreams     []string      // patterns of path.Match
+	MaxRecording    time.Duration // a recording is rotated at it; 0: never
+	SegmentDuration time.Duration
+	ChunkDuration   time.Duration
+	Reconnect       time.Duration // how long a recording waits for its publisher to come back
+	Sync            segmenter.Sync
+	// Deleting reports whether a recording is being deleted: its record_dir is
+	// not free yet. Nil means that nothing is.
+	Deleting func(recordDir string) bool
+
+	Now    func() time.Time // time.Now by default
+	Logger *slog.Logger
+}
+
+const (
+	// queueBytes and queueItems bound what waits for one recording while the
+	// disk stalls: about 20 s of a 10 Mbit/s stream.
+	queueBytes = 32 << 20
+	queueItems = 1 << 15
+	// retryAfter is how long a recording that storage stopped waits before it
+	// is tried anew, at first, and how often an unfinished seal and a report to
+	// the catalogue are tried again. retryMax is the longest wait of a recording
+	// that fails again and again.
+	retryAfter = 10 * time.Second
+	retryMax   = 2 * time.Minute
+	// catalogueGrace is how long the end of a recording waits for the catalogue,
+	// so that a listing right after it is up to date.
+	catalogueGrace = 2 * time.Second
+	// storeTimeout bounds one operation on storage or on the catalogue.
+	storeTimeout = 30 * time.Second
+	// maxErrors bounds the number of streams whose last error is remembered.
+	maxErrors = 1000
+)
+
+// The errors of Start that callers may want to tell apart.
+var (
+	ErrNoPublisher = fault.New(fault.Conflict, "the stream has no publisher; publish to it first, or name it in recorder.auto_streams")
+	ErrClosed      = fault.New(fault.Unavailable, "the node is shutting down")
+)
+
+// Recorder is the registry of recordings. Safe for concurrent use.
+type Recorder struct {
+	o   Options
+	log *slog.Logger
+
+	ctx      context.Context // of all sessions: ends when Close has waited for them, or gives up
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup // sessions, the sealer and the reporter
+	reporter *reporter
+	failed   atomic.Int64 // recordings that an error has ended, or kept from beginning
+
+	mu        sync.Mutex
+	closed    bool
+	sessions  map[string]*session          // by stream
+	sealing   map[*session]struct{}        // ended, and another records the stream already
+	active    map[string]*recording        // by record_dir: not yet sealed for good
+	uploading map[string]*recording        // by record_dir: sealed, and not yet acknowledged by storage
+	errors    map[string]string            // by stream: why its last recording ended, if by an error
+	stopped   map[string]*live.Publication // by stream: whose recording Stop has ended
+}
+
+// New returns a recorder; Close it.
+func New(o Options) (*Recorder, error) {
+	if o.Streams == nil || o.Store == nil || o.Catalogue == nil {
+		return nil, errors.New("recorder: Streams, Store and Catalogue are needed")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Deleting == nil {
+		o.Deleting = func(string) bool { return false }
+	}
+	for _, p := range o.AutoStreams {
+		if _, err := path.Match(p, ""); err != nil {
+			return nil, fault.Errorf(fault.Invalid, "recorder.auto_streams: pattern %q: %w", p, err)
+		}
+	}
+	r := &Recorder{
+		o: o, log: o.Logger,
+		sessions:  map[string]*session{},
+		sealing:   map[*session]struct{}{},
+		active:    map[string]*recording{},
+		uploading: map[string]*recording{},
+		errors:    map[string]string{},
+		stopped:   map[string]*live.Publication{},
+	}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.reporter = newReporter(r)
+	r.wg.Go(r.sealer)
+	r.wg.Go(func() { r.reporter.run(r.ctx) })
+	return r, nil
+}
+
+// Close stops all recordings and returns when they are sealed and the catalogue
+// has been told. If ctx ends before, what is left is abandoned and reported.
+func (r *Recorder) Close(ctx context.Context) error {
+	r.mu.Lock()
+	r.closed = true
+	sessions := slices.AppendSeq(slices.Collect(maps.Values(r.sessions)), maps.Keys(r.sealing))
+	r.mu.Unlock()
+	for _, s := range sessions {
+		s.stop()
+	}
+	var errs []error
+	for _, s := range sessions {
+		select {
+		case <-s.done:
+		case <-ctx.Done():
+			errs = append(errs, fmt.Errorf("seal recording of stream %s: %w", s.stream, ctx.Err()))
+		}
+	}
+	r.cancel()
+	if len(errs) > 0 {
+		return errors.Join(errs...) // a session hangs in storage: nobody can wait for it
+	}
+	r.wg.Wait()
+	errs = append(errs, r.sealRest(ctx)) // which has something to report
+	r.reporter.flush(ctx)
+	if !r.reporter.idle() {
+		errs = append(errs, errors.New("the catalogue was not told of all recordings"))
+	}
+	return errors.Join(append(errs, r.releaseJournals())...)
+}
+
+// releaseJournals lets the next run have the journals of what is not stored yet.
+func (r *Recorder) releaseJournals() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var errs []error
+	for _, recs := range []map[string]*recording{r.active, r.uploading} {
+		for _, rec := range recs {
+			if rec.journal != nil {
+				errs = append(errs, rec.journal.Close())
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Start begins to record a stream and returns the new recording, or the
+// running one. It does not wait for media. baseDir may be empty.
+//
+// Errors: fault.Invalid for a bad stream id or baseDir, live.ErrNotFound,
+// ErrNoPublisher, fault.Conflict if the stream is recorded to another
+// directory or baseDir is in use, fault.Unprocessable if no track can be
+// recorded, and what storage says.
+func (r *Recorder) Start(ctx context.Context, stream, baseDir string) (media.Recording, error) {
+	if err := media.CheckStreamID(stream); err != nil {
+		return media.Recording{}, err
+	}
+	baseDir, err := cleanBaseDir(baseDir)
+	if err != nil {
+		return media.Recording{}, err
+	}
+	for {
+		s, fresh, err := r.session(stream, baseDir)
+		if err != nil {
+			return media.Recording{}, err
+		}
+		if fresh {
+			return r.startFresh(ctx, s)
+		}
+		next := s.started
+		if s.ending() {
+			next = s.done // then a new one can begin
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return media.Recording{}, ctx.Err()
+		}
+		if !s.ending() {
+			return s.same(baseDir)
+		}
+	}
+}
+
+// startFresh begins the recording of a new session.
+func (r *Recorder) startFresh(ctx context.Context, s *session) (media.Recording, error) {
+	err := s.begin(ctx, s.now)
+	if err == nil && r.ctx.Err() != nil {
+		err = ErrClosed // Close has not waited for it
+	}
+	if err != nil {
+		if k := fault.KindOf(err); k != fault.Conflict && k != fault.Invalid {
+			s.refuse(err) // the storage's fault, which the status tells; not the caller's
+		}
+		s.stop()
+		s.ready()
+		r.remove(s)
+		close(s.done)
+		r.wg.Done()
+		return media.Recording{}, err
+	}
+	info := s.info()
+	s.ready()
+	go func() {
+		defer r.wg.Done()
+		s.run()
+	}()
+	return info, nil
+}
+
+// session returns the stream's session, or a fresh one that the caller has to
+// begin.
+func (r *Recorder) session(stream, baseDir string) (s *session, fresh bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, false, ErrClosed
+	}
+	if s := r.sessions[stream]; s != nil {
+		return s, false, nil
+	}
+	st, err := r.o.Streams.Get(stream)
+	if err != nil {
+		return nil, false, err
+	}
+	pub, ok := st.Publication()
+	if !ok {
+		return nil, false, ErrNoPublisher
+	}
+	if err := recordable(pub.Tracks()); err != nil {
+		return nil, false, err
+	}
+	s, err = r.newSession(st, baseDir)
+	if err != nil {
+		return nil, false, err
+	}
+	r.sessions[stream] = s
+	r.wg.Add(1) // while closed is known to be false; startFresh gives it back
+	return s, true, nil
+}
+
+// newSession subscribes to st. Called with r.mu held.
+func (r *Recorder) newSession(st *live.Stream, baseDir string) (*session, error) {
+	sub, err := st.Subscribe(live.SubscribeOptions{MaxBytes: queueBytes, MaxItems: queueItems})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to stream %s: %w", st.ID(), err)
+	}
+	delete(r.errors, st.ID())
+	delete(r.stopped, st.ID())
+	return newSession(r, st, sub, baseDir), nil
+}
+
+// OnPublish starts the recording of a stream that auto_streams names. It is to
+// be called before the publisher's first packet (live.Options.OnPublish), so
+// that not one is missed; it does not wait for storage.
+func (r *Recorder) OnPublish(st *live.Stream) {
+	if !r.auto(st.ID()) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.sessions[st.ID()]
+	if r.closed || old != nil && !old.ended.Load() {
+		return // a running session sees the publisher come back
+	}
+	s, err := r.newSession(st, "")
+	if err != nil {
+		r.log.Error("automatic recording did not start", "stream", st.ID(), "error", err)
+		return
+	}
+	if old != nil { // which storage may keep for long
+		r.sealing[old] = struct{}{}
+	}
+	r.sessions[st.ID()] = s
+	r.wg.Go(s.run)
+}
+
+// auto reports whether auto_streams names the stream.
+func (r *Recorder) auto(stream string) bool {
+	for _, p := range r.o.AutoStreams {
+		if ok, _ := path.Match(p, stream); ok { // New has checked the patterns
+			return true
+		}
+	}
+	return false
+}
+
+// Stop ends a stream's recording and returns it when it is sealed; stopped is
+// false if there was none. If ctx ends before, or storage does not take all of
+// the seal, that is an error and sealing goes on.
+func (r *Recorder) Stop(ctx context.Context, stream string) (rec media.Recording, stopped bool, err error) {
+	r.mu.Lock()
+	s := r.sessions[stream]
+	if s != nil {
+		r.rememberStop(stream)
+	}
+	r.mu.Unlock()
+	if s == nil {
+		return media.Recording{}, false, nil
+	}
+	s.stop()
+	select {
+	case <-s.done:
+		return s.info(), true, s.sealError()
+	case <-ctx.Done():
+		return s.info(), true, fmt.Errorf("seal recording of stream %s: %w", stream, ctx.Err())
+	}
+}
+
+// rememberStop notes that the recording of a stream is stopped on request. Called
+// with mu held.
+func (r *Recorder) rememberStop(stream string) {
+	pub := r.publication(stream)
+	if pub == nil {
+		return
+	}
+	for old := range r.stopped { // of publishers that have left
+		if r.publication(old) != r.stopped[old] {
+			delete(r.stopped, old)
+		}
+	}
+	r.stopped[stream] = pub
+}
+
+// publication returns the current one of a stream, nil if there is none.
+func (r *Recorder) publication(stream string) *live.Publication {
+	st, err := r.o.Streams.Get(stream)
+	if err != nil {
+		return nil
+	}
+	pub, _ := st.Publication()
+	return pub
+}
+
+// Stopped reports whether Stop has ended the recording of a stream whose publisher
+// is still the same. Whoever starts recordings by himself lets it be then.
+func (r *Recorder) Stopped(stream string) bool {
+	r.mu.Lock()
+	pub := r.stopped[stream]
+	r.mu.Unlock()
+	return pub != nil && r.publication(stream) == pub
+}
+
+// Status describes the recording of one stream.
+type Status struct {
+	Recording bool            // media is being written, or waited for
+	Info      media.Recording // where Recording, or the last one of a session that storage stopped
+	Error     string          // why nothing is recorded, if that is due to an error
+}
+
+// Status returns the state of a stream's recording; an unknown stream is not
+// recorded.
+func (r *Recorder) Status(stream string) Status {
+	r.mu.Lock()
+	s, last := r.sessions[stream], r.errors[stream]
+	r.mu.Unlock()
+	if s == nil {
+		return Status{Error: last}
+	}
+	return s.status()
+}
+
+// Recording reports whether a stream is being recorded.
+func (r *Recorder) Recording(stream string) bool { return r.Status(stream).Recording }
+
+// Manifest returns the manifest with the given key of a recording that is not
+// sealed yet, and when it last changed.
+func (r *Recorder) Manifest(key string) (data []byte, modified time.Time, ok bool) {
+	if path.Base(key) != manifestName {
+		return nil, time.Time{}, false
+	}
+	rec := r.activeIn(path.Dir(key))
+	if rec == nil {
+		return nil, time.Time{}, false
+	}
+	return rec.manifest()
+}
+
+// Open reports whether the object with the given key is still being written.
+func (r *Recorder) Open(key string) bool {
+	rec := r.activeIn(path.Dir(key))
+	return rec != nil && rec.isOpen(path.Base(key))
+}
+
+// Active returns the recordings that are not sealed yet, in the order of their
+// record_dirs.
+func (r *Recorder) Active() []media.Recording {
+	r.mu.Lock()
+	recs := slices.Collect(maps.Values(r.active))
+	r.mu.Unlock()
+	infos := make([]media.Recording, len(recs))
+	for i, rec := range recs {
+		infos[i] = rec.snapshot()
+	}
+	slices.SortFunc(infos, func(a, b media.Recording) int { return strings.Compare(a.RecordDir, b.RecordDir) })
+	return infos
+}
+
+// Running returns the recording in a record_dir if it is not sealed yet.
+func (r *Recorder) Running(recordDir string) (media.Recording, bool) {
+	rec := r.activeIn(recordDir)
+	if rec == nil {
+		return media.Recording{}, false
+	}
+	return rec.snapshot(), true
+}
+
+// Protect says of a recording that is not sealed, or not yet stored, whether it is
+// protected, and returns it; ok is false if there is no such recording here.
+func (r *Recorder) Protect(recordDir string, protected bool) (info media.Recording, ok bool, err error) {
+	r.mu.Lock()
+	rec, sealed := r.active[recordDir], false
+	if rec == nil {
+		rec, sealed = r.uploading[recordDir], true
+	}
+	r.mu.Unlock()
+	if rec == nil {
+		return media.Recording{}, false, nil
+	}
+	if err := rec.note(entry{Protect: &protected}, true); err != nil {
+		return media.Recording{}, true, err
+	}
+	info = rec.snapshot()
+	if sealed {
+		stored := info
+		stored.DurableThrough = info.Duration
+		if err := rec.put(infoName, encodeInfo(stored)); err != nil {
+			return info, true, err
+		}
+	}
+	r.reporter.add(info)
+	return info, true, nil
+}
+
+// Forget lets go of a recording that has ended and is being deleted, though
+// storage may not have acknowledged all of it: it is reported no more, and not
+// sealed once more after a crash.
+func (r *Recorder) Forget(recordDir string) {
+	r.mu.Lock()
+	rec := r.uploading[recordDir]
+	delete(r.uploading, recordDir)
+	r.mu.Unlock()
+	if rec != nil && rec.journal != nil {
+		if err := rec.journal.Remove(); err != nil {
+			r.log.Error("journal of a deleted recording was not removed", "record_dir", recordDir, "error", err)
+		}
+	}
+}
+
+func (r *Recorder) activeIn(dir string) *recording {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.active[dir]
+}
+
+// remove takes an ended session out of the registry. If another publisher has
+// come in the meantime and the stream is to be recorded automatically, it starts
+// again.
+func (r *Recorder) remove(s *session) {
+	r.mu.Lock()
+	delete(r.sealing, s)
+	succeeded := r.sessions[s.stream] != s
+	if !succeeded {
+		delete(r.sessions, s.stream)
+		if msg := s.status().Error; msg != "" {
+			r.remember(s.stream, msg)
+		}
+	}
+	r.mu.Unlock()
+	if succeeded {
+		return
+	}
+	st, err := r.o.Streams.Get(s.stream)
+	if err != nil {
+		return
+	}
+	if pub, ok := st.Publication(); ok && pub != s.joined {
+		r.OnPublish(st)
+	}
+}
+
+// remember notes why nothing is recorded of a stream any more. Called with mu
+// held.
+func (r *Recorder) remember(stream, msg string) {
+	for old := range r.errors {
+		if len(r.errors) < maxErrors {
+			break
+		}
+		delete(r.errors, old)
+	}
+	r.errors[stream] = msg
+}
+
+// Failed returns how many recordings an error has ended, or kept from beginning,
+// since New.
+func (r *Recorder) Failed() int64 { return r.failed.Load() }
+
+// recordable returns nil if one of the tracks can be recorded, else an error
+// that says why none can.
+func recordable(tracks []media.Track) error {
+	var why []string
+	for _, t := range tracks {
+		c, ok := codec.Lookup(t.Codec)
+		switch {
+		case !ok:
+			why = append(why, t.Codec+" is not known")
+		case c.Recordable():
+			return nil
+		default:
+			why = append(why, c.Why)
+		}
+	}
+	if len(why) == 0 {
+		return fault.New(fault.Unprocessable, "the publisher sends no audio and no video")
+	}
+	return fault.Errorf(fault.Unprocessable, "no track of this stream can be recorded: %s", strings.Join(why, "; "))
+}

@@ -1,0 +1,440 @@
+package recorder
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/live777/recorder/internal/journal"
+	"github.com/live777/recorder/internal/manifest"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/segmenter"
+	"github.com/live777/recorder/internal/storage"
+)
+
+// maxSegmentFactor is how long a segment may wait for its key frame, in target
+// durations, before that is logged.
+const maxSegmentFactor = 3
+
+// manifestShare is the part of the media bytes that manifests written while
+// recording may cost: one in this many.
+const manifestShare = 100
+
+// lane is a place for a track in a recording: the audio, or a layer of the
+// video, from 0. It has one Representation in a Period.
+type lane struct {
+	kind  media.Kind
+	layer int
+}
+
+// id returns the lane's Representation@id.
+func (l lane) id() string {
+	if l.layer == 0 {
+		return l.kind.String()
+	}
+	return fmt.Sprintf("%s-%d", l.kind, l.layer+1)
+}
+
+// MarshalText implements encoding.TextMarshaler, for the journal.
+func (l lane) MarshalText() ([]byte, error) { return []byte(l.id()), nil }
+
+// UnmarshalText is the reverse of MarshalText.
+func (l *lane) UnmarshalText(text []byte) error {
+	kind, layer, several := strings.Cut(string(text), "-")
+	*l = lane{kind: media.Video}
+	if kind == media.Audio.String() {
+		l.kind = media.Audio
+	}
+	if several {
+		n, err := strconv.Atoi(layer)
+		if err != nil {
+			return fmt.Errorf("lane %q: %w", text, err)
+		}
+		l.layer = n - 1
+	}
+	if l.layer < 0 || l.id() != string(text) {
+		return fmt.Errorf("there is no lane %q", text)
+	}
+	return nil
+}
+
+// laneOutput is the recording as one lane's track writes to it.
+type laneOutput struct {
+	*recording
+	lane lane
+}
+
+// Closed implements segmenter.Output.
+func (o laneOutput) Closed(s media.Segment) {
+	// A segment that is uploaded may be nowhere else: after a power failure nobody
+	// would find it but by this line.
+	_, uploaded := o.r.o.Store.(storage.Buffer)
+	o.keep(o.note(entry{Segment: &segmentEntry{o.lane, s}}, uploaded))
+}
+
+// Init implements segmenter.Output. The journal has the name first: no other init
+// segment of the recording gets it, whatever comes in between.
+func (o laneOutput) Init(name string, data []byte) error {
+	if err := o.note(entry{Init: &initEntry{o.lane, name, len(data)}}, false); err != nil {
+		return err
+	}
+	return o.put(name, data)
+}
+
+// recording is one record_dir being written: its tracks, its manifest, its
+// recording.json. The session's goroutine writes; everything that others read
+// is guarded by mu.
+type recording struct {
+	r        *Recorder
+	dir      string
+	offset   time.Duration // session time of media time 0
+	limit    time.Duration // rotate at this media time; 0: never
+	tracks   map[lane]*segmenter.Track
+	keyAsked bool // a key frame has been asked for its rotation
+
+	journal    *journal.Journal // nil where there is none
+	journalErr error            // of an entry whose writer could not be told; run's own
+
+	storing sync.Mutex // held while the seal is being stored; taken before mu
+
+	mu        sync.Mutex
+	info      media.Recording
+	pres      manifest.Presentation
+	states    map[lane]*segmenter.State // where the tracks are, of those that have begun
+	open      map[string]lane           // segments being written
+	unstored  []stored                  // what storage may not have acknowledged
+	durable   time.Duration             // media time up to which storage has acknowledged everything, when last looked at
+	version   int                       // changes with pres
+	rendered  []byte                    // manifest of renderedV
+	renderedV int
+	modified  time.Time // of version
+
+	persisted int64         // manifest bytes written while recording
+	noted     int64         // ledger bytes written to the journal
+	persistAt time.Time     // not before, after a failure
+	end       time.Duration // latest end of a closed segment
+	sealed    bool          // nothing more will be written to the media
+	crashed   bool          // its node died, and its publisher has not come back since
+	pending   sealing       // what is still to be stored of the seal
+}
+
+// sealing says which parts of a sealed recording are not stored yet.
+type sealing struct{ manifest, info bool }
+
+func (r *Recorder) newRecording(info media.Recording, j *journal.Journal, limit time.Duration) *recording {
+	return &recording{
+		r: r, dir: info.RecordDir, limit: limit, journal: j,
+		tracks: map[lane]*segmenter.Track{}, states: map[lane]*segmenter.State{}, open: map[string]lane{},
+		info: info,
+		pres: manifest.Presentation{
+			ID: info.RecordDir, Dynamic: true, AvailabilityStart: info.Start, UTCTiming: "/api/time",
+			SegmentDuration: r.o.SegmentDuration,
+			// A sender that pauses makes a segment longer than one without key frames.
+			MaxSegmentDuration: max(maxSegmentFactor*r.o.SegmentDuration, r.o.SegmentDuration+pauseLimit),
+		},
+		version: 1,
+	}
+}
+
+// register makes a recording one of the active ones.
+func (r *Recorder) register(rec *recording) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.active[rec.dir] = rec
+}
+
+// track returns the writer of a lane.
+func (rec *recording) track(l lane) *segmenter.Track {
+	t := rec.tracks[l]
+	if t == nil {
+		t = segmenter.NewTrack(l.kind, l.layer, rec.r.segmenterOptions(), laneOutput{rec, l})
+		rec.tracks[l] = t
+	}
+	return t
+}
+
+func (r *Recorder) segmenterOptions() segmenter.Options {
+	return segmenter.Options{SegmentDuration: r.o.SegmentDuration, ChunkDuration: r.o.ChunkDuration, Sync: r.o.Sync}
+}
+
+// started sets the wall clock of media time 0.
+func (rec *recording) started(at time.Time) error {
+	at = at.UTC().Round(time.Millisecond)
+	return rec.note(entry{Start: &at}, false)
+}
+
+// changed marks the manifest as new. Called with mu held.
+func (rec *recording) changed() {
+	rec.version++
+	rec.modified = rec.r.o.Now()
+}
+
+// beginPeriod opens a Period for the given lanes at media time start, rounded
+// down to a whole millisecond, and returns its index and that start. The
+// manifest keeps the Period back until all of them have a segment, for players
+// settle on what they see first.
+func (rec *recording) beginPeriod(start time.Duration, lanes []lane) (period int, rounded time.Duration, err error) {
+	start = start.Truncate(time.Millisecond)
+	err = rec.note(entry{Period: &periodEntry{start, lanes}}, false)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return len(rec.pres.Periods) - 1, start, err
+}
+
+// closedTo reports whether a lane cannot join a Period any more: it has been in
+// it, or players have seen the Period without it.
+func (rec *recording) closedTo(period int, l lane) bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for _, set := range rec.pres.Periods[period].Sets {
+		if slices.ContainsFunc(set.Representations, func(r manifest.Representation) bool { return r.ID == l.id() && r.Format != nil }) {
+			return true
+		}
+	}
+	return rec.pres.Shows(period)
+}
+
+// endPeriod gives a Period whose media ends at end its duration.
+func (rec *recording) endPeriod(period int, end time.Duration) {
+	rec.keep(rec.note(entry{PeriodEnd: &periodEndEntry{period, end}}, false))
+}
+
+// beginTrack brings a track into a Period (by index) with its first sample at
+// start.
+func (rec *recording) beginTrack(period int, l lane, f *media.Format, start media.Ticks) error {
+	t := rec.track(l)
+	init, err := t.Begin(f)
+	if err != nil {
+		return err
+	}
+	return rec.note(entry{Track: &trackEntry{
+		Lane: l, Period: period, Format: f, Init: init, Media: t.Media(), StartNumber: t.Next(), Start: t.Place(start),
+	}}, true)
+}
+
+// representationIn returns the place of a lane in a Period (by index), which is
+// made where there is none. Called with mu held.
+func (rec *recording) representationIn(period int, l lane) *manifest.Representation {
+	p := &rec.pres.Periods[period]
+	i := slices.IndexFunc(p.Sets, func(s manifest.AdaptationSet) bool { return s.Kind == l.kind })
+	if i < 0 {
+		p.Sets = append(p.Sets, manifest.AdaptationSet{ID: int(l.kind), Kind: l.kind})
+		slices.SortFunc(p.Sets, func(a, b manifest.AdaptationSet) int { return a.ID - b.ID })
+		i = slices.IndexFunc(p.Sets, func(s manifest.AdaptationSet) bool { return s.Kind == l.kind })
+	}
+	set := &p.Sets[i]
+	for j := range set.Representations {
+		if set.Representations[j].ID == l.id() {
+			return &set.Representations[j]
+		}
+	}
+	at := slices.IndexFunc(set.Representations, func(r manifest.Representation) bool { return r.ID > l.id() })
+	if at < 0 {
+		at = len(set.Representations)
+	}
+	set.Representations = slices.Insert(set.Representations, at, manifest.Representation{ID: l.id()})
+	return &set.Representations[at]
+}
+
+// Create implements segmenter.Output.
+func (o laneOutput) Create(name string) (segmenter.File, error) {
+	if o.journalErr != nil {
+		return nil, o.journalErr
+	}
+	ctx, cancel := o.timeout()
+	defer cancel()
+	f, err := o.r.o.Store.Create(ctx, path.Join(o.dir, name))
+	if err != nil {
+		return nil, err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.open[name] = o.lane
+	return f, nil
+}
+
+// Discard implements segmenter.Output.
+func (rec *recording) Discard(name string) {
+	rec.mu.Lock()
+	delete(rec.open, name)
+	rec.mu.Unlock()
+	ctx, cancel := rec.timeout()
+	defer cancel()
+	if err := rec.r.o.Store.Delete(ctx, path.Join(rec.dir, name)); err != nil {
+		rec.r.log.Error("empty segment was not removed", "record_dir", rec.dir, "segment", name, "error", err)
+	}
+}
+
+// representation returns the Representation of the newest Period that has the
+// segment number of a lane. Called with mu held.
+func (rec *recording) representation(l lane, number int) *manifest.Representation {
+	for _, p := range slices.Backward(rec.pres.Periods) {
+		for _, set := range p.Sets {
+			for i := range set.Representations {
+				if rep := &set.Representations[i]; rep.ID == l.id() && rep.Format != nil && rep.StartNumber <= number {
+					return rep
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// ledger returns the recording's entry for a lane. Called with mu held.
+func (rec *recording) ledger(l lane) *media.RecordingTrack {
+	for i := range rec.info.Tracks {
+		if t := &rec.info.Tracks[i]; t.Kind == l.kind.String() && t.Layer == l.layer {
+			return t
+		}
+	}
+	rec.info.Tracks = append(rec.info.Tracks, media.RecordingTrack{Kind: l.kind.String(), Layer: l.layer})
+	return &rec.info.Tracks[len(rec.info.Tracks)-1]
+}
+
+// gap notes a span without media of its own in a lane's ledger.
+func (rec *recording) gap(l lane, start, duration time.Duration, cause string) {
+	rec.keep(rec.note(entry{Gap: &gapEntry{l, media.Gap{Start: seconds(start), Duration: seconds(duration), Cause: cause}}}, false))
+}
+
+// overrun counts packets that were dropped before they could be recorded.
+func (rec *recording) overrun(packets int) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.info.PacketsOverrun += int64(packets)
+}
+
+// isEmpty reports whether no Period has begun.
+func (rec *recording) isEmpty() bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return len(rec.pres.Periods) == 0
+}
+
+// update changes a lane's ledger entry.
+func (rec *recording) update(l lane, change func(*media.RecordingTrack)) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	change(rec.ledger(l))
+}
+
+// snapshot returns a copy of what is known of the recording.
+func (rec *recording) snapshot() media.Recording {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	info := rec.info
+	info.DurableThrough = seconds(rec.durableThrough())
+	info.Tracks = slices.Clone(info.Tracks)
+	for i := range info.Tracks {
+		info.Tracks[i].Gaps = slices.Clone(info.Tracks[i].Gaps)
+	}
+	return info
+}
+
+// manifest returns the current manifest.
+func (rec *recording) manifest() (data []byte, modified time.Time, ok bool) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if !rec.pres.Ready() {
+		return nil, time.Time{}, false
+	}
+	return rec.render(), rec.modified, true
+}
+
+// render returns the manifest's text; it is not written to again. Called with
+// mu held.
+func (rec *recording) render() []byte {
+	if rec.renderedV != rec.version {
+		rec.pres.Published = rec.modified
+		rec.rendered = rec.pres.AppendMPD(make([]byte, 0, len(rec.rendered)+512))
+		rec.renderedV = rec.version
+	}
+	return rec.rendered
+}
+
+// isOpen reports whether the segment of that name is being written.
+func (rec *recording) isOpen(name string) bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	_, ok := rec.open[name]
+	return ok
+}
+
+// persist stores the manifest of the running recording, and recording.json, if
+// it is the first or there is so much new media that all manifests together stay
+// a small share. The manifest that counts is in memory: a failure is logged and
+// mended later.
+func (rec *recording) persist() {
+	rec.mu.Lock()
+	now := rec.r.o.Now()
+	data := rec.rendered
+	due := !rec.sealed && rec.pres.Ready() && !now.Before(rec.persistAt) &&
+		(rec.persisted == 0 || (rec.persisted+int64(len(data)))*manifestShare <= rec.info.Bytes)
+	if due {
+		data = rec.render()
+	}
+	rec.mu.Unlock()
+	if !due {
+		return
+	}
+	info := rec.snapshot()
+	if err := errors.Join(rec.put(manifestName, data), rec.put(infoName, encodeInfo(info))); err != nil {
+		rec.r.log.Error("manifest was not stored, will try again", "stream", info.Stream, "record_id", info.RecordID, "error", err)
+		rec.persistAt = now.Add(retryAfter)
+		return
+	}
+	rec.persisted += int64(len(data))
+}
+
+// noteLedger puts the ledger into the journal, so that a crash does not take it,
+// if there is so much new media that this stays a small share.
+func (rec *recording) noteLedger() error {
+	info := rec.snapshot()
+	if rec.journal == nil || rec.noted*manifestShare > info.Bytes {
+		return nil
+	}
+	rec.noted += int64(len(encodeInfo(info)))
+	return rec.write(entry{Info: &info}, false)
+}
+
+// hasMedia reports whether a segment has been closed.
+func (rec *recording) hasMedia() bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.end > 0
+}
+
+// abort closes the open segments after an error.
+func (rec *recording) abort() {
+	for _, t := range rec.tracks {
+		t.Abort()
+	}
+}
+
+// put stores a small object of the recording.
+func (rec *recording) put(name string, data []byte) error {
+	ctx, cancel := rec.timeout()
+	defer cancel()
+	if err := rec.r.o.Store.Put(ctx, path.Join(rec.dir, name), bytes.NewReader(data), int64(len(data))); err != nil {
+		return fmt.Errorf("write %s: %w", path.Join(rec.dir, name), err)
+	}
+	return nil
+}
+
+// timeout bounds one operation. It does not end with the recorder: what was
+// begun is finished.
+func (rec *recording) timeout() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), storeTimeout)
+}
+
+// seconds rounds d to the millisecond for people and JSON.
+func seconds(d time.Duration) float64 {
+	return math.Round(d.Seconds()*1000) / 1000
+}

@@ -1,0 +1,115 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+// reporter tells the catalogue of recordings, in the order in which they were
+// first changed and with the newest state of each only. A catalogue that is slow
+// or gone thereby delays no recording, and what waits for it is bounded by the
+// number of recordings.
+type reporter struct {
+	r    *Recorder
+	wake chan struct{} // capacity 1
+
+	mu      sync.Mutex
+	order   []string // record_dirs that wait
+	waiting map[string]*report
+}
+
+// report is what the catalogue has not been told of a recording.
+type report struct {
+	info   media.Recording
+	states int           // handed over so far
+	stored chan struct{} // closed when the last of them is stored
+}
+
+func newReporter(r *Recorder) *reporter {
+	return &reporter{r: r, wake: make(chan struct{}, 1), waiting: map[string]*report{}}
+}
+
+// add hands over the state of a recording and returns a channel that is closed
+// when the catalogue has it.
+func (p *reporter) add(info media.Recording) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.waiting[info.RecordDir]
+	if w == nil {
+		w = &report{stored: make(chan struct{})}
+		p.waiting[info.RecordDir] = w
+		p.order = append(p.order, info.RecordDir)
+	}
+	w.info = info
+	w.states++
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+	return w.stored
+}
+
+// run reports until ctx ends.
+func (p *reporter) run(ctx context.Context) {
+	retry := time.NewTicker(retryAfter)
+	defer retry.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+		case <-retry.C:
+		}
+		p.flush(ctx)
+	}
+}
+
+// flush reports what waits. A recording that the catalogue refuses keeps its
+// place and holds up no other; a catalogue that does not answer ends the round.
+func (p *reporter) flush(ctx context.Context) {
+	for refused := 0; ctx.Err() == nil; {
+		p.mu.Lock()
+		if len(p.order) <= refused {
+			p.mu.Unlock()
+			return
+		}
+		dir := p.order[refused]
+		w := p.waiting[dir]
+		info, states := w.info, w.states
+		p.mu.Unlock()
+		if err := p.put(ctx, info); err != nil {
+			p.r.log.Error("catalogue was not updated, will try again",
+				"stream", info.Stream, "record_id", info.RecordID, "record_dir", dir, "error", err)
+			if errors.Is(err, context.DeadlineExceeded) {
+				return
+			}
+			refused++
+			continue
+		}
+		p.mu.Lock()
+		if w.states == states { // else it has changed while it was being stored
+			p.order = slices.Delete(p.order, refused, refused+1)
+			delete(p.waiting, dir)
+			close(w.stored)
+		}
+		p.mu.Unlock()
+	}
+}
+
+func (p *reporter) put(ctx context.Context, info media.Recording) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return p.r.o.Catalogue.Put(ctx, info)
+}
+
+// idle reports whether nothing waits.
+func (p *reporter) idle() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.order) == 0
+}

@@ -1,0 +1,216 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"time"
+
+	"github.com/live777/recorder/internal/codec"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/storage"
+)
+
+// seal ends the recording with a verdict: failure is nil for one that ended as
+// it should. The media has been closed. What cannot be stored now, which the
+// error tells, is tried again by the recorder until it is.
+func (rec *recording) seal(failure error) error {
+	now := rec.r.o.Now().UTC().Round(time.Millisecond)
+	rec.mu.Lock()
+	info := rec.info
+	info.End = &now
+	if rec.crashed {
+		end := info.Start.Add(rec.end) // and not when that was found out
+		info.End = &end
+	}
+	info.Status, info.Reason = verdict(&info, failure)
+	rec.mu.Unlock()
+	if err := rec.write(entry{Sealed: &info}, false); err != nil {
+		rec.r.log.Error("journal was not written", "record_dir", rec.dir, "error", err) // the seal itself follows
+	}
+	return rec.sealAs(info)
+}
+
+// sealAs is seal with a verdict.
+func (rec *recording) sealAs(info media.Recording) error {
+	rec.mu.Lock()
+	rec.sealed = true
+	if n := len(rec.pres.Periods); n > 0 && rec.pres.Periods[n-1].Duration == 0 {
+		rec.pres.Periods[n-1].Duration = max(rec.end-rec.pres.Periods[n-1].Start, 0)
+	}
+	rec.pres.Dynamic, rec.pres.Duration = false, rec.end
+	rec.changed()
+	info.Protected = rec.info.Protected // it may have been changed meanwhile
+	rec.info = info
+	rec.pending = sealing{manifest: rec.pres.Ready(), info: true}
+	info.DurableThrough = seconds(rec.durableThrough())
+	rec.mu.Unlock()
+	log := rec.r.log.With("stream", info.Stream, "record_id", info.RecordID, "record_dir", rec.dir)
+	rec.r.reporter.add(info)
+	err := rec.storeSeal()
+	if err != nil {
+		log.Error("recording is not sealed yet, will try again", "error", err)
+	}
+	log.Info("recording ended", "status", info.Status, "reason", info.Reason,
+		"duration", info.Duration, "bytes", info.Bytes)
+	return err
+}
+
+// storeSeal stores what is left of the seal and takes the recording off the
+// active ones when nothing is. The sealer may find the recording while its session
+// is still at it: one of them does it.
+func (rec *recording) storeSeal() error {
+	rec.storing.Lock()
+	defer rec.storing.Unlock()
+	if !rec.unsealed() {
+		return nil
+	}
+	rec.mu.Lock()
+	data, info, todo := rec.render(), rec.info, rec.pending
+	rec.mu.Unlock()
+	// It is stored after all else, and so tells of itself that everything is.
+	info.DurableThrough = info.Duration
+	var errs []error
+	if todo.manifest {
+		errs = append(errs, rec.put(manifestName, data))
+		todo.manifest = errs[len(errs)-1] != nil
+	}
+	if todo.info {
+		errs = append(errs, rec.put(infoName, encodeInfo(info)))
+		todo.info = errs[len(errs)-1] != nil
+	}
+	rec.mu.Lock()
+	rec.pending = todo
+	rec.mu.Unlock()
+	if todo == (sealing{}) {
+		rec.r.mu.Lock()
+		delete(rec.r.active, rec.dir)
+		rec.r.uploading[rec.dir] = rec
+		rec.r.mu.Unlock()
+		errs = append(errs, rec.r.settle(rec))
+	}
+	return errors.Join(errs...)
+}
+
+// settle lets go of a sealed recording when storage has acknowledged all of it.
+func (r *Recorder) settle(rec *recording) error {
+	buffer, buffered := r.o.Store.(storage.Buffer)
+	if buffered && (buffer.Pending(path.Join(rec.dir, manifestName)) || buffer.Pending(path.Join(rec.dir, infoName))) {
+		return nil
+	}
+	rec.mu.Lock()
+	info, all := rec.info, rec.durableThrough() >= rec.end
+	rec.mu.Unlock()
+	if buffered && !all {
+		return nil // storage refuses some of it, which the spool tells
+	}
+	info.DurableThrough = info.Duration
+	r.mu.Lock()
+	_, here := r.uploading[rec.dir]
+	delete(r.uploading, rec.dir)
+	if here && buffered { // now, or Forget could come before
+		r.reporter.add(info)
+	}
+	r.mu.Unlock()
+	if rec.journal == nil || !here {
+		return nil
+	}
+	return rec.journal.Remove()
+}
+
+// unsealed reports whether the recording has ended and parts of its seal are
+// not stored.
+func (rec *recording) unsealed() bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.sealed && rec.pending != sealing{}
+}
+
+// sealer tries again to store the seals that storage refused.
+func (r *Recorder) sealer() {
+	tick := time.NewTicker(retryAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-tick.C:
+			if err := r.sealRest(r.ctx); err != nil {
+				r.log.Error("recordings are not sealed yet, will try again", "error", err)
+			}
+		}
+	}
+}
+
+// sealRest stores what is left of the seals of ended recordings.
+func (r *Recorder) sealRest(ctx context.Context) error {
+	r.mu.Lock()
+	recs := slices.Collect(maps.Values(r.active))
+	uploading := slices.Collect(maps.Values(r.uploading))
+	r.mu.Unlock()
+	var errs []error
+	for _, rec := range uploading {
+		errs = append(errs, r.settle(rec))
+	}
+	for _, rec := range recs {
+		if ctx.Err() == nil && rec.unsealed() {
+			errs = append(errs, rec.storeSeal())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// reasonRecovered is why a recording that a crash interrupted is not complete.
+const reasonRecovered = "the node stopped without ending the recording, which was recovered: what came just before, and until it ran again, is missing"
+
+// verdict says what a recording that has ended is worth, and why it is not
+// complete.
+func verdict(info *media.Recording, failure error) (media.Status, string) {
+	if failure != nil {
+		return media.StatusFailed, fault.Text(failure)
+	}
+	if info.Duration == 0 {
+		return media.StatusFailed, "no media was received"
+	}
+	for _, t := range info.Tracks {
+		if why := missing(&t); why != "" {
+			return media.StatusDegraded, t.Kind + ": " + why
+		}
+	}
+	if info.Recovered > 0 {
+		return media.StatusDegraded, reasonRecovered
+	}
+	if n := info.PacketsOverrun; n > 0 {
+		return media.StatusDegraded, fmt.Sprintf("%d packets were dropped because storage was too slow", n)
+	}
+	return media.StatusComplete, ""
+}
+
+// missing says what of a track that was sent is not in the recording.
+func missing(t *media.RecordingTrack) string {
+	if t.RID != "" && t.PacketsReceived == 0 {
+		return "" // a layer that the sender never turned on
+	}
+	if !t.Recorded {
+		if c, ok := codec.Lookup(t.Codec); ok && !c.Recordable() {
+			return c.Why
+		}
+		return reasonUndecodable
+	}
+	if t.Missing != "" {
+		return t.Missing
+	}
+	if t.FramesDropped > 0 || t.PacketsLost > 0 {
+		return fmt.Sprintf("%d packets were lost, %d frames left out", t.PacketsLost, t.FramesDropped)
+	}
+	for _, g := range t.Gaps {
+		if g.Cause == causeLoss || g.Cause == causeOverrun {
+			return fmt.Sprintf("a gap of %.3f s at %.3f s", g.Duration, g.Start)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,512 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/live777/recorder/internal/depacket"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/media"
+)
+
+// reasonUndecodable is why a track has nothing to record.
+const reasonUndecodable = "announced by the publisher, but nothing came that can be decoded"
+
+const (
+	// readTimeout is how long a session waits for packets before it looks at
+	// its clocks.
+	readTimeout = 200 * time.Millisecond
+	// readBatch is the number of items taken at once.
+	readBatch = 256
+	// videoPatience is how long audio is held back for the first video key
+	// frame of a publication that announced video.
+	videoPatience = 5 * time.Second
+	// reportEvery is how often the catalogue hears of a running recording.
+	reportEvery = 30 * time.Second
+	// straggler is how long a track may stay in the Period before the current
+	// one: until then its frames from before the boundary may still arrive.
+	straggler = 3 * time.Second
+)
+
+// session is one stream being recorded: over reconnects of its publisher,
+// rotations and failures of storage, until it is stopped or the publisher stays
+// away. One goroutine (run) does the work; the registry and the status look at
+// what mu guards.
+//
+// Session time is the time since the first frame that was recorded; each
+// recording's media time 0 is at some offset of it.
+type session struct {
+	r       *Recorder
+	log     *slog.Logger
+	stream  string
+	source  *live.Stream
+	sub     *live.Subscription
+	baseDir string // as asked for in Start
+
+	started  chan struct{} // closed by ready when begin has been tried
+	ready    func()
+	done     chan struct{} // closed when everything is sealed
+	stopping atomic.Bool   // ended by Stop or Close
+
+	ended atomic.Bool  // run seals what there is
+	dealt atomic.Int64 // items of sub that run has done everything with: tests wait for it
+
+	mu       sync.Mutex
+	rec      *recording      // nil before begin and while storage is failing
+	last     media.Recording // of the last recording, when rec is nil
+	failure  error           // why rec is nil
+	unsealed error           // why the last recording is not sealed yet
+
+	// Below: run's own.
+	now         time.Time    // of the last arrival, or the clock where nothing waits: a session that lags decides as if it did not
+	pub         *publication // nil while there is no publisher
+	leftAt      time.Time    // when the publisher left; zero while it is there
+	zero        time.Time    // arrival at session time 0; zero before the first frame
+	end         time.Duration
+	ends        map[lane]time.Duration // session times at which tracks left the Period that they were in last
+	overrunAt   time.Time              // when the queue was last found to have been full
+	cur         *epoch                 // where frames go; nil before the first and after a discontinuity
+	prev        *epoch                 // the one before, while tracks are still in it
+	remap       bool                   // the next Period is to follow the mapping
+	recast      bool                   // layers came or went: a new Period is due
+	recastAsked time.Time              // when key frames were last asked for it
+	dirs        int                    // record_dirs claimed
+	retryAt     time.Time              // when a recording that storage stopped is tried anew
+	retries     int                    // without a segment in between
+	joined      *live.Publication
+	report      time.Time // when the catalogue is to be told next
+	results     []depacket.Result
+}
+
+func newSession(r *Recorder, st *live.Stream, sub *live.Subscription, baseDir string) *session {
+	s := &session{
+		r: r, log: r.log.With("stream", st.ID()), stream: st.ID(), source: st, sub: sub, baseDir: baseDir,
+		started: make(chan struct{}), done: make(chan struct{}), now: r.o.Now(), leftAt: r.o.Now(),
+		ends: map[lane]time.Duration{},
+	}
+	s.ready = sync.OnceFunc(func() { close(s.started) })
+	return s
+}
+
+// stop asks the session to end: what has arrived is still recorded.
+func (s *session) stop() {
+	s.stopping.Store(true)
+	s.sub.Close()
+}
+
+// ending reports whether the session records no more, though it may still seal.
+func (s *session) ending() bool { return s.stopping.Load() || s.ended.Load() }
+
+// sealError says why the last recording is not sealed, if it is not.
+func (s *session) sealError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unsealed == nil {
+		return nil
+	}
+	return fmt.Errorf("the recording has ended, but storage does not take its manifest; that is tried again: %w", s.unsealed)
+}
+
+// info describes the current recording, or the last one.
+func (s *session) info() media.Recording {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rec != nil {
+		return s.rec.snapshot()
+	}
+	return s.last
+}
+
+// same returns the running recording to somebody who asks for one in baseDir.
+func (s *session) same(baseDir string) (media.Recording, error) {
+	s.mu.Lock()
+	rec, failure := s.rec, s.failure
+	s.mu.Unlock()
+	if rec == nil {
+		if failure == nil {
+			failure = ErrClosed
+		}
+		return media.Recording{}, fmt.Errorf("recording of stream %s is to be tried again: %w", s.stream, failure)
+	}
+	info := rec.snapshot()
+	if baseDir != "" && baseDir != s.baseDir && baseDir != info.RecordDir {
+		return media.Recording{}, fault.Errorf(fault.Conflict, "stream %s is being recorded to %q; stop that recording first", s.stream, info.RecordDir)
+	}
+	return info, nil
+}
+
+func (s *session) status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.rec != nil {
+		return Status{Recording: true, Info: s.rec.snapshot()}
+	}
+	st := Status{Info: s.last}
+	if s.failure != nil {
+		st.Error = fault.Text(s.failure)
+	}
+	return st
+}
+
+// begin claims a record_dir for a new recording that starts about now, the
+// session's first or the one that follows the last.
+func (s *session) begin(ctx context.Context, now time.Time) error {
+	dir, exact := s.stream, false
+	switch {
+	case s.dirs > 0 && s.baseDir != "":
+		dir = prefixOf(s.info().RecordDir)
+	case s.baseDir != "":
+		dir, exact = s.baseDir, true
+	}
+	now = now.UTC()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	defer cancel()
+	info, j, err := s.r.claim(ctx, media.Recording{
+		Stream: s.stream, Node: s.r.o.NodeAlias, Start: now.Round(time.Millisecond),
+		Status: media.StatusRecording, Tracks: []media.RecordingTrack{},
+	}, dir, exact, s.baseDir)
+	if err != nil {
+		return err
+	}
+	if s.rec != nil {
+		s.account() // to the one before, which is rotated
+	}
+	rec := s.r.newRecording(info, j, s.limit())
+	s.r.register(rec)
+	s.dirs++
+	s.mu.Lock()
+	s.rec, s.failure = rec, nil
+	s.mu.Unlock()
+	if s.pub != nil {
+		s.announce()
+	}
+	s.r.reporter.add(rec.snapshot())
+	s.report = s.now.Add(reportEvery)
+	s.log.Info("recording started", "record_id", info.RecordID, "record_dir", info.RecordDir)
+	return nil
+}
+
+// run records until the session ends.
+func (s *session) run() {
+	defer close(s.done)
+	defer s.r.remove(s)
+	defer s.ready()
+	items := make([]live.Item, readBatch)
+	for {
+		n, err := s.read(items)
+		for i := range items[:n] {
+			s.must(s.handle(&items[i]))
+		}
+		clear(items[:n]) // lets the packets go
+		s.ready()
+		if n == 0 {
+			s.advance(s.r.o.Now())
+		}
+		if err != nil || !s.tick() && s.retire() {
+			break
+		}
+		s.dealt.Add(int64(n))
+	}
+	s.ended.Store(true)
+	s.sub.Close()
+	s.must(s.leave())
+	if s.rec != nil {
+		s.seal(nil)
+	}
+	if s.dirs == 0 {
+		return
+	}
+	// A listing that is asked for right after the end is to have it.
+	select {
+	case <-s.r.reporter.add(s.info()):
+	case <-time.After(catalogueGrace):
+	}
+}
+
+// retire ends a session whose publisher stays away, unless one has come at this
+// very moment: whoever comes later is the next session's.
+func (s *session) retire() bool {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	if pub := s.r.publication(s.stream); pub != nil && pub != s.joined {
+		return false // it is on the way
+	}
+	s.ended.Store(true)
+	return true
+}
+
+// must ends the recording if err, which storage returned for it, is not nil.
+func (s *session) must(err error) {
+	if err == nil {
+		return
+	}
+	wait := min(retryAfter<<min(s.retries, 8), retryMax)
+	s.retryAt = s.now.Add(wait)
+	s.retries++
+	if s.rec == nil { // begin failed
+		s.log.Error("recording did not start", "error", err, "next_try", s.retryAt)
+		s.refuse(err)
+		return
+	}
+	s.log.Error("recording stopped", "record_dir", s.rec.dir, "error", err, "next_try", s.retryAt)
+	s.endRotated()
+	s.rec.abort()
+	s.seal(err)
+	s.discontinue()
+}
+
+// endRotated ends what is left of a recording that has been rotated: what goes
+// wrong with its successor is not its fault.
+func (s *session) endRotated() {
+	if s.pub == nil {
+		return
+	}
+	for _, tr := range s.pub.tracks {
+		if tr.ep != nil && tr.ep.rec != s.rec {
+			_ = s.exit(tr, 0) // nil: what goes wrong there is in its verdict
+		}
+	}
+}
+
+// seal ends the current recording, whose media is closed.
+func (s *session) seal(failure error) {
+	s.account()
+	rec := s.rec
+	err := rec.seal(failure)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if failure != nil {
+		s.r.failed.Add(1)
+	}
+	s.rec, s.last, s.failure, s.unsealed = nil, rec.snapshot(), failure, err
+}
+
+// advance moves the session's clock, which never goes back.
+func (s *session) advance(now time.Time) {
+	if now.After(s.now) {
+		s.now = now
+	}
+}
+
+// refuse notes why nothing is recorded; err is not nil.
+func (s *session) refuse(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure == nil { // else it is tried again what has failed already
+		s.r.failed.Add(1)
+	}
+	s.failure = err
+}
+
+// read takes items; an error means that the session is over.
+func (s *session) read(items []live.Item) (int, error) {
+	ctx, cancel := context.WithTimeout(s.r.ctx, readTimeout)
+	defer cancel()
+	n, err := s.sub.Read(ctx, items)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	if err != nil && !errors.Is(err, io.EOF) && s.r.ctx.Err() == nil {
+		s.log.Error("reading the stream failed", "error", err)
+	}
+	return n, err
+}
+
+// handle takes one item in. An error is one of storage.
+func (s *session) handle(item *live.Item) error {
+	switch {
+	case item.Packet != nil:
+		s.advance(item.Packet.Arrival)
+	case item.Report != nil:
+		s.advance(item.Report.Arrival)
+	}
+	if item.Dropped > 0 {
+		s.overrun(item.Dropped)
+	}
+	switch {
+	case item.Joined != nil:
+		return s.join(item.Joined)
+	case item.Left:
+		return s.leave()
+	case s.pub == nil:
+		return nil
+	case item.Report != nil:
+		s.pub.time.Report(item.Report)
+		return s.release(false)
+	case item.Packet != nil:
+		tr := s.pub.tracks[item.Packet.Track]
+		if tr == nil {
+			return nil
+		}
+		tr.lastPacket = item.Packet.Arrival
+		s.results = tr.dep.Push(item.Packet, s.results[:0])
+		return s.take(tr, s.results)
+	}
+	return nil
+}
+
+// overrun notes that the queue was full: packets that had arrived are missing.
+func (s *session) overrun(packets int) {
+	s.log.Error("storage is too slow: packets were dropped before they could be recorded", "packets", packets)
+	s.overrunAt = s.now
+	if s.rec != nil {
+		s.rec.overrun(packets)
+	}
+}
+
+// join begins with the tracks of a publisher.
+func (s *session) join(p *live.Publication) error {
+	s.leftAt, s.joined = time.Time{}, p
+	s.pub = s.newPublication(p.Tracks())
+	if s.rec != nil {
+		s.announce()
+	} else if err := s.resume(); err != nil {
+		return err
+	}
+	for _, tr := range s.pub.videos {
+		s.wantKey(tr)
+	}
+	return nil
+}
+
+// resume begins a recording where there is none, unless it is too early to try
+// again or the publication cannot be recorded: then the session waits for the
+// next.
+func (s *session) resume() error {
+	if s.now.Before(s.retryAt) || s.pub.refused {
+		return nil
+	}
+	if err := recordable(s.pub.announced); err != nil {
+		s.log.Warn("stream is not recorded", "reason", err)
+		s.pub.refused = true
+		s.refuse(err)
+		return nil
+	}
+	s.account() // what was lost until now is in no recording
+	return s.begin(s.r.ctx, s.now)
+}
+
+// announce tells the recording of the tracks that the publisher has.
+func (s *session) announce() {
+	for _, mt := range s.pub.announced {
+		s.rec.update(lane{mt.Kind, s.pub.layer(mt)}, func(t *media.RecordingTrack) {
+			if t.RID = mt.RID; !t.Recorded {
+				t.Codec = mt.Codec
+			}
+		})
+	}
+	for l, why := range s.pub.missing {
+		s.rec.update(l, func(t *media.RecordingTrack) { t.Missing = why })
+	}
+}
+
+// leave ends with the publisher: what is held back or incomplete is decided now.
+func (s *session) leave() error {
+	if s.pub == nil {
+		return nil
+	}
+	var err error
+	for _, tr := range s.pub.tracks {
+		s.results = tr.dep.Flush(s.results[:0])
+		err = errors.Join(err, s.take(tr, s.results))
+	}
+	err = errors.Join(err, s.release(true), s.endEpochs())
+	for _, tr := range s.pub.videos {
+		s.noteAbsence(tr, s.end)
+	}
+	s.account()
+	s.noteUndecodable()
+	s.pub, s.leftAt = nil, s.now
+	return err
+}
+
+// noteUndecodable tells of the tracks of a publication that is over of which
+// packets came, but nothing that could be recorded.
+func (s *session) noteUndecodable() {
+	for _, tr := range s.pub.tracks {
+		if s.rec != nil && !tr.entered && tr.dep.Stats().PacketsReceived > 0 {
+			s.rec.update(tr.lane, func(t *media.RecordingTrack) { t.Missing = reasonUndecodable })
+		}
+	}
+}
+
+// tick does what time makes due; false means that the session is over.
+func (s *session) tick() bool {
+	now := s.now
+	if s.pub == nil {
+		return now.Sub(s.leftAt) < s.r.o.Reconnect
+	}
+	for _, tr := range s.pub.tracks {
+		s.results = tr.dep.Advance(now, s.results[:0])
+		s.must(s.take(tr, s.results))
+		if tr.keyWanted && now.Sub(tr.keyAsked) >= tr.keyBackoff {
+			s.wantKey(tr)
+		}
+	}
+	s.must(s.release(false))
+	s.must(s.watchLayers())
+	s.must(s.watchSilence())
+	s.askRecast()
+	if s.prev != nil && now.Sub(s.cur.opened) >= straggler {
+		s.must(s.endStragglers())
+	}
+	if s.rec == nil {
+		s.must(s.resume())
+		return true
+	}
+	s.account()
+	s.rec.persist()
+	if s.rec.hasMedia() {
+		s.retries = 0
+	}
+	if !now.Before(s.report) {
+		s.r.reporter.add(s.rec.snapshot())
+		s.report = now.Add(reportEvery)
+		s.must(s.rec.noteLedger())
+	}
+	return true
+}
+
+// account brings the recording's ledger up to date.
+func (s *session) account() {
+	if s.pub == nil {
+		return
+	}
+	for _, tr := range s.pub.tracks {
+		st, was := tr.dep.Stats(), tr.counted
+		tr.counted = st
+		if s.rec == nil {
+			continue // what happens between two recordings is in neither
+		}
+		s.rec.update(tr.lane, func(t *media.RecordingTrack) {
+			t.PacketsReceived += st.PacketsReceived - was.PacketsReceived
+			t.PacketsLost += st.PacketsLost - was.PacketsLost
+			t.PacketsRecovered += st.PacketsLate - was.PacketsLate
+			t.FramesDropped += st.FramesDropped - was.FramesDropped
+		})
+		if tr.ep != nil && tr.ep.rec == s.rec && s.pub.time.Ready(tr.ID) {
+			offset := s.pub.time.Media(tr.ID, tr.last) - tr.sessionTime(tr.last)
+			s.rec.update(tr.lane, func(t *media.RecordingTrack) {
+				t.Synced, t.Offset = s.pub.time.Reported(tr.ID), seconds(offset)
+			})
+		}
+	}
+}
+
+// wantKey asks for a key frame of a video track; tick asks again while none comes.
+func (s *session) wantKey(tr *track) {
+	if tr.keyWanted {
+		tr.keyBackoff = min(2*tr.keyBackoff, keyBackoffMax)
+	} else {
+		tr.keyWanted, tr.keyBackoff = true, keyBackoffMin
+	}
+	tr.keyAsked = s.now
+	s.sub.RequestKeyFrame(tr.ID)
+}

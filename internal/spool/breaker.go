@@ -1,0 +1,116 @@
+package spool
+
+import (
+	"errors"
+	"time"
+
+	"github.com/live777/recorder/internal/storage"
+)
+
+// deniedEvery is how often a refusal of access is logged.
+const deniedEvery = time.Minute
+
+// breaker stops all uploads but a probe now and then while the remote fails.
+// Guarded by Spool.mu.
+type breaker struct {
+	failures int // in a row, over all uploads
+	open     bool
+	since    time.Time // it opened
+	probes   int       // that failed since
+	next     time.Time // probe
+	last     error     // why an upload failed last; nil after a success
+}
+
+// catchUp follows what waited when the breaker closed until it is all remote.
+// Guarded by Spool.mu.
+type catchUp struct {
+	last    uint64 // seq of the last entry that waited
+	waiting int    // of those up to last
+	since   time.Time
+	bytes   int64 // acknowledged before
+}
+
+// left notes that an entry has left its place in the queue.
+func (c *catchUp) left(e *entry) {
+	if e.seq != 0 && e.seq <= c.last && c.waiting > 0 {
+		c.waiting--
+	}
+}
+
+// failed notes that the remote failed, for an object the attempts-th time in a row.
+// Called with mu held.
+func (s *Spool) failed(now time.Time, key string, attempts int, err error) {
+	b := &s.breaker
+	b.last = err
+	s.logDenied(now, err)
+	if b.open {
+		b.probes++
+		b.next = now.Add(s.tune.backoff(b.probes, s.tune.probeMax))
+		return
+	}
+	b.failures++
+	if b.failures < s.tune.failures {
+		if attempts == 3 { // the others get through
+			s.note(func() {
+				s.log.Warn("an upload failed several times and is tried again", "object", key, "attempts", attempts, "error", err)
+			})
+		}
+		return
+	}
+	*b = breaker{open: true, since: now, next: now.Add(s.tune.backoff(0, s.tune.probeMax)), last: err}
+	s.note(func() {
+		st := s.Status()
+		s.log.Error("remote storage fails: recordings wait in the spool until it answers again",
+			"waiting_objects", st.WaitingObjects, "waiting_bytes", st.WaitingBytes, "error", err)
+	})
+}
+
+// logDenied says now and then that credentials are refused, which somebody has to
+// do something about.
+func (s *Spool) logDenied(now time.Time, err error) {
+	if !errors.Is(err, storage.ErrDenied) || now.Sub(s.deniedAt) < deniedEvery {
+		return
+	}
+	s.deniedAt = now
+	s.note(func() {
+		s.log.Error("remote storage refuses access, uploads are tried again: check the credentials and rights of recorder.storage", "error", err)
+	})
+}
+
+// answered notes that the remote works. Called with mu held.
+func (s *Spool) answered(now time.Time) {
+	b := s.breaker
+	s.breaker = breaker{}
+	if !b.open {
+		return
+	}
+	s.catchUp = catchUp{last: s.seq, since: now, bytes: s.total.bytes}
+	for _, e := range s.entries {
+		if e.seq != 0 && e.state != refused {
+			s.catchUp.waiting++
+		}
+		if !e.check {
+			e.notBefore = 0
+		}
+	}
+	s.note(func() {
+		st := s.Status()
+		s.log.Info("remote storage answers again: uploading what waits",
+			"outage", now.Sub(b.since), "waiting_objects", st.WaitingObjects, "waiting_bytes", st.WaitingBytes)
+	})
+}
+
+// noteCaughtUp logs once that all that waited when the breaker closed is remote.
+// Called with mu held.
+func (s *Spool) noteCaughtUp() {
+	c := s.catchUp
+	if c.last == 0 || c.waiting > 0 {
+		return
+	}
+	s.catchUp = catchUp{}
+	took, sent := time.Since(c.since), s.total.bytes-c.bytes
+	s.note(func() {
+		s.log.Info("the spool has caught up with the outage", "took", took, "bytes", sent,
+			"bytes_per_second", int64(float64(sent)/max(took.Seconds(), 1e-3)))
+	})
+}

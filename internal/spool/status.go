@@ -1,0 +1,76 @@
+package spool
+
+import "time"
+
+// Status is what a Spool holds and how its uploads fare.
+type Status struct {
+	WaitingObjects int   // whole, and not acknowledged
+	WaitingBytes   int64 //
+	OldestWaiting  time.Duration
+	OpenObjects    int   // being written
+	OpenBytes      int64 //
+	UsedBytes      int64 // of segments, open and waiting: what MaxBytes bounds
+	MaxBytes       int64 // 0: no bound
+	Uploading      int   // uploads under way
+
+	// Conflicts is the number of objects that remote storage cannot take, mostly
+	// because it has others of the same names, and of recordings whose record_dir
+	// is another's there. They stay in the spool.
+	Conflicts int
+
+	Failing      bool      // remote storage fails: only probes are sent
+	FailingSince time.Time // if it does
+	LastError    string    // of the last upload that failed; empty after a success
+
+	Retries         int64 // uploads that failed, ever
+	UploadedObjects int64 // acknowledged, ever
+	UploadedBytes   int64
+}
+
+// totals counts since New. Guarded by Spool.mu.
+type totals struct {
+	retries, objects, bytes int64
+}
+
+// Status returns a snapshot.
+func (s *Spool) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{
+		UsedBytes: s.used, MaxBytes: s.o.MaxBytes, Uploading: s.inFlight,
+		Failing: s.breaker.open, FailingSince: s.breaker.since,
+		Retries: s.total.retries, UploadedObjects: s.total.objects, UploadedBytes: s.total.bytes,
+	}
+	if s.breaker.last != nil {
+		st.LastError = s.breaker.last.Error()
+	}
+	now := s.now().UnixNano()
+	for _, e := range s.entries {
+		if e.state == opened {
+			st.OpenObjects++
+			st.OpenBytes += e.size
+			continue
+		}
+		st.WaitingObjects++
+		st.WaitingBytes += e.size
+		if e.state == refused {
+			st.Conflicts++
+			continue
+		}
+		st.OldestWaiting = max(st.OldestWaiting, time.Duration(now-e.at))
+	}
+	return st
+}
+
+// note has f called when mu is unlocked by unlock: what logs may block.
+func (s *Spool) note(f func()) { s.notes = append(s.notes, f) }
+
+// unlock is mu.Unlock, and then calls what was noted.
+func (s *Spool) unlock() {
+	notes := s.notes
+	s.notes = nil
+	s.mu.Unlock()
+	for _, f := range notes {
+		f()
+	}
+}

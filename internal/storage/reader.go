@@ -1,0 +1,85 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+)
+
+// NewReader returns a reader of object o of backend b that can seek, as
+// http.ServeContent needs it. Nothing is asked of b before the first Read;
+// sequential reading is one Get, a seek elsewhere begins another. An object
+// that has become shorter than o.Size ends with io.ErrUnexpectedEOF; what was
+// appended after o.Size is not read. Not safe for concurrent use.
+func NewReader(ctx context.Context, b Backend, o Object) io.ReadSeekCloser {
+	return &reader{ctx: ctx, backend: b, object: o}
+}
+
+type reader struct {
+	ctx     context.Context
+	backend Backend
+	object  Object
+	pos     int64         // of the next Read
+	body    io.ReadCloser // nil, or a Get that stands at pos
+	closed  bool
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	switch {
+	case r.closed:
+		return 0, fmt.Errorf("read object %q: %w", r.object.Key, fs.ErrClosed)
+	case r.pos >= r.object.Size:
+		return 0, io.EOF
+	case len(p) == 0:
+		return 0, nil
+	}
+	if r.body == nil {
+		body, err := r.backend.Get(r.ctx, r.object.Key, r.pos, r.object.Size-r.pos)
+		if err != nil {
+			return 0, err
+		}
+		r.body = body
+	}
+	n, err := r.body.Read(p)
+	r.pos += int64(n)
+	if errors.Is(err, io.EOF) && r.pos < r.object.Size {
+		return n, fmt.Errorf("read object %q: it ends at byte %d of %d: %w", r.object.Key, r.pos, r.object.Size, io.ErrUnexpectedEOF)
+	}
+	return n, err
+}
+
+func (r *reader) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekStart:
+	case io.SeekCurrent:
+		offset += r.pos
+	case io.SeekEnd:
+		offset += r.object.Size
+	default:
+		return 0, fmt.Errorf("seek object %q: whence is %d", r.object.Key, whence)
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("seek object %q: offset is %d", r.object.Key, offset)
+	}
+	if offset != r.pos {
+		_ = r.closeBody() // nothing was written, and the next Read opens anew
+		r.pos = offset
+	}
+	return offset, nil
+}
+
+func (r *reader) closeBody() error {
+	if r.body == nil {
+		return nil
+	}
+	err := r.body.Close()
+	r.body = nil
+	return err
+}
+
+func (r *reader) Close() error {
+	r.closed = true
+	return r.closeBody()
+}

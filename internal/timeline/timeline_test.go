@@ -1,0 +1,282 @@
+package timeline
+
+import (
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+const (
+	video media.TrackID = 0
+	audio media.TrackID = 1
+)
+
+var tracks = []media.Track{
+	{ID: video, Kind: media.Video, ClockRate: 90000},
+	{ID: audio, Kind: media.Audio, ClockRate: 48000},
+}
+
+// sender is a publisher with its own wall clock and a clock for each track.
+type sender struct {
+	start time.Time // our clock at the sender's time 0
+	ntp   time.Time // the sender's clock at its time 0
+	ppm   map[media.TrackID]float64
+	ts0   map[media.TrackID]int64
+}
+
+func newSender() *sender {
+	return &sender{
+		start: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		ntp:   time.Date(2019, 9, 9, 9, 9, 9, 0, time.UTC), // a wrong clock must not matter
+		ppm:   map[media.TrackID]float64{},
+		ts0:   map[media.TrackID]int64{video: 1<<32 - 90000*3, audio: 777},
+	}
+}
+
+// ts returns the track's timestamp at the sender's time d.
+func (s *sender) ts(id media.TrackID, d time.Duration) int64 {
+	rate := float64(tracks[id].ClockRate) * (1 + s.ppm[id]/1e6)
+	return s.ts0[id] + int64(d.Seconds()*rate+0.5)
+}
+
+func (s *sender) observe(t *Timeline, id media.TrackID, d, transit time.Duration) {
+	t.Observe(id, s.ts(id, d), s.start.Add(d+transit))
+}
+
+func (s *sender) report(t *Timeline, id media.TrackID, d, transit, lie time.Duration) {
+	t.Report(&media.SenderReport{
+		Track: id, NTP: media.NTP(s.ntp.Add(d + lie)), RTP: uint32(s.ts(id, d)), Arrival: s.start.Add(d + transit),
+	})
+}
+
+// run sends both tracks every 20 ms from one time to another; reports come
+// every two seconds, if at all.
+func (s *sender) run(t *Timeline, from, to time.Duration, transit map[media.TrackID]time.Duration, reports bool) {
+	for d := from; d < to; d += 20 * time.Millisecond {
+		for id := range transit {
+			s.observe(t, id, d, transit[id])
+			if reports && d%(2*time.Second) == 0 {
+				s.report(t, id, d, transit[id], 0)
+			}
+		}
+	}
+}
+
+func (s *sender) check(t *testing.T, tl *Timeline, id media.TrackID, d, want, tolerance time.Duration) {
+	t.Helper()
+	got := tl.Media(id, s.ts(id, d))
+	if diff := got - want; diff > tolerance || diff < -tolerance {
+		t.Errorf("media time of track %d at %v is %v, want %v ± %v", id, d, got, want, tolerance)
+	}
+}
+
+// Sender reports alone decide the relation of the tracks: the audio takes
+// 300 ms longer to arrive, and is in sync.
+func TestReportsGiveSync(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	transit := map[media.TrackID]time.Duration{video: 5 * time.Millisecond, audio: 305 * time.Millisecond}
+	s.observe(tl, video, 0, transit[video])
+	tl.Anchor(video, s.ts(video, 0), 0)
+	if !tl.Ready(video) || tl.Ready(audio) {
+		t.Fatalf("Ready before any report: video %v, audio %v; want true, false", tl.Ready(video), tl.Ready(audio))
+	}
+	s.run(tl, 20*time.Millisecond, 3*time.Second, transit, true)
+	if !tl.Synced() || !tl.Ready(audio) {
+		t.Fatal("not synced after reports of both tracks")
+	}
+	s.check(t, tl, video, time.Second, time.Second, 100*time.Microsecond)
+	s.check(t, tl, audio, time.Second, time.Second, 100*time.Microsecond)
+}
+
+// The first packets are often late: that later ones come sooner, when the reports
+// have long come, moves nothing.
+func TestLateBegin(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	late := map[media.TrackID]time.Duration{video: 60 * time.Millisecond, audio: 60 * time.Millisecond}
+	usual := map[media.TrackID]time.Duration{video: 5 * time.Millisecond, audio: 5 * time.Millisecond}
+	s.observe(tl, audio, 0, late[audio])
+	tl.Anchor(audio, s.ts(audio, 0), 0)
+	s.run(tl, 20*time.Millisecond, time.Second, late, false)
+	s.report(tl, audio, time.Second, late[audio], 0)
+	s.report(tl, video, time.Second, late[video], 0)
+	if !tl.Ready(video) {
+		t.Fatal("not ready after reports of both tracks")
+	}
+	s.run(tl, time.Second, 10*time.Minute, usual, true)
+	for _, id := range []media.TrackID{video, audio} {
+		s.check(t, tl, id, 10*time.Minute, 10*time.Minute, 100*time.Microsecond)
+	}
+}
+
+// Without reports the arrivals decide, by the least delayed packet, and no
+// later than settle after the anchor.
+func TestArrivalsWithoutReports(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	s.observe(tl, video, 0, 80*time.Millisecond) // a large key frame arrives late
+	tl.Anchor(video, s.ts(video, 0), 0)
+	both := map[media.TrackID]time.Duration{video: 10 * time.Millisecond, audio: 10 * time.Millisecond}
+	s.run(tl, 20*time.Millisecond, 4900*time.Millisecond, both, false)
+	if tl.Ready(audio) {
+		t.Fatal("ready before the time for reports was over")
+	}
+	s.run(tl, 4900*time.Millisecond, 5500*time.Millisecond, both, false)
+	if !tl.Ready(audio) || tl.Synced() {
+		t.Fatalf("Ready %v, Synced %v after 5 s without reports; want true, false", tl.Ready(audio), tl.Synced())
+	}
+	s.check(t, tl, audio, 2*time.Second, 2*time.Second, time.Millisecond)
+}
+
+// Reports show that the tracks' clocks run differently, for a day and over
+// the wraps of both RTP clocks.
+func TestSkewOverADay(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	s.ppm[video], s.ppm[audio] = 100, -100
+	transit := map[media.TrackID]time.Duration{video: 5 * time.Millisecond, audio: 5 * time.Millisecond}
+	s.observe(tl, video, 0, transit[video])
+	tl.Anchor(video, s.ts(video, 0), 0)
+	s.run(tl, 20*time.Millisecond, 10*time.Second, transit, true)
+	day := 24 * time.Hour
+	for d := 10 * time.Second; d <= day; d += 2 * time.Second {
+		for id := range transit {
+			s.observe(tl, id, d, transit[id])
+			s.report(tl, id, d, transit[id], 0)
+		}
+	}
+	s.check(t, tl, video, day, day, 3*time.Millisecond)
+	s.check(t, tl, audio, day, day, 3*time.Millisecond)
+}
+
+// The sender's clock drifts against ours: media time follows ours, slowly.
+func TestSenderClockDrift(t *testing.T) {
+	s, tl := newSender(), New(tracks[:1])
+	s.observe(tl, video, 0, 0)
+	tl.Anchor(video, s.ts(video, 0), 0)
+	hours := 6 * time.Hour
+	for d := time.Second; d <= hours; d += time.Second {
+		late := time.Duration(float64(d) * 100e-6) // the sender loses 100 ppm
+		s.observe(tl, video, d, late)
+		s.report(tl, video, d, late, 0)
+	}
+	ours := hours + time.Duration(float64(hours)*100e-6)
+	s.check(t, tl, video, hours, ours, 100*time.Millisecond)
+}
+
+// A minute of congestion is not the clocks' skew.
+func TestCongestionMovesNothing(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	both := func(d time.Duration) map[media.TrackID]time.Duration {
+		return map[media.TrackID]time.Duration{video: d, audio: d}
+	}
+	s.observe(tl, video, 0, 0)
+	tl.Anchor(video, s.ts(video, 0), 0)
+	s.run(tl, 20*time.Millisecond, 30*time.Second, both(0), true)
+	s.run(tl, 30*time.Second, 90*time.Second, both(400*time.Millisecond), true)
+	s.check(t, tl, video, 90*time.Second, 90*time.Second, time.Millisecond)
+}
+
+// One report that jumps is not believed; the second that agrees is.
+func TestJumpNeedsConfirmation(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	transit := map[media.TrackID]time.Duration{video: 0, audio: 0}
+	s.observe(tl, video, 0, 0)
+	tl.Anchor(video, s.ts(video, 0), 0)
+	s.run(tl, 20*time.Millisecond, 10*time.Second, transit, true)
+	s.report(tl, audio, 10*time.Second, 0, 700*time.Millisecond)
+	s.check(t, tl, audio, 10*time.Second, 10*time.Second, time.Millisecond)
+	s.report(tl, audio, 11*time.Second, 0, -3*time.Second) // another lie, not a confirmation
+	s.check(t, tl, audio, 11*time.Second, 11*time.Second, time.Millisecond)
+	s.report(tl, audio, 12*time.Second, 0, 700*time.Millisecond)
+	s.report(tl, audio, 13*time.Second, 0, 703*time.Millisecond)
+	s.check(t, tl, audio, 13*time.Second, 13*time.Second+703*time.Millisecond, time.Millisecond)
+}
+
+// A report of 90 ms beside the truth is a jump, too: corrections would follow it.
+func TestSmallJumpNeedsConfirmation(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	s.observe(tl, video, 0, 0)
+	tl.Anchor(video, s.ts(video, 0), 0)
+	s.run(tl, 20*time.Millisecond, 10*time.Second, map[media.TrackID]time.Duration{video: 0, audio: 0}, true)
+	s.report(tl, audio, 10*time.Second, 0, 90*time.Millisecond)
+	s.check(t, tl, audio, 10*time.Second, 10*time.Second, time.Millisecond)
+}
+
+// The first report of a track is held against its arrivals, whichever track
+// reports first.
+func TestFirstReportThatLies(t *testing.T) {
+	for _, order := range [][]media.TrackID{{video, audio}, {audio, video}} {
+		s, tl := newSender(), New(tracks)
+		transit := map[media.TrackID]time.Duration{video: 0, audio: 300 * time.Millisecond}
+		s.observe(tl, video, 0, transit[video])
+		tl.Anchor(video, s.ts(video, 0), 0)
+		s.observe(tl, audio, 0, transit[audio])
+		for _, id := range order {
+			s.report(tl, id, time.Second, transit[id], map[media.TrackID]time.Duration{audio: 2 * time.Second}[id])
+		}
+		if tl.Synced() {
+			t.Error("a report that puts the audio 2 s off was believed")
+		}
+		for _, id := range order {
+			s.report(tl, id, 2*time.Second, transit[id], 0)
+		}
+		if !tl.Synced() {
+			t.Error("the truth was not believed")
+		}
+		s.check(t, tl, video, 2*time.Second, 2*time.Second, time.Millisecond)
+		s.check(t, tl, audio, 2*time.Second, 2*time.Second, time.Millisecond)
+	}
+}
+
+// The timestamps of one track jump: nothing moves, with reports and without,
+// before the mapping has settled and after.
+func TestJump(t *testing.T) {
+	for _, id := range []media.TrackID{video, audio} {
+		for _, reports := range []bool{true, false} {
+			s, tl := newSender(), New(tracks)
+			transit := map[media.TrackID]time.Duration{video: 5 * time.Millisecond, audio: 5 * time.Millisecond}
+			if reports {
+				transit[audio] = 125 * time.Millisecond // which the reports have told
+			}
+			s.observe(tl, video, 0, transit[video])
+			tl.Anchor(video, s.ts(video, 0), 0)
+			s.run(tl, 20*time.Millisecond, 4*time.Second, transit, reports)
+			from := s.ts(id, 4*time.Second)
+			s.ts0[id] += 5 * 3600 * int64(tracks[id].ClockRate)
+			tl.Jump(id, from, s.ts(id, 4*time.Second))
+			tl.Jump(9, 0, 1)
+			s.run(tl, 4*time.Second, 5900*time.Millisecond, transit, reports)
+			s.check(t, tl, video, 5*time.Second, 5*time.Second, time.Millisecond)
+			s.check(t, tl, audio, 5*time.Second, 5*time.Second, time.Millisecond)
+			s.report(tl, id, 6*time.Second, transit[id], 5*time.Millisecond)
+			if tl.tracks[id].doubted {
+				t.Errorf("track %d: a report after the jump is taken for a jump", id)
+			}
+		}
+	}
+}
+
+func TestReportsThatCannotBeUsed(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	s.report(tl, video, 0, 0, 0) // before the first frame
+	s.observe(tl, video, 0, 0)
+	tl.Report(&media.SenderReport{Track: video, NTP: 0, RTP: uint32(s.ts(video, 0))})
+	tl.Report(&media.SenderReport{Track: 9, NTP: 1, RTP: 1})
+	if tl.tracks[video].reported {
+		t.Error("a report without a clock or before the first frame was used")
+	}
+	s.report(tl, video, time.Second, 0, 0)
+	before := tl.tracks[video].origin
+	s.report(tl, video, 500*time.Millisecond, 0, 50*time.Millisecond) // older
+	if tl.tracks[video].origin != before {
+		t.Error("a report older than the last was used")
+	}
+}
+
+// An anchor anywhere on the media timeline: a publisher that came back.
+func TestAnchorElsewhere(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	s.observe(tl, video, 0, 0)
+	tl.Anchor(video, s.ts(video, 0), 42*time.Second)
+	s.run(tl, 20*time.Millisecond, 3*time.Second, map[media.TrackID]time.Duration{video: 0, audio: 0}, true)
+	s.check(t, tl, audio, time.Second, 43*time.Second, time.Millisecond)
+}

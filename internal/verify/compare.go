@@ -1,0 +1,377 @@
+package verify
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"slices"
+	"sort"
+	"time"
+
+	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/media"
+)
+
+// CompareOptions says what a comparison forgives. The zero value forgives
+// nothing but an A/V offset error of up to DefaultMaxAV.
+type CompareOptions struct {
+	// TailUnits is how many of the last sent units of each track may be
+	// missing; negative: any number, for a recording that ended before the sender.
+	TailUnits int
+	// MaxAV is the largest accepted A/V offset error; 0 is DefaultMaxAV,
+	// negative: not checked, for a sender without sender reports.
+	MaxAV time.Duration
+	// MaxStep is the largest accepted change of a track's recorded time against
+	// the sender's timestamps, up or down, as a correction or a Period makes it.
+	MaxStep time.Duration
+	// AllowLost accepts that units of which packets were lost for good, and
+	// video units that depend on them, are missing.
+	AllowLost bool
+	// AllowFillers accepts Opus packets without data where nothing that was sent
+	// could be recorded.
+	AllowFillers bool
+}
+
+// DefaultMaxAV is the A/V offset error that is accepted where nothing else is asked for.
+const DefaultMaxAV = 20 * time.Millisecond
+
+// maxResync is the largest change of time that the comparison follows. It is
+// below the length of a test file, whose loops repeat the same bytes.
+const maxResync = 2 * time.Second
+
+// resyncSamples is the number of following samples that must confirm a change of time.
+const resyncSamples = 3
+
+// anchorSamples is how many units that could be one of the first samples are
+// tried, for some of the samples may be damaged.
+const anchorSamples = 30
+
+// Compare compares a recording with what its sender logged: from the first
+// recorded unit on, every unit that was sent must be there bit-exact, in order,
+// once and with the sender's timestamps to the tick, or rounded to the unit of
+// the container where that is coarser, and audio and video must
+// have the relation that the sender's clock gave them. The recording may begin
+// later than the sender.
+func Compare(log *load.Log, rec *Recording, o CompareOptions) *Report {
+	if o.MaxAV == 0 {
+		o.MaxAV = DefaultMaxAV
+	}
+	report := &Report{Problems: rec.Problems, options: o}
+	for _, sent := range log.Tracks() {
+		track, ok := rec.Track(sent.Kind)
+		if !ok {
+			track = &Track{Kind: sent.Kind, Timescale: sent.ClockRate}
+		}
+		report.Tracks = append(report.Tracks, compareTrack(sent, track, rec.Start, o))
+	}
+	for _, t := range rec.Tracks {
+		if !slices.ContainsFunc(report.Tracks, func(r *TrackReport) bool { return r.Kind == t.Kind }) {
+			report.Problems = append(report.Problems, Problem{Where: t.Kind.String(), What: "was recorded and never sent"})
+		}
+	}
+	report.compareClocks(log)
+	return report
+}
+
+// matcher is the comparison of one track.
+type matcher struct {
+	sent   []load.SentUnit
+	rec    []Sample
+	sums   [][sha256.Size]byte         // of rec
+	bySum  map[[sha256.Size]byte][]int // indexes of sent, rising
+	byTime []int                       // indexes of sent, by timestamp
+	broken []bool                      // of sent: cannot be decoded, for packets were lost for good
+	rate   uint32
+	codec  string
+	opts   CompareOptions
+
+	offset offset // in force
+	next   int    // first sent unit that may still match
+	done   []bool
+	report *TrackReport
+}
+
+// offset is recorded time minus sent timestamp: the range of it over all samples
+// that have matched. With exact times it is one number. Where a container rounds
+// them, the range stays narrower than its unit, for all are rounded from times
+// that have one offset.
+type offset struct{ low, high int64 }
+
+// offsetOf returns the offset between a sample and a sent unit.
+func offsetOf(s *Sample, u *load.SentUnit) offset {
+	o := int64(s.Time) - u.Timestamp
+	return offset{o, o}
+}
+
+// and returns the range that has both.
+func (o offset) and(p offset) offset { return offset{min(o.low, p.low), max(o.high, p.high)} }
+
+func compareTrack(sent *load.TrackLog, track *Track, start time.Time, o CompareOptions) *TrackReport {
+	m := &matcher{
+		sent: sent.Units, rec: track.Samples, rate: sent.ClockRate, codec: sent.Codec, opts: o,
+		bySum: map[[sha256.Size]byte][]int{}, done: make([]bool, len(sent.Units)),
+		broken: brokenUnits(sent),
+		report: &TrackReport{
+			Kind: sent.Kind, ClockRate: sent.ClockRate, Sent: len(sent.Units), Recorded: len(track.Samples), First: -1, Last: -1,
+		},
+	}
+	for i := range m.sent {
+		m.bySum[m.sent[i].SHA256] = append(m.bySum[m.sent[i].SHA256], i)
+		m.byTime = append(m.byTime, i)
+	}
+	slices.SortStableFunc(m.byTime, func(a, b int) int { return cmp.Compare(m.sent[a].Timestamp, m.sent[b].Timestamp) })
+	for i := range m.rec {
+		m.sums = append(m.sums, sha256.Sum256(m.rec[i].Data))
+	}
+	m.checkInits(sent, track)
+	if m.anchor(start) {
+		m.match()
+	}
+	m.findMissing()
+	return m.report
+}
+
+// brokenUnits says which units of a track cannot be decoded: those that lost
+// packets for good and, of video, all that follow up to the next key frame.
+func brokenUnits(t *load.TrackLog) []bool {
+	broken := make([]bool, len(t.Units))
+	chain := false
+	for i, u := range t.Units {
+		if u.Key {
+			chain = false
+		}
+		chain = u.Lost > 0 || chain && t.Kind == media.Video
+		broken[i] = chain
+	}
+	return broken
+}
+
+// checkInits compares the parameter sets of the init segments with those sent.
+func (m *matcher) checkInits(sent *load.TrackLog, track *Track) {
+	if track.Timescale != sent.ClockRate {
+		m.report.Other = append(m.report.Other, "the timescale is not the RTP clock rate")
+	}
+	for _, in := range track.Inits {
+		for _, ps := range in.ParameterSets {
+			if !has(sent.ParameterSets, ps) {
+				m.report.Other = append(m.report.Other, in.Name+" has a parameter set that was not sent")
+			}
+		}
+	}
+}
+
+// anchor finds the offset between recorded times and timestamps: the one with
+// which most samples fit. Where the file looped, several fit alike; then the one
+// nearest to the wall clock wins.
+func (m *matcher) anchor(start time.Time) bool {
+	type candidate struct {
+		offset   offset
+		mismatch int
+		wall     time.Duration
+	}
+	var best *candidate
+	for i, tried := 0, 0; i < len(m.rec) && tried < anchorSamples; i++ {
+		for _, j := range m.bySum[m.sums[i]] {
+			c := candidate{offset: offsetOf(&m.rec[i], &m.sent[j])}
+			c.mismatch = m.mismatch(c.offset)
+			c.wall = start.Add(m.rec[i].Time.Duration(m.rate)).Sub(m.sent[j].Sent).Abs()
+			if best == nil || c.mismatch < best.mismatch || c.mismatch == best.mismatch && c.wall < best.wall {
+				best = &c
+			}
+			tried++
+		}
+	}
+	if best == nil {
+		return false
+	}
+	m.offset = best.offset
+	return true
+}
+
+// mismatch counts the samples that do not fit with an offset.
+func (m *matcher) mismatch(o offset) int {
+	n := 0
+	for i := range m.rec {
+		if _, ok := m.at(i, o); !ok {
+			n++
+		}
+	}
+	return n
+}
+
+// at returns the sent unit that sample i is, if the offset holds.
+func (m *matcher) at(i int, o offset) (int, bool) {
+	for _, j := range m.near(i, o) {
+		if m.sent[j].SHA256 == m.sums[i] {
+			return j, true
+		}
+	}
+	return 0, false
+}
+
+// near returns the sent units whose time is that of sample i, if the offset
+// holds: one at most where times are exact.
+func (m *matcher) near(i int, o offset) []int {
+	s := &m.rec[i]
+	after, before := int64(s.Time-s.Resolution)-o.low, int64(s.Time+s.Resolution)-o.high
+	first := sort.Search(len(m.byTime), func(k int) bool { return m.sent[m.byTime[k]].Timestamp > after })
+	end := first
+	for end < len(m.byTime) && m.sent[m.byTime[end]].Timestamp < before {
+		end++
+	}
+	return m.byTime[first:end]
+}
+
+// match walks over the recorded samples.
+func (m *matcher) match() {
+	for i := range m.rec {
+		if j, ok := m.at(i, m.offset); ok && j >= m.next {
+			m.accept(i, j)
+			continue
+		}
+		if j, ok := m.resync(i); ok {
+			o := offsetOf(&m.rec[i], &m.sent[j])
+			m.report.Steps = append(m.report.Steps, Step{Time: m.rec[i].Time, Ticks: media.Ticks(o.low - m.offset.low)})
+			m.offset = o
+			m.accept(i, j)
+			continue
+		}
+		m.reject(i)
+	}
+}
+
+// accept notes that sample i is the sent unit j.
+func (m *matcher) accept(i, j int) {
+	r := m.report
+	m.offset = m.offset.and(offsetOf(&m.rec[i], &m.sent[j]))
+	m.done[j] = true
+	m.next = j + 1
+	if r.First < 0 {
+		r.First = j
+		if !m.rec[i].Key {
+			r.Other = append(r.Other, "the first recorded sample is no key frame")
+		}
+	}
+	r.Last = j
+	r.Matched++
+	r.pairs = append(r.pairs, pair{time: m.rec[i].Time, ntp: m.sent[j].NTP})
+	unit := Unit{Index: j, Timestamp: m.sent[j].Timestamp, Time: m.rec[i].Time, Size: m.sent[j].Size}
+	if m.broken[j] {
+		r.Undecodable = append(r.Undecodable, unit)
+	}
+	if m.rec[i].Key != m.sent[j].Key {
+		r.WrongKey = append(r.WrongKey, unit)
+	}
+}
+
+// resync finds the unit that sample i is where the time has changed: with the
+// new offset the following samples must fit too.
+func (m *matcher) resync(i int) (int, bool) {
+	limit := int64(media.TicksOf(maxResync, m.rate))
+	all := m.bySum[m.sums[i]]
+	best, found := 0, false
+	var bestStep int64
+	for _, j := range all[sort.SearchInts(all, m.next):] {
+		o := offsetOf(&m.rec[i], &m.sent[j])
+		step := max(o.low-m.offset.low, m.offset.low-o.low)
+		if step <= limit && (!found || step < bestStep) && m.confirmed(i, o) {
+			best, bestStep, found = j, step, true
+		}
+	}
+	return best, found
+}
+
+// confirmed reports whether the samples after i fit with an offset. At the end
+// of the recording nothing confirms, and a change of time is not believed.
+func (m *matcher) confirmed(i int, o offset) bool {
+	end := min(i+1+resyncSamples, len(m.rec))
+	for k := i + 1; k < end; k++ {
+		if _, ok := m.at(k, o); !ok {
+			return false
+		}
+	}
+	return end > i+1
+}
+
+// reject classifies sample i, which is not what was sent at its time.
+func (m *matcher) reject(i int) {
+	r, s := m.report, m.rec[i]
+	unit := Unit{Index: -1, Time: s.Time, Size: len(s.Data)}
+	if m.isFiller(s.Data) && m.opts.AllowFillers {
+		r.Fillers++
+		return
+	}
+	if m.next < len(m.sent) && m.sent[m.next].SHA256 == m.sums[i] {
+		unit.Index, unit.Timestamp = m.next, m.sent[m.next].Timestamp
+		unit.Error = media.Ticks(int64(s.Time) - m.offset.low - unit.Timestamp)
+		r.Mistimed = append(r.Mistimed, unit)
+		m.done[m.next] = true
+		m.next++
+		return
+	}
+	near := m.near(i, m.offset)
+	if len(near) == 0 || near[0] < m.next || m.isInserted(i) {
+		r.Extra = append(r.Extra, unit)
+		return
+	}
+	j := near[0]
+	unit.Index, unit.Timestamp = j, m.sent[j].Timestamp
+	r.Different = append(r.Different, unit)
+	m.done[j] = true
+	m.next = j + 1
+}
+
+// isInserted reports whether the recording goes on behind sample i as if the
+// sample were not there.
+func (m *matcher) isInserted(i int) bool {
+	if i+1 >= len(m.rec) {
+		return false
+	}
+	if _, ok := m.at(i+1, m.offset); ok {
+		return false // it took the place of something
+	}
+	_, ok := m.resync(i + 1)
+	return ok
+}
+
+// isFiller reports whether a sample is an Opus packet without data, which decodes
+// to silence or concealment (RFC 6716 3.2.1): of one byte or, with several
+// streams, of one for each and a length of zero between them (RFC 6716 appendix B).
+func (m *matcher) isFiller(data []byte) bool {
+	switch {
+	case m.report.Kind != media.Audio || len(data)%2 == 0:
+		return false
+	case m.codec != "multiopus":
+		return len(data) == 1
+	}
+	for i, b := range data {
+		if i%2 == 0 && b&3 != 0 || i%2 == 1 && b != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// findMissing lists the sent units that should have been recorded and were not.
+func (m *matcher) findMissing() {
+	r := m.report
+	from := max(r.First, 0)
+	end := len(m.sent) - m.opts.TailUnits
+	if m.opts.TailUnits < 0 {
+		end = r.Last + 1
+	}
+	for j := from; j < max(end, r.Last+1); j++ {
+		m.missing(j)
+	}
+}
+
+// missing notes that the sent unit j is missing, if it is.
+func (m *matcher) missing(j int) {
+	r := m.report
+	switch {
+	case m.done[j]:
+	case m.broken[j] && m.opts.AllowLost:
+		r.Lost++
+	default:
+		r.Missing = append(r.Missing, Unit{Index: j, Timestamp: m.sent[j].Timestamp, Size: m.sent[j].Size})
+	}
+}

@@ -1,0 +1,164 @@
+package whip
+
+import (
+	"bytes"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/rtp"
+	"github.com/pion/webrtc/v4"
+)
+
+// lossy drops the first transmission of some packets of the client's media.
+type lossy struct {
+	interceptor.NoOp
+	drop func(seq uint16) bool
+}
+
+func (l *lossy) NewInterceptor(string) (interceptor.Interceptor, error) { return l, nil }
+
+func (l *lossy) BindLocalStream(info *interceptor.StreamInfo, w interceptor.RTPWriter) interceptor.RTPWriter {
+	var mu sync.Mutex
+	seen := make(map[uint16]bool)
+	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+		mu.Lock()
+		first := h.SSRC == info.SSRC && !seen[h.SequenceNumber]
+		seen[h.SequenceNumber] = true
+		mu.Unlock()
+		if first && l.drop(h.SequenceNumber) {
+			return len(payload), nil
+		}
+		return w.Write(h, payload, a)
+	})
+}
+
+func TestLostPacketsAreRecovered(t *testing.T) {
+	tests := map[string][]webrtc.RTPCodecParameters{
+		"by RTX":               {h264, h264RTX},
+		"on the stream itself": {h264},
+	}
+	for name, codecs := range tests {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, Options{})
+			responder, err := nack.NewResponderInterceptor()
+			if err != nil {
+				t.Fatal(err)
+			}
+			drop := func(seq uint16) bool { return seq%10 == 3 || seq >= 65530 }
+			p := n.peer(peerOptions{codecs: codecs, interceptors: []interceptor.Factory{&lossy{drop: drop}, responder}})
+			video := p.send(h264, "video")
+			p.connect("/whip/cam")
+			l := n.listen("cam")
+			want := script(400)
+			for drop(want[len(want)-1].seq) {
+				want = want[:len(want)-1] // nothing follows that would show its loss
+			}
+			write(t, video, want)
+			got := make(map[uint16][]byte)
+			l.until("all packets", func() bool {
+				for _, p := range l.packets {
+					got[p.Seq] = p.Payload
+				}
+				return len(got) == len(want)
+			})
+			for _, w := range want {
+				if payload, ok := got[w.seq]; ok && !bytes.Equal(payload, w.payload) {
+					t.Errorf("packet %d has changed", w.seq)
+				}
+			}
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			ssrc := l.packets[0].SSRC
+			for _, p := range l.packets {
+				if p.SSRC != ssrc {
+					t.Fatalf("packet %d of SSRC %d, want %d", p.Seq, p.SSRC, ssrc)
+				}
+			}
+			if len(l.packets) > len(want)+len(want)/10 {
+				t.Errorf("%d packets for %d: recovered ones were asked for again", len(l.packets), len(want))
+			}
+		})
+	}
+}
+
+// garbageSeq is the first of the sequence numbers that writeGarbage uses.
+const garbageSeq = 65520
+
+// mistyped sends some packets with a payload type that was not negotiated.
+type mistyped struct{ interceptor.NoOp }
+
+func (m *mistyped) NewInterceptor(string) (interceptor.Interceptor, error) { return m, nil }
+
+func (m *mistyped) BindLocalStream(_ *interceptor.StreamInfo, w interceptor.RTPWriter) interceptor.RTPWriter {
+	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+		if h.SequenceNumber >= garbageSeq && h.SequenceNumber < garbageSeq+4 {
+			h.PayloadType = 50
+		}
+		return w.Write(h, payload, a)
+	})
+}
+
+func TestGarbage(t *testing.T) {
+	var log bytes.Buffer
+	n := newNode(t, Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	p := n.peer(peerOptions{codecs: []webrtc.RTPCodecParameters{h264, vp9, opus}, interceptors: []interceptor.Factory{&mistyped{}}})
+	video := p.send(h264, "video")
+	p.connect("/whip/cam")
+	conn, err := net.DialUDP("udp", nil, n.whip.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for i := range 300 {
+		junk := bytes.Repeat([]byte{byte(i)}, i)
+		if _, err := conn.Write(junk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := n.listen("cam")
+	good := script(10)
+	write(t, video, good[:5])
+	l.until("media", func() bool { return len(l.packets) == 5 })
+	writeGarbage(t, video)
+	write(t, video, good[5:])
+	l.until("media after the garbage", func() bool {
+		last := l.packets[len(l.packets)-1]
+		return last.Seq == good[9].seq && bytes.Equal(last.Payload, good[9].payload)
+	})
+	for _, pkt := range l.packets {
+		if pkt.Track != 0 || pkt.Seq >= garbageSeq && pkt.Seq < garbageSeq+4 {
+			t.Errorf("packet %d of track %d", pkt.Seq, pkt.Track)
+		}
+	}
+	n.do(http.MethodDelete, p.location, "", "")
+	n.close() // the log is complete
+	if c := strings.Count(log.String(), "are ignored"); c != 1 {
+		t.Errorf("%d log lines about ignored packets, want 1:\n%s", c, log.String())
+	}
+}
+
+// writeGarbage sends, through the encrypted session, packets that lie about
+// their padding and RTCP that is none.
+func writeGarbage(t *testing.T, track *webrtc.TrackLocalStaticRTP) {
+	t.Helper()
+	seq := uint16(garbageSeq) // none twice: the replay protection would drop it
+	for _, h := range []rtp.Header{
+		{Version: 2},
+		{Version: 2, Padding: true, PaddingSize: 200},
+		{Version: 2, Extension: true, ExtensionProfile: 0xBEDE},
+	} {
+		for _, payload := range [][]byte{nil, {0}, {0xff}, bytes.Repeat([]byte{0xff}, 1000)} {
+			h.SequenceNumber = seq
+			seq++
+			if err := track.WriteRTP(&rtp.Packet{Header: h, Payload: payload}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package whip
+
+import (
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+// rewriter gives a viewer one continuous RTP stream: sequence numbers and
+// timestamps go on over publishers that come back and over changes of the
+// simulcast layer. Losses stay visible as gaps.
+type rewriter struct {
+	clockRate uint32
+
+	started   bool
+	switched  bool   // the next packet is of another source
+	ssrc      uint32 // source of what is forwarded
+	seqOffset uint16
+	tsOffset  uint32
+
+	lastSeq uint16 // highest that was sent
+	lastTS  uint32
+	lastAt  time.Time // arrival of the packet with lastSeq
+}
+
+// rewrite returns the sequence number and timestamp to send p with. A packet
+// from another source than the last follows it directly, and its timestamp is
+// later by as much as it arrived later.
+func (r *rewriter) rewrite(p *media.Packet) (seq uint16, ts uint32) {
+	switch {
+	case !r.started:
+		r.started = true
+		r.ssrc = p.SSRC
+		r.lastSeq = p.Seq - 1
+	case p.SSRC != r.ssrc, r.switched:
+		r.ssrc = p.SSRC
+		passed := media.TicksOf(p.Arrival.Sub(r.lastAt), r.clockRate)
+		r.seqOffset = r.lastSeq + 1 - p.Seq
+		r.tsOffset = r.lastTS + uint32(max(passed, 1)) - p.Timestamp
+	}
+	r.switched = false
+	seq, ts = p.Seq+r.seqOffset, p.Timestamp+r.tsOffset
+	if int16(seq-r.lastSeq) > 0 {
+		r.lastSeq, r.lastTS, r.lastAt = seq, ts, p.Arrival
+	}
+	return seq, ts
+}
+
+// restart makes the next packet count as one from another source, also where
+// its SSRC is the same by chance.
+func (r *rewriter) restart() { r.switched = true }

@@ -1,0 +1,294 @@
+// Package whip has the WHIP (RFC 9725) and WHEP endpoints: it negotiates
+// PeerConnections over HTTP and moves packets between them and the streams of
+// package live.
+package whip
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/pion/ice/v4"
+	"github.com/pion/interceptor"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/live"
+)
+
+// The defaults of Options.
+const (
+	DefaultConnectTimeout = 15 * time.Second
+	DefaultMaxSessions    = 1000
+)
+
+// An established session without any packet, not even a STUN consent check, is
+// disconnected after the first and closed after the sum of the two.
+const (
+	iceDisconnected = 5 * time.Second
+	iceFailed       = 5 * time.Second
+)
+
+// receiveMTU bounds one packet, in bytes. RTP senders stay under 1,500.
+const receiveMTU = 2048
+
+// socketBuffer is what is asked of the kernel for the one UDP socket, in bytes:
+// a key frame of each of some hundred streams may arrive at once.
+const socketBuffer = 8 << 20
+
+// ICEServer is a STUN or TURN server that clients are told of.
+type ICEServer struct {
+	URLs       []string // "stun:host:port", "turn:host:port?transport=udp"
+	Username   string
+	Credential string
+}
+
+// Options configures New.
+type Options struct {
+	// Streams is where publishers go to and viewers read from. Required.
+	Streams *live.Streams
+	// Listen is the UDP address that all sessions share: "127.0.0.1:7777". An
+	// unspecified host ("0.0.0.0", "") offers the addresses of all interfaces;
+	// port 0 takes a free one.
+	Listen string
+	// PublicIPs are offered to clients in place of the addresses that Listen
+	// gives: for a node behind a 1:1 NAT.
+	PublicIPs []string
+	// ICEServers are sent to clients as Link headers. The node itself does not
+	// use them: it is an ICE-lite agent with host candidates.
+	ICEServers []ICEServer
+	// ConnectTimeout ends a session whose ICE and DTLS are not up by then; 0
+	// means DefaultConnectTimeout.
+	ConnectTimeout time.Duration
+	// MaxSessions bounds the sessions of all streams; further ones are answered
+	// with fault.Unavailable. 0 means DefaultMaxSessions.
+	MaxSessions int
+	// Logger may be nil: slog.Default().
+	Logger *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Server holds the sessions of all publishers and viewers, over one UDP port.
+// It is safe for concurrent use.
+type Server struct {
+	o         Options
+	conn      *net.UDPConn
+	addr      *net.UDPAddr // of conn, with the port that it got
+	mux       *ice.UDPMuxDefault
+	settings  webrtc.SettingEngine
+	ingest    *interceptor.Registry
+	egress    *interceptor.Registry
+	iceLinks  []string
+	closeOnce sync.Once
+
+	mu       sync.Mutex
+	sessions map[sessionKey]*session
+	pending  int // admitted, not yet in sessions
+	closed   bool
+	wg       sync.WaitGroup // the run goroutines of sessions
+}
+
+type sessionKey struct{ stream, id string }
+
+// New opens the UDP port and returns a server that is ready for requests.
+func New(o Options) (*Server, error) {
+	if o.Streams == nil {
+		return nil, errors.New("whip: Options.Streams is missing")
+	}
+	if o.ConnectTimeout <= 0 {
+		o.ConnectTimeout = DefaultConnectTimeout
+	}
+	if o.MaxSessions <= 0 {
+		o.MaxSessions = DefaultMaxSessions
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	links, err := iceLinks(o.ICEServers)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{o: o, iceLinks: links, sessions: make(map[sessionKey]*session)}
+	if err := s.registerInterceptors(); err != nil {
+		return nil, err
+	}
+	if err := s.listen(); err != nil {
+		return nil, err
+	}
+	if err := s.configure(); err != nil {
+		s.closeSocket()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Addr returns the UDP address that the server listens on.
+func (s *Server) Addr() *net.UDPAddr { return s.addr }
+
+func (s *Server) listen() error {
+	addr, err := net.ResolveUDPAddr("udp", s.o.Listen)
+	if err != nil {
+		return fmt.Errorf("resolve media address %q: %w", s.o.Listen, err)
+	}
+	s.conn, err = net.ListenUDP("udp", addr)
+	if err != nil {
+		return fmt.Errorf("listen for media: %w", err)
+	}
+	s.addr, _ = s.conn.LocalAddr().(*net.UDPAddr) // a UDPConn has no other
+	// The kernel caps the size by itself; a smaller buffer works, with less room
+	// for bursts.
+	if err := errors.Join(s.conn.SetReadBuffer(socketBuffer), s.conn.SetWriteBuffer(socketBuffer)); err != nil {
+		s.o.Logger.Warn("media socket keeps its default buffers", "error", err)
+	}
+	s.mux = ice.NewUDPMuxDefault(ice.UDPMuxParams{
+		UDPConn: s.conn,
+		Logger:  pionLogs{s.o.Logger}.NewLogger("ice"),
+	})
+	return nil
+}
+
+func (s *Server) configure() error {
+	se := &s.settings
+	se.LoggerFactory = pionLogs{s.o.Logger}
+	se.SetLite(true)
+	se.SetICEUDPMux(s.mux)
+	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
+	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
+	se.SetICETimeouts(iceDisconnected, iceFailed, 2*time.Second)
+	se.SetReceiveMTU(receiveMTU)
+	// Otherwise the stack learns a track's payload type from its first packet,
+	// and gives the track up for good if that is a retransmission. The payload
+	// type is known: one is negotiated.
+	se.SetFireOnTrackBeforeFirstRTP(true)
+	// A sender without RTX repeats lost packets under their old sequence numbers.
+	se.SetSRTPReplayProtectionWindow(nackMaxGap)
+	ip := s.Addr().IP
+	se.SetIncludeLoopbackCandidate(ip.IsLoopback())
+	if len(s.o.PublicIPs) == 0 {
+		return nil
+	}
+	for _, ip := range s.o.PublicIPs {
+		if net.ParseIP(ip) == nil {
+			return fmt.Errorf("public IP %q is not an IP address", ip)
+		}
+	}
+	err := se.SetICEAddressRewriteRules(webrtc.ICEAddressRewriteRule{
+		External:        s.o.PublicIPs,
+		AsCandidateType: webrtc.ICECandidateTypeHost,
+		Mode:            webrtc.ICEAddressRewriteReplace,
+	})
+	if err != nil {
+		return fmt.Errorf("set public IPs: %w", err)
+	}
+	return nil
+}
+
+// SessionRight reports what a session is, so that the right to change it can be
+// checked: publisher tells a publisher's from a viewer's, ok is false where
+// there is no such session.
+func (s *Server) SessionRight(stream, session string) (publisher, ok bool) {
+	se, ok := s.session(stream, session)
+	if !ok {
+		return false, false
+	}
+	return se.publisher, true
+}
+
+func (s *Server) session(stream, id string) (*session, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	se, ok := s.sessions[sessionKey{stream, id}]
+	return se, ok
+}
+
+// admit reserves a place for a new session; release gives it back if the
+// session is not started.
+func (s *Server) admit() (release func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return nil, fault.New(fault.Unavailable, "the node is shutting down")
+	case len(s.sessions)+s.pending >= s.o.MaxSessions:
+		return nil, fault.Errorf(fault.Unavailable, "the node has reached its limit of %d sessions: try again later", s.o.MaxSessions)
+	}
+	s.pending++
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.pending--
+	}, nil
+}
+
+// start makes se known and runs it until it ends.
+func (s *Server) start(se *session) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fault.New(fault.Unavailable, "the node is shutting down")
+	}
+	s.sessions[sessionKey{se.stream, se.id}] = se
+	s.wg.Go(func() {
+		se.run()
+		s.forget(se)
+	})
+	return nil
+}
+
+func (s *Server) forget(se *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, sessionKey{se.stream, se.id})
+}
+
+// Close ends all sessions, waits for them and closes the UDP port. It returns
+// ctx's error when they do not end in time.
+func (s *Server) Close(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	sessions := make([]*session, 0, len(s.sessions))
+	for _, se := range s.sessions {
+		sessions = append(sessions, se)
+	}
+	s.mu.Unlock()
+	for _, se := range sessions {
+		se.end("the node is shutting down")
+	}
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		s.closeOnce.Do(s.closeSocket)
+		return nil
+	case <-ctx.Done():
+		s.closeOnce.Do(s.closeSocket) // sessions that hang on it end
+		return fmt.Errorf("close sessions: %w", ctx.Err())
+	}
+}
+
+func (s *Server) closeSocket() {
+	if err := errors.Join(s.mux.Close(), s.conn.Close()); err != nil && !errors.Is(err, net.ErrClosed) {
+		s.o.Logger.Warn("media socket did not close", "error", err)
+	}
+}
+
+// newID returns 128 random bits in hexadecimal: a session URL must not be
+// guessable (RFC 9725 section 4.2).
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand documents it
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,347 @@
+package whip
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/interceptor"
+	"github.com/pion/sdp/v3"
+	"github.com/pion/webrtc/v4"
+
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/live"
+)
+
+// gatherTimeout bounds the collection of local candidates, which involves no
+// network.
+const gatherTimeout = 5 * time.Second
+
+// A publisher's last packets are all there when none has come for drainQuiet. One
+// that goes on to send after its DELETE is not listened to for longer than drainMax.
+const (
+	drainQuiet = 30 * time.Millisecond
+	drainMax   = 300 * time.Millisecond
+)
+
+// session is one PeerConnection and its URL: what publishers' and viewers'
+// sessions have in common.
+type session struct {
+	server    *Server
+	stream    string
+	id        string
+	publisher bool
+	created   time.Time
+	received  atomic.Int64 // packets of a publisher that have been handed on
+	log       *slog.Logger
+	pc        *webrtc.PeerConnection
+	rejected  []int // m-lines of the offer that are answered with port 0
+
+	// ctx ends when the session has to go. run waits for that and for the
+	// goroutines that go started.
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	ended     bool
+	connected bool
+	attached  attachment // nil until attach
+	wg        sync.WaitGroup
+
+	// ice serializes negotiation and guards what follows.
+	ice       sync.Mutex
+	etag      string
+	remote    *sdp.SessionDescription // the offer as the PeerConnection has it
+	ufrag     string
+	password  string
+	restarted string // the answer to the last ICE restart
+}
+
+// attachment is the publication or the subscription of a session. Its methods
+// do not block.
+type attachment interface {
+	SetState(string)
+	Close()
+}
+
+// newSession builds the PeerConnection for an offer. The caller starts the
+// session or abandons it.
+func (s *Server) newSession(stream string, o *offer, cs []chosen, sd side) (*session, error) {
+	registry, extensions := s.ingest, ingestExtensions
+	if sd == viewing {
+		registry, extensions = s.egress, nil
+	}
+	engine, err := mediaEngine(cs, extensions)
+	if err != nil {
+		return nil, err
+	}
+	role := webrtc.DTLSRoleServer
+	if o.passive {
+		role = webrtc.DTLSRoleClient
+	}
+	pc, err := s.newPeerConnection(engine, registry, role)
+	if err != nil {
+		return nil, fmt.Errorf("create PeerConnection: %w", err)
+	}
+	se := &session{
+		server:    s,
+		stream:    stream,
+		id:        newID(),
+		publisher: sd == publishing,
+		created:   s.o.Now(),
+		pc:        pc,
+		rejected:  o.rejected,
+		etag:      `"` + newID() + `"`,
+		remote:    o.narrowed(cs, sd),
+		ufrag:     o.ufrag,
+		password:  o.password,
+	}
+	se.log = s.o.Logger.With("stream", stream, "session", se.id)
+	se.ctx, se.cancel = context.WithCancel(context.Background())
+	pc.OnConnectionStateChange(se.stateChanged)
+	return se, nil
+}
+
+func (s *Server) newPeerConnection(m *webrtc.MediaEngine, r *interceptor.Registry, role webrtc.DTLSRole) (*webrtc.PeerConnection, error) {
+	settings := s.settings
+	if err := settings.SetAnsweringDTLSRole(role); err != nil {
+		return nil, fmt.Errorf("set DTLS role: %w", err)
+	}
+	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(settings))
+	return api.NewPeerConnection(webrtc.Configuration{BundlePolicy: webrtc.BundlePolicyMaxBundle})
+}
+
+func (se *session) info() live.SessionInfo {
+	return live.SessionInfo{ID: se.id, CreatedAt: se.created, State: webrtc.PeerConnectionStateNew.String()}
+}
+
+// setOffer hands an offer to the PeerConnection. A refusal is the client's
+// fault: what is wrong with the offer and was not found before.
+func (se *session) setOffer(offer *sdp.SessionDescription) error {
+	text, err := offer.Marshal()
+	if err != nil {
+		return fault.Errorf(fault.Invalid, "the SDP offer cannot be used: %w", err)
+	}
+	err = se.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: string(text)})
+	if err != nil {
+		return fault.Errorf(fault.Invalid, "the SDP offer cannot be used: %w", err)
+	}
+	return nil
+}
+
+// answer completes a negotiation and returns the answer with all candidates.
+// Media may flow from here on.
+func (se *session) answer(ctx context.Context) (*sdp.SessionDescription, error) {
+	gathered := webrtc.GatheringCompletePromise(se.pc)
+	answer, err := se.pc.CreateAnswer(&webrtc.AnswerOptions{
+		OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create answer: %w", err)
+	}
+	if err := se.pc.SetLocalDescription(answer); err != nil {
+		return nil, fmt.Errorf("set answer: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
+	defer cancel()
+	select {
+	case <-gathered:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("gather candidates: %w", ctx.Err())
+	}
+	out := new(sdp.SessionDescription)
+	if err := out.UnmarshalString(se.pc.LocalDescription().SDP); err != nil {
+		return nil, fmt.Errorf("parse answer: %w", err)
+	}
+	return out, nil
+}
+
+// withRejected inserts an m-line with port 0 (RFC 3264 section 6) for each data
+// channel section of the offer.
+func withRejected(answer *sdp.SessionDescription, rejected []int) {
+	for _, i := range rejected {
+		m := &sdp.MediaDescription{
+			MediaName: sdp.MediaName{
+				Media: "application", Protos: []string{"UDP", "DTLS", "SCTP"}, Formats: []string{"webrtc-datachannel"},
+			},
+			ConnectionInformation: &sdp.ConnectionInformation{
+				NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
+			},
+		}
+		i = min(i, len(answer.MediaDescriptions))
+		rest := append([]*sdp.MediaDescription{m}, answer.MediaDescriptions[i:]...)
+		answer.MediaDescriptions = append(answer.MediaDescriptions[:i:i], rest...)
+	}
+}
+
+// restart answers new remote ICE credentials with new local ones; DTLS and the
+// media go on. The fragment for the client is then se.restarted. It depends on
+// no request: once begun it is completed, so that it can be asked for again.
+func (se *session) restart(f fragment) error {
+	remote := withCredentials(se.remote, f)
+	if err := se.setOffer(remote); err != nil {
+		return err
+	}
+	answer, err := se.answer(se.ctx)
+	if err != nil {
+		return err
+	}
+	se.remote, se.ufrag, se.password = remote, f.ufrag, f.password
+	se.restarted, se.etag = answerFragment(answer), `"`+newID()+`"`
+	return nil
+}
+
+// withCredentials returns the next version of an offer, with other credentials.
+func withCredentials(offer *sdp.SessionDescription, f fragment) *sdp.SessionDescription {
+	replace := func(attributes []sdp.Attribute) []sdp.Attribute {
+		out := slices.Clone(attributes)
+		for i := range out {
+			switch out[i].Key {
+			case "ice-ufrag":
+				out[i].Value = f.ufrag
+			case "ice-pwd":
+				out[i].Value = f.password
+			}
+		}
+		return out
+	}
+	next := *offer
+	next.Origin.SessionVersion++
+	next.Attributes = replace(offer.Attributes)
+	next.MediaDescriptions = nil
+	for _, m := range offer.MediaDescriptions {
+		section := *m
+		section.Attributes = replace(m.Attributes)
+		next.MediaDescriptions = append(next.MediaDescriptions, &section)
+	}
+	return &next
+}
+
+// run waits for the end of the session and for everything that it started.
+func (se *session) run() {
+	timer := time.NewTimer(se.server.o.ConnectTimeout)
+	defer timer.Stop()
+	select {
+	case <-se.ctx.Done():
+	case <-timer.C:
+		if !se.isConnected() {
+			se.end("it did not connect in time")
+		}
+		<-se.ctx.Done()
+	}
+	if err := se.pc.GracefulClose(); err != nil {
+		se.log.Debug("session did not close cleanly", "error", err)
+	}
+	se.wg.Wait()
+}
+
+// attach gives the session what it has to close at its end, which may have come
+// already.
+func (se *session) attach(a attachment) {
+	se.mu.Lock()
+	ended := se.ended
+	se.attached = a
+	se.mu.Unlock()
+	if ended {
+		a.Close()
+	}
+}
+
+// drain waits, for a moment, until what has arrived of a publisher has been handed
+// on: its last packets may still be on their way through the WebRTC stack when its
+// DELETE is here.
+func (se *session) drain(ctx context.Context) {
+	if !se.publisher || !se.isConnected() {
+		return
+	}
+	tick := time.NewTicker(drainQuiet)
+	defer tick.Stop()
+	end := time.NewTimer(drainMax)
+	defer end.Stop()
+	for before := int64(-1); ; {
+		now := se.received.Load()
+		if now == before {
+			return
+		}
+		before = now
+		select {
+		case <-tick.C:
+		case <-end.C:
+			return
+		case <-ctx.Done():
+			return
+		case <-se.ctx.Done():
+			return
+		}
+	}
+}
+
+// end makes the session go. It does not block and may be called from anywhere;
+// the publication or subscription is closed when it returns.
+func (se *session) end(reason string) {
+	se.mu.Lock()
+	ended, attached := se.ended, se.attached
+	se.ended = true
+	se.mu.Unlock()
+	if ended {
+		return
+	}
+	se.log.Info("session ends", "reason", reason)
+	if attached != nil {
+		attached.Close()
+	}
+	se.cancel()
+}
+
+// abandon closes a session that was not started.
+func (se *session) abandon() {
+	se.mu.Lock()
+	se.ended = true
+	attached := se.attached
+	se.mu.Unlock()
+	if attached != nil {
+		attached.Close()
+	}
+	se.cancel()
+	if err := se.pc.GracefulClose(); err != nil {
+		se.log.Debug("session did not close cleanly", "error", err)
+	}
+	se.wg.Wait()
+}
+
+// spawn runs f on a goroutine that run waits for, unless the session has ended.
+func (se *session) spawn(f func()) {
+	se.mu.Lock()
+	defer se.mu.Unlock()
+	if !se.ended {
+		se.wg.Go(f)
+	}
+}
+
+func (se *session) isConnected() bool {
+	se.mu.Lock()
+	defer se.mu.Unlock()
+	return se.connected
+}
+
+func (se *session) stateChanged(state webrtc.PeerConnectionState) {
+	se.mu.Lock()
+	attached := se.attached
+	if state == webrtc.PeerConnectionStateConnected {
+		se.connected = true
+	}
+	se.mu.Unlock()
+	if attached != nil {
+		attached.SetState(state.String())
+	}
+	switch state {
+	case webrtc.PeerConnectionStateFailed:
+		se.end("the connection was lost")
+	case webrtc.PeerConnectionStateClosed:
+		se.end("the client closed the connection")
+	}
+}

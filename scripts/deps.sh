@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Makes sure that the programs which the tests run are there. Installs the
+# missing ones with apt-get where that can run as root, and otherwise says
+# which they are and ends with an error: a test is never skipped for want of one.
+set -euo pipefail
+
+PATH="$PATH:/usr/sbin:/sbin" # where Debian keeps ip; not on every user's PATH
+for bin in /usr/lib/postgresql/*/bin; do PATH="$PATH:$bin"; done # on nobody's
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+missing=()
+need() { # need PROGRAM PACKAGE...
+  local program=$1 package
+  shift
+  have "$program" && return
+  for package; do missing+=("$package"); done
+}
+need chromium chromium       # publishes and plays in the end-to-end tests
+need ffmpeg ffmpeg           # decodes what was recorded
+need ffprobe ffmpeg          # in the same package
+need xmllint libxml2-utils   # validates manifests against the schema
+need ip iproute2             # network namespaces, with links that lose packets
+need pg_ctl postgresql       # the catalogue's other database
+need cc gcc libc6-dev        # the race detector links with it
+
+toolchain=0
+if ! have go; then
+  echo "Go is missing: install Go 1.26 or newer" >&2
+  toolchain=1
+fi
+if ! have npm; then
+  echo "npm is missing: install Node.js 20.19 or newer, which brings it" >&2
+  toolchain=1
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+  mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+  root=()
+  if [ "$(id -u)" -ne 0 ]; then root=(sudo -n); fi
+  if ! have apt-get || ! "${root[@]}" true 2>/dev/null; then
+    cat >&2 <<MESSAGE
+The tests need these Debian packages: ${missing[*]}
+Install them, then run this again:
+  sudo apt-get update && sudo apt-get install --no-install-recommends ${missing[*]}
+MESSAGE
+    exit 1
+  fi
+  echo "deps: installing ${missing[*]}"
+  "${root[@]}" apt-get update -qq
+  "${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+exit "$toolchain"

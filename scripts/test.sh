@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Runs Go's tests in suites, each named on the command line:
+#
+#   unit        every package but the end-to-end tests; RACE=1: under the race detector
+#   e2e         the end-to-end tests, which run bin/live777, a browser and ffmpeg
+#   norecorder  the build without the recorder
+#
+# The norecorder suite has the packages that the tag changes. With RACE=1 it also
+# has those with tests that count allocations, which mean nothing under the race
+# detector and would run nowhere.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+go=${GO:-go}
+
+end_to_end='/e2e(/| |$)'
+
+# packages prints all packages but the end-to-end tests; its arguments are go list's.
+packages() { "$go" list "$@" ./... | grep -vE "$end_to_end"; }
+
+# affected prints the packages whose files differ with the tag norecorder, and
+# those that depend on one of them.
+affected() {
+  local format='{{.ImportPath}} {{.GoFiles}}{{.TestGoFiles}}{{.XTestGoFiles}}'
+  local own
+  # diff ends with 1 where there are differences.
+  own=$({ diff <("$go" list -f "$format" ./...) <("$go" list -tags norecorder -f "$format" ./...) || true; } |
+    sed -n 's/^[<>] \([^ ]*\) .*/\1/p' | sort -u)
+  [ -n "$own" ] || return 0
+  packages -tags norecorder -f '{{.ImportPath}} {{.ImportPath}} {{join .Deps " "}} ' |
+    grep -F -f <(sed 's/.*/ & /' <<<"$own") | cut -d' ' -f1
+}
+
+# counting prints the packages whose tests count allocations.
+counting() {
+  grep -rlE 'AllocsPerRun' --include='*_test.go' cmd internal | xargs -r -n 1 dirname | sort -u |
+    xargs -r -I{} "$go" list -tags norecorder ./{}
+}
+
+# withoutRace runs the tests that the race detector's build leaves out: a simulated
+# day costs it ten times as much, and shows it nothing that a minute does not.
+withoutRace() {
+  local files names
+  mapfile -t files < <(grep -lE '^//go:build !race$' -r --include='*_test.go' cmd internal)
+  names=$(sed -nE 's/^func (Test[A-Za-z0-9_]+)\(.*/\1/p' "${files[@]}" | paste -sd'|')
+  mapfile -t dirs < <(printf './%s\n' "${files[@]%/*}" | sort -u)
+  scripts/gotest.sh norace -timeout 5m -run "^($names)\$" "${dirs[@]}"
+}
+
+race=()
+if [ "${RACE:-}" = 1 ]; then race=(-race); fi
+
+for suite; do
+  case $suite in
+    unit)
+      mapfile -t unit < <(packages)
+      # More packages at a time than processors: many tests wait.
+      scripts/gotest.sh unit "${race[@]}" -timeout 10m -p 3 "${unit[@]}"
+      if [ ${#race[@]} -gt 0 ]; then withoutRace; fi
+      ;;
+    e2e)
+      mapfile -t e2e < <("$go" list ./... | grep -E "$end_to_end")
+      if [ ${#e2e[@]} -eq 0 ]; then
+        echo "e2e: there is no package named e2e" >&2
+        exit 1
+      fi
+      # Never from the cache, which does not know of bin/live777; one package at a time.
+      # Most of the time they wait: for segments, outages, playback.
+      scripts/gotest.sh e2e -count=1 -p 1 -parallel 3 -timeout 15m "${e2e[@]}"
+      ;;
+    norecorder)
+      "$go" build -tags norecorder ./...
+      "$go" vet -tags norecorder ./...
+      if [ "${RACE:-}" = 1 ]; then
+        mapfile -t chosen < <({ affected; counting; } | sort -u)
+      else
+        mapfile -t chosen < <(affected)
+      fi
+      if [ ${#chosen[@]} -eq 0 ]; then
+        echo "norecorder: the tag changes no package" >&2
+        exit 1
+      fi
+      scripts/gotest.sh norecorder -tags norecorder -timeout 10m "${chosen[@]}"
+      ;;
+    *)
+      echo "test.sh: unknown suite $suite" >&2
+      exit 2
+      ;;
+  esac
+done

@@ -1,0 +1,166 @@
+// What the browser scripts share: a browser with a fake camera, the page's test ids, bounded steps.
+//
+// Test ids of the page (attribute data-testid) and the data attributes beside them:
+//
+//   about                      node name and version
+//   token-form, token-input, token-remember, token-save, token-forget
+//   login-form, login-name, login-password, login-submit, login-error, login-other (to the other
+//   of login-form and token-form), account, logout
+//   publish-stream, publish-source, publish-codec, publish-resolution, publish-microphone,
+//   publish-simulcast
+//   publish-start, publish-stop    one of them is there at a time
+//   publish-preview            video
+//   publish-state              data-state: idle, capturing, or RTCPeerConnection.connectionState
+//   publish-stats              data-bitrate (bit/s), data-layers, data-codec; of the biggest layer
+//                              data-width, data-height, data-fps, data-frames
+//   publish-error
+//   streams-list, streams-error
+//   stream-row-<id>            data-live, data-recording; within it:
+//     stream-watch, record-start, record-stop (one of the two), record-state, record-left,
+//     record-error, record-last-error
+//     watch-video, watch-state (data-state), watch-error
+//   recordings-list, recordings-refresh, recordings-more-streams, recordings-error
+//   recordings-stream-<id>     within it: recordings-open (aria-expanded), recordings-more
+//   recording-row              data-record-dir, data-stream, data-status, data-duration (s); within it:
+//     recording-status, recording-facts, recording-manifest, recording-watch,
+//     recording-link, recording-link-url
+//     player                   data-state: loading, waiting, playing, error; data-live, data-error
+//     player-video, player-live, player-to-start, player-to-live, player-error
+
+import { existsSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+const flags = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--use-fake-device-for-media-stream',
+  '--use-fake-ui-for-media-stream',
+  '--autoplay-policy=no-user-gesture-required',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--no-first-run',
+];
+
+/** A failure with the name of the step that it happened in. */
+export class StepError extends Error {}
+
+/** The value of --name among the arguments, or fallback; a missing value is an error. */
+export function option(name, fallback) {
+  const at = process.argv.indexOf(`--${name}`);
+  if (at < 0) {
+    if (fallback === undefined) throw new StepError(`the option --${name} is missing`);
+    return fallback;
+  }
+  const value = process.argv[at + 1];
+  if (value === undefined || value.startsWith('--')) throw new StepError(`--${name} needs a value`);
+  return value;
+}
+
+/** Throws when condition is false. */
+export function check(condition, message) {
+  if (!condition) throw new StepError(message);
+}
+
+/** Starts Chromium with a fresh profile in a temporary directory, which its close removes; it trusts origin. */
+export async function startBrowser(origin) {
+  const executablePath = process.env.CHROMIUM || '/usr/bin/chromium';
+  check(existsSync(executablePath), `no browser at ${executablePath}: install chromium or set CHROMIUM`);
+  // Cameras are for secure origins, to which 127.0.0.1 belongs, but not the address of another machine.
+  const trusted = origin ? [`--unsafely-treat-insecure-origin-as-secure=${origin}`] : [];
+  return chromium.launch({ executablePath, headless: true, args: [...flags, ...trusted], timeout: 60_000 });
+}
+
+/** A page that remembers what went wrong in it and which other origins it asked, but for those of allowed. */
+export async function openPage(browser, base, contextOptions = {}, allowed = []) {
+  const context = await browser.newContext({
+    viewport: { width: 1100, height: 900 },
+    locale: 'en-US',
+    permissions: ['camera', 'microphone'],
+    ...contextOptions,
+  });
+  const page = await context.newPage();
+  const problems = [];
+  const origin = new URL(base).origin;
+  page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
+  page.on('console', (message) => {
+    // Failed requests are reported here too; the page shows those itself, and the steps look there.
+    if (message.type() !== 'error' || message.text().startsWith('Failed to load resource')) return;
+    problems.push(`console: ${message.text()}`);
+  });
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    if (/^https?:$/.test(url.protocol) && url.origin !== origin && !allowed.includes(url.origin)) problems.push(`request to ${url.origin}`);
+  });
+  return { page, problems };
+}
+
+export const id = (root, name) => root.locator(`[data-testid="${name}"]`);
+
+/** Steps with names: a failure says which one it was, and a picture shows the page at that time. */
+export class Steps {
+  #page;
+  #out;
+  #verbose;
+  times = {};
+
+  constructor(page, out) {
+    this.#page = page;
+    this.#out = out;
+    this.#verbose = process.env.E2E_VERBOSE === '1';
+  }
+
+  /** Runs work; its time goes to times[name] in milliseconds. */
+  async run(name, work) {
+    const begin = performance.now();
+    try {
+      return await work();
+    } catch (reason) {
+      await this.picture('failure').catch(() => {});
+      const shown = await this.#shownErrors();
+      throw new StepError(`${name}: ${reason.message}${shown}`, { cause: reason });
+    } finally {
+      this.times[name] = Math.round(performance.now() - begin);
+      if (this.#verbose) process.stderr.write(`${name}: ${this.times[name]} ms\n`);
+    }
+  }
+
+  /** A screenshot of the whole page in the folder given by --out, if one was. */
+  async picture(name) {
+    if (!this.#out) return;
+    await mkdir(this.#out, { recursive: true });
+    await this.#page.screenshot({ path: join(this.#out, `${name}.png`), fullPage: true, timeout: 60_000 });
+  }
+
+  async #shownErrors() {
+    const shown = await this.#page.locator('.error').allInnerTexts().catch(() => []);
+    return shown.length > 0 ? `\nthe page shows: ${shown.join(' | ')}` : '';
+  }
+}
+
+/** Runs main within limit milliseconds, prints its result as one line of JSON, sets the exit code. */
+export async function runScript(limit, main, origin) {
+  let browser;
+  let timer;
+  const tooLate = new Promise((_resolve, reject) => {
+    timer = setTimeout(() => reject(new StepError(`not finished after ${limit / 1000} s`)), limit);
+  });
+  try {
+    const work = (async () => {
+      browser = await startBrowser(origin);
+      return main(browser);
+    })();
+    const result = await Promise.race([work, tooLate]);
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+  } catch (reason) {
+    process.stderr.write(`FAILED: ${reason instanceof StepError ? reason.message : reason.stack}\n`);
+    process.exitCode = 1;
+  } finally {
+    clearTimeout(timer);
+    await browser?.close();
+  }
+  // Whatever still runs after a failure has no browser any more and must not hold the process.
+  process.exit(process.exitCode ?? 0);
+}

@@ -1,0 +1,67 @@
+// Records a stream that is on two nodes from the page of a manager, on one of them, plays the recording while it runs
+// and lists it afterwards. Prints one line of JSON.
+//
+// usage: node web/e2e/manager.mjs --base http://127.0.0.1:8888 --stream NAME --node ALIAS --other ALIAS
+//          [--out DIR]         folder for screenshots
+//          [--timeout 300]     seconds for everything
+
+import { check, id, openPage, option, runScript, Steps } from './lib.mjs';
+
+const options = {
+  base: option('base'),
+  stream: option('stream'),
+  node: option('node'),
+  other: option('other'),
+  out: option('out', ''),
+  timeout: Number(option('timeout', '300')),
+};
+
+async function main(browser) {
+  const { page, problems } = await openPage(browser, options.base);
+  const steps = new Steps(page, options.out);
+  await steps.run('nodes', async () => {
+    await page.goto(options.base, { timeout: 60_000 });
+    for (const alias of [options.node, options.other]) {
+      await page.locator(`[data-testid="node-row-${alias}"][data-state="up"]`).waitFor({ timeout: 60_000 });
+    }
+    check((await id(page, 'about').innerText()).includes('liveman'), 'the page does not say that it is a manager');
+    check((await page.title()).startsWith('liveman'), `the page is called ${await page.title()}`);
+    for (const alias of [options.node, options.other]) {
+      const node = await id(page, `node-row-${alias}`).innerText();
+      check(node.includes('keeps its recordings itself'), `of a node that does it does not say that it keeps its recordings: ${node}`);
+    }
+    check((await id(page, 'publish-start').count()) === 0, 'a manager takes no publishers, and the page offers it');
+  });
+  // The stream has a row for each node that has it.
+  const row = id(page, `stream-row-${options.stream}`).filter({ hasText: options.node });
+  await steps.run('record', async () => {
+    await id(row, 'record-start').click({ timeout: 60_000 });
+    await id(row, 'record-stop').waitFor({ timeout: 60_000 });
+    const other = id(page, `stream-row-${options.stream}`).filter({ hasText: options.other });
+    check((await other.getAttribute('data-recording')) === 'false', 'the other node records too');
+    check((await id(page, 'stream-watch').count()) === 0, 'a manager carries no media, and the page offers to watch');
+  });
+  await steps.picture('manager-recording');
+  const recording = id(page, 'recording-row').filter({ hasText: options.node }).first();
+  await steps.run('play what runs', async () => {
+    const list = id(page, `recordings-stream-${options.stream}`);
+    await list.waitFor({ timeout: 60_000 });
+    const open = id(list, 'recordings-open');
+    if ((await open.getAttribute('aria-expanded')) !== 'true') await open.click();
+    await id(recording, 'recording-watch').click({ timeout: 60_000 });
+    const player = await page.waitForSelector('[data-testid="player-video"]', { timeout: 60_000 });
+    await page.waitForFunction((video) => video.currentTime > 0 && video.getVideoPlaybackQuality().totalVideoFrames > 20, player, {
+      timeout: 60_000,
+    });
+  });
+  await steps.picture('manager-playing');
+  await steps.run('stop', async () => {
+    await id(row, 'record-stop').click();
+    await id(row, 'record-start').waitFor({ timeout: 60_000 });
+    await page.locator('[data-testid="recording-row"][data-status="complete"]').first().waitFor({ timeout: 60_000 });
+  });
+  check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
+  return { record_dir: await recording.getAttribute('data-record-dir'), times: steps.times };
+}
+
+await runScript(options.timeout * 1000, main);

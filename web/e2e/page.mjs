@@ -1,0 +1,167 @@
+// Looks at the built page with made-up answers: token, lists, errors in words, names of all
+// controls, narrow and dark. usage: node web/e2e/page.mjs [--out DIR] (after npm run build)
+
+import { check, id, openPage, option, runScript, Steps } from './lib.mjs';
+import { startMock } from './mock.mjs';
+
+const token = 'let-me-in';
+
+/** Controls without a name for assistive technology, and whatever is wider than the window. */
+function inspect() {
+  const nameless = [...document.querySelectorAll('button, input, select, a, video')].filter((e) => {
+    const label = [...(e.labels ?? [])].map((l) => l.innerText).join('');
+    return !(e.getAttribute('aria-label') || label || (e.matches('button, a') && e.innerText)).trim();
+  });
+  const wide = [...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1);
+  const show = (e) => e.outerHTML.slice(0, 120);
+  return { nameless: nameless.map(show), wide: wide.map(show), scroll: document.documentElement.scrollWidth - innerWidth };
+}
+
+async function checkLayout(page) {
+  const found = await page.evaluate(inspect);
+  check(found.nameless.length === 0, `controls without a name: ${found.nameless.join(' ')}`);
+  check(found.wide.length === 0 && found.scroll <= 0, `wider than the window: ${found.wide.join(' ')}`);
+}
+
+async function unlock(page) {
+  await id(page, 'token-input').fill(token, { timeout: 60_000 });
+  await id(page, 'token-save').click();
+  await id(page, 'stream-row-door-camera').waitFor({ timeout: 60_000 });
+  await id(page, 'token-form').waitFor({ state: 'detached', timeout: 60_000 });
+}
+
+async function shows(locator, text) {
+  await locator.waitFor({ timeout: 60_000 });
+  const shown = await locator.innerText();
+  check(shown.includes(text), `it says ${JSON.stringify(shown)}, not ${JSON.stringify(text)}`);
+}
+
+async function desktop(browser, base, out) {
+  const { page, problems } = await openPage(browser, base, { colorScheme: 'light' });
+  const steps = new Steps(page, out);
+  await steps.run('ask for the token', async () => {
+    await page.goto(base, { timeout: 60_000 });
+    await shows(id(page, 'token-form'), 'token');
+    await id(page, 'token-input').fill('wrong');
+    await id(page, 'token-save').click();
+    await shows(id(page, 'token-form'), 'did not accept');
+    await steps.picture('page-token');
+    await unlock(page);
+  });
+  const row = id(page, 'stream-row-door-camera');
+  await steps.run('list', async () => {
+    await id(id(page, 'recordings-stream-door-camera'), 'recordings-open').click();
+    await id(page, 'recording-row').nth(3).waitFor({ timeout: 60_000 });
+    await shows(id(row, 'record-state'), '2:0');
+    await shows(id(page, 'recording-facts').first(), 'H264 + opus · 1280×720, 640×360, 320×180');
+    await checkLayout(page);
+    await steps.picture('page-wide');
+  });
+  await steps.run('older recordings', async () => {
+    await shows(page.locator('.more'), '20 of 24');
+    await id(page, 'recordings-more').click();
+    await id(page, 'recording-row').nth(23).waitFor({ timeout: 10_000 });
+    check((await id(page, 'recordings-more').count()) === 0, 'more is offered where there is none');
+  });
+  await steps.run('publishing fails in words', async () => {
+    await id(page, 'publish-start').click();
+    await shows(id(page, 'publish-error'), 'has a publisher');
+    await page.locator('[data-testid="publish-state"][data-state="idle"]').waitFor({ timeout: 60_000 });
+  });
+  await steps.run('recording fails in words', async () => {
+    await id(row, 'record-stop').click();
+    await id(row, 'record-start').click({ timeout: 60_000 });
+    await shows(id(row, 'record-error'), 'no space is left');
+  });
+  await steps.run('playing fails in words', async () => {
+    await id(id(page, 'recording-row').nth(1), 'recording-watch').click();
+    await shows(id(page, 'player-error'), 'HTTP 404');
+    await steps.picture('page-errors');
+  });
+  check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
+}
+
+const account = { name: 'anna', password: 'correct horse', rights: ['subscribe', 'view'] };
+
+/** Logs in, sees what the account may, makes a link, logs out. */
+async function login(browser, base, out) {
+  const { page, problems } = await openPage(browser, base, { colorScheme: 'light' });
+  const steps = new Steps(page, out);
+  const submit = async (password) => {
+    await id(page, 'login-name').fill(account.name);
+    await id(page, 'login-password').fill(password);
+    await id(page, 'login-submit').click();
+  };
+  await steps.run('log in', async () => {
+    await page.goto(base, { timeout: 60_000 });
+    await id(page, 'login-form').waitFor({ timeout: 60_000 });
+    await checkLayout(page);
+    await submit('wrong');
+    await shows(id(page, 'login-error'), 'no such name with this password');
+    await steps.picture('page-login');
+    await submit(account.password);
+    await id(page, 'stream-row-door-camera').waitFor({ timeout: 60_000 });
+    await id(page, 'login-form').waitFor({ state: 'detached', timeout: 60_000 });
+    await shows(id(page, 'account'), account.name);
+  });
+  await steps.run('what the account may', async () => {
+    check((await id(page, 'publish-start').count()) === 0, 'publishing is offered');
+    check((await page.locator('[data-testid=record-start], [data-testid=record-stop]').count()) === 0, 'recording is offered');
+    await page.reload({ timeout: 60_000 }); // the session is the browser's
+    await shows(id(page, 'account'), account.name);
+  });
+  await steps.run('a link for players', async () => {
+    await id(id(page, 'recordings-stream-door-camera'), 'recordings-open').click();
+    await id(id(page, 'recording-row').nth(1), 'recording-link').click();
+    const url = await id(page, 'recording-link-url').inputValue({ timeout: 60_000 });
+    check(url === `${base}/api/play/abc/door-camera/1795262400/manifest.mpd`, `the link is ${url}`);
+    await checkLayout(page);
+    await steps.picture('page-link');
+  });
+  await steps.run('log out, and in by token', async () => {
+    await id(page, 'logout').click();
+    await id(page, 'login-form').waitFor({ timeout: 60_000 });
+    await id(page, 'login-other').click();
+    await unlock(page);
+    await id(page, 'publish-start').waitFor({ timeout: 60_000 });
+  });
+  check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
+}
+
+async function phone(browser, base, out) {
+  const { page, problems } = await openPage(browser, base, {
+    colorScheme: 'dark',
+    viewport: { width: 400, height: 800 },
+    locale: 'zh-CN',
+  });
+  const steps = new Steps(page, out);
+  await steps.run('narrow, dark, Chinese', async () => {
+    await page.goto(base, { timeout: 60_000 });
+    await unlock(page);
+    await id(id(page, 'recordings-stream-door-camera'), 'recordings-open').click();
+    await id(page, 'recording-row').first().waitFor({ timeout: 60_000 });
+    await checkLayout(page);
+    await steps.picture('page-narrow');
+    await shows(id(page, 'publish-start'), '开始推流');
+    check((await page.locator('html').getAttribute('lang')) === 'zh-CN', 'html has no lang=zh-CN');
+  });
+  check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
+}
+
+await runScript(300_000, async (browser) => {
+  const out = option('out', '');
+  const mock = await startMock({ token });
+  try {
+    await desktop(browser, mock.base, out);
+    await phone(browser, mock.base, out);
+  } finally {
+    mock.close();
+  }
+  const accounts = await startMock({ token, account });
+  try {
+    await login(browser, accounts.base, out);
+  } finally {
+    accounts.close();
+  }
+  return { ok: true };
+});

@@ -1,0 +1,218 @@
+// The server's HTTP API as functions and types; docs/api.md is its description.
+
+import { request } from './http';
+
+export interface Session {
+  id: string;
+  createdAt: number; // Unix milliseconds
+  state: string; // RTCPeerConnection.connectionState
+}
+
+export interface Side {
+  leaveAt: number; // Unix milliseconds, 0 while somebody is there
+  sessions: Session[];
+}
+
+export interface StreamTrack {
+  kind: string;
+  codec: string;
+}
+
+export interface Stream {
+  id: string;
+  createdAt: number;
+  publish: Side;
+  subscribe: Side;
+  tracks?: StreamTrack[] | null;
+  recording?: boolean;
+  node?: string; // where a manager says so: one of the nodes that have the stream
+}
+
+/** A stream as a manager lists it. */
+export interface FleetStream extends Stream {
+  nodes?: Stream[] | null;
+}
+
+/** How much a node has to do; what is not known is left out. */
+export interface NodeLoad {
+  streams: number;
+  publishers: number;
+  viewers: number;
+  recordings: number;
+  traffic?: { received_bps: number; sent_bps: number };
+  process?: { cpu: number; cpus: number; memory_bytes: number };
+  storage?: { type: string; free_bytes?: number; failing: boolean; failed_recordings: number };
+  spool?: { waiting_bytes: number; oldest_seconds: number };
+}
+
+/** A node as a manager lists it. */
+export interface Node {
+  alias: string;
+  state: string; // connecting, up, down
+  storage: string; // shared, local
+  error?: string;
+  version?: string;
+  load: NodeLoad;
+  clock_offset_ms?: number;
+  feed?: { error?: string };
+}
+
+export interface RecordStarted {
+  id: string;
+  record_id: string;
+  record_dir: string;
+  mpd_path: string;
+}
+
+export interface RecordState {
+  recording: boolean;
+  record_dir?: string;
+  mpd_path?: string;
+  started_at?: string;
+  duration?: number; // seconds
+  bytes?: number;
+  status?: string;
+  tracks?: RecordingTrack[] | null;
+  error?: string;
+}
+
+export interface RecordStopped {
+  stopped: boolean;
+  record_dir?: string;
+  mpd_path?: string;
+  status?: string;
+}
+
+export interface RecordingTrack {
+  kind: string;
+  codec: string;
+  width?: number;
+  height?: number;
+  recorded?: boolean;
+}
+
+export interface Recording {
+  stream: string;
+  record_id: string;
+  record_dir: string;
+  mpd_path: string;
+  start: string;
+  end?: string | null;
+  duration: number; // seconds
+  bytes: number;
+  status: string;
+  reason?: string;
+  tracks?: RecordingTrack[] | null;
+  node?: string;
+}
+
+export interface StreamRecordings {
+  stream: string;
+  recordings: number;
+  last_start: string;
+  duration: number;
+  bytes: number;
+}
+
+export interface RecordingPage {
+  stream: string;
+  total: number;
+  recordings: Recording[] | null;
+  next?: string; // where the page that follows begins
+}
+
+/** The beginning of a list, and whether there is more of it. */
+export interface Beginning<T> {
+  rows: T[];
+  more: boolean;
+}
+
+export interface Info {
+  name?: string;
+  version?: string;
+  node?: string;
+  features?: string[] | null;
+  codecs?: string[] | null;
+}
+
+/** Names of the codecs, picture first; the layers of a simulcast publisher have one. */
+export function codecNames(tracks: readonly StreamTrack[] | null | undefined): string {
+  const video = (track: StreamTrack) => track.kind === 'video';
+  const all = tracks ?? [];
+  const ordered = [...all.filter(video), ...all.filter((track) => !video(track))];
+  return [...new Set(ordered.map((track) => track.codec))].join(' + ');
+}
+
+/** The tracks that are missing in a recording: not a simulcast layer that was never sent. */
+export function notRecorded(tracks: readonly RecordingTrack[] | null | undefined): RecordingTrack[] {
+  const all = tracks ?? [];
+  const isThere = (kind: string) => all.some((track) => track.kind === kind && track.recorded !== false);
+  return all.filter((track) => !isThere(track.kind));
+}
+
+/** Encodes each element of a slash-separated path for a URL. */
+export function encodePath(path: string): string {
+  return path.split('/').map(encodeURIComponent).join('/');
+}
+
+/** The URL of a recorded object: a manifest or a segment. */
+export function objectURL(path: string): string {
+  return `/api/record/object/${encodePath(path)}`;
+}
+
+const stream = (id: string) => encodeURIComponent(id);
+
+async function json<T>(url: string, init?: RequestInit): Promise<T> {
+  const response = await request(url, init);
+  return (await response.json()) as T;
+}
+
+export const getInfo = () => json<Info>('/api/info');
+
+/** The URL of a stream's recording; a manager is told on which node. */
+const recordURL = (id: string, node?: string) =>
+  `/api/record/${stream(id)}${node ? `?node=${encodeURIComponent(node)}` : ''}`;
+
+export const startRecording = (id: string, node?: string) =>
+  json<RecordStarted>(recordURL(id, node), { method: 'POST' });
+
+export const stopRecording = (id: string, node?: string) =>
+  json<RecordStopped>(recordURL(id, node), { method: 'DELETE' });
+
+export const recordState = (id: string, node?: string, signal?: AbortSignal) =>
+  json<RecordState>(recordURL(id, node), signal ? { signal } : {});
+
+export const listNodes = () => json<Node[]>('/api/nodes/');
+
+/** The streams of a manager, each once for every node that has it; those of a node as they are. */
+export function byNode(streams: readonly FleetStream[]): Stream[] {
+  return streams.flatMap((s) => (s.nodes ? s.nodes : [s]));
+}
+
+/** The most that the server gives at once. */
+const largestPage = { streams: 1000, recordings: 250 };
+
+/** The first count streams that have recordings, from as many pages as it takes. */
+export async function listPlayback(count: number): Promise<Beginning<StreamRecordings>> {
+  const rows: StreamRecordings[] = [];
+  for (let after = ''; ; ) {
+    const query = new URLSearchParams({ limit: `${Math.min(count - rows.length, largestPage.streams)}`, after });
+    const response = await request(`/api/playback?${query}`);
+    rows.push(...((await response.json()) as StreamRecordings[]));
+    const more = /rel="next"/.test(response.headers.get('link') ?? '');
+    after = rows.at(-1)?.stream ?? '';
+    if (!more || rows.length >= count) return { rows, more };
+  }
+}
+
+/** The newest count recordings of a stream, from as many pages as it takes, and how many there are. */
+export async function listRecordings(id: string, count: number): Promise<Beginning<Recording> & { total: number }> {
+  const rows: Recording[] = [];
+  for (let after = ''; ; ) {
+    const query = new URLSearchParams({ limit: `${Math.min(count - rows.length, largestPage.recordings)}`, after });
+    const page = await json<RecordingPage>(`/api/playback/${stream(id)}?${query}`);
+    rows.push(...(page.recordings ?? []));
+    after = page.next ?? '';
+    if (!after || rows.length >= count) return { rows, more: after !== '', total: page.total };
+  }
+}

@@ -1,0 +1,56 @@
+// HTTP with the token and with errors in words.
+
+import { authHeaders } from './token';
+
+/** An answer that is not a success, with the server's own words where it gave some. */
+export class ApiError extends Error {
+  override name = 'ApiError';
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+type Listener = () => void;
+const unauthorized = new Set<Listener>();
+
+/** Calls listener whenever the server answers 401, until the returned function is called. */
+export function onUnauthorized(listener: Listener): () => void {
+  unauthorized.add(listener);
+  return () => unauthorized.delete(listener);
+}
+
+/** Tells the listeners of onUnauthorized about a 401 that did not pass through request. */
+export function announceUnauthorized(): void {
+  for (const listener of unauthorized) listener();
+}
+
+/** Reads an error answer: the `error` member of a JSON body, else a short text, else the status. */
+export async function readError(response: Response): Promise<ApiError> {
+  const fallback = `HTTP ${response.status} ${response.statusText}`.trim();
+  const body = await response.text().catch(() => '');
+  let message = '';
+  try {
+    const parsed: unknown = JSON.parse(body);
+    if (typeof parsed === 'object' && parsed !== null && 'error' in parsed) {
+      message = String(parsed.error);
+    }
+  } catch {
+    // A proxy's HTML page says nothing to a person here; a short plain text does.
+    const plain = response.headers.get('content-type')?.startsWith('text/plain') ?? false;
+    if (plain && body.length < 300) message = body.trim();
+  }
+  return new ApiError(response.status, message || fallback);
+}
+
+/** fetch with the token; throws ApiError for every status outside 200 to 299. */
+export async function request(url: string | URL, init: RequestInit = {}): Promise<Response> {
+  const headers = new Headers(init.headers);
+  for (const [name, value] of Object.entries(authHeaders())) headers.set(name, value);
+  const response = await fetch(url, { ...init, headers });
+  if (response.ok) return response;
+  if (response.status === 401) announceUnauthorized();
+  throw await readError(response);
+}

@@ -1,0 +1,83 @@
+// Shaka Player with the page's settings. This module is loaded when the first recording is watched.
+
+import shaka from 'shaka-player/dist/shaka-player.dash-es2021.js';
+import { authHeaders } from './token';
+
+/** What the page uses of a player. */
+export interface Player {
+  load(uri: string): Promise<void>;
+  isLive(): boolean;
+  seekRange(): { start: number; end: number };
+  destroy(): Promise<void>;
+}
+
+/** An error of the player in words, with what decides how to go on. */
+export class PlayerError extends Error {
+  override name = 'PlayerError';
+  constructor(
+    message: string,
+    readonly status: number, // HTTP status, 0 where there was none
+    readonly interrupted: boolean, // by another load or by destroy
+    readonly manifest: boolean, // the manifest is missing, or says nothing that can be played yet
+  ) {
+    super(message);
+  }
+}
+
+// Shaka reports numbers; this names them (shaka.util.Error.Category, Code).
+const { Category, Code } = shaka.util.Error;
+
+function nameOf(table: object, value: number): string {
+  return Object.entries(table).find(([, v]) => v === value)?.[0] ?? String(value);
+}
+
+/** Turns whatever Shaka throws or reports into a PlayerError. */
+export function playerError(reason: unknown): PlayerError {
+  if (reason instanceof PlayerError) return reason;
+  if (!(reason instanceof shaka.util.Error)) {
+    const message = reason instanceof Error ? reason.message : String(reason);
+    return new PlayerError(message, 0, false, false);
+  }
+  const { category, code, data } = reason;
+  const http = code === Code.BAD_HTTP_STATUS;
+  const status = http ? Number(data[1]) : 0;
+  const text = nameOf(Code, code).replaceAll('_', ' ').toLowerCase();
+  const message = http ? `HTTP ${status}` : `${text} (${category}/${code})`;
+  const manifest = category === Category.MANIFEST || (http && status === 404);
+  return new PlayerError(message, status, code === Code.LOAD_INTERRUPTED, manifest);
+}
+
+/** A player on video; onError is told about what ends playback after load has succeeded. */
+export async function createPlayer(
+  video: HTMLVideoElement,
+  onError: (error: PlayerError) => void,
+): Promise<Player> {
+  shaka.polyfill.installAll();
+  if (!shaka.Player.isBrowserSupported()) {
+    throw new PlayerError('this browser has no Media Source Extensions', 0, false, false);
+  }
+  const player = new shaka.Player();
+  await player.attach(video);
+  player.configure({
+    streaming: { bufferingGoal: 20, rebufferingGoal: 1, bufferBehind: 60 },
+    manifest: { retryParameters: { maxAttempts: 4, baseDelay: 500, backoffFactor: 2, timeout: 15_000 } },
+  });
+  player.getNetworkingEngine()?.registerRequestFilter((_type, request) => {
+    // The token is for this server alone, whatever a manifest may name.
+    const own = request.uris.every((uri) => new URL(uri, location.href).origin === location.origin);
+    if (own) Object.assign(request.headers, authHeaders());
+  });
+  player.addEventListener('error', (event) => {
+    onError(playerError((event as unknown as { detail: unknown }).detail));
+  });
+  return {
+    load: async (uri) => {
+      await player.load(uri);
+    },
+    isLive: () => player.isLive(),
+    seekRange: () => player.seekRange(),
+    destroy: async () => {
+      await player.destroy();
+    },
+  };
+}

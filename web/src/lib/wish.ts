@@ -1,0 +1,181 @@
+// WHIP (RFC 9725) and WHEP: one HTTP signalling for both directions.
+
+import { offerOnly } from './codecs';
+import type { Size } from './format';
+import { request } from './http';
+import { simulcastLayers } from './simulcast';
+import { authHeaders } from './token';
+
+const gatherLimit = 1500; // ms; host candidates come at once, a slow STUN server is not waited for
+
+export interface PublishOptions {
+  endpoint: string;
+  media: MediaStream;
+  codec: string;
+  simulcast: boolean;
+}
+
+/** The session URL: Location may be relative to the endpoint, and must be there (RFC 9725 4.2). */
+export function sessionURL(location: string | null, endpoint: string): string {
+  if (!location) throw new Error('The server answered without a Location header.');
+  return new URL(location, endpoint).href;
+}
+
+/** A WebRTC session with the server. end() may be called at any time and more than once. */
+export class WishSession {
+  readonly connection: RTCPeerConnection;
+  #session = '';
+  #ended = false;
+  readonly #onPageHide = () => void this.end();
+
+  constructor(connection: RTCPeerConnection) {
+    this.connection = connection;
+    addEventListener('pagehide', this.#onPageHide);
+  }
+
+  /** Sends the offer and applies the answer. On any error the session is ended before it throws. */
+  async negotiate(endpoint: string): Promise<void> {
+    try {
+      const absolute = new URL(endpoint, document.baseURI).href;
+      await this.connection.setLocalDescription();
+      await gathered(this.connection);
+      const response = await request(absolute, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/sdp', Accept: 'application/sdp' },
+        body: this.connection.localDescription?.sdp ?? '',
+      });
+      // After a redirect the endpoint is where the answer came from.
+      this.#session = sessionURL(response.headers.get('Location'), response.url || absolute);
+      const sdp = await response.text();
+      if (this.#ended) {
+        await this.#delete(); // stopped while the answer was on its way
+        return;
+      }
+      await this.connection.setRemoteDescription({ type: 'answer', sdp });
+    } catch (reason) {
+      await this.end();
+      throw reason;
+    }
+  }
+
+  /** Closes the connection and tells the server. */
+  async end(): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = true;
+    removeEventListener('pagehide', this.#onPageHide);
+    this.connection.close();
+    await this.#delete();
+  }
+
+  async #delete(): Promise<void> {
+    const url = this.#session;
+    if (!url) return;
+    this.#session = '';
+    // keepalive lets the request outlive the page. Failure needs no report: the server
+    // notices by itself that the peer is gone.
+    await fetch(url, { method: 'DELETE', headers: authHeaders(), keepalive: true }).catch(() => {});
+  }
+}
+
+/** Resolves when ICE gathering is complete, after gatherLimit at the latest. */
+function gathered(connection: RTCPeerConnection): Promise<void> {
+  return new Promise((resolve) => {
+    const check = () => {
+      if (connection.iceGatheringState !== 'complete') return;
+      end();
+    };
+    const end = () => {
+      clearTimeout(timer);
+      connection.removeEventListener('icegatheringstatechange', check);
+      resolve();
+    };
+    const timer = setTimeout(end, gatherLimit);
+    connection.addEventListener('icegatheringstatechange', check);
+    check();
+  });
+}
+
+const peer = () => new RTCPeerConnection({ bundlePolicy: 'max-bundle' });
+
+/** A session that sends media; negotiate() has yet to be called. */
+export function publishSession({ media, codec, simulcast }: Omit<PublishOptions, 'endpoint'>): WishSession {
+  const connection = peer();
+  for (const track of media.getTracks()) {
+    const transceiver = connection.addTransceiver(track, {
+      direction: 'sendonly',
+      streams: [media],
+      ...(simulcast && track.kind === 'video' && { sendEncodings: simulcastLayers() }),
+    });
+    if (track.kind !== 'video') continue;
+    const offered = offerOnly(RTCRtpSender.getCapabilities('video')?.codecs ?? [], codec);
+    if (offered.length > 0) transceiver.setCodecPreferences(offered);
+  }
+  return new WishSession(connection);
+}
+
+/** A session that receives into the stream it returns; negotiate() has yet to be called. */
+export function watchSession(): { session: WishSession; media: MediaStream } {
+  const connection = peer();
+  const media = new MediaStream();
+  connection.addTransceiver('video', { direction: 'recvonly' });
+  connection.addTransceiver('audio', { direction: 'recvonly' });
+  connection.addEventListener('track', (event) => media.addTrack(event.track));
+  return { session: new WishSession(connection), media };
+}
+
+/** What leaves the browser now. */
+export interface OutgoingStats {
+  bitrate: number; // bit/s of both kinds
+  layers: Size[]; // of the encodings that are being sent, the biggest first; one where there is no simulcast
+  width: number; // of the biggest
+  height: number;
+  fps: number;
+  framesSent: number;
+  codec: string; // negotiated video codec, '' without video
+  limited: string; // qualityLimitationReason: 'none', 'cpu', 'bandwidth', 'other'
+}
+
+/** One encoding of the video. */
+interface Encoding extends Size {
+  fps: number;
+  framesSent: number;
+  limited: string;
+}
+
+/** Measures a connection's outgoing media; each call looks back to the call before. */
+export function outgoingMeter(connection: RTCPeerConnection): () => Promise<OutgoingStats> {
+  let lastBytes = 0;
+  let lastTime = 0;
+  return async () => {
+    const report = await connection.getStats();
+    const encodings: Encoding[] = [];
+    let bitrate = 0;
+    let codec = '';
+    let bytes = 0;
+    let time = 0;
+    report.forEach((entry) => {
+      if (entry.type !== 'outbound-rtp') return;
+      bytes += entry.bytesSent ?? 0;
+      time = Math.max(time, entry.timestamp);
+      if (entry.kind !== 'video') return;
+      encodings.push({
+        width: entry.frameWidth ?? 0,
+        height: entry.frameHeight ?? 0,
+        fps: entry.framesPerSecond ?? 0,
+        framesSent: entry.framesSent ?? 0,
+        limited: entry.qualityLimitationReason ?? 'none',
+      });
+      const used = entry.codecId ? report.get(entry.codecId) : undefined;
+      codec ||= String(used?.mimeType ?? '').replace(/^video\//, '');
+    });
+    if (lastTime > 0 && time > lastTime) {
+      bitrate = Math.max(0, ((bytes - lastBytes) * 8000) / (time - lastTime));
+    }
+    lastBytes = bytes;
+    lastTime = time;
+    encodings.sort((a, b) => b.width - a.width);
+    const sent = encodings.filter((encoding) => encoding.fps > 0);
+    const main = sent[0] ?? encodings[0] ?? { width: 0, height: 0, fps: 0, framesSent: 0, limited: 'none' };
+    return { ...main, bitrate, codec, layers: sent.map(({ width, height }) => ({ width, height })) };
+  };
+}

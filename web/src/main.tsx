@@ -1,0 +1,9 @@
+import { render } from 'preact';
+import { App } from './app';
+import { locale, t } from './i18n';
+import './style.css';
+
+document.documentElement.lang = locale;
+document.title = t('title');
+const root = document.getElementById('app');
+if (root) render(<App />, root);

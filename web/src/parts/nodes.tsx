@@ -1,0 +1,69 @@
+import { t, tOr } from '../i18n';
+import type { Node } from '../lib/api';
+import { bitrate, bytes, duration } from '../lib/format';
+
+/** A clock that is off by less is nothing to talk about, in ms. */
+const clockTolerance = 2000;
+
+interface NodesProps {
+  nodes: Node[] | undefined;
+  error: string;
+}
+
+/** The nodes of a manager, and how they are. */
+export function NodesPart({ nodes, error }: NodesProps) {
+  return (
+    <section class="card" aria-labelledby="nodes-title">
+      <h2 id="nodes-title">{t('nodes')}</h2>
+      {error && (
+        <p class="error" role="alert" data-testid="nodes-error">
+          {error}
+        </p>
+      )}
+      {nodes?.length === 0 && <p class="note">{t('noNodes')}</p>}
+      <ul class="rows" data-testid="nodes-list">
+        {nodes?.map((node) => (
+          <li key={node.alias} data-testid={`node-row-${node.alias}`} data-state={node.state}>
+            <strong class="name">{node.alias}</strong>
+            <span class={node.state === 'up' ? 'badge complete' : 'badge failed'}>
+              {tOr(`node.${node.state}`, node.state)}
+            </span>
+            <p class="note">
+              {loadOf(node).join(' · ')}
+            </p>
+            {warningsOf(node).map((text) => (
+              <p key={text} class="note warning">
+                {text}
+              </p>
+            ))}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+/** What a node has to do, in words; what it does not tell is left out. */
+function loadOf({ load, version, storage: kept }: Node): string[] {
+  const { traffic, process, storage, spool } = load;
+  return [
+    t('nodeLoad', { streams: load.streams, viewers: load.viewers, recordings: load.recordings }),
+    traffic && t('nodeTraffic', { received: bitrate(traffic.received_bps), sent: bitrate(traffic.sent_bps) }),
+    process && t('nodeProcess', { cpu: process.cpu.toFixed(1), cpus: process.cpus, memory: bytes(process.memory_bytes) }),
+    kept === 'local' && t('nodeLocal'),
+    storage?.free_bytes !== undefined && t('nodeFree', { free: bytes(storage.free_bytes) }),
+    spool &&
+      spool.waiting_bytes > 0 &&
+      t('nodeSpool', { waiting: bytes(spool.waiting_bytes), time: duration(spool.oldest_seconds) }),
+    version,
+  ].filter((text) => typeof text === 'string' && text !== '') as string[];
+}
+
+function warningsOf(node: Node): string[] {
+  const off = node.clock_offset_ms ?? 0;
+  return [
+    node.error ?? node.feed?.error ?? '',
+    node.load.storage?.failing ? t('nodeStorageFails') : '',
+    Math.abs(off) > clockTolerance ? t('nodeClock', { seconds: Math.round(off / 1000) }) : '',
+  ].filter(Boolean);
+}

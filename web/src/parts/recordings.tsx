@@ -1,0 +1,274 @@
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { words } from '../hooks';
+import { locale, t, tOr } from '../i18n';
+import {
+  codecNames,
+  listPlayback,
+  listRecordings,
+  objectURL,
+  type Recording,
+  type StreamRecordings,
+} from '../lib/api';
+import { bytes, dateTime, duration, pictureSizes } from '../lib/format';
+import { request } from '../lib/http';
+import { LinkView } from './link';
+import { PlayerView } from './player';
+
+const pageSize = { streams: 100, recordings: 20 };
+const liveInterval = 5000; // ms between readings of a list with a running recording
+const followDelays = [1500, 5000]; // ms after a change, when a manager's recordings are read again
+
+interface RecordingsProps {
+  changes: string; // differs whenever a recording has started or ended
+  recorder: boolean;
+  manager: boolean;
+  token: string;
+}
+
+/** The recordings, by stream. */
+export function RecordingsPart({ changes, recorder, manager, token }: RecordingsProps) {
+  const [streams, setStreams] = useState<StreamRecordings[]>();
+  const [count, setCount] = useState(pageSize.streams);
+  const [more, setMore] = useState(false);
+  const [error, setError] = useState('');
+  const [open, setOpen] = useState<string>();
+  const [reads, setReads] = useState(0);
+  useEffect(() => {
+    if (!recorder) return;
+    let shown = true;
+    listPlayback(count).then(
+      (list) => {
+        if (!shown) return;
+        setError('');
+        setStreams(list.rows);
+        setMore(list.more);
+        if (list.rows.length === 1) setOpen((before) => before ?? list.rows[0]?.stream);
+      },
+      (reason: unknown) => shown && setError(words(reason)),
+    );
+    return () => {
+      shown = false;
+    };
+  }, [recorder, changes, token, reads, count]);
+  // A manager hears of its nodes' recordings a moment after it hears of their streams.
+  useEffect(() => {
+    if (!recorder || !manager) return;
+    const timers = followDelays.map((delay) => setTimeout(() => setReads((before) => before + 1), delay));
+    return () => timers.forEach(clearTimeout);
+  }, [recorder, manager, changes, token]);
+  if (!recorder) {
+    return (
+      <section class="card" aria-labelledby="recordings-title">
+        <h2 id="recordings-title">{t('recordings')}</h2>
+        <p class="note">{t('noRecorder')}</p>
+      </section>
+    );
+  }
+  return (
+    <section class="card" aria-labelledby="recordings-title">
+      <div class="row head">
+        <h2 id="recordings-title">{t('recordings')}</h2>
+        <button type="button" class="quiet" onClick={() => setReads(reads + 1)} data-testid="recordings-refresh">
+          {t('refresh')}
+        </button>
+      </div>
+      {error && (
+        <p class="error" role="alert" data-testid="recordings-error">
+          {error}
+        </p>
+      )}
+      {streams?.length === 0 && <p class="note">{t('noRecordings')}</p>}
+      <ul class="rows" data-testid="recordings-list">
+        {streams?.map((summary) => (
+          <li key={summary.stream} data-testid={`recordings-stream-${summary.stream}`}>
+            <button
+              type="button"
+              class="fold"
+              aria-expanded={open === summary.stream}
+              onClick={() => setOpen(open === summary.stream ? '' : summary.stream)}
+              data-testid="recordings-open"
+            >
+              <strong class="name">{summary.stream}</strong>
+              <span class="note">
+                {t(summary.recordings === 1 ? 'countedOne' : 'counted', {
+                  n: summary.recordings,
+                  time: duration(summary.duration),
+                  size: bytes(summary.bytes),
+                })}
+              </span>
+            </button>
+            {open === summary.stream && (
+              <StreamRecordingsList
+                stream={summary.stream}
+                changes={`${changes} ${token} ${reads}`}
+              />
+            )}
+          </li>
+        ))}
+      </ul>
+      {more && (
+        <p class="more">
+          <button type="button" class="quiet" onClick={() => setCount(count + pageSize.streams)} data-testid="recordings-more-streams">
+            {t('more')}
+          </button>
+        </p>
+      )}
+    </section>
+  );
+}
+
+interface ListProps {
+  stream: string;
+  changes: string;
+}
+
+function StreamRecordingsList({ stream, changes }: ListProps) {
+  const [count, setCount] = useState(pageSize.recordings);
+  const { list, error } = useRecordings(stream, count, changes);
+  const [played, setPlayed] = useState('');
+  const rows = list?.rows ?? [];
+  return (
+    <>
+      {error && (
+        <p class="error" role="alert" data-testid="recordings-error">
+          {error}
+        </p>
+      )}
+      <ul class="rows inner">
+        {rows.map((recording) => (
+          <RecordingRow
+            key={recording.mpd_path}
+            recording={recording}
+            played={played === recording.mpd_path}
+            onPlay={(on) => setPlayed(on ? recording.mpd_path : '')}
+          />
+        ))}
+      </ul>
+      {list?.more && (
+        <p class="more">
+          <button type="button" class="quiet" onClick={() => setCount(count + pageSize.recordings)} data-testid="recordings-more">
+            {t('more')}
+          </button>{' '}
+          <span class="note">{t('shown', { n: rows.length, total: list.total })}</span>
+        </p>
+      )}
+    </>
+  );
+}
+
+/** The newest recordings of a stream, read again while one of them is running. */
+function useRecordings(stream: string, count: number, changes: string) {
+  const [list, setList] = useState<Awaited<ReturnType<typeof listRecordings>>>();
+  const [error, setError] = useState('');
+  const reading = useRef(0);
+  const read = useCallback(() => {
+    const turn = ++reading.current;
+    listRecordings(stream, count).then(
+      (next) => {
+        if (turn !== reading.current) return;
+        setError('');
+        setList(next);
+      },
+      (reason: unknown) => turn === reading.current && setError(words(reason)),
+    );
+  }, [stream, count]);
+  useEffect(() => {
+    read();
+    return () => {
+      reading.current++;
+    };
+  }, [read, changes]);
+  const running = list?.rows.some((recording) => recording.status === 'recording') ?? false;
+  useEffect(() => {
+    if (!running) return;
+    const timer = setInterval(read, liveInterval);
+    return () => clearInterval(timer);
+  }, [running, read]);
+  return { list, error };
+}
+
+interface RowProps {
+  recording: Recording;
+  played: boolean;
+  onPlay: (on: boolean) => void;
+}
+
+function RecordingRow({ recording, played, onPlay }: RowProps) {
+  const tracks = recording.tracks?.filter((track) => track.recorded !== false) ?? [];
+  const start = dateTime(recording.start, locale);
+  return (
+    <li
+      data-testid="recording-row"
+      data-record-dir={recording.record_dir}
+      data-stream={recording.stream}
+      data-status={recording.status}
+      data-duration={recording.duration}
+    >
+      <div class="row">
+        <div class="row-text">
+          <span class="when">{start || recording.record_dir}</span>
+          <span class={`badge ${recording.status}`} data-testid="recording-status">
+            {tOr(`status.${recording.status}`, recording.status)}
+          </span>
+          <p class="note" data-testid="recording-facts">
+            {[
+              recording.node,
+              duration(recording.duration),
+              bytes(recording.bytes),
+              codecNames(tracks),
+              pictureSizes(tracks),
+            ]
+              .filter(Boolean)
+              .join(' · ')}
+          </p>
+          {recording.reason && <p class="note">{recording.reason}</p>}
+        </div>
+        <div class="buttons">
+          <ManifestLink path={recording.mpd_path} />
+          {/* as the manifest is named: folders of two nodes may have the same name */}
+          <LinkView recordDir={recording.mpd_path.slice(0, recording.mpd_path.lastIndexOf('/'))} />
+          <button
+            type="button"
+            aria-expanded={played}
+            onClick={() => onPlay(!played)}
+            data-testid="recording-watch"
+          >
+            {t(played ? 'close' : 'watch')}
+          </button>
+        </div>
+      </div>
+      {played && <PlayerView recording={recording} />}
+    </li>
+  );
+}
+
+/** A link that saves the manifest; the request goes through fetch because a link carries no token. */
+function ManifestLink({ path }: { path: string }) {
+  const [error, setError] = useState('');
+  const name = path.replaceAll('/', '-');
+  const save = async (event: Event) => {
+    event.preventDefault();
+    setError('');
+    try {
+      const response = await request(objectURL(path));
+      const url = URL.createObjectURL(await response.blob());
+      const link = Object.assign(document.createElement('a'), { href: url, download: name });
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(url), 1000);
+    } catch (reason) {
+      setError(words(reason));
+    }
+  };
+  return (
+    <>
+      <a href={objectURL(path)} download={name} onClick={(event) => void save(event)} data-testid="recording-manifest">
+        {t('download')}
+      </a>
+      {error && (
+        <span class="error" role="alert">
+          {error}
+        </span>
+      )}
+    </>
+  );
+}

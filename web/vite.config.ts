@@ -1,0 +1,23 @@
+import { defineConfig } from 'vitest/config';
+
+// The bundle is embedded in the server by package web. public/.gitkeep is
+// copied along, so that a build leaves the committed placeholder in place.
+export default defineConfig({
+  base: './',
+  build: {
+    outDir: '../internal/web/dist',
+    emptyOutDir: true,
+    target: 'es2022',
+    // The player is one lazily loaded chunk of about half a megabyte.
+    chunkSizeWarningLimit: 600,
+    // Small assets stay files: the content security policy allows no data: scripts or styles.
+    assetsInlineLimit: 0,
+  },
+  server: {
+    // `npm run dev` against a node that runs with its default address.
+    proxy: Object.fromEntries(
+      ['/api', '/whip', '/whep', '/session'].map((path) => [path, 'http://127.0.0.1:7777']),
+    ),
+  },
+  test: { include: ['test/**/*.test.ts'], environment: 'node' },
+});
