@@ -54,6 +54,8 @@ func (r running) Running(recordDir string) (media.Recording, bool) {
 	return r.w.Running(recordDir)
 }
 
+func (r running) Seal(recordDir string) error { return r.w.Seal(recordDir) }
+
 func (r running) Forget(recordDir string) { r.w.Forget(recordDir) }
 
 func (r running) Protect(recordDir string, protected bool) (media.Recording, bool, error) {

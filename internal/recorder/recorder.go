@@ -486,6 +486,7 @@ func (r *Recorder) Forget(recordDir string) {
 	rec := r.uploading[recordDir]
 	delete(r.uploading, recordDir)
 	r.mu.Unlock()
+	r.reporter.forget(recordDir)
 	if rec != nil && rec.journal != nil {
 		if err := rec.journal.Remove(); err != nil {
 			r.log.Error("journal of a deleted recording was not removed", "record_dir", recordDir, "error", err)

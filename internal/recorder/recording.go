@@ -103,7 +103,8 @@ type recording struct {
 	journal    *journal.Journal // nil where there is none
 	journalErr error            // of an entry whose writer could not be told; run's own
 
-	storing sync.Mutex // held while the seal is being stored; taken before mu
+	storing         sync.Mutex // held while the seal is being stored; taken before mu
+	durableReported bool       // and the catalogue was to be told; guarded by the recorder's mu
 
 	mu        sync.Mutex
 	info      media.Recording

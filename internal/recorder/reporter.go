@@ -18,6 +18,8 @@ type reporter struct {
 	r    *Recorder
 	wake chan struct{} // capacity 1
 
+	putting sync.Mutex // held while the catalogue is being told; taken before mu
+
 	mu      sync.Mutex
 	order   []string // record_dirs that wait
 	waiting map[string]*report
@@ -34,9 +36,8 @@ func newReporter(r *Recorder) *reporter {
 	return &reporter{r: r, wake: make(chan struct{}, 1), waiting: map[string]*report{}}
 }
 
-// add hands over the state of a recording and returns a channel that is closed
-// when the catalogue has it.
-func (p *reporter) add(info media.Recording) <-chan struct{} {
+// add hands over the state of a recording.
+func (p *reporter) add(info media.Recording) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	w := p.waiting[info.RecordDir]
@@ -51,7 +52,47 @@ func (p *reporter) add(info media.Recording) <-chan struct{} {
 	case p.wake <- struct{}{}:
 	default:
 	}
-	return w.stored
+}
+
+// told returns a channel that is closed when the catalogue has all that was handed
+// over of a recording.
+func (p *reporter) told(recordDir string) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.waiting[recordDir]; w != nil {
+		return w.stored
+	}
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+// waits reports whether the catalogue is still to be told of a recording.
+func (p *reporter) waits(recordDir string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waiting[recordDir] != nil
+}
+
+// forget drops what waits of a recording that is being deleted. When it returns,
+// the catalogue is not being told of it either.
+func (p *reporter) forget(recordDir string) {
+	p.putting.Lock()
+	defer p.putting.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop(recordDir)
+}
+
+// drop takes a recording out of what waits. Called with mu held.
+func (p *reporter) drop(recordDir string) {
+	w := p.waiting[recordDir]
+	if w == nil {
+		return
+	}
+	p.order = slices.DeleteFunc(p.order, func(dir string) bool { return dir == recordDir })
+	delete(p.waiting, recordDir)
+	close(w.stored)
 }
 
 // run reports until ctx ends.
@@ -73,32 +114,42 @@ func (p *reporter) run(ctx context.Context) {
 // place and holds up no other; a catalogue that does not answer ends the round.
 func (p *reporter) flush(ctx context.Context) {
 	for refused := 0; ctx.Err() == nil; {
-		p.mu.Lock()
-		if len(p.order) <= refused {
-			p.mu.Unlock()
+		more, err := p.tell(ctx, refused)
+		switch {
+		case !more || errors.Is(err, context.DeadlineExceeded):
 			return
-		}
-		dir := p.order[refused]
-		w := p.waiting[dir]
-		info, states := w.info, w.states
-		p.mu.Unlock()
-		if err := p.put(ctx, info); err != nil {
-			p.r.log.Error("catalogue was not updated, will try again",
-				"stream", info.Stream, "record_id", info.RecordID, "record_dir", dir, "error", err)
-			if errors.Is(err, context.DeadlineExceeded) {
-				return
-			}
+		case err != nil:
 			refused++
-			continue
 		}
-		p.mu.Lock()
-		if w.states == states { // else it has changed while it was being stored
-			p.order = slices.Delete(p.order, refused, refused+1)
-			delete(p.waiting, dir)
-			close(w.stored)
-		}
-		p.mu.Unlock()
 	}
+}
+
+// tell tells the catalogue of the recording at a place of the order; more is false
+// if there is none.
+func (p *reporter) tell(ctx context.Context, place int) (more bool, err error) {
+	p.putting.Lock()
+	defer p.putting.Unlock()
+	p.mu.Lock()
+	if len(p.order) <= place {
+		p.mu.Unlock()
+		return false, nil
+	}
+	dir := p.order[place]
+	w := p.waiting[dir]
+	info, states := w.info, w.states
+	p.mu.Unlock()
+	if err := p.put(ctx, info); err != nil {
+		p.r.log.Error("catalogue was not updated, will try again",
+			"stream", info.Stream, "record_id", info.RecordID, "record_dir", dir, "error", err)
+		return true, err
+	}
+	p.mu.Lock()
+	if w.states == states { // else it has changed while it was being stored
+		p.drop(dir)
+	}
+	p.mu.Unlock()
+	p.r.reported(dir)
+	return true, nil
 }
 
 func (p *reporter) put(ctx context.Context, info media.Recording) error {

@@ -47,10 +47,8 @@ func (rec *recording) sealAs(info media.Recording) error {
 	info.Protected = rec.info.Protected // it may have been changed meanwhile
 	rec.info = info
 	rec.pending = sealing{manifest: rec.pres.Ready(), info: true}
-	info.DurableThrough = seconds(rec.durableThrough())
 	rec.mu.Unlock()
 	log := rec.r.log.With("stream", info.Stream, "record_id", info.RecordID, "record_dir", rec.dir)
-	rec.r.reporter.add(info)
 	err := rec.storeSeal()
 	if err != nil {
 		log.Error("recording is not sealed yet, will try again", "error", err)
@@ -86,6 +84,8 @@ func (rec *recording) storeSeal() error {
 	rec.mu.Lock()
 	rec.pending = todo
 	rec.mu.Unlock()
+	// Before it can be deleted, or it would be listed again.
+	rec.r.reporter.add(rec.snapshot())
 	if todo == (sealing{}) {
 		rec.r.mu.Lock()
 		delete(rec.r.active, rec.dir)
@@ -96,7 +96,22 @@ func (rec *recording) storeSeal() error {
 	return errors.Join(errs...)
 }
 
-// settle lets go of a sealed recording when storage has acknowledged all of it.
+// Seal waits until all of the seal of a recording that has ended is stored, so that
+// it is not Running any more, and tries that at once where storage has refused it.
+func (r *Recorder) Seal(recordDir string) error {
+	rec := r.activeIn(recordDir)
+	if rec == nil {
+		return nil
+	}
+	if err := rec.storeSeal(); err != nil {
+		return fault.Errorf(fault.Unavailable, "the recording has ended, but storage does not take its manifest yet; that is tried again: %w", err)
+	}
+	return nil
+}
+
+// settle lets go of a sealed recording when storage has acknowledged all of it and
+// the catalogue knows: until then a crash must not take its journal, from which the
+// next start does the rest.
 func (r *Recorder) settle(rec *recording) error {
 	buffer, buffered := r.o.Store.(storage.Buffer)
 	if buffered && (buffer.Pending(path.Join(rec.dir, manifestName)) || buffer.Pending(path.Join(rec.dir, infoName))) {
@@ -109,17 +124,43 @@ func (r *Recorder) settle(rec *recording) error {
 		return nil // storage refuses some of it, which the spool tells
 	}
 	info.DurableThrough = info.Duration
-	r.mu.Lock()
-	_, here := r.uploading[rec.dir]
-	delete(r.uploading, rec.dir)
-	if here && buffered { // now, or Forget could come before
-		r.reporter.add(info)
-	}
-	r.mu.Unlock()
-	if rec.journal == nil || !here {
+	if !r.lastReport(rec, info, buffered) || rec.journal == nil {
 		return nil
 	}
 	return rec.journal.Remove()
+}
+
+// lastReport takes a recording off those that are being uploaded, if the catalogue
+// knows that all of it is stored, and else tells it: what has been buffered became
+// durable after the seal. It is false where there is nothing to take off.
+func (r *Recorder) lastReport(rec *recording, info media.Recording, buffered bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.uploading[rec.dir] != rec {
+		return false // forgotten, or settled
+	}
+	if buffered && !rec.durableReported { // now, or Forget could come before
+		rec.durableReported = true
+		r.reporter.add(info)
+	}
+	if r.reporter.waits(rec.dir) {
+		return false // when it has been told, it asks again
+	}
+	delete(r.uploading, rec.dir)
+	return true
+}
+
+// reported settles a recording of which the catalogue has been told.
+func (r *Recorder) reported(recordDir string) {
+	r.mu.Lock()
+	rec := r.uploading[recordDir]
+	r.mu.Unlock()
+	if rec == nil {
+		return
+	}
+	if err := r.settle(rec); err != nil {
+		r.log.Error("journal of a sealed recording was not removed", "record_dir", recordDir, "error", err)
+	}
 }
 
 // unsealed reports whether the recording has ended and parts of its seal are

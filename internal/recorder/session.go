@@ -225,7 +225,7 @@ func (s *session) run() {
 	}
 	// A listing that is asked for right after the end is to have it.
 	select {
-	case <-s.r.reporter.add(s.info()):
+	case <-s.r.reporter.told(s.info().RecordDir):
 	case <-time.After(catalogueGrace):
 	}
 }

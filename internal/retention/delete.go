@@ -84,8 +84,13 @@ func (k *Keeper) begin(ctx context.Context, recordDir, why string) (*deletion, e
 // deletable returns the recording if it may be deleted.
 func (k *Keeper) deletable(ctx context.Context, recordDir string) (media.Recording, error) {
 	if rec, ok := k.o.Live.Running(recordDir); ok {
-		return rec, fault.Errorf(fault.Conflict,
-			"recording %q runs: stop it first, with DELETE /api/record/%s", recordDir, rec.Stream)
+		if rec.Status == media.StatusRecording {
+			return rec, fault.Errorf(fault.Conflict,
+				"recording %q runs: stop it first, with DELETE /api/record/%s", recordDir, rec.Stream)
+		}
+		if err := k.o.Live.Seal(recordDir); err != nil { // what is stored later would stay for ever
+			return rec, fmt.Errorf("delete recording %q: %w", recordDir, err)
+		}
 	}
 	rec, err := k.o.Catalogue.Get(ctx, recordDir)
 	if err != nil {
@@ -185,14 +190,22 @@ func (k *Keeper) Resume(ctx context.Context) {
 		}
 		return
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	for _, dir := range dirs {
-		if k.pending[dir] == nil {
-			k.pending[dir] = &deletion{rec: media.Recording{RecordDir: dir}, why: "its deletion was interrupted"}
+		if k.resume(dir) {
 			k.o.Live.Forget(dir)
 		}
 	}
+}
+
+// resume takes up the deletion of a recording, unless that goes on here already.
+func (k *Keeper) resume(dir string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.pending[dir] != nil {
+		return false
+	}
+	k.pending[dir] = &deletion{rec: media.Recording{RecordDir: dir}, why: "its deletion was interrupted"}
+	return true
 }
 
 // endDue ends the deletions whose time has come.

@@ -64,13 +64,14 @@ func TestDeleteRefuses(t *testing.T) {
 	g := newRig(t, nil)
 	g.live.running[dirOf(0)] = g.record(dirOf(0), 0, func(r *media.Recording) { r.Status, r.End = media.StatusRecording, nil })
 	g.live.running[dirOf(1)] = g.record(dirOf(1), 1, nil) // ended, and not sealed for good
+	g.live.refused = fault.New(fault.Conflict, "the disk is full")
 	g.record(dirOf(2), 2, func(r *media.Recording) { r.Status, r.End, r.Node = media.StatusRecording, nil, "node-2" })
 	g.record(dirOf(3), 3, func(r *media.Recording) { r.Protected = true })
 	// The storage knows of a protection that the catalogue has lost.
 	rec := g.record(dirOf(4), 4, nil)
 	rec.Protected = true
 	g.putInfo(rec)
-	for i, want := range []string{"stop it first", "stop it first", `node "node-2"`, "take the protection away", "take the protection away"} {
+	for i, want := range []string{"stop it first", "the disk is full", `node "node-2"`, "take the protection away", "take the protection away"} {
 		_, err := g.Delete(t.Context(), dirOf(i))
 		if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d: error %v, want a fault.Conflict with %q", i, err, want)
@@ -95,6 +96,17 @@ func TestDeleteRefuses(t *testing.T) {
 	if rec, err := g.db.Get(t.Context(), dirOf(4)); err != nil || !rec.Protected {
 		t.Errorf("the catalogue still does not know of the protection: %+v, %v", rec, err)
 	}
+}
+
+// TestDeleteBeforeTheSeal: who sees in a list that a recording has ended can delete
+// it, though its seal is still being stored.
+func TestDeleteBeforeTheSeal(t *testing.T) {
+	g := newRig(t, nil)
+	g.live.running[dirOf(0)] = g.record(dirOf(0), 0, nil)
+	if done, err := g.Delete(t.Context(), dirOf(0)); err != nil || !done {
+		t.Errorf("done %v, error %v", done, err)
+	}
+	g.wantLeft()
 }
 
 // TestDeleteWhileStorageIsDown: nothing begins that cannot be looked at; what has

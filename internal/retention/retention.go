@@ -49,6 +49,9 @@ type Live interface {
 	// Protect sets or takes the protection of a recording that runs and returns
 	// it; ok is false if it does not run here.
 	Protect(recordDir string, protected bool) (rec media.Recording, ok bool, err error)
+	// Seal waits until a recording that runs no more, but is not sealed for good yet,
+	// is; an error says why storage does not take the rest.
+	Seal(recordDir string) error
 	// Forget lets go of a recording that has ended and is being deleted: nothing of
 	// it is written any more.
 	Forget(recordDir string)
@@ -133,6 +136,7 @@ func New(o Options) (*Keeper, error) {
 type nothingLive struct{}
 
 func (nothingLive) Running(string) (media.Recording, bool) { return media.Recording{}, false }
+func (nothingLive) Seal(string) error                      { return nil }
 func (nothingLive) Forget(string)                          {}
 func (nothingLive) Protect(string, bool) (media.Recording, bool, error) {
 	return media.Recording{}, false, nil

@@ -73,6 +73,7 @@ func (g *gate) Delete(ctx context.Context, key string) error {
 type fakeLive struct {
 	mu      sync.Mutex
 	running map[string]media.Recording
+	refused error // what Seal says
 }
 
 func (l *fakeLive) Running(dir string) (media.Recording, bool) {
@@ -80,6 +81,15 @@ func (l *fakeLive) Running(dir string) (media.Recording, bool) {
 	defer l.mu.Unlock()
 	rec, ok := l.running[dir]
 	return rec, ok
+}
+
+func (l *fakeLive) Seal(dir string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused == nil {
+		delete(l.running, dir)
+	}
+	return l.refused
 }
 
 func (l *fakeLive) Forget(string) {}

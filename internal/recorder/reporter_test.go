@@ -1,0 +1,136 @@
+package recorder
+
+import (
+	"context"
+	"errors"
+	"math"
+	"path"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
+)
+
+// TestCatalogueHearsAfterCrash: a recording ends while the catalogue is away, and the
+// node dies before that is back. The next start tells it, or it would take the
+// recording for a running one for ever.
+func TestCatalogueHearsAfterCrash(t *testing.T) {
+	picky := &pickyCatalogue{}
+	g := newRig(t, func(o *Options) { picky.Catalogue, o.Catalogue = o.Catalogue, picky })
+	withJournals(t, g.root, &g.recorder.o)
+	s := g.publish("bad", source(t, "opus_stereo.ogg"))
+	dir := g.start("bad", "").RecordDir
+	s.send(3 * time.Second)
+	picky.refuses.Store(true)
+	ended := g.stop("bad")
+	if stored := g.info(dir); stored.Status != media.StatusComplete {
+		t.Fatalf("the storage has %q", stored.Status)
+	}
+
+	next := after(t, image{dir: g.root}, g.clock.Now().Add(time.Hour), time.Second)
+	if err := next.recorder.Recover(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	next.mended(image{}, nil, math.MaxInt)
+	if got := next.catalogue.get(dir); got.Status != ended.Status || got.Duration != ended.Duration || got.End == nil || got.Recovered != 0 {
+		t.Errorf("the next start tells the catalogue %+v, want %+v", got, ended)
+	}
+
+	picky.refuses.Store(false)
+	g.recorder.reporter.flush(t.Context())
+	for _, r := range []*rig{g, next} {
+		if left, err := filepath.Glob(filepath.Join(r.root, journalFolder, "*")); err != nil || len(left) > 0 {
+			t.Errorf("journals when the catalogue knows: %v, %v", left, err)
+		}
+	}
+}
+
+// TestForgottenIsNotReported: what waits for the catalogue, or is on the way to it,
+// when a recording is deleted does not put it into lists again.
+func TestForgottenIsNotReported(t *testing.T) {
+	picky := &pickyCatalogue{}
+	g := newRig(t, func(o *Options) { picky.Catalogue, o.Catalogue = o.Catalogue, picky })
+	s := g.publish("bad", source(t, "opus_stereo.ogg"))
+	dir := g.start("bad", "").RecordDir
+	s.send(3 * time.Second)
+	g.caughtUp("bad")
+	if !until(t, "the catalogue hears of the beginning", g.recorder.reporter.idle) {
+		return
+	}
+	picky.refuses.Store(true)
+	g.stop("bad")
+	g.recorder.Forget(dir)
+	picky.refuses.Store(false)
+	g.recorder.reporter.flush(t.Context())
+	if got := g.catalogue.get(dir); got.Status != media.StatusRecording {
+		t.Errorf("the catalogue was told of what had been deleted: %s", got.Status)
+	}
+}
+
+// TestForgetWaitsForReport: a report that is on the way to the catalogue comes
+// before the deletion.
+func TestForgetWaitsForReport(t *testing.T) {
+	c := &slowCatalogue{begun: make(chan struct{}), goOn: make(chan struct{})}
+	p := newReporter(&Recorder{o: Options{Catalogue: c}})
+	p.add(media.Recording{RecordDir: "a/1"})
+	go p.flush(t.Context())
+	<-c.begun
+	forgotten := make(chan struct{})
+	go func() {
+		p.forget("a/1")
+		close(forgotten)
+	}()
+	select {
+	case <-forgotten:
+		t.Error("it did not wait")
+	case <-time.After(100 * time.Millisecond): // in which it would have been done
+	}
+	close(c.goOn)
+	<-forgotten
+}
+
+// slowCatalogue takes a recording when the test says so.
+type slowCatalogue struct{ begun, goOn chan struct{} }
+
+func (c *slowCatalogue) Put(context.Context, media.Recording) error {
+	close(c.begun)
+	<-c.goOn
+	return nil
+}
+
+// TestSeal: whoever wants to delete a recording that has ended waits for its seal,
+// and is told what storage says where it does not take that.
+func TestSeal(t *testing.T) {
+	g, f := faultyRig(t, nil)
+	s := g.publish("camera", source(t, "opus_stereo.ogg"))
+	dir := g.start("camera", "").RecordDir
+	s.send(3 * time.Second)
+	g.caughtUp("camera")
+	f.set(&f.onPut, func(key string) error {
+		if path.Base(key) == media.InfoName {
+			return fault.New(fault.Unavailable, "the disk is full")
+		}
+		return nil
+	})
+	if _, _, err := g.recorder.Stop(t.Context(), "camera"); err == nil {
+		t.Error("Stop: no error")
+	}
+	if rec, ok := g.recorder.Running(dir); !ok || rec.Status != media.StatusComplete {
+		t.Errorf("before the seal: %v, %s", ok, rec.Status)
+	}
+	if err := g.recorder.Seal(dir); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("Seal while storage refuses: %v", err)
+	}
+	f.set(&f.onPut, nil)
+	if err := g.recorder.Seal(dir); err != nil {
+		t.Errorf("Seal: %v", err)
+	}
+	if _, ok := g.recorder.Running(dir); ok {
+		t.Error("it still runs")
+	}
+	if err := errors.Join(g.recorder.Seal(dir), g.recorder.Seal("nothing/here")); err != nil {
+		t.Errorf("Seal of what is sealed, and of nothing: %v", err)
+	}
+}
