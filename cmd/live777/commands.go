@@ -3,32 +3,11 @@ package main
 import (
 	"context"
 	"flag"
-	"log/slog"
 
 	"github.com/live777/recorder/internal/command"
 	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/logging"
 	"github.com/live777/recorder/internal/node"
 )
-
-// configFlag declares -config.
-func configFlag(flags *flag.FlagSet) (path *string) {
-	return flags.String("config", "", "read `file`; without it live777.toml of the working directory, if there is one")
-}
-
-// load reads the configuration and makes the logger that it asks for.
-func load(path string, s command.Surroundings) (*config.Config, *slog.Logger, error) {
-	explicit := path != ""
-	if !explicit {
-		path = "live777.toml"
-	}
-	cfg, err := config.Load(path, explicit, s.Environ)
-	if err != nil {
-		return nil, nil, err
-	}
-	log, err := logging.New(s.Stderr, cfg.Log.Level, cfg.Log.Format)
-	return cfg, log, err
-}
 
 // rebuild declares the command whose code is 1 where not everything could be
 // restored.
@@ -41,10 +20,10 @@ func verify(flags *flag.FlagSet) command.Action { return maintenance(flags, node
 // maintenance declares a command on storage and catalogue. failed is its code for
 // an error; for a result that is not good it is 1.
 func maintenance(flags *flag.FlagSet, do func(context.Context, *config.Config, node.Command) (bool, error), failed int) command.Action {
-	path := configFlag(flags)
+	load := service().Configured(flags)
 	asJSON := flags.Bool("json", false, "print JSON, the summary last")
 	return func(ctx context.Context, s command.Surroundings, args []string) (int, error) {
-		cfg, log, err := load(*path, s)
+		cfg, log, err := load(s)
 		if err != nil {
 			return failed, err
 		}

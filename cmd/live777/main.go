@@ -3,11 +3,12 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/live777/recorder/internal/command"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/logging"
 	"github.com/live777/recorder/internal/node"
 )
 
@@ -23,7 +24,7 @@ var program = command.Program{
 
 `,
 	Commands: map[string]command.Command{
-		"serve": {Declare: serve}, "rebuild": {Declare: rebuild}, "verify": {Declare: verify, Arguments: true},
+		"serve": {Declare: service().Serve}, "rebuild": {Declare: rebuild}, "verify": {Declare: verify, Arguments: true},
 		"hash-password": command.HashPassword,
 	},
 }
@@ -35,35 +36,20 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return program.Run(ctx, args, command.Surroundings{Environ: environ, Stdout: stdout, Stderr: stderr})
 }
 
-// serve declares the command that runs the node.
-func serve(flags *flag.FlagSet) command.Action {
-	path := configFlag(flags)
-	check := flags.Bool("check-config", false, "print the configuration in effect, or what is wrong with it, and exit")
-	showVersion := flags.Bool("version", false, "print the version and exit")
-	return func(ctx context.Context, s command.Surroundings, _ []string) (int, error) {
-		if err := serveNode(ctx, s, *path, *check, *showVersion); err != nil {
-			return 1, err
-		}
-		return 0, nil
+// service is the node as a command runs it.
+func service() *command.Service[*config.Config] {
+	return &command.Service[*config.Config]{
+		Name: "live777", Version: version,
+		Load: func(path string, explicit bool, s command.Surroundings) (*config.Config, *slog.Logger, error) {
+			cfg, err := config.Load(path, explicit, s.Environ)
+			if err != nil {
+				return nil, nil, err
+			}
+			log, err := logging.New(s.Stderr, cfg.Log.Level, cfg.Log.Format)
+			return cfg, log, err
+		},
+		New: func(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (command.Server, error) {
+			return node.New(ctx, cfg, node.Options{Version: version, Logger: log})
+		},
 	}
-}
-
-func serveNode(ctx context.Context, s command.Surroundings, path string, check, showVersion bool) error {
-	if showVersion {
-		_, err := fmt.Fprintln(s.Stdout, "live777", command.Version(version))
-		return err
-	}
-	cfg, log, err := load(path, s)
-	if err != nil {
-		return err
-	}
-	if check {
-		return cfg.Print(s.Stdout)
-	}
-	n, err := node.New(ctx, cfg, node.Options{Version: command.Version(version), Logger: log})
-	if err != nil {
-		return err
-	}
-	n.Welcome(s.Stdout)
-	return n.Run(ctx)
 }

@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 
@@ -26,7 +25,7 @@ var program = command.Program{
 
 `,
 	Commands: map[string]command.Command{
-		"serve": {Declare: serve}, "rebuild": {Declare: rebuild}, "hash-password": command.HashPassword,
+		"serve": {Declare: service().Serve}, "rebuild": {Declare: rebuild}, "hash-password": command.HashPassword,
 	},
 }
 
@@ -37,65 +36,31 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return program.Run(ctx, args, command.Surroundings{Environ: environ, Stdout: stdout, Stderr: stderr})
 }
 
-// configFlag declares -config.
-func configFlag(flags *flag.FlagSet) (path *string) {
-	return flags.String("config", "", "read `file`; without it liveman.toml of the working directory, if there is one")
-}
-
-// load reads the configuration and makes the logger that it asks for.
-func load(path string, s command.Surroundings) (*config.Liveman, *slog.Logger, error) {
-	explicit := path != ""
-	if !explicit {
-		path = "liveman.toml"
+// service is the manager as a command runs it.
+func service() *command.Service[*config.Liveman] {
+	return &command.Service[*config.Liveman]{
+		Name: "liveman", Version: version,
+		Load: func(path string, explicit bool, s command.Surroundings) (*config.Liveman, *slog.Logger, error) {
+			cfg, err := config.LoadLiveman(path, explicit, s.Environ)
+			if err != nil {
+				return nil, nil, err
+			}
+			log, err := logging.New(s.Stderr, cfg.Log.Level, cfg.Log.Format)
+			return cfg, log, err
+		},
+		New: func(ctx context.Context, cfg *config.Liveman, version string, log *slog.Logger) (command.Server, error) {
+			return manager.New(ctx, cfg, manager.Options{Version: version, Logger: log})
+		},
 	}
-	cfg, err := config.LoadLiveman(path, explicit, s.Environ)
-	if err != nil {
-		return nil, nil, err
-	}
-	log, err := logging.New(s.Stderr, cfg.Log.Level, cfg.Log.Format)
-	return cfg, log, err
-}
-
-// serve declares the command that runs the manager.
-func serve(flags *flag.FlagSet) command.Action {
-	path := configFlag(flags)
-	check := flags.Bool("check-config", false, "print the configuration in effect, or what is wrong with it, and exit")
-	showVersion := flags.Bool("version", false, "print the version and exit")
-	return func(ctx context.Context, s command.Surroundings, _ []string) (int, error) {
-		if err := serveManager(ctx, s, *path, *check, *showVersion); err != nil {
-			return 1, err
-		}
-		return 0, nil
-	}
-}
-
-func serveManager(ctx context.Context, s command.Surroundings, path string, check, showVersion bool) error {
-	if showVersion {
-		_, err := fmt.Fprintln(s.Stdout, "liveman", command.Version(version))
-		return err
-	}
-	cfg, log, err := load(path, s)
-	if err != nil {
-		return err
-	}
-	if check {
-		return cfg.Print(s.Stdout)
-	}
-	m, err := manager.New(ctx, cfg, manager.Options{Version: command.Version(version), Logger: log})
-	if err != nil {
-		return err
-	}
-	m.Welcome(s.Stdout)
-	return m.Run(ctx)
 }
 
 // rebuild declares the command whose code is 1 where not everything could be
 // restored.
 func rebuild(flags *flag.FlagSet) command.Action {
-	path := configFlag(flags)
+	load := service().Configured(flags)
 	asJSON := flags.Bool("json", false, "print JSON, the summary last")
 	return func(ctx context.Context, s command.Surroundings, _ []string) (int, error) {
-		cfg, log, err := load(*path, s)
+		cfg, log, err := load(s)
 		if err != nil {
 			return 1, err
 		}
