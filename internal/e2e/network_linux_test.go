@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -16,7 +17,8 @@ const remoteConfig = "[auth]\nanonymous = true\n[recorder]\nauto_streams = [\"*\
 var bad = impairment{loss: 0.05, delay: 30 * time.Millisecond, jitter: 10 * time.Millisecond}
 
 // Chromium publishes over a bad network: what is lost on the way is asked for
-// again, and the recording is what its ledger says.
+// again, and the recording is what its ledger says. On a machine that is busy the
+// browser makes its picture smaller, which is all that may begin a Period.
 func TestLossyNetwork(t *testing.T) {
 	t.Parallel()
 	l := newLink(t)
@@ -25,8 +27,11 @@ func TestLossyNetwork(t *testing.T) {
 	var c camera
 	startScript(t, l.inside(), "camera.mjs", "--base", s.url, "--stream", "camera", "--codec", "h264", "--seconds", "20").wait(&c)
 	rec, info := judge(t, l, s, c)
-	if len(rec.Periods) != 1 {
-		t.Errorf("%d periods", len(rec.Periods))
+	video, _ := rec.Track(media.Video)
+	for i := range rec.Periods {
+		if i > 0 && initOf(video, i) == initOf(video, i-1) {
+			t.Errorf("period %d of %d begins, and the browser had not changed its picture", i+1, len(rec.Periods))
+		}
 	}
 	// Browsers do not send audio again: its losses are for good.
 	for _, track := range info.Tracks {
@@ -34,6 +39,16 @@ func TestLossyNetwork(t *testing.T) {
 			t.Errorf("video: %d packets were recovered, %d were not", track.PacketsRecovered, track.PacketsLost)
 		}
 	}
+}
+
+// initOf returns the name of the init segment that a track has in a Period.
+func initOf(track *verify.Track, period int) string {
+	for _, init := range track.Inits {
+		if slices.Contains(init.Periods, period) {
+			return init.Name
+		}
+	}
+	return ""
 }
 
 // The network is gone for ten seconds while Chromium publishes: the recording
