@@ -80,14 +80,18 @@ type gapEntry struct {
 // note applies an entry and writes it to the journal; durable: so that a power
 // failure does not take it.
 func (rec *recording) note(e entry, durable bool) error {
-	rec.mu.Lock()
-	err := rec.apply(&e)
-	rec.mu.Unlock()
-	if err != nil {
+	if err := rec.take(&e); err != nil {
 		rec.r.log.Error("recording is not consistent", "record_dir", rec.dir, "error", err)
 		return nil // what is on storage is not at fault
 	}
 	return rec.write(e, durable)
+}
+
+// take is apply for those who do not hold mu.
+func (rec *recording) take(e *entry) error {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.apply(e)
 }
 
 // write appends to the journal, if there is one.

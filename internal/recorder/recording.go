@@ -319,6 +319,13 @@ func (rec *recording) isEmpty() bool {
 	return len(rec.pres.Periods) == 0
 }
 
+// isSealed reports whether the recording has ended with a verdict.
+func (rec *recording) isSealed() bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.sealed
+}
+
 // update changes a lane's ledger entry.
 func (rec *recording) update(l lane, change func(*media.RecordingTrack)) {
 	rec.mu.Lock()

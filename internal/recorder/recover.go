@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -95,10 +96,7 @@ func inParallel[T any](items []T, f func(T)) {
 func (r *Recorder) recoverAll(ctx context.Context, journals []*journal.Journal) (orphans []*orphan) {
 	var mu sync.Mutex
 	inParallel(journals, func(j *journal.Journal) {
-		o, err := r.replay(ctx, j)
-		if err == nil && o != nil {
-			err = o.mend(ctx)
-		}
+		o, err := r.revive(ctx, j)
 		switch {
 		case err != nil:
 			r.log.Error("recording was not recovered, will try again at the next start", "journal", j.Path(), "error", err)
@@ -114,6 +112,20 @@ func (r *Recorder) recoverAll(ctx context.Context, journals []*journal.Journal) 
 		}
 	})
 	return orphans
+}
+
+// revive replays a journal and mends what its recording left. A panic is an error:
+// one bad journal is not to keep the node from starting.
+func (r *Recorder) revive(ctx context.Context, j *journal.Journal) (o *orphan, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("a fault of this program: %v\n%s", p, debug.Stack())
+		}
+	}()
+	if o, err = r.replay(ctx, j); err == nil && o != nil {
+		err = o.mend(ctx)
+	}
+	return o, err
 }
 
 // replay makes a recording of its journal; nil if it had not come to be one, and

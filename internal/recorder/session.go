@@ -202,14 +202,14 @@ func (s *session) run() {
 	for {
 		n, err := s.read(items)
 		for i := range items[:n] {
-			s.must(s.handle(&items[i]))
+			s.record(&items[i])
 		}
 		clear(items[:n]) // lets the packets go
 		s.ready()
 		if n == 0 {
 			s.advance(s.r.o.Now())
 		}
-		if err != nil || !s.tick() && s.retire() {
+		if err != nil || !s.due() && s.retire() {
 			break
 		}
 		s.dealt.Add(int64(n))

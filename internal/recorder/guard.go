@@ -1,0 +1,46 @@
+package recorder
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/live777/recorder/internal/live"
+)
+
+// record takes one item in, whatever it does to the session's code.
+func (s *session) record(item *live.Item) {
+	defer s.survive(item.Left)
+	s.must(s.handle(item))
+}
+
+// due does what time makes due; false means that the session is over.
+func (s *session) due() (goOn bool) {
+	defer s.survive(false)
+	goOn = true
+	return s.tick()
+}
+
+// survive is to be deferred. It ends the recording in whose code there was a panic
+// as storage that fails would: what was written is sealed, and the stream is recorded
+// anew. The node's other recordings are not to end for what one sender sends. left
+// says that the publisher has left with what caused it.
+func (s *session) survive(left bool) {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s.log.Error("a fault of this program has stopped a recording: please report it", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	for _, ep := range []*epoch{s.prev, s.cur} {
+		if ep != nil && ep.rec != s.rec && !ep.rec.isSealed() {
+			ep.rec.abort()
+			_ = ep.rec.seal(ep.failed) // logged, and tried again
+		}
+	}
+	// Nothing is known of the state of its tracks any more.
+	if left || s.pub == nil {
+		s.pub, s.leftAt = nil, s.now
+	} else {
+		s.pub = s.newPublication(s.joined.Tracks())
+	}
+	s.must(fmt.Errorf("a fault of this program: %v", p))
+}
