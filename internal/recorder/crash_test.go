@@ -53,7 +53,7 @@ type camera struct {
 func (c *camera) shoot(at string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	img := image{dir: c.t.TempDir(), at: fmt.Sprintf("%d: %s", len(c.images), at), frames: map[string]map[lane]int{}}
+	img := image{at: fmt.Sprintf("%d: %s", len(c.images), at), frames: map[string]map[lane]int{}}
 	for _, rec := range c.g.recorder.Active() {
 		dir := rec.RecordDir
 		for _, t := range rec.Tracks {
@@ -73,8 +73,13 @@ func (c *camera) shoot(at string) {
 			img.frames[dir][l] = n
 		}
 	}
-	if err := os.CopyFS(img.dir, os.DirFS(c.g.root)); err != nil {
-		c.t.Error(err)
+	// What others do meanwhile may take a file away: a journal when the catalogue has
+	// been told, a temporary one of another recording.
+	for err := os.ErrNotExist; errors.Is(err, os.ErrNotExist); {
+		img.dir = c.t.TempDir()
+		if err = os.CopyFS(img.dir, os.DirFS(c.g.root)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			c.t.Error(err)
+		}
 	}
 	for key, size := range c.synced {
 		// What was not synced may not have reached the disk.
@@ -221,9 +226,7 @@ func only(log *load.Log, rec *verify.Recording) *load.Log {
 // when it was left, but for one chunk of each track.
 func (g *rig) mended(img image, log *load.Log, lost int) {
 	g.t.Helper()
-	for !g.recorder.reporter.idle() {
-		time.Sleep(time.Millisecond)
-	}
+	g.listed()
 	for _, dir := range g.dirs() {
 		info := g.info(dir)
 		if lost == math.MaxInt && info.Recovered == 0 {

@@ -274,6 +274,7 @@ func TestDay(t *testing.T) {
 		costs[len(costs)-1] += time.Since(began)
 	}
 	g.stop("camera")
+	g.listed()
 	recs := g.dayRecordings()
 	if len(recs) != 4 && len(recs) != 5 { // the first is a little shorter than the others
 		t.Errorf("%d recordings of a day, rotated every %v", len(recs), rotate)

@@ -125,6 +125,7 @@ func TestRotationExitFails(t *testing.T) {
 		if !once.Load() {
 			t.Fatal("no failure was injected")
 		}
+		g.listed()
 		info := g.catalogue.get(first)
 		_, running := g.recorder.Running(first)
 		if info.Status == media.StatusRecording || running {
@@ -150,6 +151,7 @@ func TestNewFailsOldSealed(t *testing.T) {
 		g.caughtUp("camera")
 	}
 	g.stop("camera")
+	g.listed()
 	r := g.catalogue.get(first)
 	if r.Status != media.StatusComplete {
 		t.Errorf("the old recording ended as %s: %s", r.Status, r.Reason)
@@ -290,6 +292,7 @@ func TestRotationClaimFails(t *testing.T) {
 		s.send(time.Second)
 	}
 	g.stop("camera")
+	g.listed()
 	r := g.catalogue.get(first)
 	frames := 0
 	g.catalogue.mu.Lock()
@@ -553,7 +556,7 @@ func TestRefusedReportHoldsUpNoOther(t *testing.T) {
 	picky.refuses.Store(false) // the end waits for all
 }
 
-func until(t *testing.T, what string, cond func() bool) bool {
+func until(t testing.TB, what string, cond func() bool) bool {
 	t.Helper()
 	for d := time.Now().Add(time.Minute); time.Now().Before(d); time.Sleep(2 * time.Millisecond) {
 		if cond() {

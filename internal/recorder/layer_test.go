@@ -91,6 +91,7 @@ func TestSimulcastRotation(t *testing.T) {
 	g.start("camera", "")
 	s.send(15 * time.Second)
 	g.stop("camera")
+	g.listed()
 	frames := map[string]int{}
 	for dir := range g.catalogue.last {
 		got := g.read(dir)

@@ -294,6 +294,7 @@ func rotate(t *testing.T, video string) {
 		s.send(time.Second)
 	}
 	last := g.stop("camera").RecordDir
+	g.listed()
 	g.catalogue.mu.Lock()
 	for dir := range g.catalogue.last {
 		if dir != dirs[0] && dir != last {

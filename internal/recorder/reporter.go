@@ -18,7 +18,7 @@ type reporter struct {
 	r    *Recorder
 	wake chan struct{} // capacity 1
 
-	putting sync.Mutex // held while the catalogue is being told; taken before mu
+	putting sync.Mutex // held while the catalogue is being told, and what follows; taken before mu
 
 	mu      sync.Mutex
 	order   []string // record_dirs that wait
@@ -158,8 +158,10 @@ func (p *reporter) put(ctx context.Context, info media.Recording) error {
 	return p.r.o.Catalogue.Put(ctx, info)
 }
 
-// idle reports whether nothing waits.
+// idle reports whether nothing waits, and all that follows has been done.
 func (p *reporter) idle() bool {
+	p.putting.Lock()
+	defer p.putting.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.order) == 0

@@ -40,6 +40,7 @@ func TestRotationOnSlowStorage(t *testing.T) {
 // together what was sent.
 func (g *rig) checkRotated(stream string, s *sender) {
 	g.t.Helper()
+	g.listed()
 	frames, recordings := map[string]int64{}, 0
 	g.catalogue.mu.Lock()
 	defer g.catalogue.mu.Unlock()

@@ -144,6 +144,13 @@ func (g *rig) start(stream, baseDir string) media.Recording {
 	return rec
 }
 
+// listed waits until the catalogue has been told of everything: the end of a session
+// waits for its last recording, and of those that were rotated it hears in its own time.
+func (g *rig) listed() {
+	g.t.Helper()
+	until(g.t, "the catalogue has been told", g.recorder.reporter.idle)
+}
+
 // read reads a recording back; what breaks a rule is an error of the test.
 func (g *rig) read(dir string) *verify.Recording {
 	g.t.Helper()

@@ -93,6 +93,7 @@ func TestRotationWithoutVideo(t *testing.T) {
 		g.caughtUp("camera")
 	}
 	g.stop("camera")
+	g.listed()
 	for dir, rec := range g.catalogue.last {
 		g.read(dir)
 		if rec.Duration > 20.5 {
