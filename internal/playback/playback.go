@@ -37,7 +37,7 @@ type Live interface {
 	// Open reports whether the object is still being written.
 	Open(key string) bool
 	// Running returns what is known of the recording in a folder that runs, of
-	// which the catalogue hears now and then.
+	// which the catalogue hears now and then, until that has heard of its end.
 	Running(recordDir string) (media.Recording, bool)
 }
 
@@ -89,15 +89,29 @@ func (s *Server) Streams(ctx context.Context, q catalogue.StreamQuery) ([]catalo
 // that run are as of now.
 func (s *Server) Recordings(ctx context.Context, q catalogue.Query) (catalogue.Page, error) {
 	page, err := s.catalogue.ListPage(ctx, q)
-	for i, r := range page.Recordings {
+	if err == nil && !s.renew(page.Recordings) {
+		// The catalogue may have heard of an end after it was asked.
+		page, err = s.catalogue.ListPage(ctx, q)
+		s.renew(page.Recordings)
+	}
+	return page, err
+}
+
+// renew replaces the recordings that run by what is known of them now; it is false
+// where one does not run here.
+func (s *Server) renew(recordings []media.Recording) bool {
+	all := true
+	for i, r := range recordings {
 		if r.Status != media.StatusRecording {
 			continue
 		}
-		if now, ok := s.live.Running(r.RecordDir); ok {
-			page.Recordings[i] = now
+		now, ok := s.live.Running(r.RecordDir)
+		if ok {
+			recordings[i] = now
 		}
+		all = all && ok
 	}
-	return page, err
+	return all
 }
 
 // RecordingOf returns the recording that the object key belongs to, for

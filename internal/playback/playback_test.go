@@ -219,6 +219,38 @@ func TestLists(t *testing.T) {
 	}
 }
 
+// hearingCatalogue hears of a recording's end just after it has been asked for a page.
+type hearingCatalogue struct {
+	Catalogue
+	hear func()
+}
+
+func (c *hearingCatalogue) ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error) {
+	page, err := c.Catalogue.ListPage(ctx, q)
+	c.hear()
+	return page, err
+}
+
+// TestListsAnEnd: a recording that has ended is listed as that, also at the moment at
+// which the recorder leaves it to the catalogue.
+func TestListsAnEnd(t *testing.T) {
+	f := setup(t, nil)
+	f.catalogue = &hearingCatalogue{f.catalogue, func() {
+		ended := runningNow
+		ended.Status = media.StatusComplete
+		if err := f.db.Put(t.Context(), ended); err != nil {
+			t.Error(err)
+		}
+		delete(f.live.now, running)
+	}}
+	page, err := f.Recordings(t.Context(), catalogue.Query{Stream: "camera"})
+	if err != nil || !slices.ContainsFunc(page.Recordings, func(r media.Recording) bool {
+		return r.RecordDir == running && r.Status == media.StatusComplete
+	}) {
+		t.Errorf("Recordings = %+v, %v; want the one that has ended", page, err)
+	}
+}
+
 // TestLiveManifest: the manifest of a recording that runs comes from memory, not
 // from the old one in the storage, and its ETag follows its content.
 func TestLiveManifest(t *testing.T) {

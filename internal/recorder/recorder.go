@@ -442,9 +442,10 @@ func (r *Recorder) Active() []media.Recording {
 	return infos
 }
 
-// Running returns the recording in a record_dir if it is not sealed yet.
+// Running returns the recording in a record_dir of which the catalogue may not know
+// all: it is not sealed yet, or storage or the catalogue has yet to acknowledge that.
 func (r *Recorder) Running(recordDir string) (media.Recording, bool) {
-	rec := r.activeIn(recordDir)
+	rec := r.known(recordDir)
 	if rec == nil {
 		return media.Recording{}, false
 	}
@@ -498,6 +499,17 @@ func (r *Recorder) activeIn(dir string) *recording {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.active[dir]
+}
+
+// known returns the recording in a record_dir that is active, or has not been
+// settled; nil if there is none.
+func (r *Recorder) known(dir string) *recording {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if rec := r.active[dir]; rec != nil {
+		return rec
+	}
+	return r.uploading[dir]
 }
 
 // remove takes an ended session out of the registry. If another publisher has

@@ -127,10 +127,49 @@ func TestSeal(t *testing.T) {
 	if err := g.recorder.Seal(dir); err != nil {
 		t.Errorf("Seal: %v", err)
 	}
-	if _, ok := g.recorder.Running(dir); ok {
-		t.Error("it still runs")
+	if g.recorder.activeIn(dir) != nil {
+		t.Error("it is not sealed")
 	}
 	if err := errors.Join(g.recorder.Seal(dir), g.recorder.Seal("nothing/here")); err != nil {
 		t.Errorf("Seal of what is sealed, and of nothing: %v", err)
+	}
+}
+
+// TestEndBeforeTheCatalogue: of a recording that has ended the recorder tells until
+// the catalogue does, and whoever wants to delete it waits for that.
+func TestEndBeforeTheCatalogue(t *testing.T) {
+	picky := &pickyCatalogue{}
+	g := newRig(t, func(o *Options) { picky.Catalogue, o.Catalogue = o.Catalogue, picky })
+	s := g.publish("bad", source(t, "opus_stereo.ogg"))
+	dir := g.start("bad", "").RecordDir
+	s.send(3 * time.Second)
+	g.caughtUp("bad")
+	if !until(t, "the catalogue hears of the beginning", g.recorder.reporter.idle) {
+		return
+	}
+	picky.refuses.Store(true)
+	g.stop("bad")
+	if rec, ok := g.recorder.Running(dir); !ok || rec.Status != media.StatusComplete {
+		t.Errorf("before the catalogue knows: %v, %q", ok, rec.Status)
+	}
+	sealed := make(chan error)
+	go func() { sealed <- g.recorder.Seal(dir) }()
+	select {
+	case err := <-sealed:
+		t.Errorf("Seal did not wait for the catalogue: %v", err)
+	case <-time.After(100 * time.Millisecond): // in which it would have been done
+		defer func() {
+			if err := <-sealed; err != nil {
+				t.Errorf("Seal: %v", err)
+			}
+			if got := g.catalogue.get(dir); got.Status != media.StatusComplete {
+				t.Errorf("the catalogue has %q", got.Status)
+			}
+		}()
+	}
+	picky.refuses.Store(false)
+	g.recorder.reporter.flush(t.Context())
+	if _, ok := g.recorder.Running(dir); ok {
+		t.Error("it is told of when the catalogue knows")
 	}
 }

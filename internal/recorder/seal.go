@@ -96,22 +96,26 @@ func (rec *recording) storeSeal() error {
 	return errors.Join(errs...)
 }
 
-// Seal waits until all of the seal of a recording that has ended is stored, so that
-// it is not Running any more, and tries that at once where storage has refused it.
+// Seal waits until all of the seal of a recording that has ended is stored and the
+// catalogue has been told of the end. Where storage has refused the seal, it is tried
+// at once.
 func (r *Recorder) Seal(recordDir string) error {
-	rec := r.activeIn(recordDir)
-	if rec == nil {
+	if rec := r.activeIn(recordDir); rec != nil {
+		if err := rec.storeSeal(); err != nil {
+			return fault.Errorf(fault.Unavailable, "the recording has ended, but storage does not take its manifest yet; that is tried again: %w", err)
+		}
+	}
+	select {
+	case <-r.reporter.told(recordDir):
 		return nil
+	case <-time.After(storeTimeout):
+		return fault.New(fault.Unavailable, "the recording has ended, but the catalogue does not take that yet; that is tried again")
 	}
-	if err := rec.storeSeal(); err != nil {
-		return fault.Errorf(fault.Unavailable, "the recording has ended, but storage does not take its manifest yet; that is tried again: %w", err)
-	}
-	return nil
 }
 
 // settle lets go of a sealed recording when storage has acknowledged all of it and
 // the catalogue knows: until then a crash must not take its journal, from which the
-// next start does the rest.
+// next start does the rest. Called with storing held.
 func (r *Recorder) settle(rec *recording) error {
 	buffer, buffered := r.o.Store.(storage.Buffer)
 	if buffered && (buffer.Pending(path.Join(rec.dir, manifestName)) || buffer.Pending(path.Join(rec.dir, infoName))) {
@@ -158,6 +162,8 @@ func (r *Recorder) reported(recordDir string) {
 	if rec == nil {
 		return
 	}
+	rec.storing.Lock()
+	defer rec.storing.Unlock()
 	if err := r.settle(rec); err != nil {
 		r.log.Error("journal of a sealed recording was not removed", "record_dir", recordDir, "error", err)
 	}
@@ -195,7 +201,9 @@ func (r *Recorder) sealRest(ctx context.Context) error {
 	r.mu.Unlock()
 	var errs []error
 	for _, rec := range uploading {
+		rec.storing.Lock()
 		errs = append(errs, r.settle(rec))
+		rec.storing.Unlock()
 	}
 	for _, rec := range recs {
 		if ctx.Err() == nil && rec.unsealed() {

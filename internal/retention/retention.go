@@ -41,16 +41,16 @@ type Catalogue interface {
 	Delete(ctx context.Context, recordDir string) error
 }
 
-// Live knows the recordings that run in this process. All methods return at
-// once.
+// Live knows the recordings that run in this process.
 type Live interface {
-	// Running returns a recording that is not sealed for good yet.
+	// Running returns a recording that is not sealed for good yet, or of whose end
+	// the catalogue has not been told.
 	Running(recordDir string) (media.Recording, bool)
 	// Protect sets or takes the protection of a recording that runs and returns
 	// it; ok is false if it does not run here.
 	Protect(recordDir string, protected bool) (rec media.Recording, ok bool, err error)
-	// Seal waits until a recording that runs no more, but is not sealed for good yet,
-	// is; an error says why storage does not take the rest.
+	// Seal waits until a recording that runs no more is sealed for good and the
+	// catalogue has been told; an error says who does not take the rest.
 	Seal(recordDir string) error
 	// Forget lets go of a recording that has ended and is being deleted: nothing of
 	// it is written any more.
