@@ -455,20 +455,20 @@ func (r *Recorder) Running(recordDir string) (media.Recording, bool) {
 // Protect says of a recording that is not sealed, or not yet stored, whether it is
 // protected, and returns it; ok is false if there is no such recording here.
 func (r *Recorder) Protect(recordDir string, protected bool) (info media.Recording, ok bool, err error) {
-	r.mu.Lock()
-	rec, sealed := r.active[recordDir], false
+	rec := r.known(recordDir)
 	if rec == nil {
-		rec, sealed = r.uploading[recordDir], true
+		return media.Recording{}, false, nil
 	}
-	r.mu.Unlock()
-	if rec == nil {
+	rec.storing.Lock() // or a seal that is on its way would not have it
+	defer rec.storing.Unlock()
+	if r.known(recordDir) != rec {
 		return media.Recording{}, false, nil
 	}
 	if err := rec.note(entry{Protect: &protected}, true); err != nil {
 		return media.Recording{}, true, err
 	}
 	info = rec.snapshot()
-	if sealed {
+	if rec.isStored() {
 		stored := info
 		stored.DurableThrough = info.Duration
 		if err := rec.put(infoName, encodeInfo(stored)); err != nil {

@@ -6,6 +6,8 @@ import (
 	"math"
 	"path"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,5 +173,52 @@ func TestEndBeforeTheCatalogue(t *testing.T) {
 	g.recorder.reporter.flush(t.Context())
 	if _, ok := g.recorder.Running(dir); ok {
 		t.Error("it is told of when the catalogue knows")
+	}
+}
+
+// TestProtectWhileSealing: protection that comes while the seal is being stored is in
+// recording.json, whatever is under way.
+func TestProtectWhileSealing(t *testing.T) {
+	var behind atomic.Bool
+	behind.Store(true)
+	g, f := faultyRig(t, func(o *Options) { o.Store = lagging{o.Store, &behind} })
+	s := g.publish("camera", source(t, "opus_stereo.ogg"))
+	dir := g.start("camera", "").RecordDir
+	s.send(3 * time.Second)
+	g.caughtUp("camera")
+	rec := g.recorder.activeIn(dir)
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	f.set(&f.onPut, func(key string) error {
+		if path.Base(key) == media.InfoName && rec.unsealed() {
+			once.Do(func() { close(begun); <-goOn })
+		}
+		return nil
+	})
+	ended := make(chan error, 1)
+	go func() {
+		_, _, err := g.recorder.Stop(t.Context(), "camera")
+		ended <- err
+	}()
+	<-begun
+	protected := make(chan error, 1)
+	go func() {
+		_, ok, err := g.recorder.Protect(dir, true)
+		if !ok {
+			t.Error("it is not here")
+		}
+		protected <- err
+	}()
+	time.AfterFunc(100*time.Millisecond, func() { close(goOn) }) // it has gone as far as it can
+	if err := errors.Join(<-ended, <-protected); err != nil {
+		t.Fatal(err)
+	}
+	behind.Store(false)
+	if err := g.recorder.sealRest(t.Context()); err != nil {
+		t.Error(err)
+	}
+	g.listed()
+	if stored, listed := g.info(dir), g.catalogue.get(dir); !stored.Protected || !listed.Protected {
+		t.Errorf("protected: %v in recording.json, %v in the catalogue", stored.Protected, listed.Protected)
 	}
 }

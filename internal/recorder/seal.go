@@ -177,6 +177,13 @@ func (rec *recording) unsealed() bool {
 	return rec.sealed && rec.pending != sealing{}
 }
 
+// isStored reports whether recording.json tells of the end.
+func (rec *recording) isStored() bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.sealed && !rec.pending.info
+}
+
 // sealer tries again to store the seals that storage refused.
 func (r *Recorder) sealer() {
 	tick := time.NewTicker(retryAfter)
