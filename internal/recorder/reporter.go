@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -95,33 +96,48 @@ func (p *reporter) drop(recordDir string) {
 	close(w.stored)
 }
 
-// run reports until ctx ends.
+// run reports until ctx ends. A catalogue that is away is tried again now and then,
+// whatever else it is to be told by then.
 func (p *reporter) run(ctx context.Context) {
 	retry := time.NewTicker(retryAfter)
 	defer retry.Stop()
-	for {
+	for wake := p.wake; ; {
 		select {
 		case <-ctx.Done():
 			return
-		case <-p.wake:
+		case <-wake:
 		case <-retry.C:
 		}
-		p.flush(ctx)
+		wake = p.wake
+		if away := p.flush(ctx); away {
+			wake = nil
+		}
 	}
 }
 
 // flush reports what waits. A recording that the catalogue refuses keeps its
-// place and holds up no other; a catalogue that does not answer ends the round.
-func (p *reporter) flush(ctx context.Context) {
+// place and holds up no other; a catalogue that is away, or takes nothing now, ends
+// the round.
+func (p *reporter) flush(ctx context.Context) (away bool) {
 	for refused := 0; ctx.Err() == nil; {
 		more, err := p.tell(ctx, refused)
 		switch {
-		case !more || errors.Is(err, context.DeadlineExceeded):
-			return
+		case !more:
+			return false
+		case takesNothing(err):
+			return true
 		case err != nil:
 			refused++
 		}
 	}
+	return false
+}
+
+// takesNothing reports whether an error of the catalogue is not of the recording
+// that it was told of: others would fare no better.
+func takesNothing(err error) bool {
+	kind := fault.KindOf(err)
+	return kind == fault.Unavailable || kind == fault.StorageFull || errors.Is(err, context.DeadlineExceeded)
 }
 
 // tell tells the catalogue of the recording at a place of the order; more is false

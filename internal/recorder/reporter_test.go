@@ -3,6 +3,7 @@ package recorder
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math"
 	"path"
 	"path/filepath"
@@ -100,6 +101,44 @@ func (c *slowCatalogue) Put(context.Context, media.Recording) error {
 	close(c.begun)
 	<-c.goOn
 	return nil
+}
+
+// TestCatalogueAway: a catalogue that is away is not asked once more for each of the
+// recordings that wait, nor whenever one of them has something new.
+func TestCatalogueAway(t *testing.T) {
+	for _, away := range []error{
+		fault.New(fault.Unavailable, "connection refused"), fault.New(fault.StorageFull, "no space left"), context.DeadlineExceeded,
+	} {
+		c := &countingCatalogue{err: away, asked: make(chan string, 100)}
+		p := newReporter(&Recorder{o: Options{Catalogue: c}, log: slog.New(slog.DiscardHandler)})
+		ctx, cancel := context.WithCancel(t.Context())
+		p.add(media.Recording{RecordDir: "a/1"})
+		p.add(media.Recording{RecordDir: "b/1"})
+		var run sync.WaitGroup
+		run.Go(func() { p.run(ctx) })
+		if dir := <-c.asked; dir != "a/1" {
+			t.Errorf("%v: it is told of %s first", away, dir)
+		}
+		p.add(media.Recording{RecordDir: "c/1"})
+		select {
+		case dir := <-c.asked:
+			t.Errorf("%v: it is told of %s, too", away, dir)
+		case <-time.After(100 * time.Millisecond): // in which it would have been
+		}
+		cancel()
+		run.Wait()
+	}
+}
+
+// countingCatalogue takes nothing.
+type countingCatalogue struct {
+	err   error
+	asked chan string
+}
+
+func (c *countingCatalogue) Put(_ context.Context, r media.Recording) error {
+	c.asked <- r.RecordDir
+	return c.err
 }
 
 // TestSeal: whoever wants to delete a recording that has ended waits for its seal,
