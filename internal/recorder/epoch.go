@@ -87,6 +87,7 @@ func (s *session) boundary(tr *track, f *media.Frame, c cut) error {
 	if c.remap {
 		at, s.remap = s.remapped(tr, f), false
 	}
+	tr.wroteAt = s.now // it is not silent: audio that comes back here waits for this Period
 	if err := s.releaseBefore(at); err != nil {
 		return err
 	}

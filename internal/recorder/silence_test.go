@@ -146,3 +146,30 @@ func TestLongPauseIsNotFilled(t *testing.T) {
 		t.Errorf("pause of %v s", d)
 	}
 }
+
+// Audio that was silent comes back just before the video, after a pause of
+// both: they begin one Period.
+func TestAudioComesBackWithVideo(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	s.sendSteps(4 * time.Second)
+	s.tracks[1].off = true
+	s.sendSteps(14 * time.Second)
+	s.send(time.Second - 10*time.Millisecond) // up to a key frame
+	s.tracks[1].off = false
+	s.pause(12 * time.Second)
+	s.tracks[0].next += 500 * time.Millisecond // the audio is first
+	s.tracks[0].ts += 45000
+	s.sendSteps(5 * time.Second)
+	rec := g.stop("camera")
+	report := verify.Compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+	for i, tr := range report.Tracks {
+		if lacks := tr.Sent - tr.Matched; lacks > 60 || int64(lacks) != rec.Tracks[i].FramesDropped {
+			t.Errorf("%s: %d of %d units, ledger %+v", tr.Kind, tr.Matched, tr.Sent, rec.Tracks[i])
+		}
+	}
+	if rec.Periods != 3 || report.AV.Last.Abs() > driftMin {
+		t.Errorf("%d periods, A/V error of %v", rec.Periods, report.AV.Last)
+	}
+}
