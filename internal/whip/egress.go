@@ -36,6 +36,11 @@ type output struct {
 	joined   bool
 }
 
+// mediaStreamID is what a viewer's tracks have in common in a=msid. It is not the
+// stream's id: that may have spaces and be long, and RFC 8830 takes up to 64
+// characters of a token; browsers refuse an answer with another.
+const mediaStreamID = "live777"
+
 // newEgress adds a local track for each m-line that gets media. It must come
 // before setOffer: the PeerConnection pairs them then.
 func newEgress(se *session, from *live.Stream, cs []chosen, tracks []media.Track) (*egress, error) {
@@ -44,7 +49,7 @@ func newEgress(se *session, from *live.Stream, cs []chosen, tracks []media.Track
 		if c.inactive {
 			continue
 		}
-		local, err := webrtc.NewTrackLocalStaticRTP(c.capability(), c.kind.String(), se.stream)
+		local, err := webrtc.NewTrackLocalStaticRTP(c.capability(), c.kind.String(), mediaStreamID)
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -160,6 +162,36 @@ func TestViewer(t *testing.T) {
 	}
 	if s := st.Info().Subscribe.Sessions; len(s) != 0 {
 		t.Errorf("viewers after DELETE: %+v", s)
+	}
+}
+
+func TestAnswerOfAnyStreamID(t *testing.T) {
+	msid := regexp.MustCompile(`^(a=ssrc:\d+ |a=)msid:[\w-]{1,64} [\w-]{1,64}\r?\n$`) // RFC 8830 section 2
+	for _, id := range []string{"cam", "front door", "m=video", "门口", strings.Repeat("x", 100)} {
+		n := newNode(t, Options{})
+		p := n.peer(peerOptions{codecs: []webrtc.RTPCodecParameters{h264, opus}})
+		p.send(h264, "video")
+		p.send(opus, "audio")
+		p.connect("/whip/" + url.PathEscape(id))
+		v := n.peer(peerOptions{codecs: allCodecs})
+		v.receive(webrtc.RTPCodecTypeVideo)
+		v.receive(webrtc.RTPCodecTypeAudio)
+		if status := v.post("/whep/" + url.PathEscape(id)); status != http.StatusCreated {
+			t.Fatalf("stream %q: status %d: %s", id, status, v.answer)
+		}
+		found := 0
+		for line := range strings.Lines(v.answer) {
+			if !strings.Contains(line, "msid:") {
+				continue
+			}
+			found++
+			if !msid.MatchString(line) {
+				t.Errorf("stream %q: %q is refused by browsers", id, line)
+			}
+		}
+		if found < 2 {
+			t.Errorf("stream %q: %d tracks are named", id, found)
+		}
 	}
 }
 
