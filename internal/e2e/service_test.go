@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/live777/recorder/internal/logging/logtest"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/portlock"
 )
 
 // service is a server that can be killed and started again, where it was.
@@ -30,13 +30,7 @@ type service struct {
 // its address, and starts it.
 func newService(t *testing.T, name, config string) *service {
 	t.Helper()
-	var listen net.ListenConfig
-	l, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_ = l.Close()
+	address := portlock.Address(t)
 	binary, err := filepath.Abs(filepath.Join(repository, "bin", name))
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"github.com/live777/recorder/internal/catalogue/pgtest"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/portlock"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/storage/remote"
@@ -51,7 +52,7 @@ func newArchive(t *testing.T, name string, place config.Storage, change func(*co
 		place = config.Storage{Type: config.StorageFS, Root: filepath.Join(dir, "storage")}
 	}
 	a := &archive{t: t, name: name, dir: dir, place: place, store: openPlace(t, place), change: change}
-	a.start("127.0.0.1:0")
+	a.start(portlock.Address(t))
 	return a
 }
 

@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/logging/logtest"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/portlock"
 )
 
 // A stream that two nodes have is recorded where it is said to be; asking and
@@ -96,13 +96,7 @@ func TestDownNodes(t *testing.T) {
 	}))
 	defer hanging.Close()
 	defer close(release)
-	var listen net.ListenConfig
-	closed, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := "http://" + closed.Addr().String()
-	_ = closed.Close()
+	gone := "http://" + portlock.Address(t)
 	edge := startNode(t, "edge", t.TempDir(), nil)
 	m := startManager(t, t.TempDir(), map[string]*server{"edge": edge, "hanging": {url: hanging.URL}, "gone": {url: gone}}, nil)
 	edge.publish("cam")
@@ -263,7 +257,7 @@ func TestSharedStorage(t *testing.T) {
 func TestFeedConverges(t *testing.T) {
 	t.Parallel()
 	nodeDir, dir := t.TempDir(), t.TempDir()
-	edge := startNode(t, "edge", nodeDir, nil)
+	edge := startNode(t, "edge", nodeDir, func(c *config.Config) { c.HTTP.Listen = portlock.Address(t) })
 	m := startManager(t, dir, map[string]*server{"edge": edge}, nil)
 	stop := edge.publish("cam")
 	record := func() string {

@@ -12,6 +12,7 @@ import (
 	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/portlock"
 )
 
 // object asks for an object of a recording and returns what it says, or the status.
@@ -200,7 +201,7 @@ func TestRenamedInConfiguration(t *testing.T) {
 
 		edge.stop()
 		edge.name = "bonn"
-		edge.start("127.0.0.1:0")
+		edge.start(portlock.Address(t))
 		edge.add(nil, "cam/1795168800")
 		list = append(list, finished("", "cam/1795168800"))
 		m.restart(func(n *config.Node) { n.Alias, n.URL = "hub", edge.url })
@@ -254,7 +255,7 @@ func TestRenamedRegistered(t *testing.T) {
 	until(t, "the old name is forgotten", func() bool { saved, err := db.Nodes(t.Context()); return err == nil && len(saved) == 1 })
 
 	edge.stop()
-	edge.start("127.0.0.1:0")
+	edge.start(portlock.Address(t))
 	edge.add(nil, "cam/1795165200")
 	list = append(list, finished("", "cam/1795165200"))
 	followedBy(t, db, expected(t, "bonn", true, list...))

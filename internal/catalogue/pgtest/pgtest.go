@@ -24,6 +24,8 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"github.com/live777/recorder/internal/portlock"
 )
 
 const (
@@ -42,7 +44,7 @@ type Server struct {
 	bin       string              // folder of its programs
 	dir       string              // of all its files
 	cred      *syscall.Credential // whom it runs as; nil: as the test
-	port      int
+	address   string
 	databases int
 }
 
@@ -57,15 +59,9 @@ func Start(tb testing.TB) *Server {
 	s.must(s.run("initdb", "--pgdata", s.data(), "--username", superuser, "--pwfile", filepath.Join(s.dir, "password"),
 		"--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync", "--no-instructions"))
 	s.guard()
-	var err error
-	for range 3 { // another program may take the port first, but not three times
-		s.port = freePort(tb)
-		if err = s.start(); err == nil {
-			return s
-		}
-	}
-	s.must(err)
-	return nil
+	s.address = portlock.Address(tb)
+	s.must(s.start())
+	return s
 }
 
 // Database returns the URL of a place without tables: a schema of its own, which
@@ -143,14 +139,18 @@ func (s *Server) log() string  { return filepath.Join(s.dir, "log") }
 func (s *Server) url(schema string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(superuser, Password),
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), Path: "postgres", RawQuery: "sslmode=disable&search_path=" + schema,
+		Host: s.address, Path: "postgres", RawQuery: "sslmode=disable&search_path=" + schema,
 	}
 	return u.String()
 }
 
 func (s *Server) start() error {
-	options := fmt.Sprintf("-c listen_addresses=127.0.0.1 -c port=%d -c unix_socket_directories= -c fsync=off "+
-		"-c max_connections=50 -c shared_buffers=64MB", s.port)
+	host, port, err := net.SplitHostPort(s.address)
+	if err != nil {
+		return err
+	}
+	options := fmt.Sprintf("-c listen_addresses=%s -c port=%s -c unix_socket_directories= -c fsync=off "+
+		"-c max_connections=50 -c shared_buffers=64MB", host, port)
 	return s.run("pg_ctl", "start", "--pgdata", s.data(), "--log", s.log(), "--options", options, "--wait")
 }
 
@@ -236,14 +236,4 @@ func programs(tb testing.TB) string {
 		tb.Fatal("PostgreSQL's server is missing: install the Debian package postgresql (scripts/deps.sh does)")
 	}
 	return filepath.Dir(path)
-}
-
-func freePort(tb testing.TB) int {
-	tb.Helper()
-	l, err := (&net.ListenConfig{}).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()                     //nolint:errcheck // nobody ever connects
-	return l.Addr().(*net.TCPAddr).Port //nolint:errcheck // of "tcp" it is one
 }

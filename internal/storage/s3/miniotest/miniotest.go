@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,6 +21,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/live777/recorder/internal/portlock"
 )
 
 const (
@@ -34,7 +35,6 @@ const (
 
 	startTimeout = time.Minute
 	pollInterval = 20 * time.Millisecond
-	portAttempts = 5
 )
 
 // Options change how a server runs. The zero value is fine for most tests.
@@ -86,16 +86,12 @@ func StartWith(t testing.TB, o Options) *Server {
 		s.Dir = t.TempDir()
 	}
 	t.Cleanup(s.Kill)
-	var err error
-	for range portAttempts { // another process may take a port between its choice and its use
-		s.Endpoint = "http://" + freeAddress(t)
-		if err = s.run(); err == nil {
-			s.NewBucket(s.Bucket)
-			return s
-		}
+	s.Endpoint = "http://" + portlock.Address(t)
+	if err := s.run(); err != nil {
+		t.Fatalf("start MinIO: %v", err)
 	}
-	t.Fatalf("start MinIO: %v", err)
-	return nil
+	s.NewBucket(s.Bucket)
+	return s
 }
 
 // Pid is the process id of the server that runs now.
@@ -237,19 +233,6 @@ func program(t testing.TB) string {
 // cleanEnv is this process's environment without what configures MinIO.
 func cleanEnv() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "TMPDIR=" + os.TempDir()}
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // does not wait
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return address
 }
 
 // process is a child that does not survive this process.
