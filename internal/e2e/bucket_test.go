@@ -118,7 +118,8 @@ func (s *server) recordings(stream string) []media.Recording {
 }
 
 // awaitEnd waits until a stream's recordings have ended and nothing is left in the
-// spool: their manifests are uploaded after all that is durable by then.
+// spool: their manifests are uploaded after all that is durable by then. They are
+// listed as ended before their manifests are in the spool; the session ends after that.
 func (s *server) awaitEnd(stream string) []media.Recording {
 	s.t.Helper()
 	var recs []media.Recording
@@ -126,7 +127,7 @@ func (s *server) awaitEnd(stream string) []media.Recording {
 		recs = s.recordings(stream)
 		return len(recs) > 0 && !slices.ContainsFunc(recs, func(r media.Recording) bool {
 			return r.Status == media.StatusRecording || r.DurableThrough < r.Duration
-		})
+		}) && !s.status(stream).Recording
 	})
 	s.uploaded(time.Now().Add(time.Hour), everything)
 	return recs
