@@ -226,13 +226,23 @@ func (f *fleet) state(alias string) string {
 	return n.State
 }
 
-// answersSoon asks for what does not need what is down.
+// answersSoon asks for what does not need what is down: waiting for that would take
+// three seconds, each time. An answer that is slow because the machine is busy has
+// other chances.
 func (f *fleet) answersSoon(paths ...string) {
 	f.t.Helper()
 	for _, path := range paths {
-		start := time.Now()
-		if code := f.manager.get(path, nil); code != http.StatusOK || time.Since(start) > time.Second {
-			f.t.Errorf("%s: %d after %v", path, code, time.Since(start))
+		var took []time.Duration
+		for slow := true; slow && len(took) < 5; {
+			start := time.Now()
+			if code := f.manager.get(path, nil); code != http.StatusOK {
+				f.t.Errorf("%s: %d", path, code)
+			}
+			took = append(took, time.Since(start))
+			slow = took[len(took)-1] > time.Second
+			if slow && len(took) == 5 {
+				f.t.Errorf("%s waits: %v", path, took)
+			}
 		}
 	}
 }
