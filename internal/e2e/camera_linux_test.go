@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/live777/recorder/internal/media"
@@ -31,7 +32,10 @@ func TestPlayersCameraResizes(t *testing.T) {
 			play(t, s, rec)
 			checkSizes(t, rec)
 			checkFrames(t, l, rec, c)
-			if info := ledger(t, s, dir); info.Status != media.StatusComplete {
+			// A frame that the browser gave up is one that is left out, see checkFrames.
+			info := ledger(t, s, dir)
+			givenUp := strings.HasPrefix(info.Reason, "video: 0 packets were lost, ")
+			if info.Status != media.StatusComplete && !givenUp {
 				t.Errorf("the recording is %s: %s", info.Status, info.Reason)
 			}
 		})

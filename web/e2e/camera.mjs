@@ -60,6 +60,7 @@ async function connect(page) {
     .waitFor({ timeout: 60_000 });
   const state = await id(page, 'publish-state').getAttribute('data-state');
   check(state === 'connected', `publishing is ${state}`);
+  await page.evaluate(keepSize);
 }
 
 async function main(browser, o) {
@@ -72,7 +73,6 @@ async function main(browser, o) {
   await id(page, 'publish-resolution').selectOption(o.resolution);
   await id(page, 'publish-microphone').check();
   await connect(page);
-  if (o.sizes.length > 0) await page.evaluate(keepSize);
   const begin = performance.now();
   const sent = new Map();
   let connections = 1;
