@@ -39,13 +39,13 @@ func newService(t *testing.T, name, config string) *service {
 	if err := os.WriteFile(filepath.Join(p.dir, name+".toml"), fmt.Appendf(nil, config, address), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.start()
 	t.Cleanup(func() {
 		_ = p.stop(syscall.SIGKILL) // how it ends does not matter any more
 		if t.Failed() {
 			t.Logf("the log of %s:\n%s", p.binary+" "+p.url, p.log)
 		}
 	})
+	p.start()
 	return p
 }
 
@@ -56,10 +56,19 @@ func (p *service) start() {
 	p.cmd = exec.CommandContext(context.Background(), p.binary)
 	p.cmd.Dir, p.cmd.Stderr = p.dir, p.log
 	if err := p.cmd.Start(); err != nil {
+		p.ended = true
 		p.t.Fatalf("the programs are not built, run make build: %v", err)
 	}
 	go func(cmd *exec.Cmd, done chan error) { done <- cmd.Wait() }(p.cmd, p.done)
-	within(p.t, p.binary+" answers", time.Minute, func() bool { return p.get("/api/info", nil) == http.StatusOK })
+	within(p.t, p.binary+" answers", time.Minute, func() bool {
+		select {
+		case err := <-p.done:
+			p.ended = true
+			p.t.Fatalf("%s ended: %v", p.binary, err)
+		default:
+		}
+		return p.get("/api/info", nil) == http.StatusOK
+	})
 }
 
 // get decodes the answer of a GET into out, if that is not nil. A server that does
