@@ -87,25 +87,28 @@ func TestFailedWrite(t *testing.T) {
 
 // TestFairness: a recording with much to upload does not make another wait.
 func TestFairness(t *testing.T) {
-	remote := newMemRemote()
-	s := openSpool(t, Options{Remote: remote, Uploads: 2})
-	for i := range 20 {
-		write(t, s, fmt.Sprintf("big/seg%02d", i), "x")
-	}
-	for i := range 3 {
-		write(t, s, fmt.Sprintf("small/seg%02d", i), "x")
-	}
-	remote.before = func(context.Context, string, io.Reader) error { time.Sleep(5 * time.Millisecond); return nil }
-	s.Start()
-	settled(t, s)
-	order := remote.order()
-	if at := slices.Index(order, "small/seg02"); at > 8 {
-		t.Errorf("the small recording had to wait for %d uploads: %q", at, order)
-	}
-	big := slices.DeleteFunc(order, func(key string) bool { return strings.HasPrefix(key, "small") })
-	if len(big) != 20 || slices.Index(big, "big/seg00") > 1 || slices.Index(big, "big/seg19") < 18 {
-		t.Errorf("not oldest first: %q", big)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		remote := newMemRemote()
+		s := openReal(t, Options{Remote: remote, Uploads: 2, Logger: (&logBuffer{}).logger()})
+		defer closeSpool(t, s)
+		for i := range 20 {
+			write(t, s, fmt.Sprintf("big/seg%02d", i), "x")
+		}
+		for i := range 3 {
+			write(t, s, fmt.Sprintf("small/seg%02d", i), "x")
+		}
+		remote.before = func(context.Context, string, io.Reader) error { time.Sleep(5 * time.Millisecond); return nil }
+		s.Start()
+		settled(t, s)
+		order := remote.order()
+		if at := slices.Index(order, "small/seg02"); at > 8 {
+			t.Errorf("the small recording had to wait for %d uploads: %q", at, order)
+		}
+		big := slices.DeleteFunc(order, func(key string) bool { return strings.HasPrefix(key, "small") })
+		if len(big) != 20 || slices.Index(big, "big/seg00") > 1 || slices.Index(big, "big/seg19") < 18 {
+			t.Errorf("not oldest first: %q", big)
+		}
+	})
 }
 
 // TestRestart: what a process left is uploaded by the next: torn objects after they
@@ -417,7 +420,7 @@ func TestClose(t *testing.T) {
 			}
 			close(begun)
 			if patient {
-				time.Sleep(20 * time.Millisecond)
+				<-s.stop // Close has begun
 				return nil
 			}
 			<-ctx.Done()

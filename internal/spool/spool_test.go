@@ -225,9 +225,12 @@ func TestCreateAsks(t *testing.T) {
 	remote := newMemRemote()
 	remote.objects["d/recording.json"] = memObject{data: []byte("another's")}
 	s := openSpool(t, Options{Remote: remote})
+	ask := s.tune.ask
+	s.tune.ask = time.Minute // the answer comes
 	if _, err := s.Create(t.Context(), "d/recording.json"); !errors.Is(err, iofs.ErrExist) || fault.KindOf(err) != fault.Conflict {
 		t.Errorf("Create of what is remote: error %v", err)
 	}
+	s.tune.ask = ask
 	var asked atomic.Int32
 	hang := func(ctx context.Context, _ string) error { asked.Add(1); <-ctx.Done(); return ctx.Err() }
 	remote.set(func() { remote.ask = hang })
