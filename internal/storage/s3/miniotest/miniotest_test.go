@@ -12,12 +12,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// impatient is a client that tries once, for no longer than a second.
-func impatient(s *Server, endpoint string) *s3.Client {
+// once is a client that tries once, for as long as an answer may take on a busy
+// machine.
+func once(s *Server, endpoint string) *s3.Client { return limited(s, endpoint, time.Minute) }
+
+// impatient is likewise for what no answer comes to: it waits for no longer than a
+// second.
+func impatient(s *Server, endpoint string) *s3.Client { return limited(s, endpoint, time.Second) }
+
+func limited(s *Server, endpoint string, patience time.Duration) *s3.Client {
 	return s3.New(s.Client().Options(), func(o *s3.Options) {
 		o.BaseEndpoint = &endpoint
 		o.Retryer = aws.NopRetryer{}
-		o.HTTPClient = &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+		o.HTTPClient = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	})
 }
 
@@ -38,14 +45,14 @@ func get(ctx context.Context, c *s3.Client, key string) (string, error) {
 
 func TestServer(t *testing.T) {
 	s := Start(t)
-	c := impatient(s, s.Endpoint)
+	c := once(s, s.Endpoint)
 	ctx := t.Context()
 	if err := put(ctx, c, "key", "content"); err != nil {
 		t.Fatal(err)
 	}
 
 	s.Pause()
-	if _, err := get(ctx, c, "key"); err == nil {
+	if _, err := get(ctx, impatient(s, s.Endpoint), "key"); err == nil {
 		t.Error("a paused server answers")
 	}
 	s.Resume()
@@ -67,7 +74,7 @@ func TestServer(t *testing.T) {
 	if _, err := get(ctx, c, "key"); err == nil || !strings.Contains(err.Error(), "InvalidAccessKeyId") {
 		t.Errorf("with the key of a user that is not there any more: %v", err)
 	}
-	if got, err := get(ctx, impatient(s, s.Endpoint), "key"); err != nil || got != "content" {
+	if got, err := get(ctx, once(s, s.Endpoint), "key"); err != nil || got != "content" {
 		t.Errorf("with the new user's: %q, %v", got, err)
 	}
 }
@@ -75,7 +82,7 @@ func TestServer(t *testing.T) {
 func TestProxy(t *testing.T) {
 	s := Start(t)
 	p := NewProxy(t, s.Endpoint)
-	c := impatient(s, p.Endpoint)
+	c := once(s, p.Endpoint)
 	ctx := t.Context()
 	big := strings.Repeat("x", 1<<20)
 
@@ -97,7 +104,11 @@ func TestProxy(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p.Clear()
 			p.Inject(test.fault)
-			err := put(ctx, c, test.name, big)
+			client := c
+			if test.fault.Stall {
+				client = impatient(s, p.Endpoint)
+			}
+			err := put(ctx, client, test.name, big)
 			wantError := !test.stored || test.fault.LoseAnswer
 			if (err != nil) != wantError || err != nil && !strings.Contains(err.Error(), test.want) {
 				t.Errorf("PUT: error %v", err)
