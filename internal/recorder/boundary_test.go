@@ -33,6 +33,13 @@ func TestAudioWaitsForTheBoundary(t *testing.T) {
 	if len(got.Periods) != 2 || rec.Status != media.StatusComplete {
 		t.Fatalf("%s with periods %+v, want a second one for the other size", rec.Status, got.Periods)
 	}
+	inTheirPeriods(t, got)
+}
+
+// inTheirPeriods checks that a recording of two Periods has each sample in the
+// one of its time.
+func inTheirPeriods(t *testing.T, got *verify.Recording) {
+	t.Helper()
 	for _, tr := range got.Tracks {
 		for _, sample := range tr.Samples {
 			at := sample.Time.Duration(tr.Timescale)
@@ -41,6 +48,21 @@ func TestAudioWaitsForTheBoundary(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The first key frame that comes, after the audio has begun alone, waits for packets
+// that are missing before it: the audio waits with it.
+func TestAudioWaitsForTheFirstVideo(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	s.tracks[0].lose = func(unit int) bool { return unit < 180 && unit != 100 }
+	g.start("camera", "")
+	s.sendSteps(12 * time.Second)
+	got := g.read(g.stop("camera").RecordDir)
+	if len(got.Periods) != 2 || got.Periods[1].Start > 6050*time.Millisecond {
+		t.Fatalf("periods %+v, want a second one with the video at 6 s", got.Periods)
+	}
+	inTheirPeriods(t, got)
 }
 
 // A browser raises its resolution in the first seconds, before it has reported:

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/depacket"
@@ -265,11 +266,18 @@ func (s *session) release(force bool) error {
 	return s.place(tr, func(f *media.Frame) bool { return force || !s.ahead(tr, f) })
 }
 
-// ahead reports whether video of the time of the audio frame f is still to come.
+// ahead reports whether video of the time of the audio frame f is still to come:
+// later than the leading one's, or what will begin with the first that can be
+// decoded where no video is in a Period.
 func (s *session) ahead(tr *track, f *media.Frame) bool {
+	if s.now.Sub(f.Arrival) >= audioPatience {
+		return false
+	}
 	v := s.pub.lead
-	return v != nil && v.ep != nil && s.now.Sub(f.Arrival) < audioPatience &&
-		s.pub.time.Media(tr.ID, f.Timestamp) > s.pub.time.Media(v.ID, v.last)
+	if v == nil || v.ep == nil {
+		return slices.ContainsFunc(s.pub.videos, func(v *track) bool { return s.now.Sub(v.lastPacket) < layerSilence })
+	}
+	return s.pub.time.Media(tr.ID, f.Timestamp) > s.pub.time.Media(v.ID, v.last)
 }
 
 // releaseBefore writes the audio from before a boundary at a session time. What
