@@ -28,6 +28,10 @@ const (
 	// reported. It is held against the arrivals, which the network and the
 	// encoders may put apart.
 	firstJump = time.Second
+	// reportFar is how far a report may be from where the clock of the frames must be
+	// by the arrivals. One beyond is of another clock: of frames that have not come,
+	// which tell themselves that the timestamps have jumped, or of none.
+	reportFar = 5 * time.Second
 )
 
 // Timeline maps the timestamps of the tracks of one publication to media time.
@@ -60,6 +64,7 @@ type clock struct {
 	rate    uint32
 	seen    bool
 	last    int64    // last observed timestamp
+	lastAt  int64    // when its frame arrived
 	arrival estimate // origin by arrival: least of arrival minus timestamp
 
 	reported   bool
@@ -87,7 +92,7 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	}
 	at := t.instant(arrival)
 	t.latest = max(t.latest, at)
-	c.seen, c.last = true, ts
+	c.seen, c.last, c.lastAt = true, ts, at
 	c.arrival.add(at, at-c.media(ts))
 	if c.reported {
 		t.transit.add(at, at-(c.origin+c.media(ts)))
@@ -97,14 +102,16 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 
 // Report takes a sender report in. Reports of a track before its first frame
 // are ignored, for their timestamp cannot be unwrapped; so are reports without
-// a wall clock and reports that are older than the last.
+// a wall clock, those of another clock than the frames', and reports that are
+// older than the last.
 func (t *Timeline) Report(r *media.SenderReport) {
 	c := t.tracks[r.Track]
 	if c == nil || !c.seen || r.NTP == 0 {
 		return
 	}
 	ts := c.last + int64(int32(r.RTP-uint32(c.last)))
-	if c.reported && ts < c.reportedTS {
+	waited := t.instant(r.Arrival) - c.lastAt
+	if c.reported && ts < c.reportedTS || abs(c.media(ts)-c.media(c.last)-waited) > int64(reportFar) {
 		return
 	}
 	origin := int64(media.NTPTime(r.NTP).Sub(t.base)) - c.media(ts)

@@ -255,6 +255,25 @@ func TestJump(t *testing.T) {
 	}
 }
 
+// Reports of the new clock come before its first frame, as many as confirm each
+// other: the jump that the frame then tells of is made once.
+func TestReportsBeforeJump(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	transit := map[media.TrackID]time.Duration{video: 5 * time.Millisecond, audio: 125 * time.Millisecond}
+	s.observe(tl, video, 0, transit[video])
+	tl.Anchor(video, s.ts(video, 0), 0)
+	s.run(tl, 20*time.Millisecond, 6*time.Second, transit, true)
+	from := s.ts(video, 9*time.Second)
+	s.ts0[video] += 3600 * 90000
+	for d := 6 * time.Second; d < 9*time.Second; d += time.Second {
+		s.report(tl, video, d, transit[video], 0)
+	}
+	tl.Jump(video, from, s.ts(video, 9*time.Second))
+	s.run(tl, 9*time.Second, 12*time.Second, transit, true)
+	s.check(t, tl, video, 10*time.Second, 10*time.Second, time.Millisecond)
+	s.check(t, tl, audio, 10*time.Second, 10*time.Second, time.Millisecond)
+}
+
 func TestReportsThatCannotBeUsed(t *testing.T) {
 	s, tl := newSender(), New(tracks)
 	s.report(tl, video, 0, 0, 0) // before the first frame
