@@ -407,7 +407,8 @@ func (s *session) enterFilled(tr *track, f *media.Frame, at time.Duration) error
 	if tr.codec.Filler != nil {
 		_, d = tr.codec.Filler(f.Format, f.Data)
 	}
-	hole := tr.ticks(at - s.cur.at)
+	begin := max(s.cur.at, s.cur.rec.offset+tr.duration(s.cur.rec.track(tr.lane).Written())) // it may have got further
+	hole := tr.ticks(at - begin)
 	if d == 0 || hole < d || hole > tr.ticks(fillLimit) {
 		return s.enter(tr, f, at)
 	}

@@ -173,3 +173,27 @@ func TestAudioComesBackWithVideo(t *testing.T) {
 		t.Errorf("%d periods, A/V error of %v", rec.Periods, report.AV.Last)
 	}
 }
+
+// Video that comes back later than the audio of its time, which has got into the
+// time of their Period then, and goes on there behind less than a packet's hole.
+func TestVideoComesBackLate(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	s.sendSteps(4 * time.Second)
+	s.tracks[0].off = true
+	s.sendSteps(15 * time.Second)
+	s.send(time.Second - 10*time.Millisecond) // up to a key frame
+	s.tracks[0].off = false
+	s.tracks[0].delay = 300 * time.Millisecond
+	s.send(300 * time.Millisecond)
+	g.caughtUp("camera")
+	s.tracks[1].ts += 480
+	s.sendSteps(5 * time.Second)
+	rec := g.stop("camera")
+	got := g.read(rec.RecordDir)
+	report := verify.Compare(s.log, got, verify.CompareOptions{MaxAV: -1})
+	if tr := report.Tracks[1]; rec.Periods != 3 || tr.Matched != tr.Sent {
+		t.Errorf("%d periods, %d of %d packets", rec.Periods, tr.Matched, tr.Sent)
+	}
+}
