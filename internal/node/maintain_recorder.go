@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/live777/recorder/internal/catalogue"
@@ -98,7 +99,7 @@ func Rebuild(ctx context.Context, cfg *config.Config, c Command) (ok bool, err e
 
 // Verify checks every recording, and the catalogue against them (package
 // maintain). ok is false where something is wrong; an error means that not
-// everything could be checked.
+// everything could be checked, or that there is nothing in a folder of c.Prefixes.
 func Verify(ctx context.Context, cfg *config.Config, c Command) (ok bool, err error) {
 	l, err := openForCommand(ctx, cfg, c.Logger)
 	if err != nil {
@@ -117,11 +118,13 @@ func Verify(ctx context.Context, cfg *config.Config, c Command) (ok bool, err er
 	}
 	out := maintain.NewOutput(c.Stdout, c.Stderr, c.JSON)
 	done, bad := 0, 0
+	unseen := slices.DeleteFunc(slices.Clone(prefixes), func(p string) bool { return p == "" }) // which is everything
 	sum, err := maintain.Verify(ctx, maintain.VerifyOptions{
 		Backend: l.backend, Catalogue: l.catalogue, Prefixes: prefixes, Partial: l.partial,
 		Report: func(f maintain.Finding) {
 			done++
 			bad += len(f.Problems)
+			unseen = slices.DeleteFunc(unseen, func(p string) bool { return strings.HasPrefix(f.RecordDir+"/", p+"/") })
 			out.Finding(f)
 			out.Progress(done, total, fmt.Sprintf(", %d problems", bad))
 		},
@@ -135,6 +138,9 @@ func Verify(ctx context.Context, cfg *config.Config, c Command) (ok bool, err er
 	}
 	if sum.Unchecked > 0 {
 		return false, fault.Errorf(fault.Unavailable, "%d recordings could not be checked: see above why", sum.Unchecked)
+	}
+	if len(unseen) > 0 { // a slip must not look like a good recording
+		return false, fault.Errorf(fault.NotFound, "there is no recording in the folder %q of the storage, nor in the catalogue", unseen[0])
 	}
 	return sum.Bad == 0, nil
 }

@@ -119,6 +119,14 @@ func TestRebuildAndVerify(t *testing.T) {
 	if ok, out, err := command(t, cfg, false, "/"+dirs[0]+"/"); !ok || err != nil {
 		t.Errorf("verify of another: %v, %v\n%s", ok, err, out)
 	}
+	if ok, out, err := command(t, cfg, false, "."); ok || err != nil || !strings.Contains(out, "3 recordings") {
+		t.Errorf("verify of everything: %v, %v\n%s", ok, err, out)
+	}
+	for _, slip := range []string{"oen", "storage/one", dirs[0] + "0"} {
+		if ok, out, err := command(t, cfg, false, "two", slip); ok || err == nil || !strings.Contains(err.Error(), slip) {
+			t.Errorf("verify of %s, which is not there: %v, %v\n%s", slip, ok, err, out)
+		}
+	}
 	cfg.Recorder.Storage.Root += "-absent"
 	for _, rebuild := range []bool{false, true} {
 		if ok, _, err := command(t, cfg, rebuild); ok || err == nil || !strings.Contains(err.Error(), "recorder.storage.root") {
