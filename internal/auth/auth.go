@@ -37,8 +37,8 @@ func Rights() []Right { return []Right{Publish, Subscribe, View, Record, Delete,
 
 // The errors of Authenticate, all fault.Unauthenticated but ErrHost.
 var (
-	ErrMissing   = fault.New(fault.Unauthenticated, "credentials are required: send the header \"Authorization: Bearer <token>\"")
-	ErrMalformed = fault.New(fault.Unauthenticated, "the Authorization header is not of the form \"Bearer <token>\"")
+	ErrMissing   = fault.New(fault.Unauthenticated, "credentials are required: send the header \"Authorization: Bearer TOKEN\"")
+	ErrMalformed = fault.New(fault.Unauthenticated, "the Authorization header is not of the form \"Bearer TOKEN\"")
 	ErrInvalid   = fault.New(fault.Unauthenticated, "the token is not valid, or no longer")
 	ErrHost      = fault.New(fault.Forbidden, "without auth.tokens, auth.secret or [[auth.users]] only requests to localhost are answered; configure one of them, or set auth.anonymous = true")
 )

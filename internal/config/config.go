@@ -66,6 +66,15 @@ type Auth struct {
 // Configured reports whether requests need credentials.
 func (a Auth) Configured() bool { return len(a.Tokens) > 0 || a.Secret != "" || len(a.Users) > 0 }
 
+// Curl returns how to call curl for a request that needs a right, with a token
+// where credentials are asked for.
+func (a Auth) Curl() string {
+	if a.Configured() {
+		return "curl -H 'Authorization: Bearer TOKEN'"
+	}
+	return "curl"
+}
+
 // Manager says with which liveman this node registers itself. Without URL it
 // does not; a manager may have it in its own configuration instead.
 type Manager struct {

@@ -155,10 +155,10 @@ func (m *Manager) Welcome(w io.Writer) {
 	fmt.Fprintf(w, `liveman is running
   page      %[1]s/
   nodes     %[2]s
-  record    curl -X POST %[1]s/api/record/STREAM
+  record    %[4]s -X POST %[1]s/api/record/STREAM
   play      %[1]s/api/record/object/MPD_PATH   (GET %[1]s/api/playback/STREAM lists them)
   storage   %[3]s
-`, m.URL(), known, storage)
+`, m.URL(), known, storage, m.cfg.Auth.Curl())
 }
 
 // Run serves until ctx ends, then closes what New opened. It returns nil after an

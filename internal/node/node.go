@@ -155,10 +155,10 @@ func (n *Node) Welcome(w io.Writer) {
   page      %[1]s/
   publish   %[1]s/whip/STREAM   (WHIP: the page, OBS, GStreamer, ffmpeg 8)
   watch     %[1]s/whep/STREAM   (WHEP)
-  record    curl -X POST %[1]s/api/record/STREAM
+  record    %[4]s -X POST %[1]s/api/record/STREAM
   media     UDP %[2]s
   storage   %[3]s
-`, url, n.whip.Addr(), n.recordsTo())
+`, url, n.whip.Addr(), n.recordsTo(), n.cfg.Auth.Curl())
 }
 
 // recordsTo says what is recorded, and where to.

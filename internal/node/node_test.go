@@ -26,6 +26,7 @@ type testNode struct {
 	t    *testing.T
 	url  string
 	root string
+	said string // to the person who started it
 	stop func()
 }
 
@@ -69,7 +70,25 @@ func startNode(t *testing.T, change func(*config.Config)) *testNode {
 		}
 	}
 	t.Cleanup(stop)
-	return &testNode{t: t, url: n.URL(), root: cfg.Recorder.Storage.Root, stop: stop}
+	var said strings.Builder
+	n.Welcome(&said)
+	return &testNode{t: t, url: n.URL(), root: cfg.Recorder.Storage.Root, said: said.String(), stop: stop}
+}
+
+// TestWelcome: what the node says at its start can be copied as it is.
+func TestWelcome(t *testing.T) {
+	anonymous := startNode(t, nil)
+	if want := "curl -X POST " + anonymous.url + "/api/record/STREAM\n"; !strings.Contains(anonymous.said, want) {
+		t.Errorf("without credentials it says\n%swant %s", anonymous.said, want)
+	}
+	guarded := startNode(t, func(c *config.Config) { c.Auth.Tokens = []config.Secret{"a token"} })
+	if want := "curl -H 'Authorization: Bearer TOKEN' -X POST " + guarded.url + "/api/record/STREAM\n"; !strings.Contains(guarded.said, want) {
+		t.Errorf("with tokens it says\n%swant %s", guarded.said, want)
+	}
+	var answer struct{ Error string }
+	if code := guarded.call(http.MethodPost, "/api/record/STREAM", "", &answer); code != 401 || !strings.Contains(answer.Error, `"Authorization: Bearer TOKEN"`) {
+		t.Errorf("without a token: %d %q", code, answer.Error)
+	}
 }
 
 // call makes an API call and decodes the answer into out if that is not nil.
