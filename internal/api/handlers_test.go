@@ -165,10 +165,10 @@ func TestRecordingStatus(t *testing.T) {
 	}{
 		{RecordStatus{}, `{"recording":false}`},
 		{RecordStatus{Error: "disk full"}, `{"recording":false,"error":"disk full"}`},
-		{RecordStatus{Recording: true, Info: media.Recording{RecordDir: "d", MPDPath: "d/manifest.mpd", Status: media.StatusRecording}},
+		{RecordStatus{Recording: true, Info: media.Recording{RecordDir: "d", MPDPath: "d/manifest.mpd", Start: time.Unix(1, 0), Status: media.StatusRecording}},
 			`{"recording":true,"record_id":"","record_dir":"d","mpd_path":"d/manifest.mpd","duration":0,"durable_through":0,"bytes":0,"status":"recording","tracks":[]}`},
 		{RecordStatus{Recording: true, Info: media.Recording{RecordID: "1", RecordDir: "d/1", MPDPath: "d/1/manifest.mpd", Start: time.Unix(1, 0).UTC(),
-			Duration: 1.5, Bytes: 9, Status: media.StatusRecording, Reason: "r", Tracks: []media.RecordingTrack{}}},
+			Periods: 1, Duration: 1.5, Bytes: 9, Status: media.StatusRecording, Reason: "r", Tracks: []media.RecordingTrack{}}},
 			`{"recording":true,"record_id":"1","record_dir":"d/1","mpd_path":"d/1/manifest.mpd","started_at":"1970-01-01T00:00:01Z","duration":1.5,"durable_through":0,"bytes":9,"status":"recording","reason":"r","tracks":[]}`},
 	} {
 		n.status = tt.status

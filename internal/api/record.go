@@ -83,6 +83,10 @@ func (a *API) getRecording(w http.ResponseWriter, r *http.Request) error {
 	if tracks == nil {
 		tracks = []media.RecordingTrack{}
 	}
+	started := status.Info.Start
+	if status.Info.Periods == 0 { // it is when the recording was asked for
+		started = time.Time{}
+	}
 	a.writeJSON(w, http.StatusOK, struct {
 		Recording bool `json:"recording"`
 		*recordPlace
@@ -97,7 +101,7 @@ func (a *API) getRecording(w http.ResponseWriter, r *http.Request) error {
 		Reason         string                 `json:"reason,omitempty"`
 		Tracks         []media.RecordingTrack `json:"tracks"`
 		Error          string                 `json:"error,omitempty"`
-	}{true, placeOf(status.Info), status.Info.Start, status.Info.Duration,
+	}{true, placeOf(status.Info), started, status.Info.Duration,
 		status.Info.DurableThrough, status.Info.Recovered, status.Info.Protected, status.Info.Bytes,
 		status.Info.Status, status.Info.Reason, tracks, status.Error})
 	return nil
