@@ -28,7 +28,8 @@ type fakeNode struct {
 	// streams is asked for the list, in place of list.
 	streams http.HandlerFunc
 	record  http.HandlerFunc
-	gone    chan struct{} // closed at the end of the test
+	feed    http.HandlerFunc // of recordings
+	gone    chan struct{}    // closed at the end of the test
 
 	mu   sync.Mutex
 	seen []string // methods and paths of requests
@@ -59,7 +60,7 @@ func newFakeNode(t *testing.T, f *fakeNode) *fakeNode {
 	handle("GET /api/load", nil, answer(func() any { return api.NodeLoad{} }))
 	handle("GET /api/streams/", f.streams, answer(func() any { return f.list() }))
 	handle("GET /api/sse/streams", f.events, http.NotFound)
-	handle("GET /api/recordings", nil, answer(func() any { return feedPage{Feed: "f", Changes: []api.Change{}, Next: 1, Base: 1} }))
+	handle("GET /api/recordings", f.feed, answer(func() any { return feedPage{Feed: "f", Changes: []api.Change{}, Next: 1, Base: 1} }))
 	handle("/api/record/{stream}", f.record, answer(func() any { return map[string]any{"id": "x", "record_dir": "x/1"} }))
 	f.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {

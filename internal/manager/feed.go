@@ -188,6 +188,9 @@ func (n *node) catchUp(ctx context.Context, at *follower) error {
 		if err != nil {
 			return err
 		}
+		if len(page.Changes) > 0 && page.Next <= at.cursor.Seq {
+			return fault.Errorf(fault.Unavailable, "its feed of recordings does not go on: after change %d it leads to %d", at.cursor.Seq, page.Next)
+		}
 		if at.feed == "" {
 			if err := n.begin(ctx, page.Feed, at.again); err != nil {
 				return err

@@ -305,3 +305,18 @@ func TestComplaintsAreFew(t *testing.T) {
 		}
 	}
 }
+
+// A feed that tells the same again and again, as a cache on the way may, is not read
+// for ever, and shown to be wrong.
+func TestFeedThatDoesNotGoOn(t *testing.T) {
+	t.Parallel()
+	fake := newFakeNode(t, &fakeNode{feed: func(w http.ResponseWriter, _ *http.Request) {
+		r := completeRecording("a", "cam/1")
+		_ = json.NewEncoder(w).Encode(feedPage{Feed: "f", Changes: []api.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}, Next: 1, Base: 2})
+	}})
+	f := followed(t, time.Minute, 30*time.Second, map[string]*fakeNode{"a": fake})
+	until(t, "it is shown", func() bool { return strings.Contains(f.node("a").describe().Feed.Error, "does not go on") })
+	if n := fake.times("GET /api/recordings"); n != 2 {
+		t.Errorf("it was asked for %d times", n)
+	}
+}
