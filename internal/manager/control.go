@@ -311,8 +311,11 @@ func (n *node) record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer,
 }
 
 // pass sends a request to the node and returns its answer whole, errors too. That
-// it refuses the manager's token is not the client's affair, and an error.
+// it refuses the manager's token is not the client's affair, and an error; so is an
+// answer that begins in time and does not end.
 func (n *node) pass(ctx context.Context, q call) (api.NodeAnswer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, q.wait, fmt.Errorf("no answer within %v", q.wait))
+	defer cancel()
 	resp, err := n.client.do(ctx, q)
 	if err != nil {
 		n.suspect()
@@ -321,7 +324,8 @@ func (n *node) pass(ctx context.Context, q call) (api.NodeAnswer, error) {
 	defer func() { _ = resp.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", n.alias, err)
+		n.suspect()
+		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", n.alias, explain(ctx, err))
 	}
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden || !json.Valid(body) && len(body) > 0 {
 		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, statusError(resp.StatusCode, body))

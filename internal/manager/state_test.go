@@ -3,6 +3,7 @@
 package manager
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -318,5 +319,23 @@ func TestFeedThatDoesNotGoOn(t *testing.T) {
 	until(t, "it is shown", func() bool { return strings.Contains(f.node("a").describe().Feed.Error, "does not go on") })
 	if n := fake.times("GET /api/recordings"); n != 2 {
 		t.Errorf("it was asked for %d times", n)
+	}
+}
+
+// An answer to a command that begins and does not end is none: neither who asked nor
+// what is recorded by itself waits for it for ever.
+func TestCommandThatTrickles(t *testing.T) {
+	t.Parallel()
+	fake := newFakeNode(t, &fakeNode{
+		record: trickle,
+		list:   func() []api.NodeStream { return []api.NodeStream{published("cam", false)} },
+	})
+	f := followed(t, time.Minute, 30*time.Second, map[string]*fakeNode{"a": fake})
+	until(t, "its stream is there", func() bool { _, ok := f.Stream("cam"); return ok })
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, err := f.Record(ctx, api.RecordRequest{Method: http.MethodPost, Stream: "cam"})
+	if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "no answer within 1s") {
+		t.Errorf("%v", err)
 	}
 }
