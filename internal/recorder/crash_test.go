@@ -3,6 +3,7 @@ package recorder
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -328,14 +329,43 @@ func TestPowerLoss(t *testing.T) {
 				t.Run(img.at, func(t *testing.T) {
 					g := after(t, img, time.Now().Add(time.Hour), 10*time.Second)
 					g.dropUnsyncedLines()
+					sealed := g.sealedFiles()
 					if err := g.recorder.Recover(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 					g.mended(img, s.log, tt.lost)
+					for dir, was := range sealed {
+						if is := g.infoFile(dir); tt.sync != segmenter.SyncOff && !bytes.Equal(is, was) {
+							t.Errorf("%s was sealed as %s, and is %s now", dir, was, is)
+						}
+					}
 				})
 			}
 		})
 	}
+}
+
+// sealedFiles returns the recording.json of what is sealed, by record_dir.
+func (g *rig) sealedFiles() map[string][]byte {
+	g.t.Helper()
+	files := map[string][]byte{}
+	for _, dir := range g.dirs() {
+		data := g.infoFile(dir)
+		var info media.Recording
+		if err := json.Unmarshal(data, &info); err == nil && info.Status != media.StatusRecording {
+			files[dir] = data
+		}
+	}
+	return files
+}
+
+func (g *rig) infoFile(dir string) []byte {
+	g.t.Helper()
+	data, err := os.ReadFile(filepath.Join(g.root, dir, infoName))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return data
 }
 
 // dropUnsyncedLines takes what was appended to journals after the last line that
@@ -354,7 +384,7 @@ func (g *rig) dropUnsyncedLines() {
 		var durable, at int
 		for line := range bytes.Lines(data) {
 			at += len(line)
-			for _, kind := range []string{`{"claim"`, `{"claimed"`, `{"track"`} {
+			for _, kind := range []string{`{"claim"`, `{"claimed"`, `{"track"`, `{"sealed"`} {
 				if bytes.HasPrefix(line, []byte(kind)) {
 					durable = at
 				}

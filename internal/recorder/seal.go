@@ -29,7 +29,8 @@ func (rec *recording) seal(failure error) error {
 	}
 	info.Status, info.Reason = verdict(&info, failure)
 	rec.mu.Unlock()
-	if err := rec.write(entry{Sealed: &info}, false); err != nil {
+	// Or a power failure would leave what storage has sealed as one to recover.
+	if err := rec.write(entry{Sealed: &info}, true); err != nil {
 		rec.r.log.Error("journal was not written", "record_dir", rec.dir, "error", err) // the seal itself follows
 	}
 	return rec.sealAs(info)
