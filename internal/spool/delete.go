@@ -32,7 +32,7 @@ func (s *Spool) Delete(ctx context.Context, key string) error {
 	return s.o.Remote.Delete(ctx, key)
 }
 
-// deleteAgain deletes a remote object once more, at the Unix time at in ns: an upload
+// deleteAgain deletes a remote object once more, at a time of Spool.ticks: an upload
 // without an answer may be carried out after the first Delete. Not if something has
 // been written under its key since. Called with mu held.
 func (s *Spool) deleteAgain(key string, at int64) {
@@ -41,7 +41,7 @@ func (s *Spool) deleteAgain(key string, at int64) {
 	}
 	s.deleted[key] = struct{}{}
 	s.work.Go(func() {
-		timer := time.NewTimer(time.Until(time.Unix(0, at)))
+		timer := time.NewTimer(time.Duration(at - s.ticks(time.Now())))
 		defer timer.Stop()
 		select {
 		case <-s.stop:
@@ -107,7 +107,7 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 		return false, err
 	}
 	remote = !e.fresh && !e.folder.frozen
-	if remote && e.unsure > time.Now().UnixNano() {
+	if remote && e.unsure > s.ticks(time.Now()) {
 		s.deleteAgain(key, e.unsure)
 	}
 	if e.kind == infoKind {

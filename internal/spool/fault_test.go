@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/logging/logtest"
@@ -122,6 +124,35 @@ func TestBackoff(t *testing.T) {
 		wantRemote(t, remote, "d/bad", "x")
 		wantRemote(t, remote, "d/manifest.mpd", "waits for bad")
 	})
+}
+
+// TestClockPutBack: a wall clock that is put back, as at the first contact with a time
+// server, holds up no upload that has failed before.
+func TestClockPutBack(t *testing.T) {
+	s := openSpool(t, Options{Remote: newMemRemote()}) // not started
+	put(t, s, "d/v_seg_0001.m4s", "x")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	failed := time.Now()
+	s.later(s.entries["d/v_seg_0001.m4s"], failed)
+	soon := putBack(failed.Add(s.tune.backoffMax), 8*time.Hour)
+	if e, at := s.pick(s.ticks(soon), false); e == nil {
+		t.Errorf("it is tried again in %v", time.Duration(at-s.ticks(soon)))
+	}
+}
+
+// putBack is t by a wall clock that is behind; the monotonic one goes on.
+func putBack(t time.Time, by time.Duration) time.Time {
+	was := t.Round(0)
+	(*struct { // as package time has it
+		wall uint64
+		ext  int64
+		loc  *time.Location
+	})(unsafe.Pointer(&t)).wall -= uint64(by/time.Second) << 30
+	if got := was.Sub(t.Round(0)); got != by {
+		panic(fmt.Sprintf("put back by %v, not %v", got, by))
+	}
+	return t
 }
 
 // TestHanging: an upload that stands still, and one that is too slow, is given up

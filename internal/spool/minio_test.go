@@ -266,7 +266,7 @@ func BenchmarkOutage(b *testing.B) {
 		b.ReportMetric(float64(heap()-before)/objects, "B/object")
 		start := time.Now()
 		for range 1000 {
-			if e, _ := s.pick(time.Now().UnixNano(), false); e == nil {
+			if e, _ := s.pick(s.ticks(time.Now()), false); e == nil {
 				b.Fatal("nothing to upload")
 			}
 		}

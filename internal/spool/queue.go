@@ -38,8 +38,8 @@ type entry struct {
 
 	size      int64
 	at        int64  // Unix time in ns of when it was queued, or opened
-	notBefore int64  // Unix time in ns of the next try
-	unsure    int64  // until this Unix time in ns an upload without an answer may still be carried out
+	notBefore int64  // time of the next try, of Spool.ticks
+	unsure    int64  // until this time of Spool.ticks an upload without an answer may still be carried out
 	seq       uint64 // place in the queue; 0: has none yet
 	version   uint32 // changes with the content
 	acks      uint32 // objects that were acknowledged, of any entry, when it first failed
@@ -201,8 +201,8 @@ func (f *folder) trim() {
 
 // pick returns the entry that is uploaded next: of the folder with the fewest
 // uploads under way, the oldest. A probe is one whatever its last failures were,
-// but another one each time. If there is none, at is the Unix time in ns when that
-// can change, or 0.
+// but another one each time. If there is none, at is the time when that can change,
+// or 0; times are those of Spool.ticks.
 func (s *Spool) pick(now int64, probe bool) (best *entry, at int64) {
 	s.active = slices.DeleteFunc(s.active, func(f *folder) bool {
 		if f.count > 0 {

@@ -110,6 +110,7 @@ type Spool struct {
 	o      Options
 	tune   tuning
 	now    func() time.Time
+	began  time.Time
 	log    *slog.Logger
 	local  *fs.Store
 	claims claims
@@ -173,7 +174,7 @@ func New(ctx context.Context, o Options) (*Spool, error) {
 		o.Logger = slog.Default()
 	}
 	s := &Spool{
-		o: o, tune: defaultTuning(), now: o.Now, log: o.Logger,
+		o: o, tune: defaultTuning(), now: o.Now, began: time.Now(), log: o.Logger,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}),
 		entries: map[string]*entry{}, folders: map[string]*folder{}, deleted: map[string]struct{}{},
 	}
@@ -271,6 +272,10 @@ func (s *Spool) Pending(key string) bool {
 	defer s.mu.Unlock()
 	return s.entries[key] != nil
 }
+
+// ticks is t as the time since New in ns. Nobody sets this clock: a wall clock that
+// is put back by hours must not hold up uploads for so long.
+func (s *Spool) ticks(t time.Time) int64 { return int64(t.Sub(s.began)) }
 
 // poke wakes the dispatcher.
 func (s *Spool) poke() {

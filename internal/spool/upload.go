@@ -81,9 +81,9 @@ func (s *Spool) launch() (wait time.Duration, ok bool) {
 				return d, true
 			}
 		}
-		e, at := s.pick(now.UnixNano(), probe)
+		e, at := s.pick(s.ticks(now), probe)
 		if e == nil {
-			return time.Duration(at - now.UnixNano()), at != 0
+			return time.Duration(at - s.ticks(now)), at != 0
 		}
 		s.begin(e)
 	}
@@ -212,7 +212,7 @@ func (s *Spool) finish(e *entry, up *upload, err error) {
 	e.folder.inFlight--
 	var broken *localError
 	if err != nil && up.body.sent() {
-		e.unsure = now.Add(s.tune.settle).UnixNano() // it may be carried out yet
+		e.unsure = s.ticks(now.Add(s.tune.settle)) // it may be carried out yet
 	}
 	switch {
 	case err == nil:
@@ -258,7 +258,7 @@ func (s *Spool) acknowledged(e *entry, up *upload, now time.Time) {
 	}
 	switch {
 	case e.deleted || e.busy || e.version != up.version || up.stale:
-	case e.kind != mediaKind && !up.check && e.unsure > now.UnixNano():
+	case e.kind != mediaKind && !up.check && e.unsure > s.ticks(now):
 		e.check, e.notBefore = true, e.unsure
 	default:
 		if s.removing(e, up, s.local.Delete) {
@@ -329,7 +329,7 @@ func (s *Spool) later(e *entry, now time.Time) {
 	if e.attempts < 1<<15 {
 		e.attempts++
 	}
-	e.notBefore = now.Add(s.tune.backoff(int(e.attempts), s.tune.backoffMax)).UnixNano()
+	e.notBefore = s.ticks(now.Add(s.tune.backoff(int(e.attempts), s.tune.backoffMax)))
 }
 
 // backoff returns how long to wait after so many failures: exponential, with full
