@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	iofs "io/fs"
 	"os"
 	"path"
@@ -49,12 +48,8 @@ func (c *claims) fill(ctx context.Context, key string, local *fs.Store) (filled 
 	if err != nil && !errors.Is(err, storage.ErrNotFound) || o.Size > 0 {
 		return false, err
 	}
-	r, err := local.Get(ctx, key, 0, -1)
+	data, err := contentOf(ctx, local, key)
 	if err != nil {
-		return false, err
-	}
-	data, err := io.ReadAll(r)
-	if err := errors.Join(err, r.Close()); err != nil {
 		return false, err
 	}
 	return true, c.store.Put(ctx, c.name(key), bytes.NewReader(data), int64(len(data)))

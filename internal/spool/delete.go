@@ -1,10 +1,15 @@
 package spool
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"path"
 	"time"
+
+	"github.com/live777/recorder/internal/storage"
 )
 
 // deleteTimeout bounds how long Delete waits for the remote.
@@ -13,7 +18,9 @@ const deleteTimeout = 30 * time.Second
 // Delete implements storage.Backend. An upload of the object under way is broken
 // off, or awaited where the remote may have all of it: the object does not come
 // back. While the remote does not answer, its error is returned, and Delete has to
-// be called again; what never left this machine is deleted without it.
+// be called again; what never left this machine is deleted without it. What another
+// recording has in a folder of the same name stays: where the claim is not decided, the
+// remote is asked whose it is.
 func (s *Spool) Delete(ctx context.Context, key string) error {
 	unlock, err := s.lockKey(ctx, key)
 	if err != nil {
@@ -78,12 +85,11 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 		if f != nil && kindOf(key) == infoKind {
 			f.owned = false
 		}
-		remote = f == nil || !f.frozen
 		s.mu.Unlock()
-		return remote, nil
+		return s.mayHave(ctx, f)
 	}
 	e.deleted = true // no upload begins any more
-	up, claim, frozen := e.up, e.claim, e.folder.frozen
+	up := e.up
 	s.mu.Unlock()
 	if up != nil {
 		up.body.abort()
@@ -93,7 +99,13 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 			err = ctx.Err()
 		}
 	}
-	if err == nil && claim && !frozen {
+	s.mu.Lock()
+	fresh, claim := e.fresh, e.claim
+	s.mu.Unlock()
+	if err == nil && !fresh {
+		remote, err = s.mayHave(ctx, e.folder)
+	}
+	if err == nil && claim && (fresh || remote) {
 		err = s.claims.end(ctx, key)
 	}
 	if err == nil {
@@ -106,7 +118,6 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 		s.poke()
 		return false, err
 	}
-	remote = !e.fresh && !e.folder.frozen
 	if remote && e.unsure > s.ticks(time.Now()) {
 		s.deleteAgain(key, e.unsure)
 	}
@@ -117,4 +128,60 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 		s.remove(e)
 	}
 	return remote, nil
+}
+
+// mayHave reports whether what the remote has in a folder, nil for one that is not
+// known, is of the same recording as what is here. Where the claim is not decided the
+// remote is asked.
+func (s *Spool) mayHave(ctx context.Context, f *folder) (bool, error) {
+	s.mu.Lock()
+	frozen, undecided := f != nil && f.frozen, f != nil && f.claiming()
+	s.mu.Unlock()
+	if frozen || !undecided {
+		return !frozen, nil
+	}
+	theirs, err := s.isTheirs(ctx, path.Join(f.name, infoName))
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if theirs && f.claiming() { // else it has been acknowledged, and replaced, meanwhile
+		f.frozen = true
+	}
+	return !f.frozen, nil
+}
+
+// claiming reports whether a folder has a claim that is not acknowledged. Called with
+// mu held.
+func (f *folder) claiming() bool { return f.info != nil && f.info.claim }
+
+// isTheirs reports whether the remote has a recording.json that is not the claim which
+// is here. The claim is looked at last: what has been uploaded of it stays the same
+// until it is acknowledged, and then it is not there.
+func (s *Spool) isTheirs(ctx context.Context, key string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
+	defer cancel()
+	there, err := contentOf(ctx, s.o.Remote, key)
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	claim, err := contentOf(ctx, s.claims.store, s.claims.name(key))
+	if errors.Is(err, storage.ErrNotFound) {
+		return false, nil
+	}
+	return !bytes.Equal(there, claim), err
+}
+
+// contentOf returns what is in a small object.
+func contentOf(ctx context.Context, b storage.Backend, key string) ([]byte, error) {
+	r, err := b.Get(ctx, key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(r)
+	return data, errors.Join(err, r.Close())
 }

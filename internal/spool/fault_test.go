@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -323,6 +324,76 @@ func TestForeignFolder(t *testing.T) {
 		t.Errorf("remote has %q, want %q", got, want)
 	}
 	wantRemote(t, remote, "d/seg1", "theirs")
+}
+
+// TestDeleteBeforeClaim: what another recording has in remote storage stays when ours in
+// the folder of the same name is deleted before its claim is decided, or meanwhile; our
+// claim goes, where that was stored and the answer lost.
+func TestDeleteBeforeClaim(t *testing.T) {
+	for _, tt := range []struct {
+		there   string // recording.json, "" for none
+		sending bool   // the claim is on its way when the deletion begins
+		want    []string
+	}{
+		{"theirs", false, []string{"d/recording.json", "d/seg1"}},
+		{"theirs", true, []string{"d/recording.json", "d/seg1"}},
+		{"ours", false, nil},
+		{"", false, nil},
+	} {
+		remote, dir := newMemRemote(), t.TempDir()
+		s := openSpool(t, Options{Dir: dir, Remote: remote})
+		write(t, s, "d/recording.json", "ours")
+		write(t, s, "d/seg1", "ours")
+		var sent atomic.Bool
+		remote.set(func() {
+			remote.before = func(_ context.Context, _ string, body io.Reader) error {
+				_, err := io.Copy(io.Discard, body)
+				sent.Store(true)
+				return errors.Join(errDown, err) // and the answer is lost
+			}
+		})
+		s.Start()
+		for !sent.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		closeSpool(t, s)
+		s = openSpool(t, Options{Dir: dir, Remote: remote})
+		put(t, s, "d/recording.json", "ours, ended")
+		put(t, s, "d/manifest.mpd", "ours")
+		goOn := make(chan struct{})
+		remote.set(func() {
+			if tt.there != "" {
+				remote.objects["d/recording.json"] = memObject{data: []byte(tt.there)}
+			}
+			if tt.there == "theirs" {
+				remote.objects["d/seg1"] = memObject{data: []byte(tt.there)}
+			}
+			remote.before = func(_ context.Context, key string, body io.Reader) error {
+				_, err := io.Copy(io.Discard, body)
+				sent.Store(true)
+				<-goOn
+				return errors.Join(fmt.Errorf("add %s: %w", key, iofs.ErrExist), err)
+			}
+		})
+		if sent.Store(false); tt.sending {
+			s.Start()
+			for !sent.Load() {
+				time.Sleep(time.Millisecond)
+			}
+			time.AfterFunc(50*time.Millisecond, func() { close(goOn) })
+		}
+		for _, key := range []string{"d/manifest.mpd", "d/recording.json", "d/seg1", "d/recording.json", "d/manifest.mpd"} {
+			if err := s.Delete(t.Context(), key); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := remote.keys(); !slices.Equal(got, tt.want) {
+			t.Errorf("%+v: remote has %q", tt, got)
+		}
+		if st := s.Status(); st.WaitingObjects != 0 {
+			t.Errorf("%+v: Status = %+v", tt, st)
+		}
+	}
 }
 
 // TestClaimTwice: a claim whose answer was lost is known again after recording.json
