@@ -11,7 +11,7 @@ import (
 // Timestamps that jump, in the middle of a GOP and on one track after the
 // other, cost nothing: no frame, no Period, no verdict.
 func TestTimestampsJump(t *testing.T) {
-	for _, by := range []time.Duration{time.Minute, -time.Minute, 5 * time.Hour} {
+	for _, by := range []time.Duration{time.Minute, -time.Minute, -2 * time.Second, 5 * time.Hour} {
 		t.Run(by.String(), func(t *testing.T) {
 			g := newRig(t, nil)
 			s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
@@ -42,6 +42,24 @@ func TestTimestampsJump(t *testing.T) {
 				t.Errorf("ended as %+v", rec)
 			}
 		})
+	}
+}
+
+// Timestamps that go back by little, with a key frame or just before it: what
+// follows it can be decoded.
+func TestTimestampsGoBack(t *testing.T) {
+	for _, before := range []time.Duration{0, 100 * time.Millisecond} {
+		g := newRig(t, nil)
+		s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+		g.start("camera", "")
+		s.send(4*time.Second - 10*time.Millisecond - before) // up to a key frame
+		s.tracks[0].ts -= 45000
+		s.send(6 * time.Second)
+		rec := g.stop("camera")
+		got := g.read(rec.RecordDir)
+		if n := len(got.Tracks[0].Samples); int64(n) != rec.Tracks[0].Frames || n < len(s.log.Video.Units)-4 || rec.Periods != 1 {
+			t.Errorf("%d of %d frames in %d periods: %+v", n, len(s.log.Video.Units), rec.Periods, rec.Tracks[0])
+		}
 	}
 }
 

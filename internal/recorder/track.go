@@ -15,9 +15,11 @@ const (
 	keyBackoffMin = time.Second     // how soon a key frame is asked for again
 	keyBackoffMax = 8 * time.Second // when the sender does not answer
 
-	// jumpLimit is how far the timestamps may run ahead of the arrivals, or
-	// back, before they belong to another clock.
+	// jumpLimit is how far the timestamps may run ahead of the arrivals, before
+	// they belong to another clock, and backLimit how far they may go back: those
+	// of B-frames do.
 	jumpLimit = 5 * time.Second
+	backLimit = time.Second
 
 	// restartNoted is from when on the arrivals tell how long a sender took to
 	// begin another RTP stream; below they do not tell it from jitter.
@@ -130,14 +132,20 @@ func (tr *track) end() media.Ticks {
 	return tr.at + tr.dur
 }
 
+// overtaken reports whether a key frame is not later than what has been written:
+// no picture before it in the stream is shown after it.
+func (tr *track) overtaken(f *media.Frame) bool {
+	return tr.Kind == media.Video && f.Key && tr.ep != nil && tr.wrote && tr.time(f.Timestamp) <= tr.at
+}
+
 // observe takes note of a frame's timestamp and reports whether it belongs to
 // another clock than the last one, and what it would be by that: timestamps may
 // stand still while a sender stalls, but not run ahead of the arrivals, nor
-// back. Those of another SSRC always do.
+// back, and not at all with a key frame. Those of another SSRC always do.
 func (tr *track) observe(f *media.Frame) (expected int64, jumped bool) {
 	if tr.seen {
 		sent, waited := tr.duration(media.Ticks(f.Timestamp-tr.last)), f.Arrival.Sub(tr.lastArrival)
-		jumped = tr.resync || sent < -jumpLimit || sent > waited+jumpLimit
+		jumped = tr.resync || sent < -backLimit || sent > waited+jumpLimit
 		step, least := max(tr.dur, 1), pauseNoted
 		if tr.resync {
 			least = restartNoted
@@ -146,6 +154,9 @@ func (tr *track) observe(f *media.Frame) (expected int64, jumped bool) {
 			step = tr.ticks(waited)
 		}
 		expected = tr.last + int64(step)
+		if !jumped && tr.overtaken(f) {
+			expected, jumped = tr.ts0+int64(tr.end()-tr.t0), true
+		}
 	}
 	if !tr.seen || f.Arrival.Sub(tr.lastArrival) > pauseLimit {
 		tr.resumed = f.Arrival
