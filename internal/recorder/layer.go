@@ -153,10 +153,11 @@ func (tr *track) joined() {
 }
 
 // exitGone takes the layers that have nothing more for the current Period out
-// of it when it ends: their last picture stays until then.
+// of it when it ends: their last picture stays until then. The lead, which may have
+// become it when it was one of them, ends it itself.
 func (s *session) exitGone(end media.Ticks) error {
 	for _, tr := range s.pub.videos {
-		if tr.gone && tr.ep != nil {
+		if tr.gone && tr.ep != nil && tr != s.pub.lead {
 			if err := s.exit(tr, end); err != nil {
 				return err
 			}
@@ -209,8 +210,23 @@ func (s *session) watchLayers() error {
 			if err := s.releaseLayer(newest, true); err != nil {
 				return err
 			}
-			s.pub.lead, newest.due = newest, nil
+			if err := s.takeLead(newest); err != nil {
+				return err
+			}
 		}
+	}
+	return nil
+}
+
+// takeLead makes a layer the lead. One that is out of the Period, or still in the one
+// before, begins another with its next key frame.
+func (s *session) takeLead(tr *track) error {
+	s.pub.lead = tr
+	switch {
+	case tr.ep != nil && tr.ep != s.cur:
+		return s.exit(tr, 0)
+	case !tr.gone:
+		tr.due = nil
 	}
 	return nil
 }

@@ -1,9 +1,12 @@
 package recorder
 
 import (
+	"crypto/sha256"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
 )
@@ -156,6 +159,43 @@ func TestSimulcastLosesCut(t *testing.T) {
 			if limit := map[bool]int{true: 8 * 30, false: 0}[i == lossy]; missing > limit {
 				t.Errorf("layer %d lost key frames: %s lacks %d of %d frames", lossy, id, missing, len(s.tracks[i].log.Units))
 			}
+		}
+	}
+}
+
+// The lead is turned off while the other layer, which has lost the key frame of a
+// cut, is out of the Period: that leads, from its next key frame on.
+func TestSimulcastLeadsAfterLoss(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "h264_baseline.h264"))
+	s.tracks[1].lose = func(unit int) bool { return unit == 120 } // the key frame at 4 s
+	g.start("camera", "")
+	s.step(5800 * time.Millisecond) // no Period begins before the next key frame
+	s.tracks[0].off = true
+	s.step(8 * time.Second)
+	rec := g.stop("camera")
+	got := g.read(rec.RecordDir)
+	layer, _ := got.Layer("video-2")
+	follows(t, layer, s.tracks[1].src)
+	last := layer.Samples[len(layer.Samples)-1]
+	if end := last.Time.Duration(90000); rec.Periods != 2 || end < 13700*time.Millisecond || len(layer.Samples) < 320 {
+		t.Errorf("%d periods, the layer has %d frames up to %v", rec.Periods, len(layer.Samples), end)
+	}
+}
+
+// follows checks that each frame of a track that is no key frame comes right
+// after the one that the source has before it.
+func follows(t *testing.T, tr *verify.Track, src *load.Source) {
+	t.Helper()
+	units := map[[sha256.Size]byte][]int{}
+	for i := range src.Units {
+		units[src.Units[i].SHA256] = append(units[src.Units[i].SHA256], i)
+	}
+	for i := 1; i < len(tr.Samples); i++ {
+		before, at := units[sha256.Sum256(tr.Samples[i-1].Data)], units[sha256.Sum256(tr.Samples[i].Data)]
+		next := func(unit int) bool { return slices.Contains(before, unit-1) }
+		if !tr.Samples[i].Key && !slices.ContainsFunc(at, next) {
+			t.Errorf("%s: the frame at %d follows another than the sender's", tr.ID, tr.Samples[i].Time)
 		}
 	}
 }

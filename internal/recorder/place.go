@@ -145,7 +145,7 @@ func (s *session) video(tr *track, f *media.Frame) (err error) {
 		return nil
 	}
 	hole := tr.duration(t - tr.end())
-	long := hole > pauseLimit || tr.lost != "" && hole > lossLimit
+	long := tr.gone || hole > pauseLimit || tr.lost != "" && hole > lossLimit
 	if long && !f.Key {
 		return s.skip(tr)
 	}
