@@ -197,7 +197,7 @@ func (t *Track) Cuts(at media.Ticks, key bool) bool {
 		return true
 	}
 	if t.kind == media.Audio {
-		return t.samples+1 >= t.perCut
+		return t.samples+1 >= t.perCut || t.Place(at)-t.start > t.ticks(t.o.SegmentDuration) // its packets got longer
 	}
 	return key && t.Place(at)-t.start >= t.ticks(t.o.SegmentDuration-min(cutSlack, t.o.SegmentDuration/2))
 }

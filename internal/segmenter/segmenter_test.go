@@ -228,6 +228,31 @@ func TestAudioIsCutByPackets(t *testing.T) {
 	}
 }
 
+// A segment that began with a short packet, as one that stands for a loss is, is
+// not longer than the others for that.
+func TestAudioOfAnotherPacketDuration(t *testing.T) {
+	d := newDisk()
+	tr := NewTrack(media.Audio, 0, options, d)
+	must(tr.Begin(opusFormat(t)))(t)
+	at := media.Ticks(0)
+	for i := range 120 {
+		s := Sample{Time: at, Duration: 5760, Key: true, Data: []byte{0xfc, byte(i)}}
+		if i < 3 {
+			s.Duration = 960
+		}
+		if err := tr.Write(s); err != nil {
+			t.Fatal(err)
+		}
+		at += s.Duration
+	}
+	must(tr.End(0))(t)
+	for _, s := range d.closed {
+		if s.Duration > 2*48000+5760 {
+			t.Errorf("%s lasts %v, the target is 2 s", s.Name, s.Duration.Duration(48000))
+		}
+	}
+}
+
 // Chunks are on disk before the segment is closed.
 func TestChunksAreWrittenEarly(t *testing.T) {
 	d := newDisk()
