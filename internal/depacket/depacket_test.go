@@ -225,6 +225,23 @@ func TestHistory(t *testing.T) {
 	expectStats(t, d, Stats{PacketsReceived: historySize + 1, PacketsLost: 1, PacketsDiscarded: 1})
 }
 
+// Packets that are waited for are late, however many have come meanwhile.
+func TestLateBehindMany(t *testing.T) {
+	d, s := newVideo()
+	push(d, s.video(true, 1)...)
+	missing := s.video(false, 2)
+	s.now = s.now.Add(-2 * time.Millisecond)
+	for range maxJump + 500 {
+		p := s.video(false, 1)
+		s.now = s.now.Add(-800 * time.Microsecond) // 5000 packets a second
+		expect(t, "waits", push(d, p...), "")
+	}
+	if got := push(d, missing...); len(got) != maxJump+501 || got[0].Lost {
+		t.Errorf("%d results, want %d frames", len(got), maxJump+501)
+	}
+	expectStats(t, d, Stats{PacketsReceived: maxJump + 503, PacketsLate: 2})
+}
+
 func TestGapsAreTimedOneByOne(t *testing.T) {
 	d, s := newVideo()
 	push(d, s.video(true, 1)...)

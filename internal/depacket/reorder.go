@@ -58,7 +58,7 @@ func (r *reorderer) insert(p *media.Packet) error {
 		return ErrSSRC
 	}
 	seq := r.high + int64(int16(p.Seq-uint16(r.high)))
-	if seq > r.high+maxJump || seq < r.high-maxJump {
+	if seq > r.high+maxJump || seq < min(r.high-maxJump, r.first) {
 		return r.strays(p)
 	}
 	r.dropStray()
