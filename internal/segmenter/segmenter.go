@@ -20,6 +20,10 @@ const keyFrameLead = 200 * time.Millisecond
 // jitter by a frame.
 const cutSlack = keyFrameLead + 50*time.Millisecond
 
+// maxChunkBytes is from when on a chunk is written before its time: senders whose
+// timestamps hardly move make it long.
+const maxChunkBytes = 8 << 20
+
 // Sync says when segments are made durable.
 type Sync uint8
 
@@ -114,9 +118,10 @@ type Track struct {
 	perCut   int         // audio: samples per segment
 	askedKey media.Ticks // elapsed time of the segment when a key frame was last asked for, 0 if not
 
-	chunk    chunk // the open one
-	chunkLen media.Ticks
-	buf      []byte
+	chunk      chunk // the open one
+	chunkLen   media.Ticks
+	chunkBytes int
+	buf        []byte
 
 	pending     Sample      // waits for the next one's time
 	asked       media.Ticks // the pending sample's time before it was placed
@@ -312,8 +317,9 @@ func (t *Track) commit(d media.Ticks) error {
 	}
 	t.mux.add(&t.pending, d)
 	t.chunkLen += d
+	t.chunkBytes += len(t.pending.Data)
 	t.samples++
-	if t.chunkLen < t.ticks(t.o.ChunkDuration) {
+	if t.chunkLen < t.ticks(t.o.ChunkDuration) && t.chunkBytes < maxChunkBytes {
 		return nil
 	}
 	return t.flush()
@@ -335,7 +341,7 @@ func (t *Track) flush() error {
 	}
 	t.bytes += int64(len(t.buf))
 	t.written += t.chunkLen
-	t.chunkLen = 0
+	t.chunkLen, t.chunkBytes = 0, 0
 	return nil
 }
 

@@ -269,6 +269,21 @@ func TestChunksAreWrittenEarly(t *testing.T) {
 
 // Periods: numbers go on, a format that changed gets a new init segment, one
 // that did not keeps the old.
+// What waits in memory is bounded where the timestamps hardly move.
+func TestLargeChunksAreWrittenEarly(t *testing.T) {
+	d := newDisk()
+	tr := video(t, d)
+	data := make([]byte, maxChunkBytes/4)
+	for i := range 9 {
+		if err := tr.Write(Sample{Time: media.Ticks(i), Duration: 1, Key: i == 0, Data: data}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := tr.Written(); got != 8 {
+		t.Errorf("written up to frame %d of 9, want 8", got)
+	}
+}
+
 func TestPeriods(t *testing.T) {
 	d := newDisk()
 	tr := video(t, d)
