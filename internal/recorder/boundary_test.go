@@ -1,6 +1,10 @@
 package recorder
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,5 +135,26 @@ func TestSoundBeginsWithThePicture(t *testing.T) {
 	}
 	if gaps := rec.Tracks[1].Gaps; len(gaps) != 1 || gaps[0].Cause != causeLoss || gaps[0].Duration < 6.5 {
 		t.Errorf("the gaps of the audio are %+v", gaps)
+	}
+}
+
+// A Period that ends right after a key frame needs no more bandwidth for that.
+func TestBandwidthOfShortSegment(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"))
+	g.start("camera", "")
+	s.send(6*time.Second + 10*time.Millisecond) // with a key frame at the end
+	rec := g.stop("camera")
+	track, _ := g.read(rec.RecordDir).Track(media.Video)
+	peak := int64(0)
+	for _, s := range track.Segments {
+		peak = max(peak, s.Bytes*8/2) // bit/s over a segment of 2 s
+	}
+	data, err := os.ReadFile(filepath.Join(g.root, rec.MPDPath))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(track.Segments); n != 4 || !strings.Contains(string(data), fmt.Sprintf(`bandwidth="%d"`, peak)) {
+		t.Errorf("%d segments, want a bandwidth of %d in\n%s", n, peak, data)
 	}
 }

@@ -198,7 +198,8 @@ func (rec *recording) applySegment(l lane, s media.Segment) error {
 		return fmt.Errorf("segment %s does not fit the timeline: %w", s.Name, err)
 	}
 	d := s.Duration.Duration(rep.Format.Timescale)
-	rep.Bandwidth = max(rep.Bandwidth, int64(float64(s.Bytes*8)/d.Seconds()))
+	// A Period's last segment may be hardly more than a key frame.
+	rep.Bandwidth = max(rep.Bandwidth, int64(float64(s.Bytes*8)/max(d, rec.pres.SegmentDuration).Seconds()))
 	rec.pres.LongestSegment = max(rec.pres.LongestSegment, d)
 	if d > rec.pres.MaxSegmentDuration {
 		rec.r.log.Warn("segment is too long: the sender ignores key frame requests",
