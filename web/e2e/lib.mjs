@@ -18,7 +18,7 @@
 //   stream-row-<id>            data-live, data-recording; within it:
 //     stream-watch, record-start, record-stop (one of the two), record-state, record-left,
 //     record-error, record-last-error
-//     watch-video, watch-state (data-state), watch-error
+//     watch-video, watch-state (data-state), watch-idle, watch-error
 //   recordings-list, recordings-refresh, recordings-more-streams, recordings-error
 //   recordings-stream-<id>     within it: recordings-open (aria-expanded), recordings-more
 //   recording-row              data-record-dir, data-stream, data-status, data-duration (s); within it:

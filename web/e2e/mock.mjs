@@ -56,6 +56,7 @@ export async function startMock({ token, account }) {
     stream('silent', [], 0, false),
   ];
   const feeds = new Set();
+  let reads = 0; // of the sums, which grow
   const tell = () => {
     for (const feed of feeds) feed.write(`data: ${JSON.stringify(streams)}\n\n`);
   };
@@ -97,7 +98,7 @@ export async function startMock({ token, account }) {
     },
     'GET /api/playback': (res) =>
       json(res, 200, [
-        { stream: 'door-camera', recordings: 24, last_start: '2026-11-22T12:00:00Z', duration: 86_400, bytes: 5.2e10 },
+        { stream: 'door-camera', recordings: 24, last_start: '2026-11-22T12:00:00Z', duration: 86_400, bytes: 5.2e10 + 1e9 * reads++ },
         { stream: 'silent', recordings: 1, last_start: '2026-11-20T12:00:00Z', duration: 61, bytes: 1.5e6 },
       ]),
     'GET /api/playback/door-camera': (res, _, query) => {
@@ -108,6 +109,7 @@ export async function startMock({ token, account }) {
         stream: 'door-camera', total: recordings.length, recordings: page, ...(end < recordings.length ? { next: `${end}` } : {}),
       });
     },
+    'POST /whep/door-camera': (res) => json(res, 409, { error: 'the stream has no publisher now' }),
     'POST /whip/camera': (res) => json(res, 409, { error: 'stream "camera" has a publisher; stop it or choose another id' }),
     'DELETE /api/record/door-camera': (res) => {
       streams[0].recording = false;
@@ -142,6 +144,14 @@ export async function startMock({ token, account }) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     base: `http://127.0.0.1:${server.address().port}`,
+    /** Another publisher, or none where there are no codecs, is at the stream door-camera. */
+    publish: (codecs) => {
+      streams[0] = stream('door-camera', codecs, 2, true);
+      tell();
+    },
+    endFeeds: () => {
+      for (const feed of feeds) feed.end();
+    },
     close: () => {
       server.closeAllConnections();
       server.close();

@@ -42,6 +42,7 @@ async function desktop(browser, base, out) {
   await steps.run('ask for the token', async () => {
     await page.goto(base, { timeout: 60_000 });
     await shows(id(page, 'token-form'), 'token');
+    check((await id(page, 'publish-start').count()) === 0, 'publishing is offered to who may do nothing yet');
     await id(page, 'token-input').fill('wrong');
     await id(page, 'token-save').click();
     await shows(id(page, 'token-form'), 'did not accept');
@@ -81,6 +82,47 @@ async function desktop(browser, base, out) {
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
 }
 
+/** What changes while the page is open: sums, publishers, and whether the server answers. */
+async function changes(browser, mock) {
+  const { page, problems } = await openPage(browser, mock.base);
+  const steps = new Steps(page, '');
+  await page.clock.install();
+  await page.goto(mock.base, { timeout: 60_000 });
+  await unlock(page);
+  const sums = id(page, 'recordings-stream-door-camera').locator('.note');
+  await steps.run('sums of what is recorded', async () => {
+    for (let i = 0; i < 4; i++) { // more often than the page reads when it opens
+      const before = await sums.innerText({ timeout: 60_000 });
+      await page.clock.fastForward(16_000);
+      await sums.filter({ hasNotText: before }).waitFor({ timeout: 20_000 });
+    }
+  });
+  const row = id(page, 'stream-row-door-camera');
+  await steps.run('watch publishers that change', async () => {
+    const asked = () => page.waitForRequest((r) => r.method() === 'POST' && r.url().endsWith('/whep/door-camera'), { timeout: 60_000 });
+    const first = asked();
+    await id(row, 'stream-watch').click();
+    await first;
+    mock.publish([]);
+    await shows(id(row, 'watch-idle'), 'The publisher has left');
+    const again = asked();
+    mock.publish(['VP9', 'opus']);
+    await again;
+    await id(row, 'watch-idle').waitFor({ state: 'detached', timeout: 60_000 });
+  });
+  await steps.run('a server that does not answer', async () => {
+    await page.route('**/api/playback*', (route) => route.abort());
+    await id(page, 'recordings-refresh').click();
+    await shows(id(page, 'recordings-error'), 'the server does not answer');
+    await page.unroute('**/api/playback*');
+  });
+  await steps.run('a server that is back', async () => {
+    mock.endFeeds();
+    await id(page, 'recordings-error').waitFor({ state: 'detached', timeout: 60_000 });
+  });
+  check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
+}
+
 const account = { name: 'anna', password: 'correct horse', rights: ['subscribe', 'view'] };
 
 /** Logs in, sees what the account may, makes a link, logs out. */
@@ -95,6 +137,7 @@ async function login(browser, base, out) {
   await steps.run('log in', async () => {
     await page.goto(base, { timeout: 60_000 });
     await id(page, 'login-form').waitFor({ timeout: 60_000 });
+    check((await id(page, 'publish-start').count()) === 0, 'publishing is offered to who has not logged in');
     await checkLayout(page);
     await submit('wrong');
     await shows(id(page, 'login-error'), 'no such name with this password');
@@ -156,6 +199,12 @@ await runScript(300_000, async (browser) => {
     await phone(browser, mock.base, out);
   } finally {
     mock.close();
+  }
+  const changing = await startMock({ token });
+  try {
+    await changes(browser, changing);
+  } finally {
+    changing.close();
   }
   const accounts = await startMock({ token, account });
   try {

@@ -49,7 +49,7 @@ export function App() {
             {t('offline', { error })}
           </p>
         )}
-        {!manager && may(me, 'publish') && <PublishPart />}
+        {!manager && may(me, 'publish') && <PublishPart locked={locked} />}
         {!locked && (
           <>
             {fleet && <NodesPart nodes={nodes} error={nodesError} />}
@@ -62,7 +62,8 @@ export function App() {
             />
             {may(me, 'view') && (
               <RecordingsPart
-                changes={recordingChanges(streams)}
+                changes={`${feed.kind === 'waiting'} ${recordingChanges(streams)}`}
+                running={streams?.some((stream) => stream.recording) ?? false}
                 recorder={recorder}
                 manager={manager}
                 token={credentials}

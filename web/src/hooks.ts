@@ -1,4 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { t } from './i18n';
+import { ApiError } from './lib/http';
 import { onSession } from './lib/session';
 import { getToken, onToken } from './lib/token';
 
@@ -59,5 +61,6 @@ export function useNow(active: boolean): number {
 
 /** Any thrown value as words. */
 export function words(reason: unknown): string {
+  if (reason instanceof ApiError && reason.status === 0) return t('unreachable');
   return reason instanceof Error ? reason.message : String(reason);
 }

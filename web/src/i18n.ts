@@ -66,6 +66,7 @@ const en = {
   recordStopping: 'Sealing the recording',
   lastRecordError: 'The last recording ended by an error: {error}',
   watching: 'Live picture of {id}',
+  watchIdle: 'The publisher has left. The picture goes on when it is back.',
   noRecordings: 'No recordings yet.',
   refresh: 'Refresh',
   more: 'Show more',
@@ -101,7 +102,8 @@ const en = {
   logout: 'Log out',
   link: 'Link for players',
   linkUntil: 'For VLC and other players, until {time}:',
-  offline: 'The server does not answer ({error}).',
+  offline: 'The server cannot be asked: {error}.',
+  unreachable: 'the server does not answer',
 };
 
 export type Key = keyof typeof en;
@@ -172,6 +174,7 @@ const zh: Record<Key, string> = {
   recordStopping: '正在封存录制',
   lastRecordError: '上次录制因错误结束：{error}',
   watching: '{id} 的直播画面',
+  watchIdle: '推流端已离开，恢复推流后画面会继续。',
   noRecordings: '还没有录制。',
   refresh: '刷新',
   more: '显示更多',
@@ -207,7 +210,8 @@ const zh: Record<Key, string> = {
   logout: '退出登录',
   link: '播放器链接',
   linkUntil: '供 VLC 等播放器使用，有效期至 {time}：',
-  offline: '服务器没有响应（{error}）。',
+  offline: '无法访问服务器：{error}。',
+  unreachable: '服务器没有响应',
 };
 
 /** The language for a list of preferred ones: Chinese if it comes before English, else English. */

@@ -1,4 +1,5 @@
 import { afterEach, expect, test, vi } from 'vitest';
+import { words } from '../src/hooks';
 import { codecNames, encodePath, listPlayback, listRecordings, objectURL, startRecording, stopRecording } from '../src/lib/api';
 import { ApiError, onUnauthorized, readError, request } from '../src/lib/http';
 import { setToken } from '../src/lib/token';
@@ -42,6 +43,15 @@ test('401 is announced, other errors are not', async () => {
   await expect(request('/a')).rejects.toMatchObject({ status: 401 });
   expect(told).toHaveBeenCalledOnce();
   off();
+});
+
+test('no answer is an error of status 0, an aborted request stays what it is', async () => {
+  vi.stubGlobal('fetch', vi.fn().mockRejectedValue(new TypeError('Failed to fetch')));
+  await expect(request('/a')).rejects.toMatchObject({ name: 'ApiError', status: 0 });
+  await expect(request('/a').catch(words)).resolves.toBe('the server does not answer');
+  const abort = new AbortController();
+  abort.abort();
+  await expect(request('/a', { signal: abort.signal })).rejects.toBeInstanceOf(TypeError);
 });
 
 test('ids and paths are encoded element by element', async () => {

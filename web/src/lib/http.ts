@@ -2,11 +2,11 @@
 
 import { authHeaders } from './token';
 
-/** An answer that is not a success, with the server's own words where it gave some. */
+/** An answer that is not a success, with the server's own words where it gave some; or none. */
 export class ApiError extends Error {
   override name = 'ApiError';
   constructor(
-    readonly status: number,
+    readonly status: number, // 0 where no answer came
     message: string,
   ) {
     super(message);
@@ -45,11 +45,14 @@ export async function readError(response: Response): Promise<ApiError> {
   return new ApiError(response.status, message || fallback);
 }
 
-/** fetch with the token; throws ApiError for every status outside 200 to 299. */
+/** fetch with the token; throws ApiError for every status outside 200 to 299, and where no answer comes. */
 export async function request(url: string | URL, init: RequestInit = {}): Promise<Response> {
   const headers = new Headers(init.headers);
   for (const [name, value] of Object.entries(authHeaders())) headers.set(name, value);
-  const response = await fetch(url, { ...init, headers });
+  const response = await fetch(url, { ...init, headers }).catch((reason: unknown) => {
+    if (init.signal?.aborted) throw reason;
+    throw new ApiError(0, reason instanceof Error ? reason.message : String(reason)); // each browser has words of its own
+  });
   if (response.ok) return response;
   if (response.status === 401) announceUnauthorized();
   throw await readError(response);

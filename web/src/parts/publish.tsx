@@ -5,8 +5,8 @@ import { sendableCodecs, videoCodecs } from '../lib/codecs';
 import { bitrate, pictureSizes } from '../lib/format';
 import { usePublisher } from './publisher';
 
-/** Publishes camera, screen or microphone by WHIP. */
-export function PublishPart() {
+/** Publishes camera, screen or microphone by WHIP. While the server asks for credentials it shows what goes on alone. */
+export function PublishPart({ locked }: { locked: boolean }) {
   const [id, setId] = useState('camera');
   const [source, setSource] = useState<Source>('camera');
   const [resolution, setResolution] = useState<Resolution>('720p');
@@ -21,6 +21,7 @@ export function PublishPart() {
     event.preventDefault();
     void publisher.start({ id: id.trim(), codec, source, microphone, resolution, simulcast });
   };
+  if (locked && !running && !publisher.error) return null;
   return (
     <section class="card" aria-labelledby="publish-title">
       <h2 id="publish-title">{t('publish')}</h2>

@@ -16,17 +16,19 @@ import { PlayerView } from './player';
 
 const pageSize = { streams: 100, recordings: 20 };
 const liveInterval = 5000; // ms between readings of a list with a running recording
+const sumsInterval = 15_000; // ms between readings of the sums while anything is recorded; the server's are half a minute old
 const followDelays = [1500, 5000]; // ms after a change, when a manager's recordings are read again
 
 interface RecordingsProps {
-  changes: string; // differs whenever a recording has started or ended
+  changes: string; // differs whenever a recording has started or ended, or the server has come back
+  running: boolean; // is anything recorded now?
   recorder: boolean;
   manager: boolean;
   token: string;
 }
 
 /** The recordings, by stream. */
-export function RecordingsPart({ changes, recorder, manager, token }: RecordingsProps) {
+export function RecordingsPart({ changes, running, recorder, manager, token }: RecordingsProps) {
   const [streams, setStreams] = useState<StreamRecordings[]>();
   const [count, setCount] = useState(pageSize.streams);
   const [more, setMore] = useState(false);
@@ -50,6 +52,11 @@ export function RecordingsPart({ changes, recorder, manager, token }: Recordings
       shown = false;
     };
   }, [recorder, changes, token, reads, count]);
+  useEffect(() => {
+    if (!recorder || !running) return;
+    const timer = setInterval(() => setReads((before) => before + 1), sumsInterval);
+    return () => clearInterval(timer);
+  }, [recorder, running]);
   // A manager hears of its nodes' recordings a moment after it hears of their streams.
   useEffect(() => {
     if (!recorder || !manager) return;
@@ -77,6 +84,7 @@ export function RecordingsPart({ changes, recorder, manager, token }: Recordings
           {error}
         </p>
       )}
+      {!streams && !error && <p class="note">{t('loading')}</p>}
       {streams?.length === 0 && <p class="note">{t('noRecordings')}</p>}
       <ul class="rows" data-testid="recordings-list">
         {streams?.map((summary) => (
@@ -134,6 +142,7 @@ function StreamRecordingsList({ stream, changes }: ListProps) {
           {error}
         </p>
       )}
+      {!list && !error && <p class="note">{t('loading')}</p>}
       <ul class="rows inner">
         {rows.map((recording) => (
           <RecordingRow

@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { useAction, useNow } from '../hooks';
 import { t } from '../i18n';
 import {
@@ -30,15 +30,16 @@ interface StreamsProps {
 export function StreamsPart({ streams, feed, recorder, manager, mayRecord }: StreamsProps) {
   const [watched, setWatched] = useState('');
   const lost = feed.kind === 'waiting' && feed.status !== 401 ? feed.error : '';
+  const unreachable = feed.kind === 'waiting' && feed.status === 0;
   return (
     <section class="card" aria-labelledby="streams-title">
       <h2 id="streams-title">{t('streams')}</h2>
       {lost && (
         <p class="error" role="status" data-testid="streams-error">
-          {t('feedLost', { error: lost })}
+          {t('feedLost', { error: unreachable ? t('unreachable') : lost })}
         </p>
       )}
-      {streams?.length === 0 && <p class="note">{t('noStreams')}</p>}
+      {streams?.length === 0 && !lost && <p class="note">{t('noStreams')}</p>}
       {!streams && feed.kind === 'connecting' && <p class="note">{t('loading')}</p>}
       <ul class="rows" data-testid="streams-list">
         {streams?.map((stream) => (
@@ -71,6 +72,9 @@ function StreamRow({ stream, recorder, manager, mayRecord, watched, onWatch }: R
   const recording = stream.recording ?? false;
   const viewers = stream.subscribe.sessions.length;
   const detail = useRecordState(stream.id, stream.node, recording, recorder);
+  const codecs = codecNames(stream.tracks);
+  const watchedCodecs = useRef(codecs); // of the publisher that is there, or was
+  if (codecs) watchedCodecs.current = codecs;
   const left = settled(detail) ? codecNames(notRecorded(detail?.tracks)) : '';
   const action = useAction();
   const toggle = () =>
@@ -88,7 +92,7 @@ function StreamRow({ stream, recorder, manager, mayRecord, watched, onWatch }: R
           <p class="note">
             {[
               stream.node,
-              codecNames(stream.tracks),
+              codecs,
               viewers === 1 ? t('viewer') : t('viewers', { n: viewers }),
               recording && detail?.bytes ? bytes(detail.bytes) : '',
             ]
@@ -136,7 +140,8 @@ function StreamRow({ stream, recorder, manager, mayRecord, watched, onWatch }: R
           {t('lastRecordError', { error: detail.error })}
         </p>
       )}
-      {watched && <WatchView id={stream.id} />}
+      {/* the server ends the sessions of viewers whose publisher comes back with another codec */}
+      {watched && <WatchView key={watchedCodecs.current} id={stream.id} live={live} />}
     </li>
   );
 }

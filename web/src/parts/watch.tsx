@@ -3,8 +3,8 @@ import { words } from '../hooks';
 import { t, tOr } from '../i18n';
 import { watchSession } from '../lib/wish';
 
-/** Plays a live stream by WHEP for as long as it is shown. */
-export function WatchView({ id }: { id: string }) {
+/** Plays a live stream by WHEP for as long as it is shown; live says whether somebody publishes it. */
+export function WatchView({ id, live }: { id: string; live: boolean }) {
   const video = useRef<HTMLVideoElement>(null);
   const [state, setState] = useState<string>('new');
   const [error, setError] = useState('');
@@ -40,7 +40,12 @@ export function WatchView({ id }: { id: string }) {
         aria-label={t('watching', { id })}
         data-testid="watch-video"
       />
-      {state !== 'connected' && !error && (
+      {!live && (
+        <p class="note" role="status" data-testid="watch-idle">
+          {t('watchIdle')}
+        </p>
+      )}
+      {live && state !== 'connected' && !error && (
         <p class="note" role="status" data-testid="watch-state" data-state={state}>
           {tOr(`state.${state}`, state)}
         </p>
