@@ -116,6 +116,12 @@ async function changes(browser, mock) {
     await shows(id(page, 'recordings-error'), 'the server does not answer');
     await page.unroute('**/api/playback*');
   });
+  await steps.run('a player whose server does not answer', async () => {
+    await id(id(page, 'recordings-stream-door-camera'), 'recordings-open').click();
+    await page.route('**/api/record/object/**', (route) => route.abort());
+    await id(id(page, 'recording-row').nth(1), 'recording-watch').click();
+    await shows(id(page, 'player-error'), 'the server does not answer');
+  });
   await steps.run('a server that is back', async () => {
     mock.endFeeds();
     await id(page, 'recordings-error').waitFor({ state: 'detached', timeout: 60_000 });

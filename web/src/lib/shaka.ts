@@ -19,6 +19,7 @@ export class PlayerError extends Error {
     readonly status: number, // HTTP status, 0 where there was none
     readonly interrupted: boolean, // by another load or by destroy
     readonly manifest: boolean, // the manifest is missing, or says nothing that can be played yet
+    readonly unreachable = false, // the server does not answer
   ) {
     super(message);
   }
@@ -44,7 +45,8 @@ export function playerError(reason: unknown): PlayerError {
   const text = nameOf(Code, code).replaceAll('_', ' ').toLowerCase();
   const message = http ? `HTTP ${status}` : `${text} (${category}/${code})`;
   const manifest = category === Category.MANIFEST || (http && status === 404);
-  return new PlayerError(message, status, code === Code.LOAD_INTERRUPTED, manifest);
+  const unreachable = code === Code.HTTP_ERROR || code === Code.TIMEOUT;
+  return new PlayerError(message, status, code === Code.LOAD_INTERRUPTED, manifest, unreachable);
 }
 
 /** A player on video; onError is told about what ends playback after load has succeeded. */

@@ -81,7 +81,7 @@ function usePlayer(video: { current: HTMLVideoElement | null }, recording: Recor
       if (signal.aborted) return;
       if (failure.status === 401) announceUnauthorized();
       setState('error');
-      setError(failure.status === 404 ? t('playerGone') : failure.message);
+      setError(failureWords(failure));
     };
     const opened = open(element, objectURL(recording.mpd_path), {
       signal,
@@ -108,6 +108,11 @@ function usePlayer(video: { current: HTMLVideoElement | null }, recording: Recor
     };
   }, [video, recording.mpd_path]);
   return { state, error, live, player };
+}
+
+function failureWords({ status, unreachable, message }: PlayerError): string {
+  if (status === 404) return t('playerGone');
+  return unreachable ? t('unreachable') : message;
 }
 
 interface OpenOptions {
