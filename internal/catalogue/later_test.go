@@ -33,7 +33,7 @@ func testPostgresLater(t *testing.T, server *pgtest.Server) {
 		t.Errorf("check: %v", err)
 	}
 	start := time.Now()
-	if err := db.Put(t.Context(), recording("camera", 0)); fault.KindOf(err) != fault.Unavailable || time.Since(start) > time.Second {
+	if err := db.Put(t.Context(), recording("camera", 0)); fault.KindOf(err) != fault.Unavailable || time.Since(start) > postgresTimeout/2 {
 		t.Errorf("put: %v after %v", err, time.Since(start))
 	}
 	if m.calls.Load() != 1 || m.failed.Load() == 0 {

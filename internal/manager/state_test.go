@@ -39,7 +39,7 @@ func TestUnknownIsNotNone(t *testing.T) {
 	if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "has not told of its streams yet") {
 		t.Errorf("a stream that may be there: %v", err)
 	}
-	if took := time.Since(start); took > settleTimeout+time.Second {
+	if took := time.Since(start); took > settleTimeout+10*time.Second { // and not for the node, half a minute
 		t.Errorf("it took %v", took)
 	}
 	done := make(chan error, 2)
@@ -78,20 +78,25 @@ func TestProbeThatTrickles(t *testing.T) {
 	})
 	f := followed(t, poll, timeout, map[string]*fakeNode{"a": fake})
 	until(t, "its stream is there", func() bool { _, ok := f.Stream("cam"); return ok })
-	sick.Store(true)
-	start := time.Now()
-	until(t, "it is down", func() bool { return f.node("a").describe().State == stateDown })
 	// As documented: poll_seconds and a tenth, half a second, and twice timeout_seconds.
-	if took, most := time.Since(start), poll*11/10+hurry*11/10+2*timeout; took > most+500*time.Millisecond {
-		t.Errorf("it was known to be down after %v, not %v", took, most)
-	}
+	soon(t, "knowing that it is down", poll*11/10+hurry*11/10+2*timeout+500*time.Millisecond, func() time.Duration {
+		sick.Store(false)
+		until(t, "it is up", func() bool { return f.node("a").describe().State == stateUp })
+		sick.Store(true)
+		start := time.Now()
+		until(t, "it is down", func() bool { return f.node("a").describe().State == stateDown })
+		return time.Since(start)
+	})
 	if s := f.node("a").describe(); !strings.Contains(s.Error, "no answer within 400ms") {
 		t.Errorf("why: %q", s.Error)
 	}
-	start = time.Now()
-	if _, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodPost, Stream: "cam", Node: "a"}); fault.KindOf(err) != fault.Unavailable || time.Since(start) > timeout/2 {
-		t.Errorf("%v after %v", err, time.Since(start))
-	}
+	soon(t, "being told so", timeout/2, func() time.Duration {
+		start := time.Now()
+		if _, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodPost, Stream: "cam", Node: "a"}); fault.KindOf(err) != fault.Unavailable {
+			t.Error(err)
+		}
+		return time.Since(start)
+	})
 	sick.Store(false)
 	until(t, "it is up again", func() bool { _, ok := f.Stream("cam"); return ok })
 }
@@ -100,26 +105,23 @@ func TestProbeThatTrickles(t *testing.T) {
 // list is polled.
 func TestSilentEvents(t *testing.T) {
 	t.Parallel()
-	var second atomic.Bool
+	var current atomic.Int32
 	var fake *fakeNode
 	fake = newFakeNode(t, &fakeNode{
 		events: func(w http.ResponseWriter, r *http.Request) { fake.hang(true)(w, r) },
 		list: func() []api.NodeStream {
-			if second.Load() {
-				return []api.NodeStream{published("two", false)}
-			}
-			return []api.NodeStream{published("one", false)}
+			return []api.NodeStream{published(fmt.Sprint("stream-", current.Load()), false)}
 		},
 	})
 	f := followed(t, 100*time.Millisecond, 200*time.Millisecond, map[string]*fakeNode{"a": fake})
 	has := func(id string) func() bool { return func() bool { _, ok := f.Stream(id); return ok } }
-	until(t, "the first stream is known", has("one"))
-	second.Store(true)
-	start := time.Now()
-	until(t, "the second one is known", has("two"))
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("it took %v", took)
-	}
+	until(t, "the first stream is known", has("stream-0"))
+	soon(t, "knowing the next one", time.Second, func() time.Duration {
+		n := current.Add(1)
+		start := time.Now()
+		until(t, "the next one is known", has(fmt.Sprint("stream-", n)))
+		return time.Since(start)
+	})
 	until(t, "events are tried again, now and then", func() bool { return fake.times("GET /api/sse/streams") > 1 })
 	if events, polls := fake.times("GET /api/sse/streams"), fake.times("GET /api/streams/"); polls < 3*events {
 		t.Errorf("%d polls beside %d attempts to get events", polls, events)
@@ -271,17 +273,17 @@ func TestNodeThatDoesNotTell(t *testing.T) {
 	fake := newFakeNode(t, &fakeNode{events: refuse, streams: refuse})
 	f := followed(t, time.Minute, 10*time.Second, map[string]*fakeNode{"a": fake})
 	until(t, "it is known not to tell", func() bool { return f.node("a").describe().Error != "" })
-	start := time.Now()
-	_, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodPost, Stream: "cam"})
-	if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "does not tell of its streams") || !strings.Contains(err.Error(), "token") {
-		t.Errorf("%v", err)
-	}
-	if answer, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodGet, Stream: "cam"}); err != nil || answer.Status != http.StatusOK {
-		t.Errorf("whether it is recorded, as far as is known: %+v, %v", answer, err)
-	}
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("it took %v", took)
-	}
+	soon(t, "control", time.Second, func() time.Duration {
+		start := time.Now()
+		_, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodPost, Stream: "cam"})
+		if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "does not tell of its streams") || !strings.Contains(err.Error(), "token") {
+			t.Errorf("%v", err)
+		}
+		if answer, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodGet, Stream: "cam"}); err != nil || answer.Status != http.StatusOK {
+			t.Errorf("whether it is recorded, as far as is known: %+v, %v", answer, err)
+		}
+		return time.Since(start)
+	})
 }
 
 // What keeps recordings of all nodes from the catalogue is logged once a minute,
