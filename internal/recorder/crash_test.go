@@ -36,6 +36,7 @@ func withJournals(t testing.TB, root string, o *Options) {
 type image struct {
 	dir    string
 	at     string                  // the operation that it is before, or behind
+	now    time.Time               // by the rig's clock
 	frames map[string]map[lane]int // of each recording: handed to its tracks so far
 }
 
@@ -54,7 +55,7 @@ type camera struct {
 func (c *camera) shoot(at string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	img := image{at: fmt.Sprintf("%d: %s", len(c.images), at), frames: map[string]map[lane]int{}}
+	img := image{at: fmt.Sprintf("%d: %s", len(c.images), at), now: c.g.clock.Now(), frames: map[string]map[lane]int{}}
 	for _, rec := range c.g.recorder.Active() {
 		dir := rec.RecordDir
 		for _, t := range rec.Tracks {
@@ -430,7 +431,7 @@ func TestCrashAndComeBack(t *testing.T) {
 			img := images[i]
 			t.Run(video+" "+img.at, func(t *testing.T) {
 				t.Parallel()
-				g := after(t, img, time.Now().Add(2*time.Second), time.Minute)
+				g := after(t, img, img.now.Add(2*time.Second), time.Minute)
 				if err := g.recorder.Recover(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -465,7 +466,7 @@ func TestCrashAndComeBack(t *testing.T) {
 func TestCrashAndStayAway(t *testing.T) {
 	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
 	img := images[100]
-	g := after(t, img, time.Now(), 3*time.Second)
+	g := after(t, img, img.now, 3*time.Second)
 	if err := g.recorder.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -265,13 +266,13 @@ func TestDay(t *testing.T) {
 	const step = 5 * time.Minute // fits the queue
 	var costs []time.Duration    // of each hour
 	for at := step; at <= day; at += step {
-		began := time.Now()
+		began := processorTime(t)
 		g.sendDay(pub, start, tracks, at, gop)
 		g.dayTaken(tracks)
 		if hour := int((at - 1) / time.Hour); hour == len(costs) {
 			costs = append(costs, 0)
 		}
-		costs[len(costs)-1] += time.Since(began)
+		costs[len(costs)-1] += processorTime(t) - began
 	}
 	g.stop("camera")
 	g.listed()
@@ -298,6 +299,16 @@ func TestDay(t *testing.T) {
 		t.Errorf("the last two hours cost %v, the first two %v", last, first)
 	}
 	t.Logf("%d MB of media, %d kB of manifests, an hour costs %v at first and %v at last", store.media>>20, store.manifest>>10, first/2, last/2)
+}
+
+// processorTime returns what this process has used, whatever else the machine does.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // dayRecordings returns all recordings in the order of their starts.
