@@ -138,8 +138,8 @@ class Run {
   }
 
   /**
-   * Seeks to a time, and again where the player then stands still, as dash.js does now and then on a busy machine: a
-   * recording that it cannot play from there stops it each time.
+   * Seeks to a time, and again, with a new player, where it then stands still, as dash.js does now and then on a busy
+   * machine: a recording that it cannot play from there stops it each time.
    */
   async seek(from, to) {
     for (let tries = 1; ; tries++) {
@@ -149,6 +149,9 @@ class Run {
       } catch (reason) {
         if (!(reason instanceof StandsStill) || tries === 3) throw reason;
         this.again.push(from);
+        await this.open();
+        await this.page.evaluate(players[this.name].play, { url: this.url });
+        await this.until('a picture', (s) => s.frames > 0 && s.readyState > 1);
       }
     }
   }
