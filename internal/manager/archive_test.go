@@ -266,7 +266,7 @@ func expected(t *testing.T, alias string, local bool, list ...media.Recording) [
 func followedBy(t *testing.T, db *catalogue.DB, want []string) {
 	t.Helper()
 	slices.Sort(want)
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		got := entries(t, db)
 		if slices.Equal(got, want) {
