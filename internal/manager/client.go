@@ -18,8 +18,13 @@ import (
 )
 
 const (
-	// maxAnswer bounds the answers that are read whole.
+	// maxAnswer bounds the answers that are read whole, maxShort those of them that
+	// are no lists: the manager keeps what they say.
 	maxAnswer = 64 << 20
+	maxShort  = 4 << 20
+	// maxSaid bounds what an error says of a node's own words: it goes into the log
+	// and into what is shown of the node.
+	maxSaid = 500
 	// idleTimeout is how long a body may bring nothing before it counts as broken
 	// off. Nodes send a comment into event streams every 15 seconds.
 	idleTimeout = 40 * time.Second
@@ -137,27 +142,29 @@ const listTimeout = time.Minute
 func (c *client) getJSON(ctx context.Context, path string, wait time.Duration, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no answer within %v", wait))
 	defer cancel()
-	return c.get(ctx, path, nil, wait, out)
+	return c.get(ctx, path, nil, wait, maxShort, out)
 }
 
 // getList is getJSON for what may be long: wait is for the beginning of the answer.
 func (c *client) getList(ctx context.Context, path string, query url.Values, wait time.Duration, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait+listTimeout, fmt.Errorf("no whole answer within %v", wait+listTimeout))
 	defer cancel()
-	return c.get(ctx, path, query, wait, out)
+	return c.get(ctx, path, query, wait, maxAnswer, out)
 }
 
-func (c *client) get(ctx context.Context, path string, query url.Values, wait time.Duration, out any) error {
+func (c *client) get(ctx context.Context, path string, query url.Values, wait time.Duration, most int, out any) error {
 	resp, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, wait: wait})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
+	data, err := io.ReadAll(io.LimitReader(resp.Body, int64(most)+1))
+	switch {
+	case err != nil:
 		return explain(ctx, err)
-	}
-	if resp.StatusCode != http.StatusOK {
+	case len(data) > most:
+		return fault.Errorf(fault.Unavailable, "its answer to %s is longer than %d bytes", path, most)
+	case resp.StatusCode != http.StatusOK:
 		return statusError(resp.StatusCode, data)
 	}
 	if err := json.Unmarshal(data, out); err != nil {
@@ -177,7 +184,7 @@ func statusError(status int, body []byte) error {
 	}
 	text := http.StatusText(status)
 	if json.Unmarshal(body, &said) == nil && said.Error != "" {
-		text = said.Error
+		text = strings.ToValidUTF8(said.Error[:min(len(said.Error), maxSaid)], "")
 	}
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:

@@ -341,3 +341,34 @@ func TestCommandThatTrickles(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What a node says of itself, and of what is wrong, is kept within bounds.
+func TestNodeThatSaysTooMuch(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", maxShort)
+	var chatty atomic.Bool
+	fake := newFakeNode(t, &fakeNode{
+		info: func(w http.ResponseWriter, _ *http.Request) {
+			info := recordingInfo
+			if chatty.Load() {
+				info.Version = long
+			}
+			_ = json.NewEncoder(w).Encode(info)
+		},
+		streams: func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusInternalServerError)
+			_ = json.NewEncoder(w).Encode(map[string]string{"error": long})
+		},
+	})
+	f := followed(t, 100*time.Millisecond, 30*time.Second, map[string]*fakeNode{"a": fake})
+	n := f.node("a")
+	until(t, "what is wrong is shown", func() bool { return strings.Contains(n.describe().Error, "it answers 500: xxx") })
+	if said := n.describe().Error; len(said) > 2*maxSaid {
+		t.Errorf("it has %d bytes", len(said))
+	}
+	chatty.Store(true)
+	until(t, "it is down", func() bool { return n.describe().State == stateDown })
+	if d := n.describe(); !strings.Contains(d.Error, "longer than") || len(d.Version) > maxSaid {
+		t.Errorf("%s, and a version of %d bytes", d.Error, len(d.Version))
+	}
+}
