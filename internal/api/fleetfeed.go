@@ -81,9 +81,10 @@ func (a *API) watchFleetStreams(w http.ResponseWriter, r *http.Request) error {
 func (f *fleetFeed) next() ([]byte, error) {
 	s := f.fleet.Snapshot()
 	streams, removed := f.since(s)
-	first, whole := !f.told, !f.told || !f.changes || f.sent < s.Floor
+	behind := !f.told || f.sent < s.Floor // it is not known any more what has ended
+	whole := behind || !f.changes
 	f.told, f.sent = true, s.Version
-	if !first && len(streams) == 0 && len(removed) == 0 {
+	if !behind && len(streams) == 0 && len(removed) == 0 {
 		return nil, nil
 	}
 	var list []byte

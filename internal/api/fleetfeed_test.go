@@ -124,6 +124,31 @@ func TestFleetFeed(t *testing.T) {
 	}
 }
 
+// Who may know of few streams is told that one of them has ended, even where so many
+// have ended since that it is not remembered.
+func TestFleetFeedForgets(t *testing.T) {
+	for _, changes := range []bool{true, false} {
+		fleet := &changingFleet{}
+		fleet.set(map[string]int{"a": 1, "b1": 1, "b2": 1, "b3": 1})
+		feed := &fleetFeed{fleet: fleet, changes: changes, may: func(id string) bool { return id == "a" }}
+		if data, err := feed.next(); err != nil || !bytes.Contains(data, []byte(`"a"`)) {
+			t.Fatalf("%s, %v", data, err)
+		}
+		fleet.set(map[string]int{"b1": 1, "b2": 1, "b3": 1})
+		fleet.set(nil) // three that have ended are remembered
+		want := "[]"
+		if changes {
+			want = `{"whole":true,"streams":[]}`
+		}
+		if data, err := feed.next(); err != nil || string(data) != want {
+			t.Errorf("changes %v: told %q, not %s: %v", changes, data, want, err)
+		}
+		if data, err := feed.next(); err != nil || data != nil {
+			t.Errorf("told twice: %s, %v", data, err)
+		}
+	}
+}
+
 func TestFleetEvents(t *testing.T) {
 	n := newManager(t, managerWithAuth)
 	as := func(stream string) []string {
