@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/catalogue/pgtest"
@@ -109,7 +108,7 @@ func withoutDatabase(t *testing.T, m, node *server, stream string) {
 	if resp, said := m.request(http.MethodPost, "/api/sign/"+stream+"/1", ""); resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("sign: %d %s", resp.StatusCode, said)
 	}
-	time.Sleep(1200 * time.Millisecond) // of media, and a second for the next folder
+	m.awaitMedia(stream)
 	if code := m.call(http.MethodDelete, "/api/record/"+stream, "", &said); code != http.StatusOK || !said.Stopped {
 		t.Errorf("stop the recording: %d %+v", code, said)
 	}

@@ -51,7 +51,8 @@ func TestStreamOnTwoNodes(t *testing.T) {
 	if code := m.call(http.MethodDelete, "/api/record/cam", "", &said); code != http.StatusConflict || !strings.Contains(said.Error, "a, b") {
 		t.Errorf("DELETE while both record: %d %+v", code, said)
 	}
-	time.Sleep(1500 * time.Millisecond) // of media
+	a.awaitMedia("cam")
+	b.awaitMedia("cam")
 	for _, node := range []string{"?node=a", ""} {
 		if code := m.call(http.MethodDelete, "/api/record/cam"+node, "", &said); code != http.StatusOK || !said.Stopped {
 			t.Errorf("DELETE %s: %d %+v", node, code, said)
@@ -263,7 +264,7 @@ func TestFeedConverges(t *testing.T) {
 	record := func() string {
 		var started recordAnswer
 		until(t, "it records", func() bool { return edge.call(http.MethodPost, "/api/record/cam", "", &started) == http.StatusOK })
-		time.Sleep(1200 * time.Millisecond) // of media; and another second for the next folder
+		edge.awaitMedia("cam")
 		edge.call(http.MethodDelete, "/api/record/cam", "", nil)
 		return started.RecordDir
 	}

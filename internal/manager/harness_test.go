@@ -170,26 +170,37 @@ func until(t *testing.T, what string, ok func() bool) {
 // which would take two seconds at least, each time.
 func promptly(t *testing.T, what string, call func()) {
 	t.Helper()
-	soon(t, what, 1900*time.Millisecond, func() time.Duration {
+	within(t, what, 1900*time.Millisecond, func() time.Duration {
 		start := time.Now()
 		call()
 		return time.Since(start)
 	})
 }
 
-// soon does what may take no longer than most. What is slow because the machine is
-// busy has other chances.
-func soon(t *testing.T, what string, most time.Duration, do func() (took time.Duration)) {
+// within measures something that takes no longer than limit. What takes longer because
+// the machine is busy has other chances.
+func within(t *testing.T, what string, limit time.Duration, measure func() time.Duration) {
 	t.Helper()
-	var all []time.Duration
+	var took []time.Duration
 	for range 5 {
-		took := do()
-		if took <= most {
+		d := measure()
+		if d <= limit {
 			return
 		}
-		all = append(all, took)
+		took = append(took, d)
 	}
-	t.Errorf("%s takes more than %v: %v", what, most, all)
+	t.Errorf("%s takes %v, not %v", what, took, limit)
+}
+
+// awaitMedia waits until a stream that a node records has media in its recording.
+func (s *server) awaitMedia(stream string) {
+	s.t.Helper()
+	until(s.t, "the recording of "+stream+" has media", func() bool {
+		var status struct {
+			Duration float64 `json:"duration"`
+		}
+		return s.call(http.MethodGet, "/api/record/"+stream, "", &status) == http.StatusOK && status.Duration > 0
+	})
 }
 
 // publish sends a stream to a node until the test ends or stop is called.

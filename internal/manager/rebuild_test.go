@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/live777/recorder/internal/config"
 )
@@ -28,7 +27,7 @@ func TestRebuild(t *testing.T) {
 		m := startManager(t, t.TempDir(), map[string]*server{"edge": edge}, change)
 		stop := edge.publish("cam")
 		until(t, "it records", func() bool { return m.call(http.MethodPost, "/api/record/cam", "", nil) == http.StatusOK })
-		time.Sleep(1500 * time.Millisecond) // of media
+		edge.awaitMedia("cam")
 		m.call(http.MethodDelete, "/api/record/cam", "", nil)
 		stop()
 		until(t, "it is listed", func() bool { l := m.recordings("cam"); return len(l) == 1 && l[0].End != nil })

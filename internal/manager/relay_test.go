@@ -324,10 +324,12 @@ func TestStuckRelay(t *testing.T) {
 	}
 	until(t, "all of them wait", func() bool { return n.waiting.Load() == clients })
 	for _, path := range []string{"/api/nodes/", "/api/streams/", "/api/playback/cam", "/api/record/object/@other/cam/1/" + tornName, "/api/recordings/@edge/cam/1"} {
-		promptly(t, path, func() {
+		within(t, path, time.Second, func() time.Duration {
+			start := time.Now()
 			if resp, body := m.request(http.MethodGet, path, ""); resp.StatusCode != http.StatusOK {
 				t.Errorf("%s: %d: %.100s", path, resp.StatusCode, body)
 			}
+			return time.Since(start)
 		})
 	}
 	for _, b := range bodies {

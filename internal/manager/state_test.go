@@ -3,15 +3,18 @@
 package manager
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/live777/recorder/internal/api"
@@ -34,14 +37,14 @@ func TestUnknownIsNotNone(t *testing.T) {
 	})
 	f := followed(t, time.Minute, 30*time.Second, map[string]*fakeNode{"a": fake})
 	until(t, "the node is up", func() bool { return f.node("a").isUp() == nil })
-	start := time.Now()
-	_, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodPost, Stream: "cam"})
-	if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "has not told of its streams yet") {
-		t.Errorf("a stream that may be there: %v", err)
-	}
-	if took := time.Since(start); took > settleTimeout+10*time.Second { // and not for the node, half a minute
-		t.Errorf("it took %v", took)
-	}
+	within(t, "to say that it is not known", settleTimeout+time.Second, func() time.Duration {
+		start := time.Now()
+		_, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodPost, Stream: "cam"})
+		if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "has not told of its streams yet") {
+			t.Errorf("a stream that may be there: %v", err)
+		}
+		return time.Since(start)
+	})
 	done := make(chan error, 2)
 	for _, node := range []string{"", "a"} {
 		go func() {
@@ -60,71 +63,103 @@ func TestUnknownIsNotNone(t *testing.T) {
 	}
 }
 
+// tricklingTransport answers as a node does or, where it is sick, a byte at a time,
+// without end.
+type tricklingTransport struct{ sick atomic.Bool }
+
+func (t *tricklingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp := &http.Response{StatusCode: http.StatusOK, Request: r, Body: &tricklingBody{r.Context()}}
+	if !t.sick.Load() {
+		data, err := json.Marshal(recordingInfo)
+		if err != nil {
+			return nil, err
+		}
+		resp.Body = io.NopCloser(bytes.NewReader(data))
+	}
+	return resp, nil
+}
+
+type tricklingBody struct{ ctx context.Context }
+
+func (b *tricklingBody) Read(p []byte) (int, error) {
+	if !pause(b.ctx, 50*time.Millisecond, nil) {
+		return 0, b.ctx.Err()
+	}
+	return copy(p, " "), nil
+}
+
+func (b *tricklingBody) Close() error { return nil }
+
 // A node that does not get to the end of an answer is down as soon as one that does
 // not begin, and whoever asks for what it has does not wait for it.
 func TestProbeThatTrickles(t *testing.T) {
-	t.Parallel()
-	const poll, timeout = 200 * time.Millisecond, 400 * time.Millisecond
-	var sick atomic.Bool
-	fake := newFakeNode(t, &fakeNode{
-		info: func(w http.ResponseWriter, r *http.Request) {
-			if sick.Load() {
-				trickle(w, r)
-				return
-			}
-			_ = json.NewEncoder(w).Encode(recordingInfo)
-		},
-		list: func() []api.NodeStream { return []api.NodeStream{published("cam", false)} },
-	})
-	f := followed(t, poll, timeout, map[string]*fakeNode{"a": fake})
-	until(t, "its stream is there", func() bool { _, ok := f.Stream("cam"); return ok })
-	// As documented: poll_seconds and a tenth, half a second, and twice timeout_seconds.
-	soon(t, "knowing that it is down", poll*11/10+hurry*11/10+2*timeout+500*time.Millisecond, func() time.Duration {
-		sick.Store(false)
-		until(t, "it is up", func() bool { return f.node("a").describe().State == stateUp })
-		sick.Store(true)
+	synctest.Test(t, func(t *testing.T) {
+		const poll, timeout = 3 * time.Second, 2 * time.Second
+		transport := new(tricklingTransport)
+		f := newFleet(fleetOptions{Poll: poll, Timeout: timeout, Now: time.Now, Logger: logger(t)})
+		f.http.Transport = transport
+		n := newNode(f, "a", configured, "http://node", "", true)
+		f.nodes["a"] = n
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); n.probe(ctx) }()
+		defer func() { cancel(); <-ended; f.close() }()
+		until(t, "it is up", func() bool { return n.isUp() == nil })
+		transport.sick.Store(true)
 		start := time.Now()
-		until(t, "it is down", func() bool { return f.node("a").describe().State == stateDown })
-		return time.Since(start)
-	})
-	if s := f.node("a").describe(); !strings.Contains(s.Error, "no answer within 400ms") {
-		t.Errorf("why: %q", s.Error)
-	}
-	soon(t, "being told so", timeout/2, func() time.Duration {
-		start := time.Now()
-		if _, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodPost, Stream: "cam", Node: "a"}); fault.KindOf(err) != fault.Unavailable {
-			t.Error(err)
+		until(t, "it is down", func() bool { return n.describe().State == stateDown })
+		// As documented: poll_seconds and a tenth, half a second, and twice timeout_seconds.
+		if took, most := n.stateSince().Sub(start), poll*11/10+hurry*11/10+2*timeout; took > most {
+			t.Errorf("it was known to be down after %v, not %v", took, most)
 		}
-		return time.Since(start)
+		if s := n.describe(); !strings.Contains(s.Error, "no answer within 2s") {
+			t.Errorf("why: %q", s.Error)
+		}
+		start = time.Now()
+		if _, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodPost, Stream: "cam", Node: "a"}); fault.KindOf(err) != fault.Unavailable || time.Since(start) > 0 {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		transport.sick.Store(false)
+		until(t, "it is up again", func() bool { return n.isUp() == nil })
 	})
-	sick.Store(false)
-	until(t, "it is up again", func() bool { _, ok := f.Stream("cam"); return ok })
 }
 
 // Event streams that connect and bring nothing are no reason to know nothing: the
 // list is polled.
 func TestSilentEvents(t *testing.T) {
 	t.Parallel()
-	var current atomic.Int32
+	var second atomic.Bool
 	var fake *fakeNode
 	fake = newFakeNode(t, &fakeNode{
 		events: func(w http.ResponseWriter, r *http.Request) { fake.hang(true)(w, r) },
 		list: func() []api.NodeStream {
-			return []api.NodeStream{published(fmt.Sprint("stream-", current.Load()), false)}
+			if second.Load() {
+				return []api.NodeStream{published("two", false)}
+			}
+			return []api.NodeStream{published("one", false)}
 		},
 	})
-	f := followed(t, 100*time.Millisecond, 200*time.Millisecond, map[string]*fakeNode{"a": fake})
+	f, _, _ := newTestFleet(t)
+	f.o.Poll, f.o.Timeout = 50*time.Millisecond, 2*time.Second
+	// Up for good: what a busy machine answers late does not count.
+	n := newNode(f, "a", configured, fake.URL, "", true)
+	f.nodes["a"] = n
+	n.probed(recordingInfo, 0, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); n.followStreams(ctx) }()
+	defer func() { cancel(); <-ended }()
+	const events, polls = "GET /api/sse/streams", "GET /api/streams/"
 	has := func(id string) func() bool { return func() bool { _, ok := f.Stream(id); return ok } }
-	until(t, "the first stream is known", has("stream-0"))
-	soon(t, "knowing the next one", time.Second, func() time.Duration {
-		n := current.Add(1)
-		start := time.Now()
-		until(t, "the next one is known", has(fmt.Sprint("stream-", n)))
-		return time.Since(start)
-	})
-	until(t, "events are tried again, now and then", func() bool { return fake.times("GET /api/sse/streams") > 1 })
-	if events, polls := fake.times("GET /api/sse/streams"), fake.times("GET /api/streams/"); polls < 3*events {
-		t.Errorf("%d polls beside %d attempts to get events", polls, events)
+	until(t, "the first stream is known", has("one"))
+	second.Store(true)
+	until(t, "the second one is known", has("two"))
+	if n := fake.times(events); n != 1 {
+		t.Errorf("it is known after %d attempts to get events", n)
+	}
+	until(t, "events are tried again, now and then", func() bool { return fake.times(events) > 1 })
+	if e, p := fake.times(events), fake.times(polls); p < 3*e {
+		t.Errorf("%d polls beside %d attempts to get events", p, e)
 	}
 }
 
@@ -273,7 +308,7 @@ func TestNodeThatDoesNotTell(t *testing.T) {
 	fake := newFakeNode(t, &fakeNode{events: refuse, streams: refuse})
 	f := followed(t, time.Minute, 10*time.Second, map[string]*fakeNode{"a": fake})
 	until(t, "it is known not to tell", func() bool { return f.node("a").describe().Error != "" })
-	soon(t, "control", time.Second, func() time.Duration {
+	within(t, "to say what is known", time.Second, func() time.Duration {
 		start := time.Now()
 		_, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodPost, Stream: "cam"})
 		if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "does not tell of its streams") || !strings.Contains(err.Error(), "token") {
