@@ -267,8 +267,6 @@ func TestChunksAreWrittenEarly(t *testing.T) {
 	}
 }
 
-// Periods: numbers go on, a format that changed gets a new init segment, one
-// that did not keeps the old.
 // What waits in memory is bounded where the timestamps hardly move.
 func TestLargeChunksAreWrittenEarly(t *testing.T) {
 	d := newDisk()
@@ -284,6 +282,8 @@ func TestLargeChunksAreWrittenEarly(t *testing.T) {
 	}
 }
 
+// Periods: numbers go on, a format that changed gets a new init segment, one
+// that did not keeps the old.
 func TestPeriods(t *testing.T) {
 	d := newDisk()
 	tr := video(t, d)
