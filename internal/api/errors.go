@@ -110,7 +110,7 @@ func (a *API) writeUnmatched(w http.ResponseWriter, r *http.Request, handler htt
 		a.writeJSON(w, probe.status, errorBody{"method " + r.Method + " is not allowed here; allowed: " + allow})
 		return
 	}
-	a.writeError(w, r, fault.New(fault.NotFound, "there is no such path in the API; docs/api.md lists them"))
+	a.writeError(w, r, fault.New(fault.NotFound, "there is no such path in the API; GET /api/openapi.json has those there are"))
 }
 
 // headerProbe takes a response's status and headers and drops its body.
