@@ -28,7 +28,7 @@ func TestAddress(t *testing.T) {
 		_ = l.Close()
 		for range 200 {
 			other := listen("127.0.0.1:0")
-			defer other.Close()
+			t.Cleanup(func() { _ = other.Close() })
 			if other.Addr().String() == address {
 				t.Fatal("somebody else has the port")
 			}

@@ -9,26 +9,30 @@ import (
 
 // record takes one item in, whatever it does to the session's code.
 func (s *session) record(item *live.Item) {
-	defer s.survive(item.Left)
+	defer func() {
+		if p := recover(); p != nil {
+			s.survive(p, item.Left)
+		}
+	}()
 	s.must(s.handle(item))
 }
 
 // due does what time makes due; false means that the session is over.
 func (s *session) due() (goOn bool) {
-	defer s.survive(false)
-	goOn = true
+	defer func() {
+		if p := recover(); p != nil {
+			s.survive(p, false)
+			goOn = true
+		}
+	}()
 	return s.tick()
 }
 
-// survive is to be deferred. It ends the recording in whose code there was a panic
-// as storage that fails would: what was written is sealed, and the stream is recorded
-// anew. The node's other recordings are not to end for what one sender sends. left
-// says that the publisher has left with what caused it.
-func (s *session) survive(left bool) {
-	p := recover()
-	if p == nil {
-		return
-	}
+// survive ends the recording in whose code there was a panic as storage that fails
+// would: what was written is sealed, and the stream is recorded anew. The node's other
+// recordings are not to end for what one sender sends. left says that the publisher
+// has left with what caused it.
+func (s *session) survive(p any, left bool) {
 	s.log.Error("a fault of this program has stopped a recording: please report it", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	for _, ep := range []*epoch{s.prev, s.cur} {
 		if ep != nil && ep.rec != s.rec && !ep.rec.isSealed() {
