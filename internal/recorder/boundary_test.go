@@ -158,3 +158,43 @@ func TestBandwidthOfShortSegment(t *testing.T) {
 		t.Errorf("%d segments, want a bandwidth of %d in\n%s", n, peak, data)
 	}
 }
+
+// The picture changes its size in the last moment, and no more sound comes: the Period
+// of the new size has sound like the others, without data.
+func TestSoundOfTheLastMoment(t *testing.T) {
+	for _, ends := range []struct {
+		name string
+		end  func(s *sender)
+	}{
+		{"stopped", func(*sender) {}},
+		{"left", (*sender).leave},
+	} {
+		t.Run(ends.name, func(t *testing.T) {
+			g := newRig(t, nil)
+			s := g.publish("camera", resized(t, 4*time.Second), source(t, "opus_stereo.ogg"))
+			s.tracks[1].delay = 100 * time.Millisecond
+			g.start("camera", "")
+			s.send(4020 * time.Millisecond)
+			g.caughtUp("camera")
+			ends.end(s)
+			rec := g.stop("camera")
+			got := g.read(rec.RecordDir)
+			if len(got.Periods) != 2 || rec.Status != media.StatusComplete {
+				t.Fatalf("%s (%s) with periods %+v", rec.Status, rec.Reason, got.Periods)
+			}
+			last := got.InPeriods(1, 1)
+			if len(last.Tracks) != 2 {
+				t.Fatalf("the last Period has %d tracks", len(last.Tracks))
+			}
+			for _, tr := range last.Tracks {
+				if n := len(tr.Samples); n == 0 || n > 3 {
+					t.Errorf("%s: %d samples", tr.ID, n)
+				}
+			}
+			sent := verify.Compare(s.log, got, verify.CompareOptions{}).Tracks[1]
+			if lacks := sent.Sent - sent.Matched; lacks > 6 {
+				t.Errorf("%d of %d packets", sent.Matched, sent.Sent)
+			}
+		})
+	}
+}

@@ -358,7 +358,7 @@ func (s *session) audio(tr *track, f *media.Frame) error {
 			return err
 		}
 	}
-	tr.dur = f.Duration
+	tr.dur, tr.sound = f.Duration, f.Data
 	return s.write(tr, tr.time(f.Timestamp), segmenter.Sample{Duration: f.Duration, Key: true, Data: f.Data})
 }
 
@@ -421,6 +421,32 @@ func (s *session) enterFilled(tr *track, f *media.Frame, at time.Duration) error
 	}
 	tr.t0 = place
 	return nil
+}
+
+// endWithSound gives the Period in which a publication ends its audio, where that
+// began with the video and no more audio came: players wait for sound that there was
+// in the Period before.
+func (s *session) endWithSound() error {
+	tr, v := s.pub.audio, s.pub.lead
+	if s.cur == nil || tr == nil || tr.ep == nil || tr.ep == s.cur || v == nil || v.ep != s.cur {
+		return nil
+	}
+	if tr.ep.rec != s.cur.rec || tr.codec.Filler == nil { // a recording of its own may be without sound
+		return nil
+	}
+	f := &media.Frame{Format: tr.format, Timestamp: tr.last, Data: tr.sound}
+	_, d := tr.codec.Filler(f.Format, f.Data)
+	begin := max(s.cur.at, s.endOf(tr))
+	missing := tr.ticks(s.endOf(v) - begin)
+	if d == 0 || missing <= 0 || missing > tr.ticks(fillLimit)-d {
+		return nil
+	}
+	at := begin + tr.duration((missing+d-1)/d*d)
+	s.noteHole(tr, at-s.endOf(tr))
+	if err := s.exit(tr, 0); err != nil {
+		return err
+	}
+	return s.enterFilled(tr, f, at)
 }
 
 // fill writes packets of nothing after the last sample, as many as fit into

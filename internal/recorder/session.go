@@ -417,7 +417,7 @@ func (s *session) leave() error {
 		s.results = tr.dep.Flush(s.results[:0])
 		err = errors.Join(err, s.take(tr, s.results))
 	}
-	err = errors.Join(err, s.release(true), s.endEpochs())
+	err = errors.Join(err, s.release(true), s.endWithSound(), s.endEpochs())
 	for _, tr := range s.pub.videos {
 		s.noteAbsence(tr, s.end)
 	}

@@ -69,6 +69,7 @@ type track struct {
 
 	check   bool          // audio: a correction may be due with the next frame ...
 	checkAt time.Duration // ... from this session time on
+	sound   []byte        // audio: the last packet that was written
 	ahead   bool          // audio: it is ahead of the video
 	skipped bool          // audio: the last packet was left out for that
 
