@@ -36,7 +36,7 @@ func withJournals(t testing.TB, root string, o *Options) {
 type image struct {
 	dir    string
 	at     string                  // the operation that it is before, or behind
-	now    time.Time               // by the rig's clock
+	seen   time.Time               // the end of what had been closed; the rig's clock, and the sender, may be seconds ahead
 	frames map[string]map[lane]int // of each recording: handed to its tracks so far
 }
 
@@ -55,9 +55,12 @@ type camera struct {
 func (c *camera) shoot(at string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	img := image{at: fmt.Sprintf("%d: %s", len(c.images), at), now: c.g.clock.Now(), frames: map[string]map[lane]int{}}
+	img := image{at: fmt.Sprintf("%d: %s", len(c.images), at), frames: map[string]map[lane]int{}}
 	for _, rec := range c.g.recorder.Active() {
 		dir := rec.RecordDir
+		if end := rec.Start.Add(time.Duration(rec.Duration * float64(time.Second))); end.After(img.seen) {
+			img.seen = end
+		}
 		for _, t := range rec.Tracks {
 			if c.frames[dir] == nil {
 				c.frames[dir] = map[lane]int{}
@@ -431,7 +434,7 @@ func TestCrashAndComeBack(t *testing.T) {
 			img := images[i]
 			t.Run(video+" "+img.at, func(t *testing.T) {
 				t.Parallel()
-				g := after(t, img, img.now.Add(2*time.Second), time.Minute)
+				g := after(t, img, img.seen.Add(2*time.Second), time.Minute)
 				if err := g.recorder.Recover(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -466,7 +469,7 @@ func TestCrashAndComeBack(t *testing.T) {
 func TestCrashAndStayAway(t *testing.T) {
 	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
 	img := images[100]
-	g := after(t, img, img.now, 3*time.Second)
+	g := after(t, img, img.seen, 3*time.Second)
 	if err := g.recorder.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
