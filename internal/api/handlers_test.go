@@ -217,7 +217,7 @@ func TestPlayback(t *testing.T) {
 	if w := n.do(t, http.MethodGet, "/api/playback/room?after=xyz&limit=1000", ""); w.Body.String() != `{"stream":"room","total":7,"recordings":[],"next":"abc"}`+"\n" {
 		t.Errorf("a page with one behind it: %s", w.Body)
 	}
-	if want := (Query{Stream: "room", After: "xyz", Limit: 250}); n.query != want {
+	if want := (Query{Stream: "room", After: "xyz", Limit: 200}); n.query != want {
 		t.Errorf("query %+v, want %+v", n.query, want)
 	}
 	n.do(t, http.MethodGet, "/api/playback/room?limit=5&offset=10&from=2026-01-02T00:00:00%2B08:00&to=1767312000", "")

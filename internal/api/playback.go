@@ -16,7 +16,7 @@ import (
 // million recordings (docs/benchmarks.md).
 const (
 	// MaxPage is the most recordings, or changes of them, on a page.
-	MaxPage      = 250
+	MaxPage      = 200
 	defaultLimit = 100
 	// MaxStreams is the most streams on a page, and how many there are by default.
 	MaxStreams = 1000

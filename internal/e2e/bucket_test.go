@@ -109,7 +109,7 @@ func (s *server) uploaded(before time.Time, names string) {
 func (s *server) recordings(stream string) []media.Recording {
 	s.t.Helper()
 	var list struct{ Recordings []media.Recording }
-	code, body := s.request(http.MethodGet, "/api/playback/"+stream+"?limit=250", "")
+	code, body := s.request(http.MethodGet, "/api/playback/"+stream+"?limit=200", "")
 	if err := json.Unmarshal(body, &list); err != nil || code != http.StatusOK {
 		s.t.Fatalf("list of %s: %d %s %v", stream, code, body, err)
 	}

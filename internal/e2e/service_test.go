@@ -136,7 +136,7 @@ func (p *service) recordings(streams []string) (list []media.Recording, ok bool)
 		var page struct {
 			Recordings []media.Recording `json:"recordings"`
 		}
-		if p.get("/api/playback/"+stream+"?limit=250", &page) != http.StatusOK {
+		if p.get("/api/playback/"+stream+"?limit=200", &page) != http.StatusOK {
 			return nil, false
 		}
 		list = append(list, page.Recordings...)

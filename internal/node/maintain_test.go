@@ -21,7 +21,7 @@ import (
 // catalogued returns all recordings that a node lists, as JSON.
 func (n *testNode) catalogued() []string {
 	n.t.Helper()
-	changes, _ := n.feed("0&limit=250")
+	changes, _ := n.feed("0&limit=200")
 	slices.SortFunc(changes, func(a, b api.Change) int { return strings.Compare(a.RecordDir, b.RecordDir) })
 	var all []string
 	for _, c := range changes {

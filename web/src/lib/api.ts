@@ -190,7 +190,7 @@ export function byNode(streams: readonly FleetStream[]): Stream[] {
 }
 
 /** The most that the server gives at once. */
-const largestPage = { streams: 1000, recordings: 250 };
+const largestPage = { streams: 1000, recordings: 200 };
 
 /** The first count streams that have recordings, from as many pages as it takes. */
 export async function listPlayback(count: number): Promise<Beginning<StreamRecordings>> {
