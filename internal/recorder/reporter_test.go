@@ -50,20 +50,28 @@ func TestCatalogueHearsAfterCrash(t *testing.T) {
 	}
 }
 
-// TestForgottenIsNotReported: what waits for the catalogue, or is on the way to it,
-// when a recording is deleted does not put it into lists again.
-func TestForgottenIsNotReported(t *testing.T) {
-	picky := &pickyCatalogue{}
-	g := newRig(t, func(o *Options) { picky.Catalogue, o.Catalogue = o.Catalogue, picky })
+// endedUnheard returns a rig whose recording, in dir, has ended, of which its catalogue
+// refuses to hear: it knows of the beginning.
+func endedUnheard(t *testing.T) (g *rig, picky *pickyCatalogue, dir string) {
+	t.Helper()
+	picky = &pickyCatalogue{}
+	g = newRig(t, func(o *Options) { picky.Catalogue, o.Catalogue = o.Catalogue, picky })
 	s := g.publish("bad", source(t, "opus_stereo.ogg"))
-	dir := g.start("bad", "").RecordDir
+	dir = g.start("bad", "").RecordDir
 	s.send(3 * time.Second)
 	g.caughtUp("bad")
 	if !until(t, "the catalogue hears of the beginning", g.recorder.reporter.idle) {
-		return
+		t.FailNow()
 	}
 	picky.refuses.Store(true)
 	g.stop("bad")
+	return g, picky, dir
+}
+
+// TestForgottenIsNotReported: what waits for the catalogue, or is on the way to it,
+// when a recording is deleted does not put it into lists again.
+func TestForgottenIsNotReported(t *testing.T) {
+	g, picky, dir := endedUnheard(t)
 	g.recorder.Forget(dir)
 	picky.refuses.Store(false)
 	g.recorder.reporter.flush(t.Context())
@@ -179,17 +187,7 @@ func TestSeal(t *testing.T) {
 // TestEndBeforeTheCatalogue: of a recording that has ended the recorder tells until
 // the catalogue does, and whoever wants to delete it waits for that.
 func TestEndBeforeTheCatalogue(t *testing.T) {
-	picky := &pickyCatalogue{}
-	g := newRig(t, func(o *Options) { picky.Catalogue, o.Catalogue = o.Catalogue, picky })
-	s := g.publish("bad", source(t, "opus_stereo.ogg"))
-	dir := g.start("bad", "").RecordDir
-	s.send(3 * time.Second)
-	g.caughtUp("bad")
-	if !until(t, "the catalogue hears of the beginning", g.recorder.reporter.idle) {
-		return
-	}
-	picky.refuses.Store(true)
-	g.stop("bad")
+	g, picky, dir := endedUnheard(t)
 	if rec, ok := g.recorder.Running(dir); !ok || rec.Status != media.StatusComplete {
 		t.Errorf("before the catalogue knows: %v, %q", ok, rec.Status)
 	}
