@@ -48,6 +48,10 @@ type Codec struct {
 	// that has no such packet.
 	Filler func(f *media.Format, like []byte) (data []byte, duration media.Ticks)
 
+	// neutral has the payloads of the packets of Neutral; nil for what cannot be
+	// recorded.
+	neutral func(media.Track) ([][]byte, error)
+
 	// Container is what the segments of the codec's tracks are.
 	Container Container
 

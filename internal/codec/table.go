@@ -27,30 +27,35 @@ var table = []*Codec{
 			"level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=64001f",
 		},
 		NewAssembler: newH264,
+		neutral:      neutralNALs(neutralH264),
 		SampleEntry:  avc1Entry,
 	},
 	{
 		Name: "VP9", Kind: media.Video, ClockRate: videoClock,
 		Fmtp:         []string{"profile-id=0", "profile-id=2"},
 		NewAssembler: newVP9,
+		neutral:      neutralFrame(0x0c, neutralVP9), // a layer frame begins and ends
 		SampleEntry:  vp09Entry,
 	},
 	{
 		Name: "AV1", Kind: media.Video, ClockRate: videoClock,
 		Fmtp:         []string{"level-idx=5;profile=0;tier=0"},
 		NewAssembler: newAV1,
+		neutral:      neutralOBUs(neutralAV1),
 		SampleEntry:  av01Entry,
 	},
 	{
 		Name: "H265", Kind: media.Video, ClockRate: videoClock,
 		Fmtp:         []string{"level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST"},
 		NewAssembler: newH265,
+		neutral:      neutralNALs(neutralH265),
 		SampleEntry:  hvc1Entry,
 	},
 	{
 		Name: "VP8", Kind: media.Video, ClockRate: videoClock,
 		Fmtp:         []string{""},
 		NewAssembler: newVP8,
+		neutral:      neutralFrame(0x10, neutralVP8), // a partition begins
 		Container:    WebM,
 	},
 	{
@@ -59,6 +64,7 @@ var table = []*Codec{
 		// it prefers them (RFC 7587 6.1).
 		Fmtp:         []string{"minptime=10;stereo=1;useinbandfec=1"},
 		NewAssembler: newOpus,
+		neutral:      neutralOpus,
 		Filler:       opusFiller,
 		SampleEntry:  opusEntry,
 	},
@@ -67,6 +73,7 @@ var table = []*Codec{
 		Name: "multiopus", Kind: media.Audio, ClockRate: opusClock,
 		Check:        checkMultiopus,
 		NewAssembler: newMultiopus,
+		neutral:      neutralMultiopus,
 		Filler:       multiopusFiller,
 		SampleEntry:  opusEntry,
 	},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/at-wat/ebml-go"
 
+	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
@@ -282,6 +283,25 @@ func TestFFmpegReads(t *testing.T) {
 	}
 	if out := ffmpeg(t, "-v", "warning", "-i", path, "-f", "null", "-"); out != "" {
 		t.Errorf("ffmpeg decodes it, but says\n%s", out)
+	}
+}
+
+// TestNeutral has ffmpeg decode the picture that stands in for one: black.
+func TestNeutral(t *testing.T) {
+	c, _ := codec.Lookup("VP8")
+	u, ok := c.Neutral(media.Track{})
+	if !ok || !u.Key || u.Format.RFC6381 != "vp8" {
+		t.Fatalf("neutral unit %v, %+v", ok, u)
+	}
+	s := Sample{Data: u.Data, Duration: 40, Key: true}
+	chunk := Chunk{Samples: []Sample{s, s, s}}
+	path := filepath.Join(t.TempDir(), "neutral.webm")
+	if err := os.WriteFile(path, chunk.Append(initOf(t, u.Format)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := ffmpeg(t, "-v", "warning", "-i", path, "-fps_mode", "passthrough", "-vf", "extractplanes=y", "-f", "rawvideo", "-")
+	if want := strings.Repeat("\x10", 3*u.Format.Width*u.Format.Height); got != want {
+		t.Errorf("ffmpeg decodes %d bytes, want %d, all 16: %.100q", len(got), len(want), got)
 	}
 }
 
