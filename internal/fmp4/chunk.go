@@ -28,6 +28,7 @@ const (
 	trunDurations  = 0x000100
 	trunSizes      = 0x000200
 	trunFlags      = 0x000400
+	trunOffsets    = 0x000800 // composition time offsets, signed in version 1
 )
 
 // Sizes in bytes of the boxes that do not depend on the samples.
@@ -46,6 +47,10 @@ type Sample struct {
 	Data     []byte
 	Duration uint32 // ticks of the track's timescale: start of the next sample minus start of this one
 	Key      bool   // decoding can start here (SAP type 1); audio samples always count as key
+	// Composition is presentation time minus decode time. It is signed, so that
+	// a segment begins in both times at once, and no edit list is needed (ISO/IEC
+	// 23000-19 7.5.17, brand cmf2).
+	Composition int32
 }
 
 // Chunk is a CMAF chunk (ISO/IEC 23000-19 7.3.2.3): consecutive samples of one
@@ -96,7 +101,8 @@ type run struct {
 }
 
 // run decides which fields trun needs: sizes always, durations and flags only
-// where one default does not serve all samples.
+// where one default does not serve all samples, offsets only where there are
+// some.
 func (c *Chunk) run() run {
 	last := &c.Samples[len(c.Samples)-1]
 	r := run{
@@ -111,6 +117,9 @@ func (c *Chunk) run() run {
 		r.shortest = min(r.shortest, s.Duration)
 		if s.Duration != r.duration {
 			r.flags |= trunDurations
+		}
+		if s.Composition != 0 {
+			r.flags |= trunOffsets
 		}
 		if c.sampleFlags(s) == r.sampleFlag {
 			continue
@@ -128,6 +137,9 @@ func (c *Chunk) run() run {
 		fields++
 	}
 	if r.flags&trunDurations != 0 {
+		fields++
+	}
+	if r.flags&trunOffsets != 0 {
 		fields++
 	}
 	if r.flags&trunFirstFlags != 0 {
@@ -209,7 +221,11 @@ func (c *Chunk) appendMoof(dst []byte, r *run) []byte {
 
 // appendTrun appends the track run box (ISO/IEC 14496-12 8.8.8).
 func (c *Chunk) appendTrun(dst []byte, r *run) []byte {
-	dst = appendFullHeader(dst, r.trunSize, "trun", 0, r.flags)
+	version := byte(0)
+	if r.flags&trunOffsets != 0 {
+		version = 1
+	}
+	dst = appendFullHeader(dst, r.trunSize, "trun", version, r.flags)
 	dst = be32(dst, uint32(len(c.Samples)))
 	dst = be32(dst, uint32(r.moofSize+boxHeaderSize)) // data offset, from the start of moof
 	if r.flags&trunFirstFlags != 0 {
@@ -223,6 +239,9 @@ func (c *Chunk) appendTrun(dst []byte, r *run) []byte {
 		dst = be32(dst, uint32(len(s.Data)))
 		if r.flags&trunFlags != 0 {
 			dst = be32(dst, c.sampleFlags(s))
+		}
+		if r.flags&trunOffsets != 0 {
+			dst = be32(dst, uint32(s.Composition))
 		}
 	}
 	return dst

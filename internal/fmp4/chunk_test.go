@@ -41,6 +41,12 @@ func sample(fill byte, n int, duration uint32, key bool) Sample {
 	return Sample{Data: bytes.Repeat([]byte{fill}, n), Duration: duration, Key: key}
 }
 
+// shifted returns s with a composition time offset.
+func shifted(s Sample, offset int32) Sample {
+	s.Composition = offset
+	return s
+}
+
 var capture = time.Date(2026, 11, 22, 5, 0, 0, 250e6, time.UTC)
 
 // chunks covers every form that moof can take.
@@ -69,6 +75,10 @@ var chunks = []struct {
 		TrackID: 1, Kind: media.Video, Sequence: 11, Time: 0, First: true,
 		Samples: []Sample{sample(1, 9, 3000, true)},
 	}, trunDataOffset | trunSizes},
+	{"video_reordered", Chunk{
+		TrackID: 1, Kind: media.Video, Sequence: 12, Time: 15000,
+		Samples: []Sample{sample(1, 9, 3000, true), shifted(sample(2, 4, 3000, false), 6000), shifted(sample(3, 9, 3000, false), -3000), shifted(sample(4, 1, 3000, false), -3000)},
+	}, trunDataOffset | trunSizes | trunFirstFlags | trunOffsets},
 	{"audio", Chunk{
 		TrackID: 2, Kind: media.Audio, Sequence: 3, Time: 960, First: true, Capture: capture,
 		Samples: []Sample{sample(1, 3, 960, true), sample(2, 1, 960, true), sample(3, 5, 960, false)},
@@ -194,7 +204,7 @@ func checkSamples(c *Chunk, frag *mp4.Fragment) error {
 		if want.Key || c.Kind == media.Audio {
 			flags = 0x02000000
 		}
-		if got.DecodeTime != at || got.Dur != want.Duration || got.Flags != flags || got.PresentationTime() != int64(at) {
+		if got.DecodeTime != at || got.Dur != want.Duration || got.Flags != flags || got.PresentationTime() != int64(at)+int64(want.Composition) {
 			return fmt.Errorf("sample %d: time %d duration %d flags %#x, want %d %d %#x", i, got.DecodeTime, got.Dur, got.Flags, at, want.Duration, flags)
 		}
 		if !bytes.Equal(got.Data, want.Data) {
@@ -238,6 +248,7 @@ func TestChunkAppends(t *testing.T) {
 // FuzzAppend builds chunks of arbitrary samples and reads them back.
 func FuzzAppend(f *testing.F) {
 	f.Add(byte(0), uint32(1), int64(0), []byte{9, 1, 0, 3, 0, 0})
+	f.Add(byte(9), uint32(1), int64(0), []byte{9, 1, 1, 3, 1, 6, 3, 1, 14})
 	f.Add(byte(7), uint32(2), int64(1)<<40, []byte{1, 0, 3, 2, 1, 3, 3, 1, 3})
 	f.Fuzz(func(t *testing.T, form byte, id uint32, at int64, raw []byte) {
 		c := Chunk{TrackID: id, Kind: media.Video, Sequence: id, Time: media.Ticks(at & (1<<62 - 1)), First: form&1 != 0}
@@ -247,8 +258,9 @@ func FuzzAppend(f *testing.F) {
 		if form&4 != 0 {
 			c.Kind = media.Audio
 		}
-		for ; len(raw) >= 3; raw = raw[3:] { // each three bytes are a sample: size, duration, key
-			c.Samples = append(c.Samples, sample(raw[0], int(raw[0]), uint32(raw[1])<<(raw[2]>>4), raw[2]&1 != 0))
+		for ; len(raw) >= 3; raw = raw[3:] { // each three bytes are a sample: size, duration, key, offset
+			s := sample(raw[0], int(raw[0]), uint32(raw[1])<<(raw[2]>>4), raw[2]&1 != 0)
+			c.Samples = append(c.Samples, shifted(s, int32(int8(raw[2]<<4))>>5*int32(form>>3)))
 		}
 		got := c.Append(nil)
 		if len(c.Samples) == 0 {

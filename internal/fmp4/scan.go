@@ -146,7 +146,7 @@ func (f *fragment) parseRun(body []byte) bool {
 		body = body[4:]
 	}
 	fields := int64(1)
-	for _, flag := range []uint32{trunDurations, trunFlags} {
+	for _, flag := range []uint32{trunDurations, trunFlags, trunOffsets} {
 		if flags&flag != 0 {
 			fields++
 		}

@@ -139,10 +139,13 @@ func (f *Format) Equal(g *Format) bool {
 // bytes of one sample of the file format. A Frame is immutable once handed on.
 type Frame struct {
 	Track     TrackID
-	Timestamp int64   // RTP timestamp, unwrapped: monotone over wraps, Format.Timescale ticks
-	Duration  Ticks   // from the bitstream where it says so (Opus), else 0
-	Key       bool    // decoding can start here (SAP type 1)
-	Format    *Format // what was in force when it was sent; never nil
-	Data      []byte
-	Arrival   time.Time // of the packet that completed it
+	Timestamp int64 // decode time: RTP timestamp, unwrapped, monotone over wraps, Format.Timescale ticks
+	// Composition is the presentation time less Timestamp, in ticks; negative for
+	// B-frames. What is not reordered has 0.
+	Composition Ticks
+	Duration    Ticks   // from the bitstream where it says so (Opus), else 0
+	Key         bool    // decoding can start here (SAP type 1)
+	Format      *Format // what was in force when it was sent; never nil
+	Data        []byte
+	Arrival     time.Time // of the packet that completed it
 }

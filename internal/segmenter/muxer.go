@@ -54,7 +54,7 @@ func (*mp4Muxer) resolution(*media.Format) media.Ticks { return 1 }
 func (m *mp4Muxer) init(f *media.Format) ([]byte, error) { return fmp4.Init(m.id, f) }
 
 func (m *mp4Muxer) add(s *Sample, d media.Ticks) {
-	m.samples = append(m.samples, fmp4.Sample{Data: s.Data, Duration: uint32(d), Key: s.Key})
+	m.samples = append(m.samples, fmp4.Sample{Data: s.Data, Duration: uint32(d), Key: s.Key, Composition: int32(s.Composition)})
 }
 
 func (m *mp4Muxer) flush(dst []byte, c chunk) []byte {

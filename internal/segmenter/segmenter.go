@@ -63,7 +63,10 @@ type Options struct {
 
 // Sample is one access unit with its place on the recording's media timeline.
 type Sample struct {
-	Time media.Ticks // decode time = presentation time, Format.Timescale ticks
+	Time media.Ticks // decode time, Format.Timescale ticks
+	// Composition is the presentation time less Time; 0 for the first of a Period.
+	// A container that knows of no reordering leaves it out.
+	Composition media.Ticks
 	// Duration is the sample's own duration where it is known (audio), or what
 	// it lasts if it turns out to be the last (video). Between samples the
 	// difference of their times counts.

@@ -77,12 +77,14 @@ type Segment struct {
 
 // Sample is an access unit of a track.
 type Sample struct {
-	Time     media.Ticks // on the media timeline
-	Duration media.Ticks
-	Key      bool // marked as sync sample
-	Data     []byte
-	Segment  int // number
-	Period   int // index in Recording.Periods
+	Time media.Ticks // on the media timeline, in the order of decoding
+	// Composition is when it is shown, less Time.
+	Composition media.Ticks
+	Duration    media.Ticks
+	Key         bool // marked as sync sample
+	Data        []byte
+	Segment     int // number
+	Period      int // index in Recording.Periods
 	// Resolution is the unit in which the container tells time: 1 in MP4, a
 	// millisecond in WebM.
 	Resolution media.Ticks

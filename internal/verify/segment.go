@@ -263,11 +263,15 @@ func (r *reader) decodeChunk(t *Track, in *initSegment, s Segment, next media.Ti
 		if uint64(sample.Size) > uint64(len(rest)) {
 			return 0, fmt.Errorf("sample %d of a chunk has %d bytes, %d are left", i, sample.Size, len(rest))
 		}
-		if sample.CompositionTimeOffset != 0 {
-			r.problem(s.Name, "sample %d of a chunk has a composition offset", i)
+		shift := media.Ticks(sample.CompositionTimeOffset)
+		if shift != 0 && trun.Version == 0 {
+			r.problem(s.Name, "sample %d of a chunk has a composition offset without a sign", i)
+		}
+		if time+shift < s.Time {
+			r.problem(s.Name, "sample %d of a chunk is shown at %d, before its segment begins at %d", i, time+shift, s.Time)
 		}
 		t.Samples = append(t.Samples, Sample{
-			Time: time, Duration: media.Ticks(sample.Dur), Key: mp4.IsSyncSampleFlags(sample.Flags),
+			Time: time, Composition: shift, Duration: media.Ticks(sample.Dur), Key: mp4.IsSyncSampleFlags(sample.Flags),
 			Data: slices.Clone(rest[:sample.Size]), Segment: s.Number, Period: s.Period, Resolution: 1,
 		})
 		time += media.Ticks(sample.Dur)
