@@ -158,7 +158,7 @@ func (n *Node) Welcome(w io.Writer) {
   record    %[4]s -X POST %[1]s/api/record/STREAM
   media     UDP %[2]s
   storage   %[3]s
-`, url, n.whip.Addr(), n.recordsTo(), n.cfg.Auth.Curl())
+`, url, n.whip.Media(), n.recordsTo(), n.cfg.Auth.Curl())
 }
 
 // recordsTo says what is recorded, and where to.

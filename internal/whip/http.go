@@ -1,7 +1,6 @@
 package whip
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -65,7 +64,7 @@ func (s *Server) Publish(w http.ResponseWriter, r *http.Request) error {
 		se.abandon()
 		return err
 	}
-	return se.respond(r.Context(), w)
+	return se.respond(w, r)
 }
 
 // Subscribe handles POST /whep/{stream}: an SDP offer becomes a viewer's
@@ -114,7 +113,7 @@ func (s *Server) Subscribe(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	e.start()
-	return se.respond(r.Context(), w)
+	return se.respond(w, r)
 }
 
 // published finds a stream that has a publisher.
@@ -170,9 +169,9 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 }
 
 // respond completes the negotiation of a session that runs already.
-func (se *session) respond(ctx context.Context, w http.ResponseWriter) error {
+func (se *session) respond(w http.ResponseWriter, r *http.Request) error {
 	se.ice.Lock()
-	answer, err := se.answer(ctx)
+	answer, err := se.answer(r.Context())
 	etag := se.etag
 	se.ice.Unlock()
 	if err != nil {
@@ -194,7 +193,7 @@ func (se *session) respond(ctx context.Context, w http.ResponseWriter) error {
 	}
 	w.WriteHeader(http.StatusCreated)
 	_, _ = w.Write(body) // a client that is gone never connects: the session times out
-	se.log.Info("session starts", "publisher", se.publisher)
+	se.log.Info("session starts", "publisher", se.publisher, "client", r.RemoteAddr, "media", se.server.Media().String())
 	return nil
 }
 
@@ -263,7 +262,7 @@ func (s *Server) DeleteSession(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	se.drain(r.Context())
-	se.end("the client deleted the session")
+	se.lost("the client deleted the session")
 	s.forget(se)
 	w.WriteHeader(http.StatusOK)
 	return nil

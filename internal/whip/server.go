@@ -38,10 +38,6 @@ const (
 // receiveMTU bounds one packet, in bytes. RTP senders stay under 1,500.
 const receiveMTU = 2048
 
-// socketBuffer is what is asked of the kernel for the one UDP socket, in bytes:
-// a key frame of each of some hundred streams may arrive at once.
-const socketBuffer = 8 << 20
-
 // ICEServer is a STUN or TURN server that clients are told of.
 type ICEServer struct {
 	URLs       []string // "stun:host:port", "turn:host:port?transport=udp"
@@ -55,7 +51,9 @@ type Options struct {
 	Streams *live.Streams
 	// Listen is the UDP address that all sessions share: "127.0.0.1:7777". An
 	// unspecified host ("0.0.0.0", "") offers the addresses of all interfaces;
-	// port 0 takes a free one.
+	// port 0 takes a free one. With a loopback address the others of this machine
+	// are offered as well, for clients that pair no loopback candidates, and take
+	// media from this machine only.
 	Listen string
 	// PublicIPs are offered to clients in place of the addresses that Listen
 	// gives: for a node behind a 1:1 NAT.
@@ -73,15 +71,15 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+
+	addresses addressLister // nil means those of the machine; tests have others
 }
 
 // Server holds the sessions of all publishers and viewers, over one UDP port.
 // It is safe for concurrent use.
 type Server struct {
 	o         Options
-	conn      *net.UDPConn
-	addr      *net.UDPAddr // of conn, with the port that it got
-	mux       *ice.UDPMuxDefault
+	sockets   *sockets
 	settings  webrtc.SettingEngine
 	ingest    *interceptor.Registry
 	egress    *interceptor.Registry
@@ -122,46 +120,26 @@ func New(o Options) (*Server, error) {
 	if err := s.registerInterceptors(); err != nil {
 		return nil, err
 	}
-	if err := s.listen(); err != nil {
+	if s.sockets, err = openSockets(o.Listen, len(o.PublicIPs) == 0, o.addresses, o.Logger); err != nil {
 		return nil, err
 	}
 	if err := s.configure(); err != nil {
-		s.closeSocket()
+		s.sockets.close()
 		return nil, err
 	}
 	return s, nil
 }
 
 // Addr returns the UDP address that the server listens on.
-func (s *Server) Addr() *net.UDPAddr { return s.addr }
+func (s *Server) Addr() *net.UDPAddr { return net.UDPAddrFromAddrPort(s.sockets.listen) }
 
-func (s *Server) listen() error {
-	addr, err := net.ResolveUDPAddr("udp", s.o.Listen)
-	if err != nil {
-		return fmt.Errorf("resolve media address %q: %w", s.o.Listen, err)
-	}
-	s.conn, err = net.ListenUDP("udp", addr)
-	if err != nil {
-		return fmt.Errorf("listen for media: %w", err)
-	}
-	s.addr, _ = s.conn.LocalAddr().(*net.UDPAddr) // a UDPConn has no other
-	// The kernel caps the size by itself; a smaller buffer works, with less room
-	// for bursts.
-	if err := errors.Join(s.conn.SetReadBuffer(socketBuffer), s.conn.SetWriteBuffer(socketBuffer)); err != nil {
-		s.o.Logger.Warn("media socket keeps its default buffers", "error", err)
-	}
-	s.mux = ice.NewUDPMuxDefault(ice.UDPMuxParams{
-		UDPConn: s.conn,
-		Logger:  pionLogs{s.o.Logger}.NewLogger("ice"),
-	})
-	return nil
-}
+// Media tells where the server takes media.
+func (s *Server) Media() Media { return s.sockets.media() }
 
 func (s *Server) configure() error {
 	se := &s.settings
 	se.LoggerFactory = pionLogs{s.o.Logger}
 	se.SetLite(true)
-	se.SetICEUDPMux(s.mux)
 	se.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.SetICETimeouts(iceDisconnected, iceFailed, 2*time.Second)
@@ -172,8 +150,6 @@ func (s *Server) configure() error {
 	se.SetFireOnTrackBeforeFirstRTP(true)
 	// A sender without RTX repeats lost packets under their old sequence numbers.
 	se.SetSRTPReplayProtectionWindow(nackMaxGap)
-	ip := s.Addr().IP
-	se.SetIncludeLoopbackCandidate(ip.IsLoopback())
 	if len(s.o.PublicIPs) == 0 {
 		return nil
 	}
@@ -271,17 +247,11 @@ func (s *Server) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		s.closeOnce.Do(s.closeSocket)
+		s.closeOnce.Do(s.sockets.close)
 		return nil
 	case <-ctx.Done():
-		s.closeOnce.Do(s.closeSocket) // sessions that hang on it end
+		s.closeOnce.Do(s.sockets.close) // sessions that hang on it end
 		return fmt.Errorf("close sessions: %w", ctx.Err())
-	}
-}
-
-func (s *Server) closeSocket() {
-	if err := errors.Join(s.mux.Close(), s.conn.Close()); err != nil && !errors.Is(err, net.ErrClosed) {
-		s.o.Logger.Warn("media socket did not close", "error", err)
 	}
 }
 

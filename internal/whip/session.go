@@ -39,6 +39,7 @@ type session struct {
 	received  atomic.Int64 // packets of a publisher that have been handed on
 	log       *slog.Logger
 	pc        *webrtc.PeerConnection
+	link      link
 	rejected  []int // m-lines of the offer that are answered with port 0
 
 	// ctx ends when the session has to go. run waits for that and for the
@@ -79,21 +80,12 @@ func (s *Server) newSession(stream string, o *offer, cs []chosen, sd side) (*ses
 	if err != nil {
 		return nil, err
 	}
-	role := webrtc.DTLSRoleServer
-	if o.passive {
-		role = webrtc.DTLSRoleClient
-	}
-	pc, err := s.newPeerConnection(engine, registry, role)
-	if err != nil {
-		return nil, fmt.Errorf("create PeerConnection: %w", err)
-	}
 	se := &session{
 		server:    s,
 		stream:    stream,
 		id:        newID(),
 		publisher: sd == publishing,
 		created:   s.o.Now(),
-		pc:        pc,
 		rejected:  o.rejected,
 		etag:      `"` + newID() + `"`,
 		remote:    o.narrowed(cs, sd),
@@ -101,18 +93,31 @@ func (s *Server) newSession(stream string, o *offer, cs []chosen, sd side) (*ses
 		password:  o.password,
 	}
 	se.log = s.o.Logger.With("stream", stream, "session", se.id)
+	role := webrtc.DTLSRoleServer
+	if o.passive {
+		role = webrtc.DTLSRoleClient
+	}
+	if err := se.connect(engine, registry, role); err != nil {
+		return nil, fmt.Errorf("create PeerConnection: %w", err)
+	}
 	se.ctx, se.cancel = context.WithCancel(context.Background())
-	pc.OnConnectionStateChange(se.stateChanged)
+	se.pc.OnConnectionStateChange(se.stateChanged)
 	return se, nil
 }
 
-func (s *Server) newPeerConnection(m *webrtc.MediaEngine, r *interceptor.Registry, role webrtc.DTLSRole) (*webrtc.PeerConnection, error) {
+// connect makes the PeerConnection, with what of the settings is the session's own.
+func (se *session) connect(m *webrtc.MediaEngine, r *interceptor.Registry, role webrtc.DTLSRole) (err error) {
+	s := se.server
 	settings := s.settings
+	settings.SetICEUDPMux(s.sockets.mux())
+	settings.SetIncludeLoopbackCandidate(s.sockets.loopback())
+	settings.SetICEBindingRequestHandler(se.link.checked)
 	if err := settings.SetAnsweringDTLSRole(role); err != nil {
-		return nil, fmt.Errorf("set DTLS role: %w", err)
+		return fmt.Errorf("set DTLS role: %w", err)
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(m), webrtc.WithInterceptorRegistry(r), webrtc.WithSettingEngine(settings))
-	return api.NewPeerConnection(webrtc.Configuration{BundlePolicy: webrtc.BundlePolicyMaxBundle})
+	se.pc, err = api.NewPeerConnection(webrtc.Configuration{BundlePolicy: webrtc.BundlePolicyMaxBundle})
+	return err
 }
 
 func (se *session) info() live.SessionInfo {
@@ -229,7 +234,7 @@ func (se *session) run() {
 	case <-se.ctx.Done():
 	case <-timer.C:
 		if !se.isConnected() {
-			se.end("it did not connect in time")
+			se.lost("it did not connect in time")
 		}
 		<-se.ctx.Done()
 	}
@@ -297,6 +302,15 @@ func (se *session) end(reason string) {
 	se.cancel()
 }
 
+// lost is end for what may be a fault of the network: of a session that has not
+// connected it says what to do.
+func (se *session) lost(reason string) {
+	if !se.isConnected() && se.ctx.Err() == nil {
+		se.log.Warn("the client did not connect", "why", se.whyNot())
+	}
+	se.end(reason)
+}
+
 // abandon closes a session that was not started.
 func (se *session) abandon() {
 	se.mu.Lock()
@@ -340,8 +354,8 @@ func (se *session) stateChanged(state webrtc.PeerConnectionState) {
 	}
 	switch state {
 	case webrtc.PeerConnectionStateFailed:
-		se.end("the connection was lost")
+		se.lost("the connection was lost")
 	case webrtc.PeerConnectionStateClosed:
-		se.end("the client closed the connection")
+		se.lost("the client closed the connection")
 	}
 }
