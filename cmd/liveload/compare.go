@@ -50,7 +50,7 @@ func (c *comparer) run(ctx context.Context, stdout, _ io.Writer) error {
 	report := verify.Compare(log, rec, c.o)
 	for _, t := range report.Tracks {
 		fmt.Fprintf(stdout, "%s: %d of %d units are recorded bit-exact, from #%d to #%d; %d lost, %d filled in\n",
-			t.Kind, t.Matched, t.Sent, t.First, t.Last, t.Lost, t.Fillers)
+			t.Kind, t.Matched, t.Sent, t.First, t.Last, t.Lost, t.Fillers+t.Filled)
 	}
 	if report.AV.Known {
 		fmt.Fprintf(stdout, "A/V offset error: first %v, worst %v, last %v\n", report.AV.First, report.AV.Worst, report.AV.Last)

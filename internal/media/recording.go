@@ -67,8 +67,15 @@ type RecordingTrack struct {
 	// now and then, so that a sender whose clocks run apart stays lip-synchronous.
 	// They are not a loss.
 	PacketsCorrected int64  `json:"packets_corrected,omitempty"`
-	Gaps             []Gap  `json:"gaps,omitempty"`
+	Gaps             []Gap  `json:"gaps,omitempty"`    // the first of them, in the order of time; the sums below know all
 	Missing          string `json:"missing,omitempty"` // why nothing is in it of what one of its publishers sent
+
+	// MediaSeconds, FilledSeconds and GapSeconds add up to the recording's duration:
+	// what was sent, what stands in for it, and where nothing does. Recordings of
+	// older versions have none of the three.
+	MediaSeconds  float64 `json:"media_seconds,omitempty"`
+	FilledSeconds float64 `json:"filled_seconds,omitempty"`
+	GapSeconds    float64 `json:"gap_seconds,omitempty"`
 
 	// Synced says that the track's place in time comes from the sender's reports
 	// (RTCP), not from when its packets arrived.
@@ -83,5 +90,8 @@ type RecordingTrack struct {
 type Gap struct {
 	Start    float64 `json:"start"`    // seconds of media time
 	Duration float64 `json:"duration"` // seconds
-	Cause    string  `json:"cause"`    // "loss", "pause", "reconnect", "overrun", "layer": not sent, or waiting for a Period
+	Cause    string  `json:"cause"`    // "loss", "pause", "reconnect", "overrun", "layer", "absent", "node"
+	// Filled says that something stands there that was not sent at that time:
+	// silence, the last picture or a neutral one. Else the presentation has a hole.
+	Filled bool `json:"filled,omitempty"`
 }

@@ -50,7 +50,8 @@ const anchorSamples = 30
 // once and with the sender's timestamps to the tick, or rounded to the unit of
 // the container where that is coarser, and audio and video must
 // have the relation that the sender's clock gave them. The recording may begin
-// later than the sender.
+// later than the sender. What begins in a span that the recording's ledger calls
+// filled need not be what was sent; but what was sent then must be there.
 func Compare(log *load.Log, rec *Recording, o CompareOptions) *Report {
 	if o.MaxAV == 0 {
 		o.MaxAV = DefaultMaxAV
@@ -61,7 +62,7 @@ func Compare(log *load.Log, rec *Recording, o CompareOptions) *Report {
 		if !ok {
 			track = &Track{Kind: sent.Kind, Timescale: sent.ClockRate}
 		}
-		report.Tracks = append(report.Tracks, compareTrack(sent, track, rec.Start, o))
+		report.Tracks = append(report.Tracks, compareTrack(sent, track, rec.filled(track), rec.Start, o))
 	}
 	for _, t := range rec.Tracks {
 		if !slices.ContainsFunc(report.Tracks, func(r *TrackReport) bool { return r.Kind == t.Kind }) {
@@ -84,10 +85,15 @@ type matcher struct {
 	codec  string
 	opts   CompareOptions
 
-	offset offset // in force
-	next   int    // first sent unit that may still match
-	done   []bool
-	report *TrackReport
+	filled  spans        // of the ledger
+	neutral map[int]bool // Periods, by index, in which all samples are filled
+	offset  offset       // in force
+	next    int          // first sent unit that may still match
+	last    int          // the last sample that was what was sent; -1: none
+	shown   int          // the sent unit whose picture the sample before has; -1: none's
+	filling bool         // the sample before is not the sender's
+	done    []bool
+	report  *TrackReport
 }
 
 // offset is recorded time minus sent timestamp: the range of it over all samples
@@ -105,11 +111,11 @@ func offsetOf(s *Sample, u *load.SentUnit) offset {
 // and returns the range that has both.
 func (o offset) and(p offset) offset { return offset{min(o.low, p.low), max(o.high, p.high)} }
 
-func compareTrack(sent *load.TrackLog, track *Track, start time.Time, o CompareOptions) *TrackReport {
+func compareTrack(sent *load.TrackLog, track *Track, filled spans, start time.Time, o CompareOptions) *TrackReport {
 	m := &matcher{
 		sent: sent.Units, rec: track.Samples, rate: sent.ClockRate, codec: sent.Codec, opts: o,
 		bySum: map[[sha256.Size]byte][]int{}, done: make([]bool, len(sent.Units)),
-		broken: brokenUnits(sent),
+		broken: brokenUnits(sent), filled: filled, last: -1, shown: -1,
 		report: &TrackReport{
 			Kind: sent.Kind, ClockRate: sent.ClockRate, Sent: len(sent.Units), Recorded: len(track.Samples), First: -1, Last: -1,
 		},
@@ -122,6 +128,7 @@ func compareTrack(sent *load.TrackLog, track *Track, start time.Time, o CompareO
 	for i := range m.rec {
 		m.sums = append(m.sums, sha256.Sum256(m.rec[i].Data))
 	}
+	m.findNeutral()
 	m.checkInits(sent, track)
 	if m.anchor(start) {
 		m.match()
@@ -146,11 +153,15 @@ func brokenUnits(t *load.TrackLog) []bool {
 }
 
 // checkInits compares the parameter sets of the init segments with those sent.
+// Periods in which all is filled may have others.
 func (m *matcher) checkInits(sent *load.TrackLog, track *Track) {
 	if track.Timescale != sent.ClockRate {
 		m.report.Other = append(m.report.Other, "the timescale is not the RTP clock rate")
 	}
 	for _, in := range track.Inits {
+		if m.isNeutral(in) {
+			continue
+		}
 		for _, ps := range in.ParameterSets {
 			if !has(sent.ParameterSets, ps) {
 				m.report.Other = append(m.report.Other, in.Name+" has a parameter set that was not sent")
@@ -158,6 +169,24 @@ func (m *matcher) checkInits(sent *load.TrackLog, track *Track) {
 		}
 	}
 }
+
+// findNeutral finds the Periods in which nothing is the sender's.
+func (m *matcher) findNeutral() {
+	m.neutral = map[int]bool{}
+	for i := range m.rec {
+		p := m.rec[i].Period
+		before, known := m.neutral[p]
+		m.neutral[p] = (before || !known) && m.isFilled(i) && !m.filled.endsAt(m.rec[i].Time.Duration(m.rate))
+	}
+}
+
+// isNeutral reports whether an init segment serves nothing but filled samples.
+func (m *matcher) isNeutral(in Init) bool {
+	return !slices.ContainsFunc(in.Periods, func(p int) bool { return !m.neutral[p] })
+}
+
+// isFilled reports whether sample i begins in a filled span.
+func (m *matcher) isFilled(i int) bool { return m.filled.has(m.rec[i].Time.Duration(m.rate)) }
 
 // anchor finds the offset between recorded times and timestamps: the one with
 // which most samples fit. Where the file looped, several fit alike; then the one
@@ -170,6 +199,9 @@ func (m *matcher) anchor(start time.Time) bool {
 	}
 	var best *candidate
 	for i, tried := 0, 0; i < len(m.rec) && tried < anchorSamples; i++ {
+		if m.isFilled(i) {
+			continue
+		}
 		for _, j := range m.bySum[m.sums[i]] {
 			c := candidate{offset: offsetOf(&m.rec[i], &m.sent[j])}
 			c.mismatch = m.mismatch(c.offset)
@@ -191,7 +223,7 @@ func (m *matcher) anchor(start time.Time) bool {
 func (m *matcher) mismatch(o offset) int {
 	n := 0
 	for i := range m.rec {
-		if _, ok := m.at(i, o); !ok {
+		if _, ok := m.at(i, o); !ok && !m.isFilled(i) {
 			n++
 		}
 	}
@@ -228,9 +260,15 @@ func (m *matcher) match() {
 			m.accept(i, j)
 			continue
 		}
+		if m.isFilled(i) && !m.filled.endsAt(m.rec[i].Time.Duration(m.rate)) {
+			m.fill(i)
+			continue
+		}
 		if j, ok := m.resync(i); ok {
 			o := offsetOf(&m.rec[i], &m.sent[j])
-			m.report.Steps = append(m.report.Steps, Step{Time: m.rec[i].Time, Ticks: media.Ticks(o.low - m.offset.low)})
+			m.report.Steps = append(m.report.Steps, Step{
+				Time: m.rec[i].Time, Ticks: media.Ticks(o.low - m.offset.low), Filled: m.filledBefore(i) > 0,
+			})
 			m.offset = o
 			m.accept(i, j)
 			continue
@@ -239,12 +277,49 @@ func (m *matcher) match() {
 	}
 }
 
+// fill notes sample i, which stands in a filled span for what was not sent at its
+// time: silence, a picture that was sent before, or one of a Period in which
+// nothing is the sender's.
+func (m *matcher) fill(i int) {
+	r, s := m.report, &m.rec[i]
+	unit := Unit{Index: -1, Time: s.Time, Size: len(s.Data)}
+	before := m.bySum[m.sums[i]]
+	before = before[:sort.SearchInts(before, m.next)]
+	m.filling = true
+	switch {
+	case len(before) > 0 && r.Kind == media.Video:
+		m.chain(i, before[len(before)-1])
+	case r.Kind == media.Audio && m.isFiller(s.Data), r.Kind == media.Video && m.neutral[s.Period]:
+		m.shown = -1
+	default:
+		r.Extra = append(r.Extra, unit)
+		return
+	}
+	r.Filled++
+}
+
+// chain notes that sample i is the picture of sent unit j, and checks that a
+// decoder knows what it depends on: behind a filled span the pictures before it
+// must stand in their order, beginning with a key frame.
+func (m *matcher) chain(i, j int) {
+	r, s := m.report, &m.rec[i]
+	unit := Unit{Index: j, Timestamp: m.sent[j].Timestamp, Time: s.Time, Size: len(s.Data)}
+	if s.Key != m.sent[j].Key {
+		r.WrongKey = append(r.WrongKey, unit)
+	}
+	lost := m.filling && r.Kind == media.Video && !m.sent[j].Key && m.shown != j-1
+	if lost || m.broken[j] {
+		r.Undecodable = append(r.Undecodable, unit)
+	}
+	m.shown = j
+}
+
 // accept notes that sample i is the sent unit j.
 func (m *matcher) accept(i, j int) {
 	r := m.report
 	m.offset = m.offset.and(offsetOf(&m.rec[i], &m.sent[j]))
 	m.done[j] = true
-	m.next = j + 1
+	m.next, m.last = j+1, i
 	if r.First < 0 {
 		r.First = j
 		if !m.rec[i].Key {
@@ -254,19 +329,15 @@ func (m *matcher) accept(i, j int) {
 	r.Last = j
 	r.Matched++
 	r.pairs = append(r.pairs, pair{time: m.rec[i].Time, ntp: m.sent[j].NTP})
-	unit := Unit{Index: j, Timestamp: m.sent[j].Timestamp, Time: m.rec[i].Time, Size: m.sent[j].Size}
-	if m.broken[j] {
-		r.Undecodable = append(r.Undecodable, unit)
-	}
-	if m.rec[i].Key != m.sent[j].Key {
-		r.WrongKey = append(r.WrongKey, unit)
-	}
+	m.chain(i, j)
+	m.filling = false
 }
 
 // resync finds the unit that sample i is where the time has changed: with the
-// new offset the following samples must fit too.
+// new offset the following samples must fit too. Behind a filled span it may have
+// changed by as much as that lasts.
 func (m *matcher) resync(i int) (int, bool) {
-	limit := int64(media.TicksOf(maxResync, m.rate))
+	limit := int64(media.TicksOf(maxResync+m.filledBefore(i), m.rate))
 	all := m.bySum[m.sums[i]]
 	best, found := 0, false
 	var bestStep int64
@@ -280,22 +351,38 @@ func (m *matcher) resync(i int) (int, bool) {
 	return best, found
 }
 
-// confirmed reports whether the samples after i fit with an offset. At the end
-// of the recording nothing confirms, and a change of time is not believed.
+// filledBefore returns how much is filled between the last sample that was sent
+// and sample i.
+func (m *matcher) filledBefore(i int) time.Duration {
+	if m.last < 0 {
+		return 0
+	}
+	return m.filled.within(m.rec[m.last].Time.Duration(m.rate), m.rec[i].Time.Duration(m.rate))
+}
+
+// confirmed reports whether the samples after i fit with an offset, but for those
+// in filled spans. At the end of the recording nothing confirms, and a change of
+// time is not believed.
 func (m *matcher) confirmed(i int, o offset) bool {
-	end := min(i+1+resyncSamples, len(m.rec))
-	for k := i + 1; k < end; k++ {
-		if _, ok := m.at(k, o); !ok {
+	n := 0
+	for k := i + 1; k < len(m.rec) && n < resyncSamples; k++ {
+		if _, ok := m.at(k, o); ok {
+			n++
+		} else if !m.isFilled(k) {
 			return false
 		}
 	}
-	return end > i+1
+	return n > 0
 }
 
 // reject classifies sample i, which is not what was sent at its time.
 func (m *matcher) reject(i int) {
 	r, s := m.report, m.rec[i]
 	unit := Unit{Index: -1, Time: s.Time, Size: len(s.Data)}
+	if m.isFilled(i) {
+		m.fill(i)
+		return
+	}
 	if m.isFiller(s.Data) && m.opts.AllowFillers {
 		r.Fillers++
 		return

@@ -109,6 +109,7 @@ type fakeTrack struct {
 	codecs    string
 	timescale uint32
 	init      []byte
+	neutral   []byte   // the init of the first Period, where it has another
 	samples   []Sample // Segment is not used
 }
 
@@ -136,6 +137,7 @@ type fake struct {
 	tracks  []*fakeTrack
 	periods []Period
 	dynamic bool
+	info    *media.Recording // nil: there is no recording.json
 }
 
 // record returns a faithful recording of log.
@@ -271,9 +273,16 @@ func (f *fake) write(t testing.TB) memory {
 	periods := make([]strings.Builder, len(f.periods))
 	for _, tr := range f.tracks {
 		m[dir+"/"+tr.prefix+"_init."+tr.extension()] = tr.init
+		if tr.neutral != nil {
+			m[dir+"/"+tr.prefix+"_init_0000."+tr.extension()] = tr.neutral
+		}
 		number, sequence := 0, uint32(0)
 		for p := range f.periods {
 			start := number + 1
+			in := tr.prefix + "_init"
+			if p == 0 && tr.neutral != nil {
+				in += "_0000"
+			}
 			var timeline strings.Builder
 			for i, samples := range tr.segments(p) {
 				number++
@@ -290,10 +299,10 @@ func (f *fake) write(t testing.TB) memory {
 				end = max(end, (samples[0].Time + d).Duration(tr.timescale))
 			}
 			fmt.Fprintf(&periods[p], `<AdaptationSet contentType="%[1]s" mimeType="%[1]s/%[2]s"><SegmentTemplate timescale="%[3]d"`+
-				` presentationTimeOffset="%[4]d" startNumber="%[5]d" initialization="%[6]s_init.%[7]s" media="%[6]s_seg_$Number%%04d$.%[7]s">`+
+				` presentationTimeOffset="%[4]d" startNumber="%[5]d" initialization="%[10]s.%[7]s" media="%[6]s_seg_$Number%%04d$.%[7]s">`+
 				`<SegmentTimeline>%[8]s</SegmentTimeline></SegmentTemplate><Representation id="%[6]s" bandwidth="1" codecs="%[9]s"/></AdaptationSet>`,
 				tr.kind, tr.container(), tr.timescale, media.TicksOf(f.periods[p].Start, tr.timescale), start, tr.prefix, tr.extension(),
-				timeline.String(), tr.codecs)
+				timeline.String(), tr.codecs, in)
 		}
 	}
 	end = end.Truncate(time.Millisecond)
@@ -313,7 +322,26 @@ func (f *fake) write(t testing.TB) memory {
 	}
 	b.WriteString("</MPD>")
 	m[dir+"/"+ManifestName] = []byte(b.String())
+	if f.info != nil {
+		data, err := media.EncodeRecording(*f.info)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m[dir+"/"+media.InfoName] = data
+	}
 	return m
+}
+
+// ledger returns the fake's ledger of a track, which its recording.json then has.
+func (f *fake) ledger(k media.Kind) *media.RecordingTrack {
+	if f.info == nil {
+		f.info = &media.Recording{Stream: "camera", Start: started, End: &started, Status: media.StatusComplete}
+		for _, tr := range f.tracks {
+			f.info.Tracks = append(f.info.Tracks, media.RecordingTrack{Kind: tr.kind.String(), Recorded: true})
+		}
+	}
+	i := slices.IndexFunc(f.info.Tracks, func(t media.RecordingTrack) bool { return t.Kind == k.String() })
+	return &f.info.Tracks[i]
 }
 
 // read reads the recording back.

@@ -34,6 +34,8 @@ type Recording struct {
 	Tracks   []*Track  // in the order of the manifest
 	Problems []Problem // everything that breaks a rule, in the order of reading
 	Bytes    int64     // of all files that the manifest names
+	// Info is what recording.json says; nil where there is none that can be read.
+	Info *media.Recording
 }
 
 // Period is a Period of the manifest.
@@ -185,6 +187,9 @@ func readRecording(ctx context.Context, backend storage.Backend, dir string, kee
 		return nil, fmt.Errorf("parse manifest of %s: %w", dir, err)
 	}
 	if err := r.readManifest(m); err != nil {
+		return nil, fmt.Errorf("read recording %s: %w", dir, err)
+	}
+	if err := r.readInfo(); err != nil {
 		return nil, fmt.Errorf("read recording %s: %w", dir, err)
 	}
 	if !r.rec.Dynamic {

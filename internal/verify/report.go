@@ -29,6 +29,7 @@ type TrackReport struct {
 	First     int    // index of the first recorded unit in the sender's log; -1: none
 	Last      int    // index of the last
 	Fillers   int    // accepted by CompareOptions.AllowFillers
+	Filled    int    // not sent at that time, in spans that the ledger calls filled
 	Lost      int    // missing units, accepted by CompareOptions.AllowLost
 
 	Missing     []Unit // sent and not recorded
@@ -56,6 +57,9 @@ type Unit struct {
 type Step struct {
 	Time  media.Ticks // of the first sample behind it
 	Ticks media.Ticks // by which that and all following are later
+	// Filled says that the ledger calls what is before it filled: something stands
+	// there that lasts as long as need be, so that the step is none that is seen.
+	Filled bool
 }
 
 // AVReport is the error of the A/V relation: how much later audio is recorded
@@ -165,7 +169,7 @@ func (t *TrackReport) describe(b *strings.Builder, o CompareOptions) {
 	list(b, name+" with a wrong sync mark", t.WrongKey, Unit.both)
 	var steps []Step
 	for _, s := range t.Steps {
-		if s.Ticks.Duration(t.ClockRate).Abs() > o.MaxStep {
+		if s.Ticks.Duration(t.ClockRate).Abs() > o.MaxStep && !s.Filled {
 			steps = append(steps, s)
 		}
 	}

@@ -1,0 +1,134 @@
+package verify
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/storage"
+)
+
+// ledgerError is by how much the ledger's times may differ from those of the
+// media: it has them as floating point seconds.
+const ledgerError = time.Millisecond
+
+// readInfo reads recording.json. That there is none is for others to judge: a
+// recording can be read without.
+func (r *reader) readInfo() error {
+	data, err := r.read(media.InfoName)
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read ledger: %w", err)
+	}
+	info, _, err := media.DecodeRecording(data, r.rec.Dir)
+	if err != nil {
+		return nil //nolint:nilerr // whoever needs a recording.json says what is wrong with it
+	}
+	r.rec.Info = &info
+	return nil
+}
+
+// ledger returns what recording.json says of a track.
+func (r *Recording) ledger(t *Track) (*media.RecordingTrack, bool) {
+	if r.Info == nil {
+		return nil, false
+	}
+	for i := range r.Info.Tracks {
+		l := &r.Info.Tracks[i]
+		if l.Kind == t.Kind.String() && l.Layer == t.layer() {
+			return l, true
+		}
+	}
+	return nil, false
+}
+
+// layer returns which of a simulcast publisher's encodings the track is: its
+// Representations are called video, video-2, video-3.
+func (t *Track) layer() int {
+	_, number, _ := strings.Cut(t.ID, "-")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		return 0
+	}
+	return n - 1
+}
+
+// filled returns the spans of a track that the ledger calls filled.
+func (r *Recording) filled(t *Track) spans {
+	l, ok := r.ledger(t)
+	if !ok {
+		return nil
+	}
+	return spansOf(l.Gaps, func(g media.Gap) bool { return g.Filled })
+}
+
+// span is a part of the media timeline.
+type span struct{ start, end time.Duration }
+
+// spans are spans in the order of time that do not touch.
+type spans []span
+
+// spansOf returns the spans of some of the gaps.
+func spansOf(gaps []media.Gap, some func(media.Gap) bool) spans {
+	var all spans
+	for _, g := range gaps {
+		if some(g) {
+			all = append(all, span{seconds(g.Start), seconds(g.Start + g.Duration)})
+		}
+	}
+	return all.merge()
+}
+
+// merge returns the same spans, those that touch as one.
+func (s spans) merge() spans {
+	slices.SortFunc(s, func(a, b span) int { return cmp.Compare(a.start, b.start) })
+	var merged spans
+	for _, p := range s {
+		if n := len(merged); n > 0 && p.start <= merged[n-1].end+ledgerError {
+			merged[n-1].end = max(merged[n-1].end, p.end)
+		} else {
+			merged = append(merged, p)
+		}
+	}
+	return merged
+}
+
+// has reports whether a sample that begins at a time begins in one of the spans.
+func (s spans) has(at time.Duration) bool {
+	i := s.endingFrom(at - ledgerError)
+	return i < len(s) && at >= s[i].start-ledgerError
+}
+
+// endingFrom returns the index of the first span that ends at a time or later.
+func (s spans) endingFrom(at time.Duration) int {
+	return sort.Search(len(s), func(i int) bool { return s[i].end >= at })
+}
+
+// endsAt reports whether one of the spans ends at a time: what begins there may
+// be the first that is not filled.
+func (s spans) endsAt(at time.Duration) bool {
+	i := s.endingFrom(at - ledgerError)
+	return i < len(s) && s[i].end <= at+ledgerError
+}
+
+// within returns how much of the time between two instants the spans are.
+func (s spans) within(from, to time.Duration) (sum time.Duration) {
+	for _, p := range s[s.endingFrom(from):] {
+		if p.start >= to {
+			break
+		}
+		sum += max(0, min(p.end, to)-max(p.start, from))
+	}
+	return sum
+}
+
+// seconds converts seconds to a duration, to the nanosecond.
+func seconds(s float64) time.Duration { return time.Duration(s*float64(time.Second) + 0.5) }
