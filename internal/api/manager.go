@@ -104,6 +104,7 @@ type NodeStream struct {
 	Publish   StreamPresence   `json:"publish"`
 	Subscribe StreamPresence   `json:"subscribe"`
 	Tracks    []live.TrackInfo `json:"tracks"`
+	Codecs    []live.CodecInfo `json:"codecs"`
 	Recording bool             `json:"recording"`
 	// Stopped says that somebody has stopped its recording, and that its publisher
 	// is still the same.
@@ -120,7 +121,10 @@ type StreamPresence struct {
 type StreamSession struct {
 	ID        string          `json:"id"`
 	CreatedAt live.UnixMillis `json:"createdAt"`
+	LeaveAt   live.UnixMillis `json:"leaveAt"`
 	State     string          `json:"state"`
+	// HasDataChannel is of nodes that have such.
+	HasDataChannel bool `json:"hasDataChannel"`
 }
 
 // RecordRequest is a request about the recording of a stream.

@@ -33,6 +33,7 @@ func fleetStream() FleetStream {
 	s := NodeStream{
 		ID: "room", CreatedAt: 1, Publish: StreamPresence{Sessions: []StreamSession{{ID: "p", State: "connected"}}},
 		Subscribe: StreamPresence{LeaveAt: 1, Sessions: []StreamSession{}}, Tracks: []live.TrackInfo{{Kind: "video", Codec: "H264"}},
+		Codecs: []live.CodecInfo{{Kind: "video", Codec: "H264", Fmtp: "packetization-mode=1"}},
 	}
 	return FleetStream{NodeStream: s, Nodes: []StreamOnNode{{Node: "n1", NodeStream: s}}}
 }

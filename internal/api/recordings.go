@@ -98,38 +98,62 @@ func (a *API) listChanges(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Recordings == nil {
 		return errNoRecordings
 	}
-	c, err := parseCursor(r.URL.Query())
+	q := r.URL.Query()
+	limit, err := parseLimit(q.Get("limit"), defaultLimit, MaxPage)
 	if err != nil {
 		return err
 	}
-	limit, err := parseLimit(r.URL.Query().Get("limit"), defaultLimit, MaxPage)
+	var answer struct {
+		*changesPage
+		*recordingSessions
+	}
+	if a.wantsSessions(q) {
+		page, err := a.fetchSessions(r.Context(), q, limit)
+		if err != nil {
+			return err
+		}
+		answer.recordingSessions = &page
+	}
+	if !q.Has("since_ts") {
+		if answer.changesPage, err = a.fetchChanges(r.Context(), q, limit); err != nil {
+			return err
+		}
+	}
+	a.writeJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+// changesPage is a page of the feed.
+type changesPage struct {
+	Feed    string   `json:"feed"`
+	Changes []Change `json:"changes"`
+	Next    int64    `json:"next"`
+	Base    int64    `json:"base,omitempty"` // on the way from the beginning
+}
+
+func (a *API) fetchChanges(ctx context.Context, q url.Values, limit int) (*changesPage, error) {
+	c, err := parseCursor(q)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// Before the changes: of a feed that begins anew in between, whoever follows
 	// then sees the old id with them, and the new one the next time.
-	feed, err := a.o.Recordings.Feed(r.Context())
+	feed, err := a.o.Recordings.Feed(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	changes, next, err := a.o.Recordings.Follow(r.Context(), c, limit)
+	changes, next, err := a.o.Recordings.Follow(ctx, c, limit)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if changes == nil {
 		changes = []Change{}
 	}
-	answer := struct {
-		Feed    string   `json:"feed"`
-		Changes []Change `json:"changes"`
-		Next    int64    `json:"next"`
-		Base    int64    `json:"base,omitempty"`
-	}{feed, changes, next.Seq, 0}
+	page := &changesPage{Feed: feed, Changes: changes, Next: next.Seq}
 	if next.Base > next.Seq {
-		answer.Base = next.Base
+		page.Base = next.Base
 	}
-	a.writeJSON(w, http.StatusOK, answer)
-	return nil
+	return page, nil
 }
 
 // parseCursor reads since and base; the error is a fault.Invalid.

@@ -184,7 +184,7 @@ func TestRecordingRights(t *testing.T) {
 
 func TestFeed(t *testing.T) {
 	n, f := newRecordingsNode(t)
-	if w := n.do(t, http.MethodGet, "/api/recordings", ""); w.Body.String() != `{"feed":"feed-1","changes":[],"next":0}`+"\n" {
+	if w := n.do(t, http.MethodGet, "/api/recordings?since=0", ""); w.Body.String() != `{"feed":"feed-1","changes":[],"next":0}`+"\n" {
 		t.Errorf("an empty feed: %d %s", w.Code, w.Body)
 	}
 	f.add(5, "room/1", false)

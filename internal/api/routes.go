@@ -68,6 +68,8 @@ func (a *API) mediaRoutes() []route {
 		{http.MethodGet, "/api/sse/streams", listStreams, a.watchStreams},
 		{http.MethodGet, "/metrics", viewAll, a.getMetrics},
 		{http.MethodGet, "/api/load", viewAll, a.getLoad},
+		{http.MethodGet, "/api/strategy", viewAll, a.getStrategy},
+		{http.MethodGet, "/api/strategy/{$}", viewAll, a.getStrategy},
 	}
 }
 
@@ -77,6 +79,8 @@ func (a *API) recordingRoutes() []route {
 		{http.MethodPost, "/api/record/{stream}", recordStream, a.startRecording},
 		{http.MethodGet, "/api/record/{stream}", statusStream, a.getRecording},
 		{http.MethodDelete, "/api/record/{stream}", recordStream, a.stopRecording},
+		{http.MethodPatch, "/api/recordings", viewAll, a.ackSessions},
+		{http.MethodDelete, "/api/recordings", viewAll, a.dropSessions},
 	}
 }
 

@@ -2,6 +2,7 @@ package live
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -16,13 +17,16 @@ type SessionInfo struct {
 	State     string // an RTCPeerConnection.connectionState: "new", "connecting", "connected", ...
 }
 
-// MarshalJSON implements json.Marshaler.
+// MarshalJSON implements json.Marshaler. Managers of the original live777 throw a whole
+// list away where one session lacks a field, those two as well that never change here.
 func (s SessionInfo) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
-		ID        string     `json:"id"`
-		CreatedAt UnixMillis `json:"createdAt"`
-		State     string     `json:"state"`
-	}{s.ID, UnixMillis(s.CreatedAt.UnixMilli()), s.State})
+		ID             string     `json:"id"`
+		CreatedAt      UnixMillis `json:"createdAt"`
+		LeaveAt        UnixMillis `json:"leaveAt"` // 0: who has left is not listed
+		State          string     `json:"state"`
+		HasDataChannel bool       `json:"hasDataChannel"`
+	}{ID: s.ID, CreatedAt: UnixMillis(s.CreatedAt.UnixMilli()), State: s.State})
 }
 
 // Info describes a stream, as the HTTP API shows it.
@@ -32,6 +36,8 @@ type Info struct {
 	Publish   Presence    `json:"publish"`
 	Subscribe Presence    `json:"subscribe"`
 	Tracks    []TrackInfo `json:"tracks"`
+	// Codecs are what Tracks are encoded in, each once, as the original live777 lists them.
+	Codecs []CodecInfo `json:"codecs"`
 }
 
 // Presence lists the sessions of one side of a stream.
@@ -47,6 +53,13 @@ type TrackInfo struct {
 	RID   string `json:"rid,omitempty"` // simulcast layer
 }
 
+// CodecInfo describes a codec of the current publication.
+type CodecInfo struct {
+	Kind  string `json:"kind"`
+	Codec string `json:"codec"`
+	Fmtp  string `json:"fmtp"` // negotiated a=fmtp parameters, may be empty
+}
+
 // Info describes the stream as it is now.
 func (st *Stream) Info() Info {
 	st.mu.RLock()
@@ -57,11 +70,16 @@ func (st *Stream) Info() Info {
 		Publish:   Presence{Sessions: []SessionInfo{}},
 		Subscribe: Presence{Sessions: []SessionInfo{}},
 		Tracks:    []TrackInfo{},
+		Codecs:    []CodecInfo{},
 	}
 	if st.publication != nil {
 		info.Publish.Sessions = append(info.Publish.Sessions, st.publication.Session())
 		for _, t := range st.publication.tracks {
 			info.Tracks = append(info.Tracks, TrackInfo{Kind: t.Kind.String(), Codec: t.Codec, RID: t.RID})
+			c := CodecInfo{Kind: t.Kind.String(), Codec: t.Codec, Fmtp: t.Fmtp}
+			if !slices.Contains(info.Codecs, c) { // layers have one in common
+				info.Codecs = append(info.Codecs, c)
+			}
 		}
 	} else {
 		info.Publish.LeaveAt = UnixMillis(st.publishLeft.UnixMilli())

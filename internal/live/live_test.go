@@ -320,7 +320,10 @@ func TestInfoJSON(t *testing.T) {
 		t.Fatal(err)
 	}
 	pub, err := s.Publish("a", SessionInfo{ID: "p", CreatedAt: now, State: "new"},
-		[]media.Track{{Kind: media.Video, Codec: "VP9", RID: "h"}, {ID: 1, Kind: media.Audio, Codec: "opus"}}, &publisher{})
+		[]media.Track{
+			{Kind: media.Video, Codec: "VP9", RID: "h", Fmtp: "profile-id=0"}, {ID: 1, Kind: media.Video, Codec: "VP9", RID: "l", Fmtp: "profile-id=0"},
+			{ID: 2, Kind: media.Audio, Codec: "opus"},
+		}, &publisher{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -338,16 +341,20 @@ func TestInfoJSON(t *testing.T) {
 		}
 	}
 	idle := `{"id":"b","createdAt":1719326206862,"publish":{"leaveAt":1719326206862,"sessions":[]},` +
-		`"subscribe":{"leaveAt":1719326206862,"sessions":[]},"tracks":[]}]`
-	check(`[{"id":"a","createdAt":1719326206862,"publish":{"leaveAt":0,"sessions":[{"id":"p","createdAt":1719326206862,"state":"connected"}]},` +
-		`"subscribe":{"leaveAt":0,"sessions":[{"id":"v","createdAt":1719326206862,"state":"new"}]},` +
-		`"tracks":[{"kind":"video","codec":"VP9","rid":"h"},{"kind":"audio","codec":"opus"}]},` + idle)
+		`"subscribe":{"leaveAt":1719326206862,"sessions":[]},"tracks":[],"codecs":[]}]`
+	session := func(id, state string) string {
+		return `{"id":"` + id + `","createdAt":1719326206862,"leaveAt":0,"state":"` + state + `","hasDataChannel":false}`
+	}
+	check(`[{"id":"a","createdAt":1719326206862,"publish":{"leaveAt":0,"sessions":[` + session("p", "connected") + `]},` +
+		`"subscribe":{"leaveAt":0,"sessions":[` + session("v", "new") + `]},` +
+		`"tracks":[{"kind":"video","codec":"VP9","rid":"h"},{"kind":"video","codec":"VP9","rid":"l"},{"kind":"audio","codec":"opus"}],` +
+		`"codecs":[{"kind":"video","codec":"VP9","fmtp":"profile-id=0"},{"kind":"audio","codec":"opus","fmtp":""}]},` + idle)
 	now = now.Add(time.Millisecond)
 	v.Close()
 	now = now.Add(time.Millisecond)
 	pub.Close()
 	check(`[{"id":"a","createdAt":1719326206862,"publish":{"leaveAt":1719326206864,"sessions":[]},` +
-		`"subscribe":{"leaveAt":1719326206863,"sessions":[]},"tracks":[]},` + idle)
+		`"subscribe":{"leaveAt":1719326206863,"sessions":[]},"tracks":[],"codecs":[]},` + idle)
 }
 
 func TestKeyFrameRequestsAreSpaced(t *testing.T) {

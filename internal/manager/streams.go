@@ -140,7 +140,7 @@ func changedIDs(before, after map[string]api.NodeStream) []string {
 
 func sameStream(a, b api.NodeStream) bool {
 	return a.CreatedAt == b.CreatedAt && a.Recording == b.Recording && a.Stopped == b.Stopped && slices.Equal(a.Tracks, b.Tracks) &&
-		samePresence(a.Publish, b.Publish) && samePresence(a.Subscribe, b.Subscribe)
+		slices.Equal(a.Codecs, b.Codecs) && samePresence(a.Publish, b.Publish) && samePresence(a.Subscribe, b.Subscribe)
 }
 
 func samePresence(a, b api.StreamPresence) bool {
@@ -157,12 +157,15 @@ func combine(id string, on []api.StreamOnNode) api.FleetStream {
 		s.Recording = s.Recording || n.Recording
 		s.Stopped = s.Stopped || n.Stopped
 		if len(s.Tracks) == 0 {
-			s.Tracks = n.Tracks
+			s.Tracks, s.Codecs = n.Tracks, n.Codecs
 		}
 		publish, subscribe = append(publish, n.Publish), append(subscribe, n.Subscribe)
 	}
 	if s.Tracks == nil {
 		s.Tracks = []live.TrackInfo{}
+	}
+	if s.Codecs == nil {
+		s.Codecs = []live.CodecInfo{}
 	}
 	s.Publish, s.Subscribe = together(publish), together(subscribe)
 	return s
