@@ -230,7 +230,7 @@ func (n *node) note(part string, err error) {
 func (n *node) replaceStreams(list []api.NodeStream) {
 	streams := make(map[string]api.NodeStream, len(list))
 	for _, s := range list {
-		streams[s.ID] = s
+		streams[s.ID] = filledIn(s)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

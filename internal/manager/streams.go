@@ -122,6 +122,22 @@ func gather(nodes []*node, id string) (s api.FleetStream, ok bool) {
 	return combine(id, on), true
 }
 
+// filledIn returns s with the lists that a node of another version leaves out.
+func filledIn(s api.NodeStream) api.NodeStream {
+	for _, p := range []*api.StreamPresence{&s.Publish, &s.Subscribe} {
+		if p.Sessions == nil {
+			p.Sessions = []api.StreamSession{}
+		}
+	}
+	if s.Tracks == nil {
+		s.Tracks = []live.TrackInfo{}
+	}
+	if s.Codecs == nil {
+		s.Codecs = []live.CodecInfo{}
+	}
+	return s
+}
+
 // changedIDs returns the ids of the streams that differ.
 func changedIDs(before, after map[string]api.NodeStream) []string {
 	var ids []string
