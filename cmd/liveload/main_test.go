@@ -26,6 +26,8 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"-video", media + "vp9.ivf," + media + "h264_high.h264"}, 1, "", "cannot join"},
 		{[]string{"-url", "x", "-audio", media + "opus_mono.ogg"}, 1, "", "endpoint"},
 		{[]string{"-publishers", "0"}, 1, "", "at least one"},
+		{[]string{"-profile", "list"}, 0, "obs-simulcast-2", ""},
+		{[]string{"-profile", "bogus", "-url", "x"}, 1, "", "no profile \"bogus\"; there are obs, "},
 		{[]string{"compare"}, 1, "", "needs -log and -recording"},
 		{[]string{"compare", "-log", absent, "-recording", absent}, 1, "", "open log"},
 	} {

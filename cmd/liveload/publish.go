@@ -22,6 +22,9 @@ type action func(ctx context.Context, stdout, stderr io.Writer) error
 // publisher is the command without a name.
 type publisher struct {
 	o            load.Options
+	flags        *flag.FlagSet
+	profile      string
+	imitate      *load.Profile // nil: none
 	video, audio string
 	log          string
 	publishers   int
@@ -30,7 +33,8 @@ type publisher struct {
 
 // publish declares the flags of the publishing command.
 func publish(flags *flag.FlagSet) action {
-	p := &publisher{}
+	p := &publisher{flags: flags}
+	flags.StringVar(&p.profile, "profile", "", "imitate a `kind` of publisher, with media of its own where no files are named; list: which there are")
 	flags.StringVar(&p.o.URL, "url", "", "WHIP `endpoint`: http://127.0.0.1:7777/whip/camera")
 	flags.StringVar(&p.o.Token, "token", "", "bearer `token`")
 	flags.StringVar(&p.video, "video", "", "H264 byte stream or IVF `file`; several, with commas between them, are played one after the other")
@@ -102,7 +106,13 @@ func (p *publisher) run(ctx context.Context, stdout, stderr io.Writer) error {
 		level = slog.LevelDebug
 	}
 	p.o.Logger = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
-	if err := p.open(); err != nil {
+	if p.profile == "list" {
+		for _, profile := range load.Profiles {
+			fmt.Fprintf(stdout, "%-22s %s\n", profile.Name, profile.What)
+		}
+		return nil
+	}
+	if err := errors.Join(p.open(), p.apply(ctx)); err != nil {
 		return err
 	}
 	if p.publishers < 1 {
@@ -145,6 +155,31 @@ func (p *publisher) open() (err error) {
 	return err
 }
 
+// apply makes the options those of the profile. Flags on the command line have
+// the last word.
+func (p *publisher) apply(ctx context.Context) (err error) {
+	if p.profile == "" {
+		p.imitate = &load.Profile{}
+		return nil
+	}
+	if p.imitate, err = load.FindProfile(p.profile); err != nil {
+		return err
+	}
+	given := map[string]string{}
+	p.flags.Visit(func(f *flag.Flag) {
+		if value := f.Value.String(); value != "" { // what has no value to show is set by no profile
+			given[f.Name] = value
+		}
+	})
+	if err := p.imitate.Apply(ctx, &p.o); err != nil {
+		return err
+	}
+	for name, value := range given {
+		err = errors.Join(err, p.flags.Set(name, value))
+	}
+	return err
+}
+
 // one runs publisher number n and returns what to tell of it.
 func (p *publisher) one(ctx context.Context, n int) (summary string, err error) {
 	o, file := p.o, p.log
@@ -153,15 +188,18 @@ func (p *publisher) one(ctx context.Context, n int) (summary string, err error) 
 		o.URL += strconv.Itoa(n)
 		file += "." + strconv.Itoa(n)
 	}
-	publisher, err := load.New(o)
-	if err != nil {
-		return "", err
+	logs, err := p.imitate.Publish(ctx, o)
+	for i, log := range logs {
+		name := file
+		if len(logs) > 1 {
+			name += ".life" + strconv.Itoa(i+1)
+		}
+		if p.log != "" {
+			err = errors.Join(err, export(log, name))
+		}
+		summary += describe(log)
 	}
-	log, err := publisher.Run(ctx)
-	if p.log != "" {
-		err = errors.Join(err, export(log, file))
-	}
-	return describe(log), err
+	return summary, err
 }
 
 // export writes a log to a file.
@@ -177,7 +215,7 @@ func export(log *load.Log, name string) error {
 func describe(log *load.Log) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %.1f s\n", log.URL, max(log.Ended.Sub(log.Started), 0).Seconds())
-	for _, t := range log.Tracks() {
+	for _, t := range log.All() {
 		fmt.Fprintf(&b, "  %s %s: %d units in %d packets, %d bytes; %d dropped, %d late, %d twice; %d reports; asked for %d packets again and %d key frames\n",
 			t.Kind, t.Codec, t.UnitCount, t.Packets, t.Bytes, len(t.Dropped), t.Reordered, t.Duplicated, t.Reports, t.NACKs, len(t.PLIs))
 	}

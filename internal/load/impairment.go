@@ -28,11 +28,14 @@ type impairment struct {
 
 	jitter *rand.Rand    // its own, so that jitter does not move the other faults
 	last   time.Duration // when the last packet left that jitter made late
+
+	reports *rand.Rand // of the reports' clocks
 }
 
 func newImpairment(o *Options, stream uint64) *impairment {
 	return &impairment{
 		opts: o, rng: rand.New(rand.NewPCG(o.Seed, stream)), jitter: rand.New(rand.NewPCG(o.Seed, stream|1<<32)),
+		reports: rand.New(rand.NewPCG(o.Seed, stream|2<<32)),
 	}
 }
 
@@ -73,6 +76,12 @@ func (m *impairment) jittered(at time.Duration) time.Duration {
 	return m.last
 }
 
+// reportLate returns by how much the clock of the next report is late.
+func (m *impairment) reportLate() time.Duration {
+	late := m.opts.ReportLate
+	return late.Min + time.Duration(m.reports.Int64N(int64(late.Max-late.Min)+1))
+}
+
 // leaves returns when a packet that would leave at time at leaves in spite of
 // the stall.
 func (m *impairment) leaves(at time.Duration) time.Duration {
@@ -109,12 +118,14 @@ func (q *heldQueue) take() *held {
 
 // dropper is an interceptor between the NACK responder and the network: it
 // swallows packets that were announced to it once. The responder has seen them
-// and answers a NACK, as it would after a loss on the way.
+// and answers a NACK, as it would after a loss on the way. It also gives packets
+// another SSRC than the library knows of.
 type dropper struct {
 	interceptor.NoOp
 
 	mu      sync.Mutex
 	packets map[packetKey]struct{} // announced and not yet written
+	names   map[uint32]uint32      // SSRCs, by those that they stand for
 }
 
 type packetKey struct {
@@ -122,7 +133,9 @@ type packetKey struct {
 	seq  uint16
 }
 
-func newDropper() *dropper { return &dropper{packets: map[packetKey]struct{}{}} }
+func newDropper() *dropper {
+	return &dropper{packets: map[packetKey]struct{}{}, names: map[uint32]uint32{}}
+}
 
 // NewInterceptor implements interceptor.Factory.
 func (d *dropper) NewInterceptor(string) (interceptor.Interceptor, error) { return d, nil }
@@ -132,6 +145,22 @@ func (d *dropper) drop(ssrc uint32, seq uint16) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.packets[packetKey{ssrc, seq}] = struct{}{}
+}
+
+// rename sends the packets of an SSRC under another one from now on.
+func (d *dropper) rename(ssrc, as uint32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.names[ssrc] = as
+}
+
+func (d *dropper) name(ssrc uint32) uint32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if as, ok := d.names[ssrc]; ok {
+		return as
+	}
+	return ssrc
 }
 
 func (d *dropper) take(h *rtp.Header) bool {
@@ -148,6 +177,11 @@ func (d *dropper) BindLocalStream(_ *interceptor.StreamInfo, w interceptor.RTPWr
 	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
 		if d.take(h) {
 			return h.MarshalSize() + len(payload), nil
+		}
+		if as := d.name(h.SSRC); as != h.SSRC {
+			renamed := *h // the responder keeps h
+			renamed.SSRC = as
+			h = &renamed
 		}
 		return w.Write(h, payload, a)
 	})

@@ -21,9 +21,26 @@ type Log struct {
 	Ended   time.Time `json:"ended"`   // when the last packet was sent
 	Video   *TrackLog `json:"-"`       // nil where no video was published
 	Audio   *TrackLog `json:"-"`
+	// Layers are the other encodings of a simulcast publisher, whose first one is Video.
+	Layers []*TrackLog `json:"-"`
 }
 
-// Tracks returns the logs of the published tracks, video first.
+// Layer returns the log reduced to the audio and one encoding of the video, 0 is
+// Video, for a comparison with what was recorded of that layer.
+func (l *Log) Layer(i int) *Log {
+	part := *l
+	part.Layers = nil
+	if i > 0 {
+		part.Video = l.Layers[i-1]
+	}
+	return &part
+}
+
+// All returns the logs of everything that was published: the tracks, and then the layers.
+func (l *Log) All() []*TrackLog { return append(l.Tracks(), l.Layers...) }
+
+// Tracks returns the logs of the published tracks, video first, of which only
+// the first layer is one.
 func (l *Log) Tracks() []*TrackLog {
 	var all []*TrackLog
 	for _, t := range []*TrackLog{l.Video, l.Audio} {
@@ -40,6 +57,7 @@ type TrackLog struct {
 	Codec         string      `json:"codec"`
 	ClockRate     uint32      `json:"clock_rate"`
 	SSRC          uint32      `json:"ssrc"`
+	RID           string      `json:"rid,omitempty"`            // of a simulcast layer
 	ParameterSets [][]byte    `json:"parameter_sets,omitempty"` // H264 SPS and PPS
 	Units         []SentUnit  `json:"-"`                        // in sending order
 	UnitCount     int         `json:"units"`                    // also counted with Options.NoUnits
@@ -100,7 +118,7 @@ func (l *Log) Export(w io.Writer) error {
 	buf := bufio.NewWriter(w)
 	enc := json.NewEncoder(buf)
 	lines := []record{{Log: l}}
-	for _, t := range l.Tracks() {
+	for _, t := range l.All() {
 		lines = append(lines, record{Track: t})
 		for _, u := range t.Units {
 			lines = append(lines, record{Unit: &unitLine{
@@ -156,6 +174,10 @@ func ReadLog(r io.Reader) (*Log, error) {
 func (l *Log) setTrack(t *TrackLog) error {
 	switch t.Kind {
 	case media.Video:
+		if l.Video != nil {
+			l.Layers = append(l.Layers, t)
+			return nil
+		}
 		l.Video = t
 	case media.Audio:
 		l.Audio = t

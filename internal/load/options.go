@@ -19,6 +19,12 @@ type Options struct {
 
 	Video *Source // nil: no video track; at least one of the two is needed
 	Audio *Source
+	// Layers are the other encodings of a simulcast publisher, beside Video. The
+	// layers have RIDs in the order of the offer: "0" is Video, "1" the first here.
+	Layers []*Source
+
+	VideoFrom int           // unit of the video file to begin with, for a sender whose first ones went nowhere
+	Packetize Packetization // of H264
 
 	VideoSeq       uint16 // sequence number of the first packet
 	AudioSeq       uint16
@@ -34,6 +40,12 @@ type Options struct {
 	PauseAt  time.Duration // the sources stand still at this media time: nothing is captured,
 	PauseFor time.Duration // and timestamps go on behind it. 0: no pause
 
+	VideoOff Span // the track is off: nothing of it is sent, and its clock runs on. Video comes
+	AudioOff Span // back with a key frame
+
+	SSRCAt   time.Duration // from this media time on the video has another SSRC, and begins with a key frame. 0: never
+	RebindAt time.Duration // from this media time on packets leave from another port, as behind a NAT that rebinds. 0: never
+
 	JumpAt time.Duration // at this media time the RTP timestamps of all tracks jump,
 	JumpBy time.Duration // forward or back; the sender's clock and what is captured go on. 0: no jump
 
@@ -45,6 +57,8 @@ type Options struct {
 	ClockOffset    time.Duration // error of the clock that the reports carry
 	LieAt          time.Duration // the first report of audio (video where there is none) from here on
 	LieBy          time.Duration // carries a clock that is so much ahead, that one only. 0: none lies
+	ReportLate     Late          // reports carry the clock of when they are sent, later than what they tell of
+	ReportSeconds  bool          // reports carry a clock without a fraction of a second
 	NoReportNTP    bool          // reports carry no clock, but 0 (RFC 3550 6.4.1)
 
 	KeyFrameOnPLI bool // a key frame request makes the next unit the next key frame of the file
@@ -64,11 +78,22 @@ type Options struct {
 
 	Drain    time.Duration // wait between the last packet, or the last NACK for a dropped one, and the end; 0 is 300 ms
 	NoDelete bool          // leave without the WHIP DELETE, as a crashed sender does
+	Vanish   bool          // leave without a word: neither DELETE nor the end of DTLS. A process that was killed
+	HangUp   bool          // end DTLS before the WHIP DELETE, which then has to be fine all the same
 	NoUnits  bool          // keep counters only, for long runs
 
 	OnUnit func(media.Kind, SentUnit) // called after each unit; must not block. nil for none
 	Logger *slog.Logger               // nil: slog.Default()
 }
+
+// Span is a stretch of media time. The zero value is none.
+type Span struct{ At, For time.Duration }
+
+// has reports whether t is within the span.
+func (s Span) has(t time.Duration) bool { return s.For > 0 && t >= s.At && t < s.At+s.For }
+
+// Late is a delay that is another one each time, within bounds.
+type Late struct{ Min, Max time.Duration }
 
 // Defaults of Options.
 const (
@@ -127,9 +152,14 @@ func (o *Options) check() error {
 		return fmt.Errorf("MTU %d is not within %d to %d", o.MTU, minMTU, maxMTU)
 	case !(o.AudioSkew >= -maxSkew && o.AudioSkew <= maxSkew):
 		return fmt.Errorf("skew of %v ppm is not within %v", o.AudioSkew, maxSkew)
+	case len(o.Layers) > 0 && o.Video == nil:
+		return errors.New("layers without a first one")
+	case o.ReportLate.Min < 0 || o.ReportLate.Max < o.ReportLate.Min:
+		return fmt.Errorf("reports that are late by %v to %v", o.ReportLate.Min, o.ReportLate.Max)
 	case o.Pace < 0, o.Duration < 0, o.Units < 0, o.LossBurst < 0, o.ReportInterval < 0, o.ReportDelay < 0, o.Drain < 0,
 		o.PauseAt < 0, o.PauseFor < 0, o.StallAt < 0, o.StallFor < 0,
-		o.ReorderBy < 0, o.Jitter < 0, o.JumpAt < 0, o.LieAt < 0, o.VideoDelay < 0, o.AudioDelay < 0:
+		o.VideoFrom < 0, o.VideoOff.At < 0, o.VideoOff.For < 0, o.AudioOff.At < 0, o.AudioOff.For < 0,
+		o.SSRCAt < 0, o.RebindAt < 0, o.ReorderBy < 0, o.Jitter < 0, o.JumpAt < 0, o.LieAt < 0, o.VideoDelay < 0, o.AudioDelay < 0:
 		return errors.New("an option is negative")
 	}
 	for _, p := range []float64{o.Loss, o.Reorder, o.Duplicate} {

@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
+	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
 
 	"github.com/live777/recorder/internal/media"
@@ -53,6 +55,7 @@ type session struct {
 	tracks  []*track
 	whip    *whipClient
 	pc      *webrtc.PeerConnection
+	socket  *socket // nil: the library has its own
 	dropper *dropper
 
 	connected chan struct{} // closed when media can flow
@@ -70,12 +73,15 @@ type session struct {
 type track struct {
 	src       *Source
 	log       *TrackLog
+	ssrc      uint32 // in force
 	local     *webrtc.TrackLocalStaticRTP
 	sender    *webrtc.RTPSender
 	payloader rtp.Payloader
 	impair    *impairment
 	delay     time.Duration
 	nack      bool // the receiver asks for lost packets
+	off       Span
+	labels    map[uint8]string // header extensions that tell the layer, by their ids
 
 	cursor  cursor
 	first   int64       // timestamp of the first unit
@@ -99,27 +105,48 @@ func newSession(o *Options) (*session, error) {
 		end: o.Duration, endless: o.Duration == 0,
 	}
 	var err error
-	if s.pc, err = newPeerConnection(o, s.dropper); err != nil {
+	if s.socket, err = newSocket(o); err != nil {
 		return nil, err
 	}
-	if o.Video != nil {
-		err = s.addTrack(o.Video, o.VideoSeq, o.VideoTimestamp, o.VideoDelay)
-		s.log.Video = s.tracks[0].log
+	if s.pc, err = newPeerConnection(o, s.dropper, s.socket); err != nil {
+		return nil, errors.Join(err, s.socket.Close())
 	}
-	if o.Audio != nil && err == nil {
-		err = s.addTrack(o.Audio, o.AudioSeq, o.AudioTimestamp, o.AudioDelay)
-		s.log.Audio = s.tracks[len(s.tracks)-1].log
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.pc.Close())
+	if err := s.addTracks(); err != nil {
+		return nil, errors.Join(err, s.pc.Close(), s.socket.Close())
 	}
 	s.watchConnection()
 	return s, nil
 }
 
-func (s *session) addTrack(src *Source, seq uint16, timestamp uint32, delay time.Duration) error {
+func (s *session) addTracks() error {
+	o := s.opts
+	if o.Video != nil {
+		t, err := s.addTrack(o.Video, o.VideoSeq, o.VideoTimestamp, o.VideoDelay)
+		if err != nil {
+			return err
+		}
+		s.log.Video = t.log
+	}
+	for _, src := range o.Layers {
+		t, err := s.addTrack(src, o.VideoSeq, o.VideoTimestamp, o.VideoDelay)
+		if err != nil {
+			return err
+		}
+		s.log.Layers = append(s.log.Layers, t.log)
+	}
+	if o.Audio != nil {
+		t, err := s.addTrack(o.Audio, o.AudioSeq, o.AudioTimestamp, o.AudioDelay)
+		if err != nil {
+			return err
+		}
+		s.log.Audio = t.log
+	}
+	return nil
+}
+
+func (s *session) addTrack(src *Source, seq uint16, timestamp uint32, delay time.Duration) (*track, error) {
 	t := &track{
-		src: src, delay: delay, impair: newImpairment(s.opts, uint64(src.Kind)),
+		src: src, delay: delay, impair: newImpairment(s.opts, uint64(src.Kind)|uint64(len(s.tracks))<<8),
 		log: &TrackLog{
 			Kind: src.Kind, Codec: src.Codec, ClockRate: src.ClockRate, ParameterSets: src.ParameterSets,
 			FirstSeq: seq,
@@ -129,31 +156,79 @@ func (s *session) addTrack(src *Source, seq uint16, timestamp uint32, delay time
 	}
 	if src.Kind == media.Audio {
 		t.skew += s.opts.AudioSkew / 1e6
+		t.off = s.opts.AudioOff
+	} else {
+		t.cursor.next = s.opts.VideoFrom % len(src.Units)
+		t.off = s.opts.VideoOff
+	}
+	t.skipOff(t.cursor.unit().Duration)
+	var err error
+	if t.payloader, err = payloader(src.Codec, s.opts.Packetize, uint16(t.impair.jitter.Uint32())); err != nil {
+		return nil, err
+	}
+	if err := s.addLocal(t); err != nil {
+		return nil, fmt.Errorf("add %s track: %w", src.Kind, err)
 	}
 	s.tracks = append(s.tracks, t)
-	var err error
-	if t.payloader, err = payloader(src.Codec, uint16(t.impair.jitter.Uint32())); err != nil {
+	return t, nil
+}
+
+// addLocal gives the track to the PeerConnection: as a track of its own, or as
+// the next layer of the first.
+func (s *session) addLocal(t *track) (err error) {
+	var options []func(*webrtc.TrackLocalStaticRTP)
+	if t.src.Kind == media.Video && len(s.opts.Layers) > 0 {
+		t.log.RID = strconv.Itoa(len(s.tracks))
+		options = append(options, webrtc.WithRTPStreamID(t.log.RID))
+	}
+	t.local, err = webrtc.NewTrackLocalStaticRTP(capabilities(t.src)[0], t.src.Kind.String(), "load", options...)
+	if err != nil {
 		return err
 	}
-	t.local, err = webrtc.NewTrackLocalStaticRTP(capabilities(src)[0], src.Kind.String(), "load")
-	if err != nil {
-		return fmt.Errorf("create %s track: %w", src.Kind, err)
+	if t.log.RID != "" && len(s.tracks) > 0 {
+		t.sender = s.tracks[0].sender
+		err = t.sender.AddEncoding(t.local)
+	} else {
+		var transceiver *webrtc.RTPTransceiver
+		transceiver, err = s.pc.AddTransceiverFromTrack(t.local,
+			webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
+		if err == nil {
+			t.sender = transceiver.Sender()
+		}
 	}
-	transceiver, err := s.pc.AddTransceiverFromTrack(t.local,
-		webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionSendonly})
 	if err != nil {
-		return fmt.Errorf("add %s track: %w", src.Kind, err)
+		return err
 	}
-	t.sender = transceiver.Sender()
-	t.log.SSRC = uint32(t.sender.GetParameters().Encodings[0].SSRC)
+	encodings := t.sender.GetParameters().Encodings
+	t.ssrc = uint32(encodings[len(encodings)-1].SSRC)
+	t.log.SSRC = t.ssrc
 	return nil
+}
+
+// label looks up how the packets of a layer tell which one they are of (RFC 8852).
+func (s *session) label(t *track) {
+	if t.log.RID == "" {
+		return
+	}
+	t.labels = map[uint8]string{}
+	for _, e := range t.sender.GetParameters().HeaderExtensions {
+		switch e.URI {
+		case sdp.SDESMidURI:
+			t.labels[uint8(e.ID)] = s.pc.GetTransceivers()[0].Mid()
+		case sdp.SDESRTPStreamIDURI:
+			t.labels[uint8(e.ID)] = t.log.RID
+		}
+	}
 }
 
 // payloader returns a new packetizer for a codec; VP9 counts its pictures from
 // pictureID.
-func payloader(codec string, pictureID uint16) (rtp.Payloader, error) {
+func payloader(codec string, p Packetization, pictureID uint16) (rtp.Payloader, error) {
 	switch codec {
 	case "H264":
+		if p != PacketizeBrowser {
+			return &nalPayloader{aggregate: p == PacketizeAggregate}, nil
+		}
 		return &codecs.H264Payloader{}, nil
 	case "H265":
 		return &codecs.H265Payloader{}, nil
@@ -267,6 +342,7 @@ func (s *session) connect(ctx context.Context) error {
 	}
 	for _, t := range s.tracks {
 		t.nack = nacks[t.src.Kind.String()]
+		s.label(t)
 		s.readers.Go(func() { s.readFeedback(t) })
 	}
 	select {
@@ -283,7 +359,7 @@ func (s *session) connect(ctx context.Context) error {
 // must run even if nobody cares: reading drives the NACK responder.
 func (s *session) readFeedback(t *track) {
 	for {
-		packets, _, err := t.sender.ReadRTCP()
+		packets, err := t.readRTCP()
 		if err != nil {
 			return
 		}
@@ -291,6 +367,15 @@ func (s *session) readFeedback(t *track) {
 			s.feedback(t, p)
 		}
 	}
+}
+
+func (t *track) readRTCP() (packets []rtcp.Packet, err error) {
+	if t.log.RID != "" {
+		packets, _, err = t.sender.ReadSimulcastRTCP(t.log.RID)
+	} else {
+		packets, _, err = t.sender.ReadRTCP()
+	}
+	return packets, err
 }
 
 func (s *session) feedback(t *track, p rtcp.Packet) {
@@ -316,17 +401,38 @@ func (s *session) feedback(t *track, p rtcp.Packet) {
 
 // close ends the session and waits for everything that belongs to it.
 func (s *session) close() error {
-	var err error
-	if !s.opts.NoDelete {
-		// The end must reach the server even if the caller's context is over.
-		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
-		defer cancel()
-		err = s.whip.delete(ctx)
+	if s.opts.Vanish {
+		s.socket.vanish()
+	}
+	steps := []func() error{s.leave, s.hangUp}
+	if s.opts.HangUp {
+		slices.Reverse(steps)
+	}
+	var errs []error
+	for _, step := range steps {
+		errs = append(errs, step())
 	}
 	s.whip.close()
-	if closeErr := s.pc.GracefulClose(); closeErr != nil {
-		err = errors.Join(err, fmt.Errorf("close peer connection: %w", closeErr))
+	return errors.Join(append(errs, s.socket.Close())...)
+}
+
+// leave tells the server that the session is over, with WHIP's DELETE.
+func (s *session) leave() error {
+	if s.opts.NoDelete || s.opts.Vanish {
+		return nil
 	}
+	// The end must reach the server even if the caller's context is over.
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+	defer cancel()
+	return s.whip.delete(ctx)
+}
+
+// hangUp ends DTLS, and what belongs to the connection.
+func (s *session) hangUp() error {
+	err := s.pc.GracefulClose()
 	s.readers.Wait()
-	return err
+	if err != nil {
+		return fmt.Errorf("close peer connection: %w", err)
+	}
+	return nil
 }

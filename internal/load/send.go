@@ -86,6 +86,11 @@ func (s *session) step(at time.Duration) error {
 			return err
 		}
 	}
+	if s.opts.RebindAt > 0 && at >= s.opts.RebindAt {
+		if err := s.socket.rebind(); err != nil {
+			return err
+		}
+	}
 	for _, t := range s.tracks {
 		if !s.ended(t) && t.time() <= at {
 			if err := s.sendUnit(t); err != nil {
@@ -138,7 +143,8 @@ func (s *session) captured(t *track, pos media.Ticks) time.Time {
 
 // sendUnit packetizes the next unit of t and moves on to the one after it.
 func (s *session) sendUnit(t *track) error {
-	if t.keyRequested(s.opts.KeyFrameOnPLI) {
+	fresh := s.renameSource(t)
+	if t.keyRequested(s.opts.KeyFrameOnPLI) || fresh {
 		before := t.cursor.next
 		t.cursor.seekKey()
 		t.log.Skipped += (t.cursor.next - before + len(t.src.Units)) % len(t.src.Units)
@@ -161,6 +167,11 @@ func (s *session) sendUnit(t *track) error {
 				Marker: t.src.Kind == media.Video && i == len(payloads)-1,
 			},
 			Payload: payload,
+		}
+		for id, label := range t.labels {
+			if err := p.SetExtension(id, []byte(label)); err != nil {
+				return fmt.Errorf("label %s packet: %w", t.src.Kind, err)
+			}
 		}
 		t.seq++
 		lost, err := s.sendPacket(t, p)
@@ -204,6 +215,32 @@ func (t *track) advance(o *Options, d media.Ticks) {
 		t.paused = true
 		t.pos += media.TicksOf(o.PauseFor, t.src.ClockRate)
 	}
+	t.skipOff(d)
+}
+
+// skipOff moves over the time in which the track is off, units of d ticks.
+func (t *track) skipOff(d media.Ticks) {
+	if !t.off.has(t.time()) {
+		return
+	}
+	for t.off.has(t.time()) {
+		t.pos += d
+	}
+	if t.src.Kind == media.Video {
+		t.cursor.seekKey()
+	}
+}
+
+// renameSource gives the video another SSRC when it is time, and numbers its
+// packets anew, as an encoder does that was started again. It reports whether it has.
+func (s *session) renameSource(t *track) bool {
+	if s.opts.SSRCAt == 0 || t.src.Kind != media.Video || t.ssrc != t.log.SSRC || t.time() < s.opts.SSRCAt {
+		return false
+	}
+	t.ssrc = ^t.log.SSRC
+	t.seq += 1 << 14
+	s.dropper.rename(t.log.SSRC, t.ssrc)
+	return true
 }
 
 // limit ends all tracks at media time at, if they do not end before.
@@ -245,9 +282,16 @@ func (s *session) sendPacket(t *track, p *rtp.Packet) (lost bool, err error) {
 func (s *session) sendReport(t *track) error {
 	at := t.report
 	t.report += s.opts.ReportInterval
+	if t.log.UnitCount == 0 {
+		return nil // there is nothing to tell of yet
+	}
 	pos := t.position(at)
 	t.log.Reports++
-	h := &held{track: t, ntp: media.NTP(s.captured(t, pos)), ts: uint32(s.timestamp(t, pos))}
+	clock := s.captured(t, pos).Add(t.impair.reportLate())
+	if s.opts.ReportSeconds {
+		clock = clock.Truncate(time.Second)
+	}
+	h := &held{track: t, ntp: media.NTP(clock), ts: uint32(s.timestamp(t, pos))}
 	switch liar := s.tracks[len(s.tracks)-1]; {
 	case s.opts.NoReportNTP:
 		h.ntp = 0
@@ -296,9 +340,9 @@ func (s *session) writeReport(h *held) error {
 	t := h.track
 	err := s.pc.WriteRTCP([]rtcp.Packet{
 		&rtcp.SenderReport{
-			SSRC: t.log.SSRC, NTPTime: h.ntp, RTPTime: h.ts, PacketCount: t.packets, OctetCount: t.octets,
+			SSRC: t.ssrc, NTPTime: h.ntp, RTPTime: h.ts, PacketCount: t.packets, OctetCount: t.octets,
 		},
-		rtcp.NewCNAMESourceDescription(t.log.SSRC, "load"),
+		rtcp.NewCNAMESourceDescription(t.ssrc, "load"),
 	})
 	if err != nil {
 		return fmt.Errorf("send %s report: %w", t.src.Kind, err)

@@ -28,7 +28,7 @@ const (
 
 // newPeerConnection returns a PeerConnection that offers the codecs of the
 // sources only, answers NACKs, and sends nothing on its own.
-func newPeerConnection(o *Options, d *dropper) (*webrtc.PeerConnection, error) {
+func newPeerConnection(o *Options, d *dropper, sock *socket) (*webrtc.PeerConnection, error) {
 	engine := &webrtc.MediaEngine{}
 	if err := registerCodecs(engine, o); err != nil {
 		return nil, err
@@ -47,6 +47,9 @@ func newPeerConnection(o *Options, d *dropper) (*webrtc.PeerConnection, error) {
 	settings.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4, webrtc.NetworkTypeUDP6})
 	if isLoopback(o.URL) {
 		settings.SetIPFilter(func(ip net.IP) bool { return ip.IsLoopback() })
+	}
+	if sock != nil {
+		settings.SetICEUDPMux(ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: sock}))
 	}
 	api := webrtc.NewAPI(webrtc.WithMediaEngine(engine), webrtc.WithInterceptorRegistry(registry),
 		webrtc.WithSettingEngine(settings))
@@ -75,6 +78,13 @@ func registerCodecs(engine *webrtc.MediaEngine, o *Options) error {
 	}
 	if o.Video == nil {
 		return nil
+	}
+	if len(o.Layers) > 0 {
+		for _, uri := range []string{sdp.SDESMidURI, sdp.SDESRTPStreamIDURI} {
+			if err := engine.RegisterHeaderExtension(webrtc.RTPHeaderExtensionCapability{URI: uri}, webrtc.RTPCodecTypeVideo); err != nil {
+				return fmt.Errorf("register header extension: %w", err)
+			}
+		}
 	}
 	pt := webrtc.PayloadType(96)
 	for _, c := range capabilities(o.Video) {

@@ -1,0 +1,82 @@
+package load
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Picture is video that ffmpeg makes with x264: a test picture, which flashes
+// white at each full second for a tenth of it, while the sound beeps.
+type Picture struct {
+	Size    string        // "640x360"; empty for that
+	GOP     int           // pictures from key frame to key frame; 0 is 60
+	Profile string        // of H264; empty is baseline
+	Every   time.Duration // from picture to picture; 0: 30 in a second
+	Seconds int           // of media, before it begins anew; 0 is defaultSeconds
+}
+
+const (
+	pictureRate    = 30
+	defaultSeconds = 30
+
+	// flash is where in time the picture is white and the sound beeps.
+	flash = "lt(mod(t,1),0.1)"
+)
+
+// Encode makes the video. It needs ffmpeg with libx264 (Debian package ffmpeg).
+func (p Picture) Encode(ctx context.Context) (*Source, error) {
+	setDefault(&p.Size, "640x360")
+	setDefault(&p.GOP, 2*pictureRate)
+	setDefault(&p.Profile, "baseline")
+	setDefault(&p.Seconds, defaultSeconds)
+	frames := p.Seconds * pictureRate
+	if p.Every > 0 {
+		frames = max(1, int(time.Duration(p.Seconds)*time.Second/p.Every))
+	}
+	gop, params := strconv.Itoa(p.GOP), "repeat-headers=1:scenecut=0:"
+	if p.Profile == "high" {
+		params += "cabac=1:8x8dct=1:" // which the preset leaves out
+	}
+	src, err := ffmpeg(ctx, "-f", "lavfi", "-i",
+		fmt.Sprintf("testsrc2=size=%s:rate=%d,drawbox=color=white:t=fill:enable='%s'", p.Size, pictureRate, flash),
+		"-frames:v", strconv.Itoa(frames), "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-crf", "30",
+		"-profile:v", p.Profile, "-pix_fmt", "yuv420p", "-bf", "0", "-threads", "1",
+		"-x264-params", params+"keyint="+gop+":min-keyint="+gop, "-f", "h264")
+	if err != nil || p.Every == 0 {
+		return src, err
+	}
+	return src.Every(p.Every), nil
+}
+
+// Beep makes the sound that belongs to every Picture, in Opus.
+func Beep(ctx context.Context, seconds int) (*Source, error) {
+	setDefault(&seconds, defaultSeconds)
+	tone := "if(" + flash + ",0.5*sin(2*PI*1000*t),0)"
+	src, err := ffmpeg(ctx, "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='%s|%[1]s':s=48000:d=%d", tone, seconds),
+		"-c:a", "libopus", "-b:a", "64k", "-frame_duration", "20", "-f", "ogg")
+	if err != nil {
+		return nil, err
+	}
+	return src.Head(time.Duration(seconds) * time.Second), nil // the encoder's delay makes one packet more
+}
+
+// ffmpeg runs it and reads the media that it makes.
+func ffmpeg(ctx context.Context, args ...string) (*Source, error) {
+	args = append(append([]string{"-v", "error", "-nostdin"}, args...), "pipe:1")
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, "ffmpeg", args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	switch err := cmd.Run(); {
+	case errors.Is(err, exec.ErrNotFound):
+		return nil, fmt.Errorf("make media: install ffmpeg (Debian package ffmpeg), or name media files: %w", err)
+	case err != nil:
+		return nil, fmt.Errorf("make media: %w: %s", err, strings.TrimSpace(stderr.String()))
+	}
+	return Parse(stdout.Bytes())
+}
