@@ -104,7 +104,7 @@ type offset struct{ low, high int64 }
 
 // offsetOf returns the offset between a sample and a sent unit.
 func offsetOf(s *Sample, u *load.SentUnit) offset {
-	o := int64(s.Time) - u.Timestamp
+	o := int64(s.Shown()) - u.Timestamp
 	return offset{o, o}
 }
 
@@ -176,7 +176,7 @@ func (m *matcher) findNeutral() {
 	for i := range m.rec {
 		p := m.rec[i].Period
 		before, known := m.neutral[p]
-		m.neutral[p] = (before || !known) && m.isFilled(i) && !m.filled.endsAt(m.rec[i].Time.Duration(m.rate))
+		m.neutral[p] = (before || !known) && m.isFilled(i) && !m.filled.endsAt(m.rec[i].Shown().Duration(m.rate))
 	}
 }
 
@@ -186,7 +186,7 @@ func (m *matcher) isNeutral(in Init) bool {
 }
 
 // isFilled reports whether sample i begins in a filled span.
-func (m *matcher) isFilled(i int) bool { return m.filled.has(m.rec[i].Time.Duration(m.rate)) }
+func (m *matcher) isFilled(i int) bool { return m.filled.has(m.rec[i].Shown().Duration(m.rate)) }
 
 // anchor finds the offset between recorded times and timestamps: the one with
 // which most samples fit. Where the file looped, several fit alike; then the one
@@ -205,7 +205,7 @@ func (m *matcher) anchor(start time.Time) bool {
 		for _, j := range m.bySum[m.sums[i]] {
 			c := candidate{offset: offsetOf(&m.rec[i], &m.sent[j])}
 			c.mismatch = m.mismatch(c.offset)
-			c.wall = start.Add(m.rec[i].Time.Duration(m.rate)).Sub(m.sent[j].Sent).Abs()
+			c.wall = start.Add(m.rec[i].Shown().Duration(m.rate)).Sub(m.sent[j].Sent).Abs()
 			if best == nil || c.mismatch < best.mismatch || c.mismatch == best.mismatch && c.wall < best.wall {
 				best = &c
 			}
@@ -244,7 +244,7 @@ func (m *matcher) at(i int, o offset) (int, bool) {
 // holds: one at most where times are exact.
 func (m *matcher) near(i int, o offset) []int {
 	s := &m.rec[i]
-	after, before := int64(s.Time-s.Resolution)-o.low, int64(s.Time+s.Resolution)-o.high
+	after, before := int64(s.Shown()-s.Resolution)-o.low, int64(s.Shown()+s.Resolution)-o.high
 	first := sort.Search(len(m.byTime), func(k int) bool { return m.sent[m.byTime[k]].Timestamp > after })
 	end := first
 	for end < len(m.byTime) && m.sent[m.byTime[end]].Timestamp < before {
@@ -260,14 +260,14 @@ func (m *matcher) match() {
 			m.accept(i, j)
 			continue
 		}
-		if m.isFilled(i) && !m.filled.endsAt(m.rec[i].Time.Duration(m.rate)) {
+		if m.isFilled(i) && !m.filled.endsAt(m.rec[i].Shown().Duration(m.rate)) {
 			m.fill(i)
 			continue
 		}
 		if j, ok := m.resync(i); ok {
 			o := offsetOf(&m.rec[i], &m.sent[j])
 			m.report.Steps = append(m.report.Steps, Step{
-				Time: m.rec[i].Time, Ticks: media.Ticks(o.low - m.offset.low), Filled: m.filledBefore(i) > 0,
+				Time: m.rec[i].Shown(), Ticks: media.Ticks(o.low - m.offset.low), Filled: m.filledBefore(i) > 0,
 			})
 			m.offset = o
 			m.accept(i, j)
@@ -282,14 +282,14 @@ func (m *matcher) match() {
 // nothing is the sender's.
 func (m *matcher) fill(i int) {
 	r, s := m.report, &m.rec[i]
-	unit := Unit{Index: -1, Time: s.Time, Size: len(s.Data)}
+	unit := Unit{Index: -1, Time: s.Shown(), Size: len(s.Data)}
 	before := m.bySum[m.sums[i]]
 	before = before[:sort.SearchInts(before, m.next)]
 	m.filling = true
 	switch {
 	case len(before) > 0 && r.Kind == media.Video:
 		m.chain(i, before[len(before)-1])
-	case r.Kind == media.Audio && m.isFiller(s.Data), r.Kind == media.Video && m.neutral[s.Period]:
+	case r.Kind == media.Audio && (m.isFiller(s.Data) || isSilence(s.Data)), r.Kind == media.Video && m.neutral[s.Period]:
 		m.shown = -1
 	default:
 		r.Extra = append(r.Extra, unit)
@@ -303,7 +303,7 @@ func (m *matcher) fill(i int) {
 // must stand in their order, beginning with a key frame.
 func (m *matcher) chain(i, j int) {
 	r, s := m.report, &m.rec[i]
-	unit := Unit{Index: j, Timestamp: m.sent[j].Timestamp, Time: s.Time, Size: len(s.Data)}
+	unit := Unit{Index: j, Timestamp: m.sent[j].Timestamp, Time: s.Shown(), Size: len(s.Data)}
 	if s.Key != m.sent[j].Key {
 		r.WrongKey = append(r.WrongKey, unit)
 	}
@@ -328,7 +328,7 @@ func (m *matcher) accept(i, j int) {
 	}
 	r.Last = j
 	r.Matched++
-	r.pairs = append(r.pairs, pair{time: m.rec[i].Time, ntp: m.sent[j].NTP})
+	r.pairs = append(r.pairs, pair{time: m.rec[i].Shown(), ntp: m.sent[j].NTP})
 	m.chain(i, j)
 	m.filling = false
 }
@@ -357,7 +357,7 @@ func (m *matcher) filledBefore(i int) time.Duration {
 	if m.last < 0 {
 		return 0
 	}
-	return m.filled.within(m.rec[m.last].Time.Duration(m.rate), m.rec[i].Time.Duration(m.rate))
+	return m.filled.within(m.rec[m.last].Shown().Duration(m.rate), m.rec[i].Shown().Duration(m.rate))
 }
 
 // confirmed reports whether the samples after i fit with an offset, but for those
@@ -378,7 +378,7 @@ func (m *matcher) confirmed(i int, o offset) bool {
 // reject classifies sample i, which is not what was sent at its time.
 func (m *matcher) reject(i int) {
 	r, s := m.report, m.rec[i]
-	unit := Unit{Index: -1, Time: s.Time, Size: len(s.Data)}
+	unit := Unit{Index: -1, Time: s.Shown(), Size: len(s.Data)}
 	if m.isFilled(i) {
 		m.fill(i)
 		return
@@ -389,7 +389,7 @@ func (m *matcher) reject(i int) {
 	}
 	if m.next < len(m.sent) && m.sent[m.next].SHA256 == m.sums[i] {
 		unit.Index, unit.Timestamp = m.next, m.sent[m.next].Timestamp
-		unit.Error = media.Ticks(int64(s.Time) - m.offset.low - unit.Timestamp)
+		unit.Error = media.Ticks(int64(s.Shown()) - m.offset.low - unit.Timestamp)
 		r.Mistimed = append(r.Mistimed, unit)
 		m.done[m.next] = true
 		m.next++
@@ -436,6 +436,19 @@ func (m *matcher) isFiller(data []byte) bool {
 		}
 	}
 	return true
+}
+
+// isSilence reports whether a sample is digital silence as libopus codes it: in
+// CELT frames of the two bytes ff fe, of several streams each but the last with
+// its length.
+func isSilence(data []byte) bool {
+	for len(data) > 3 {
+		if data[0] < 0x80 || data[0]&3 != 0 || data[1] != 2 || data[2] != 0xff || data[3] != 0xfe {
+			return false
+		}
+		data = data[4:]
+	}
+	return len(data) == 3 && data[0] >= 0x80 && data[0]&3 == 0 && data[1] == 0xff && data[2] == 0xfe
 }
 
 // findMissing lists the sent units that should have been recorded and were not.

@@ -109,8 +109,9 @@ type fakeTrack struct {
 	codecs    string
 	timescale uint32
 	init      []byte
-	neutral   []byte   // the init of the first Period, where it has another
-	samples   []Sample // Segment is not used
+	neutral   []byte      // the init of the first Period, where it has another
+	samples   []Sample    // Segment is not used
+	cut       media.Ticks // video: a sample that begins a segment, whatever it is
 }
 
 // webm reports whether the track is to be WebM.
@@ -219,7 +220,7 @@ func (tr *fakeTrack) segments(period int) [][]Sample {
 		n := len(all) - 1
 		cut := n < 0
 		if !cut && tr.kind == media.Video {
-			cut = s.Key && s.Time-all[n][0].Time >= media.Ticks(2*tr.timescale)
+			cut = s.Key && s.Time-all[n][0].Time >= media.Ticks(2*tr.timescale) || s.Time == tr.cut
 		} else if !cut {
 			cut = len(all[n]) == 100
 		}
@@ -251,10 +252,13 @@ func (tr *fakeTrack) encode(t testing.TB, samples []Sample, sequence *uint32) []
 				flags = mp4.SyncSampleFlags
 			}
 			frag.AddFullSample(mp4.FullSample{
-				Sample:     mp4.Sample{Flags: flags, Dur: uint32(s.Duration), Size: uint32(len(s.Data))},
+				Sample: mp4.Sample{
+					Flags: flags, Dur: uint32(s.Duration), Size: uint32(len(s.Data)), CompositionTimeOffset: int32(s.Composition),
+				},
 				DecodeTime: uint64(s.Time), Data: s.Data,
 			})
 		}
+		frag.Moof.Traf.Trun.Version = 1 // with signed composition offsets
 		seg.AddFragment(frag)
 	}
 	var b bytes.Buffer

@@ -175,7 +175,7 @@ func (r *reader) track(k media.Kind, id string, timescale uint32) *Track {
 	}
 	t := &Track{Kind: k, ID: id, Timescale: timescale}
 	r.rec.Tracks = append(r.rec.Tracks, t)
-	r.state[t] = &trackState{}
+	r.state[t] = &trackState{period: -1}
 	return t
 }
 

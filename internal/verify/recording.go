@@ -92,6 +92,9 @@ type Sample struct {
 	Resolution media.Ticks
 }
 
+// Shown returns the media time at which the sample is shown.
+func (s *Sample) Shown() media.Ticks { return s.Time + s.Composition }
+
 // Problem is a rule that the recording breaks.
 type Problem struct {
 	Where string `json:"where"` // file name, or element of the manifest
@@ -217,6 +220,8 @@ type trackState struct {
 	sequence uint32      // mfhd of the last chunk
 	end      media.Ticks // of the last sample
 	started  bool        // there was a segment
+	period   int         // of the last segment with samples; -1: there was none
+	shown    media.Ticks // when the last picture of that is shown
 }
 
 // problem notes that something breaks a rule.

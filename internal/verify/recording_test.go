@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )
@@ -234,8 +235,80 @@ func TestNoSyncSample(t *testing.T) {
 	f.tracks[0].samples[0].Key = false
 	f.tracks[1].samples[7].Key = false
 	rec := read(t, f.write(t))
-	if len(rec.Problems) != 2 {
-		t.Errorf("problems %v, want a video segment without sync sample and an audio sample", rec.Problems)
+	want := []string{"is a key frame and not marked", "does not start with a sync sample", "audio sample 7 is not marked"}
+	if len(rec.Problems) != len(want) {
+		t.Fatalf("problems %v, want %q", rec.Problems, want)
+	}
+	for i, w := range want {
+		if !strings.Contains(rec.Problems[i].What, w) {
+			t.Errorf("problem %q, want %q", rec.Problems[i], w)
+		}
+	}
+}
+
+// A sender that never sends a key frame again makes segments that begin without:
+// players cannot seek there, and that is all.
+func TestCutWithoutKeyFrame(t *testing.T) {
+	f := record(t, sentLog(t, "vp9.ivf", "opus_mono.ogg", 7))
+	f.tracks[0].cut = 100 * 3000
+	rec := read(t, f.write(t))
+	if len(rec.Problems) != 0 || len(rec.Tracks[0].Segments) != 4 {
+		t.Errorf("%d segments with problems %v, want 4 without", len(rec.Tracks[0].Segments), rec.Problems)
+	}
+}
+
+// reorder makes a recording of what a sender would send with B-frames: each second
+// frame is shown before the one that was sent before it.
+func reorder(log *load.Log, f *fake) {
+	units, samples := log.Video.Units, f.tracks[0].samples
+	for i := 1; i+1 < len(units); i += 2 {
+		if units[i].Key || units[i+1].Key {
+			i--
+			continue
+		}
+		u, v := &units[i], &units[i+1]
+		u.Timestamp, v.Timestamp, u.NTP, v.NTP = v.Timestamp, u.Timestamp, v.NTP, u.NTP
+		samples[i].Composition, samples[i+1].Composition = 3000, -3000
+	}
+}
+
+// What is shown in another order than it is decoded in must be shown when it was sent.
+func TestReordered(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change  func(s []Sample)
+		problem string
+		differs string
+	}{
+		"as sent":                {func([]Sample) {}, "", ""},
+		"in the order of coding": {func(s []Sample) { s[101].Composition, s[102].Composition = 0, 0 }, "", "video at a wrong time"},
+		"two at a time":          {func(s []Sample) { s[101].Composition = 0 }, "two samples that are shown at 303000", "video at a wrong time (1): #101 "},
+		"late from the start": {func(s []Sample) {
+			for i := range s {
+				s[i].Composition += 9000
+			}
+		}, "is shown from 9000 on, the manifest says 0", ""},
+		"into the next segment": {func(s []Sample) { s[58].Composition += 9000 }, "is shown at", "video at a wrong time (1): #58 "},
+		"before its segment":    {func(s []Sample) { s[61].Composition -= 7000 }, "is shown at 179000, before its segment begins", "#61 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log := sentLog(t, "vp9.ivf", "opus_mono.ogg", 7)
+			f := record(t, log)
+			reorder(log, f)
+			tt.change(f.tracks[0].samples)
+			rec := read(t, f.write(t))
+			var all []string
+			for _, p := range rec.Problems {
+				all = append(all, p.String())
+			}
+			if (len(all) > 0) != (tt.problem != "") || !strings.Contains(strings.Join(all, "\n"), tt.problem) {
+				t.Errorf("problems %q, want %q", all, tt.problem)
+			}
+			rec.Problems = nil
+			err := Compare(log, rec, CompareOptions{MaxAV: -1}).Err()
+			if (err != nil) != (tt.differs != "") || err != nil && !strings.Contains(err.Error(), tt.differs) {
+				t.Errorf("error %v, want one with %q", err, tt.differs)
+			}
+		})
 	}
 }
 

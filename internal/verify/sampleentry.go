@@ -45,6 +45,7 @@ func (in *initSegment) readVisual(entry *mp4.VisualSampleEntryBox) error {
 	case entry.VppC != nil:
 		c := entry.VppC
 		in.Codecs = fmt.Sprintf("%s.%02d.%02d.%02d", entry.Type(), c.Profile, c.Level, c.BitDepth)
+		in.check = checkVP9
 		return nil
 	}
 	return fmt.Errorf("sample entry %q cannot be read", entry.Type())
@@ -52,7 +53,7 @@ func (in *initSegment) readVisual(entry *mp4.VisualSampleEntryBox) error {
 
 func (in *initSegment) readAVC(entry *mp4.VisualSampleEntryBox) error {
 	c := entry.AvcC.DecConfRec
-	in.check = checkNALs
+	in.check = checkAVC
 	in.ParameterSets = slices.Concat(c.SPSnalus, c.PPSnalus)
 	in.Codecs = fmt.Sprintf("%s.%02X%02X%02X", entry.Type(), c.AVCProfileIndication, c.ProfileCompatibility, c.AVCLevelIndication)
 	if len(c.SPSnalus) == 0 || len(c.PPSnalus) == 0 {
@@ -127,30 +128,106 @@ func nals(data []byte) (units [][]byte, ok bool) {
 
 var errNoNALs = errors.New("is not a sequence of NAL units with their lengths")
 
-func checkNALs(s *Sample) error {
-	if _, ok := nals(s.Data); !ok {
+// errUnmarked: players cannot begin where they could.
+var errUnmarked = errors.New("is a key frame and not marked as sync sample")
+
+// checkAVC wants an IDR picture, or a recovery point (H.264 D.2.8), in a sync
+// sample, and no IDR picture in others.
+func checkAVC(s *Sample) error {
+	units, ok := nals(s.Data)
+	if !ok {
 		return errNoNALs
+	}
+	idr, recovery := false, false
+	for _, nal := range units {
+		switch nal[0] & 0x1f {
+		case 5:
+			idr = true
+		case 6:
+			recovery = recovery || hasRecoveryPoint(nal[1:])
+		}
+	}
+	switch {
+	case idr && !s.Key:
+		return errUnmarked
+	case s.Key && !idr && !recovery:
+		return errors.New("is marked as sync sample but has neither an IDR picture nor a recovery point")
 	}
 	return nil
 }
 
+// hasRecoveryPoint looks for a recovery point among SEI messages (H.264 7.3.2.3.1).
+func hasRecoveryPoint(sei []byte) bool {
+	const recoveryPoint = 6
+	number := func() (n int) {
+		for len(sei) > 0 && sei[0] == 0xff {
+			n, sei = n+0xff, sei[1:]
+		}
+		if len(sei) > 0 {
+			n, sei = n+int(sei[0]), sei[1:]
+		}
+		return n
+	}
+	for len(sei) > 1 { // the last byte is the trailing bits
+		kind, size := number(), number()
+		if kind == recoveryPoint && size > 0 {
+			return true
+		}
+		sei = sei[min(size, len(sei)):]
+	}
+	return false
+}
+
 // checkHEVC wants a hvc1 sample: no parameter sets (ISO/IEC 14496-15 8.4.2),
-// and an IRAP picture in a sync sample.
+// an IRAP picture in a sync sample, and no IDR picture in others.
 func checkHEVC(s *Sample) error {
 	units, ok := nals(s.Data)
 	if !ok {
 		return errNoNALs
 	}
-	irap := false
+	irap, idr := false, false
 	for _, nal := range units {
 		t := hevc.GetNaluType(nal[0])
 		if t >= hevc.NALU_VPS && t <= hevc.NALU_PPS {
 			return fmt.Errorf("has a parameter set, %v", t)
 		}
 		irap = irap || t >= hevc.NALU_BLA_W_LP && t <= hevc.NALU_IRAP_VCL23
+		idr = idr || t == hevc.NALU_IDR_W_RADL || t == hevc.NALU_IDR_N_LP
+	}
+	if idr && !s.Key {
+		return errUnmarked
 	}
 	if s.Key && !irap {
 		return errors.New("is marked as sync sample but has no IRAP picture")
+	}
+	return nil
+}
+
+// checkVP9 wants a key frame in a sync sample, and none in others: by the first
+// bits of the uncompressed header (VP9 Bitstream 6.2) of the first frame.
+func checkVP9(s *Sample) error {
+	head := s.Data[0]
+	if head>>6 != 2 {
+		return errors.New("does not begin with a VP9 frame")
+	}
+	head <<= 2
+	if head>>6 == 3 {
+		head <<= 1 // profile 3 has a reserved bit
+	}
+	key := head>>4&3 == 0 // neither show_existing_frame nor a frame that is not a key frame
+	return checkMark(s, key)
+}
+
+// checkVP8 does the same for VP8 (RFC 6386 9.1).
+func checkVP8(s *Sample) error { return checkMark(s, s.Data[0]&1 == 0) }
+
+// checkMark compares the mark of a sample with what it is.
+func checkMark(s *Sample, key bool) error {
+	switch {
+	case key && !s.Key:
+		return errUnmarked
+	case s.Key && !key:
+		return errors.New("is marked as sync sample but is no key frame")
 	}
 	return nil
 }
@@ -181,6 +258,9 @@ func checkAV1(s *Sample, header []byte) error {
 			key := len(o.Payload) > 0 && o.Payload[0]&0xf0 == 0x10
 			if s.Key && !frame && (!key || !headed) {
 				return errors.New("is marked as sync sample but does not begin with a sequence header and a key frame")
+			}
+			if !s.Key && !frame && key && headed {
+				return errUnmarked
 			}
 			frame = true
 		}

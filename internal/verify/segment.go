@@ -165,7 +165,7 @@ func (r *reader) checkSamples(t *Track, in *initSegment, s Segment, samples []Sa
 	var sum media.Ticks
 	for i := range samples {
 		sum += samples[i].Duration
-		if in.check != nil {
+		if in.check != nil && len(samples[i].Data) > 0 {
 			if err := in.check(&samples[i]); err != nil {
 				r.problem(s.Name, "sample %d %v", i, err)
 			}
@@ -183,9 +183,35 @@ func (r *reader) checkSamples(t *Track, in *initSegment, s Segment, samples []Sa
 	if sum != s.Duration {
 		r.problem(s.Name, "samples last %d ticks, the manifest says %d", sum, s.Duration)
 	}
-	if t.Kind == media.Video && !samples[0].Key {
-		r.problem(s.Name, "does not start with a sync sample")
+	if !samples[0].Key && r.state[t].period != s.Period {
+		r.problem(s.Name, "does not start with a sync sample: players cannot begin its Period")
 	}
+	r.checkPresentation(t, s, samples)
+}
+
+// checkPresentation checks when the pictures of a segment are shown: each at a
+// time of its own, all behind those of the segment before, and the first where the
+// manifest says that the segment begins.
+func (r *reader) checkPresentation(t *Track, s Segment, samples []Sample) {
+	shown := make([]media.Ticks, len(samples))
+	for i := range samples {
+		shown[i] = samples[i].Shown()
+	}
+	slices.Sort(shown)
+	for i := range shown[1:] {
+		if shown[i] == shown[i+1] {
+			r.problem(s.Name, "has two samples that are shown at %d", shown[i])
+			break
+		}
+	}
+	state, last := r.state[t], samples[len(samples)-1].Duration
+	if state.period == s.Period && shown[0] <= state.shown {
+		r.problem(s.Name, "has a sample that is shown at %d, not behind %d of the segment before", shown[0], state.shown)
+	}
+	if shown[0]-samples[0].Time > last {
+		r.problem(s.Name, "is shown from %d on, the manifest says %d", shown[0], s.Time)
+	}
+	state.period, state.shown = s.Period, shown[len(shown)-1]
 }
 
 // decodeSegment appends the samples of a segment: styp, then chunks of moof and

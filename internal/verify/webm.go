@@ -126,7 +126,7 @@ func decodeWebMInit(name string, data []byte) (*initSegment, error) {
 	}
 	return &initSegment{
 		Init:      Init{Name: name, Codecs: "vp8", Width: int(tr.Video.PixelWidth), Height: int(tr.Video.PixelHeight)},
-		timescale: webmTimescale, handler: "vide", trackID: uint32(tr.TrackNumber), webm: true,
+		timescale: webmTimescale, handler: "vide", trackID: uint32(tr.TrackNumber), check: checkVP8, webm: true,
 	}, nil
 }
 
