@@ -48,7 +48,8 @@ type Result struct {
 	Frame *media.Frame
 	// Lost: something that was sent before this point is missing. Video is
 	// then left out until the next key frame, which the caller should request;
-	// audio goes on.
+	// audio goes on. A jump of the timestamps after it is as long as what is
+	// missing, where the sender's clock is not known to have been set.
 	Lost bool
 	// Resync comes with Lost: the SSRC changed, so that timestamps after this
 	// point have no relation to those before (RFC 3550 5.1).
@@ -91,7 +92,7 @@ func New(track media.Track, a codec.Assembler, o Options) *Depacketizer {
 		o.MaxBuffered = DefaultMaxBuffered
 	}
 	d := &Depacketizer{}
-	d.order = reorderer{delay: o.ReorderDelay, max: int64(o.MaxBuffered), stats: &d.stats}
+	d.order = reorderer{rate: track.ClockRate, delay: o.ReorderDelay, max: int64(o.MaxBuffered), stats: &d.stats}
 	d.units = assembly{track: track, assembler: a, stats: &d.stats}
 	d.units.restart()
 	return d

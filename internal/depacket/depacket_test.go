@@ -368,6 +368,9 @@ func TestResync(t *testing.T) {
 	jump := func(by int, ssrc uint32) func(*sender) {
 		return func(s *sender) { s.seq, s.ssrc = s.seq+uint16(by), ssrc }
 	}
+	outage := func(by int, ssrc uint32) func(*sender) {
+		return func(s *sender) { s.seq, s.ssrc, s.ts = s.seq+uint16(by), ssrc, s.ts+90000*25 }
+	}
 	for name, tc := range map[string]struct {
 		change func(*sender)
 		cause  error
@@ -375,7 +378,8 @@ func TestResync(t *testing.T) {
 		lost   int64 // but for the packet before the open unit
 	}{
 		"ssrc":          {jump(0, 2), ErrSSRC, "lost resync", 0},
-		"jump forward":  {jump(maxJump+2, 1), ErrSequence, "lost lost", maxJump + 3},
+		"outage":        {outage(maxJump+2, 1), ErrSequence, "lost lost", maxJump + 3},
+		"jump forward":  {jump(maxJump+2, 1), ErrSequence, "lost lost", 0}, // numbered anew
 		"jump backward": {jump(-maxJump-10, 1), ErrSequence, "lost lost", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -395,6 +399,66 @@ func TestResync(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The process stands still for 25 s: the socket has kept what came first, the rest is
+// lost, however much that was. What comes after says so, and by its timestamp how long.
+func TestStandstill(t *testing.T) {
+	for name, missing := range map[string]uint16{"few packets": 750, "many packets": 7500} {
+		t.Run(name, func(t *testing.T) {
+			d, s := newVideo()
+			got := push(d, s.video(true, 1)...)
+			s.now = s.now.Add(25 * time.Second)
+			got = append(got, push(d, s.video(false, 2)...)...)
+			before := s.ts
+			s.seq += missing
+			s.ts += 25*90000 - 6000
+			s.unit = 750
+			next := s.video(false, 2)
+			got = append(got, push(d, next...)...)
+			got = append(got, push(d, s.video(true, 2)...)...)
+			got = d.Advance(s.now.Add(2*DefaultReorderDelay), got)
+			lost := slices.IndexFunc(got, func(r Result) bool { return r.Lost })
+			if lost != 2 || got[lost].Resync {
+				t.Fatalf("got %s, want a loss after two frames", show(got))
+			}
+			last := got[len(got)-1]
+			if last.Frame == nil || uint32(last.Frame.Timestamp)-before != 25*90000-3000 {
+				t.Errorf("got %s, want the key frame after 25 s by its timestamp", show(got))
+			}
+			if st := d.Stats(); st.PacketsLost != int64(missing) || st.PacketsReceived != 7 {
+				t.Errorf("stats %+v, want %d lost and 7 received", st, missing)
+			}
+		})
+	}
+}
+
+// The same of audio, which goes on with the first packet after the loss.
+func TestStandstillAudio(t *testing.T) {
+	d := New(audioInfo, &fakeCodec{}, Options{})
+	send := func(n int, at time.Duration) []Result {
+		return push(d, &media.Packet{
+			Track: audioInfo.ID, SSRC: 1, Seq: uint16(65000 + n), Timestamp: uint32(960 * n), Marker: true,
+			Payload: payload(uint32(n), true, 0, 1), Arrival: epoch.Add(at),
+		})
+	}
+	expect(t, "before", send(0, 0), "0k")
+	expect(t, "from the socket", send(1, 25*time.Second), "1k")
+	expect(t, "after it", send(1250, 25*time.Second), "")
+	expect(t, "later", d.Advance(epoch.Add(27*time.Second), nil), "lost 1250k")
+	if st := d.Stats(); st.PacketsLost != 1248 {
+		t.Errorf("stats %+v, want 1248 lost", st)
+	}
+}
+
+// Timestamps that jump where no packet is missing are no loss.
+func TestJumpWithoutLoss(t *testing.T) {
+	d, s := newVideo()
+	push(d, s.video(true, 1)...)
+	s.ts += 90000 * 25
+	expect(t, "ahead", push(d, s.video(false, 2)...), "1")
+	s.ts -= 90000 * 3600
+	expect(t, "back", push(d, s.video(false, 2)...), "2")
 }
 
 func TestStrayPackets(t *testing.T) {

@@ -14,6 +14,9 @@ const (
 	// historySize is how many past sequence numbers are remembered, to tell a
 	// duplicate from a packet that comes too late. A power of two above maxJump.
 	historySize = 4096
+	// leastOutage is by how much timestamps must have gone on for a jump of the
+	// sequence numbers to be a loss: nobody sends maxJump packets in less.
+	leastOutage = 100 * time.Millisecond
 	// minRing is the first size of the buffer. A power of two.
 	minRing = 64
 )
@@ -21,14 +24,16 @@ const (
 // reorderer hands on packets in the order of their sequence numbers. These are
 // unwrapped to 64 bits, seeded by the first packet.
 type reorderer struct {
+	rate  uint32 // clock rate of the timestamps
 	delay time.Duration
 	max   int64
 	stats *Stats
 
 	started bool
 	ssrc    uint32
-	first   int64 // not taken yet; what comes before is
-	high    int64 // highest received
+	first   int64  // not taken yet; what comes before is
+	high    int64  // highest received ...
+	highTS  uint32 // ... and its timestamp
 
 	// ring has the packets from first to high by sequence number; its length
 	// is a power of two. It grows when something is missing only: max + maxJump
@@ -85,7 +90,9 @@ func (r *reorderer) insert(p *media.Packet) error {
 	if seq < r.high {
 		r.stats.PacketsLate++
 	}
-	r.high = max(r.high, seq)
+	if seq >= r.high {
+		r.high, r.highTS = seq, p.Timestamp
+	}
 	return nil
 }
 
@@ -120,9 +127,8 @@ func (r *reorderer) restart(p *media.Packet) {
 	if p.SSRC != ssrc {
 		r.dropStray()
 		stray = nil
-	} else if missing := int16(stray.Seq-uint16(r.high)) - 1; missing > 0 {
-		// A loss is the likeliest reason of a jump ahead: an outage of the network.
-		r.stats.PacketsLost += int64(missing)
+	} else {
+		r.stats.PacketsLost += r.missing(stray)
 	}
 	r.clear()
 	if p.SSRC != ssrc {
@@ -136,9 +142,21 @@ func (r *reorderer) restart(p *media.Packet) {
 	_ = r.insert(p)
 }
 
+// missing returns how many packets are lost before p, whose sequence number has jumped:
+// if it did so ahead and the timestamps went along, the network had an outage, or this
+// process stood still. Else the sender numbers its packets anew.
+func (r *reorderer) missing(p *media.Packet) int64 {
+	n := int16(p.Seq-uint16(r.high)) - 1
+	sent := media.Ticks(int32(p.Timestamp - r.highTS)).Duration(r.rate)
+	if n <= 0 || sent < leastOutage {
+		return 0
+	}
+	return int64(n)
+}
+
 // clear forgets the stream. The buffer must be drained.
 func (r *reorderer) clear() {
-	*r = reorderer{delay: r.delay, max: r.max, stats: r.stats, ring: r.ring}
+	*r = reorderer{rate: r.rate, delay: r.delay, max: r.max, stats: r.stats, ring: r.ring}
 }
 
 // grow makes room in the ring for seq.

@@ -190,7 +190,7 @@ func (g *rig) sendDay(pub *live.Publication, start time.Time, tracks []*dayTrack
 			Payload: slices.Concat(head, id), Arrival: now,
 		})
 		if tr.next%(5*int64(tr.ClockRate)/int64(tr.unit)) == 0 {
-			pub.WriteReport(&media.SenderReport{Track: tr.ID, SSRC: uint32(tr.ID) + 1, NTP: media.NTP(now), RTP: ts, Arrival: now})
+			pub.WriteReport(&media.SenderReport{Track: tr.ID, SSRC: uint32(tr.ID) + 1, NTP: media.NTP(now.Add(fraction)), RTP: ts, Arrival: now})
 		}
 		tr.next++
 	}

@@ -193,6 +193,10 @@ func (g *rig) info(dir string) media.Recording {
 	return rec
 }
 
+// fraction is of the seconds of a sender's clock: one whose times have none would
+// look like a sender that tells whole seconds alone.
+const fraction = 432100 * time.Microsecond
+
 // sender is a publisher in the time of the rig's clock: packets arrive when
 // they are sent.
 type sender struct {
@@ -270,7 +274,7 @@ func newSender(start time.Time, sources []*load.Source) *sender {
 			layers++
 		}
 	}
-	s := &sender{start: start, reports: true, asks: map[media.TrackID]int{}}
+	s := &sender{start: start, reports: true, asks: map[media.TrackID]int{}, ahead: fraction}
 	s.log = &load.Log{Started: s.start}
 	for i, src := range sources {
 		tr := &sentTrack{

@@ -4,6 +4,7 @@
 package timeline
 
 import (
+	"math"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -14,24 +15,14 @@ const (
 	// then the least delayed packet has shown itself and most senders have
 	// reported.
 	settle = 5 * time.Second
-	// window is the time over which the least transit time is looked for. A
-	// transit that stays longer for that long is the clocks' skew, not
-	// congestion.
-	window = 10 * time.Minute
-	// slew bounds how fast the transit estimate follows the window: 1 ms per second.
-	slew = 1000
-	// reportJump is the shift of a sender report that is not believed until the
-	// next report confirms it to within reportAgree: a smaller one does no harm.
-	reportJump  = 20 * time.Millisecond
-	reportAgree = 10 * time.Millisecond
-	// firstJump is the same for the first report of a track after another has
-	// reported. It is held against the arrivals, which the network and the
-	// encoders may put apart.
-	firstJump = time.Second
 	// reportFar is how far a report may be from where the clock of the frames must be
 	// by the arrivals. One beyond is of another clock: of frames that have not come,
 	// which tell themselves that the timestamps have jumped, or of none.
 	reportFar = 5 * time.Second
+	// firstJump is how far the first report of a track may be from the arrivals,
+	// after another track has reported, and be believed at once. The network and the
+	// encoders may put the arrivals apart, but not by more.
+	firstJump = time.Second
 )
 
 // Timeline maps the timestamps of the tracks of one publication to media time.
@@ -55,31 +46,17 @@ type Timeline struct {
 	zero     int64 // instant of media time 0
 	anchorAt int64 // arrival clock when the anchor was set
 	settled  bool  // the tracks' relation is as good as it gets
-	fixed    bool  // zero does not move any more
+	fixed    bool  // zero does not move any more, and nothing else by a step
 	latest   int64 // latest arrival seen
-}
-
-// clock is one track's RTP clock.
-type clock struct {
-	rate    uint32
-	seen    bool
-	last    int64    // last observed timestamp
-	lastAt  int64    // when its frame arrived
-	arrival estimate // origin by arrival: least of arrival minus timestamp
-
-	reported   bool
-	origin     int64 // origin by sender reports
-	reportedTS int64 // unwrapped RTP time of the last report used
-	doubted    bool  // a report that jumped awaits confirmation
-	doubt      int64 // its origin
 }
 
 // New returns a timeline for tracks.
 func New(tracks []media.Track) *Timeline {
-	t := &Timeline{tracks: make(map[media.TrackID]*clock, len(tracks))}
+	t := &Timeline{transit: estimate{window: longTime}, tracks: make(map[media.TrackID]*clock, len(tracks))}
 	for _, tr := range tracks {
-		t.tracks[tr.ID] = &clock{rate: tr.ClockRate}
+		t.tracks[tr.ID] = &clock{rate: tr.ClockRate, arrival: estimate{window: longTime}, floor: estimate{window: shortTime}}
 	}
+	findLayers(tracks, t.tracks)
 	return t
 }
 
@@ -94,8 +71,12 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	t.latest = max(t.latest, at)
 	c.seen, c.last, c.lastAt = true, ts, at
 	c.arrival.add(at, at-c.media(ts))
+	c.floor.add(at, at-c.media(ts))
 	if c.reported {
 		t.transit.add(at, at-(c.origin+c.media(ts)))
+	}
+	if len(c.layers) > 1 {
+		c.recent.add(uint32(ts))
 	}
 	t.settle()
 }
@@ -109,39 +90,118 @@ func (t *Timeline) Report(r *media.SenderReport) {
 	if c == nil || !c.seen || r.NTP == 0 {
 		return
 	}
+	at := t.instant(r.Arrival)
 	ts := c.last + int64(int32(r.RTP-uint32(c.last)))
-	waited := t.instant(r.Arrival) - c.lastAt
-	if c.reported && ts < c.reportedTS || abs(c.media(ts)-c.media(c.last)-waited) > int64(reportFar) {
+	if n := len(c.reports); n > 0 && ts < c.reports[n-1].ts || abs(c.media(ts)-c.media(c.last)-(at-c.lastAt)) > int64(reportFar) {
 		return
 	}
-	origin := int64(media.NTPTime(r.NTP).Sub(t.base)) - c.media(ts)
-	first := !c.reported
-	switch {
-	case !first && !c.believe(origin, c.origin, reportJump):
-		return
-	case first && t.transit.have && !c.believe(origin, c.arrival.least()-t.transit.value, firstJump):
+	rep := report{at: at, ts: ts, ntp: int64(media.NTPTime(r.NTP).Sub(t.base)), whole: r.NTP&0xffffffff < wholeSecond, floor: math.MaxInt64}
+	if !c.reported && t.transit.have && !c.plausible(&rep, t.transit.value) {
 		t.distrust()
 		return
 	}
-	c.reported, c.origin, c.reportedTS, c.doubted = true, origin, ts, false
-	if first {
-		// The arrivals so far tell the transit time under the new clock.
-		t.transit.add(t.instant(r.Arrival), c.arrival.least()-origin)
-	}
+	c.doubted = false
+	c.keep(rep)
+	t.follow(c)
 	t.settle()
 }
 
-// believe reports whether a report that puts the clock's origin at origin,
-// where it was expected at about another, is to be used.
-func (c *clock) believe(origin, expected int64, jump time.Duration) bool {
-	if abs(origin-expected) <= int64(jump) {
-		return true
+// follow brings the origins of the tracks to what the reports of c, and of the other
+// layers of its video, tell of them.
+func (t *Timeline) follow(c *clock) {
+	c.noteLayers()
+	stepped := c.stepped()
+	if !t.fixed {
+		t.place()
+		return
 	}
-	if c.doubted && abs(origin-c.doubt) <= int64(reportAgree) {
-		return true
+	for _, l := range c.layers { // the leader first
+		if !l.seen {
+			continue
+		}
+		if !l.find() {
+			continue
+		}
+		switch {
+		case l.reported && !stepped:
+			t.moveAll()
+			l.slew(t.latest)
+		case l.led:
+			l.set(l.is.lo, t.latest)
+		case t.transit.have:
+			l.set(l.is.nearest(l.floor.least()-t.transit.value), t.latest)
+		default: // nothing has told the transit time; the arrivals do, under the new clock
+			l.set(l.is.nearest(0), t.latest)
+			t.transit.add(t.latest, l.arrival.value-l.origin)
+		}
 	}
-	c.doubted, c.doubt = true, origin
-	return false
+}
+
+// find looks for where the origin of a track is: at a fixed distance from that of the
+// layer that leads it, or where the reports say; false if nothing is known of it.
+func (c *clock) find() (ok bool) {
+	c.is, ok = c.told()
+	var lead *clock
+	var behind int64
+	if lead, behind, c.led = c.leader(); !c.led {
+		return ok
+	}
+	c.known = c.known || lead.known
+	c.is = span{lo: lead.origin + behind, hi: lead.origin + behind}
+	return true
+}
+
+// moveAll moves the origins of all tracks by the same, if that brings them to where
+// their reports have them, and these tell whole seconds alone: by the arrivals the
+// tracks are right beside each other, and no media moves.
+func (t *Timeline) moveAll() {
+	by := span{lo: math.MinInt64, hi: math.MaxInt64}
+	for _, c := range t.tracks {
+		switch {
+		case !c.reported || c.led:
+		case !c.is.whole:
+			return
+		default:
+			by.lo, by.hi = max(by.lo, c.is.lo-c.origin), min(by.hi, c.is.hi-c.origin)
+		}
+	}
+	d := by.nearest(0)
+	if by.lo > by.hi || d == 0 {
+		return
+	}
+	for _, c := range t.tracks {
+		if c.reported {
+			c.origin += d
+		}
+	}
+	t.transit.shift(-d)
+}
+
+// place gives the tracks that have reported their origins while the mapping may
+// move: the longest transit time that all reports allow, and for each track what its
+// arrivals say under that, as far as its reports allow it.
+func (t *Timeline) place() {
+	t.transit = estimate{window: longTime}
+	for _, c := range t.tracks {
+		is, ok := c.told()
+		c.is, c.reported = is, ok && c.seen
+		if transit := c.floor.least() - is.lo; c.reported && (!t.transit.have || transit < t.transit.value) {
+			t.transit = estimate{window: longTime}
+			t.transit.add(t.latest, transit)
+		}
+	}
+	for _, c := range t.tracks {
+		if c.reported {
+			c.set(c.is.nearest(c.floor.least()-t.transit.value), t.latest)
+		}
+	}
+	for _, c := range t.tracks {
+		for _, l := range c.layers { // the leader first
+			if l.seen && l.find() {
+				l.set(l.is.nearest(l.origin), t.latest)
+			}
+		}
+	}
 }
 
 // distrust takes back what was believed of first reports: two of them
@@ -153,10 +213,11 @@ func (t *Timeline) distrust() {
 	}
 	for _, c := range t.tracks {
 		if c.reported {
-			c.reported, c.doubted, c.doubt = false, true, c.origin
+			c.doubted, c.doubt = true, c.origin
+			c.reported, c.known, c.reports = false, false, c.reports[:0]
 		}
 	}
-	t.transit = estimate{}
+	t.transit = estimate{window: longTime}
 }
 
 // Jump tells that the timestamps of track id have jumped: what would have been
@@ -169,10 +230,12 @@ func (t *Timeline) Jump(id media.TrackID, from, to int64) {
 	d := c.media(to) - c.media(from)
 	c.origin -= d
 	c.doubt -= d
-	c.arrival.cur -= d
-	c.arrival.prev -= d
-	c.arrival.value -= d
-	c.reportedTS += to - from
+	c.arrival.shift(-d)
+	c.floor.shift(-d)
+	for i := range c.reports {
+		c.reports[i].ts += to - from
+	}
+	c.shiftLayers(-d)
 	c.last = to // reports are unwrapped around it
 	if t.track == id {
 		t.ts += to - from
@@ -196,16 +259,17 @@ func (t *Timeline) Ready(id media.TrackID) bool {
 	return t.anchored && (t.settled || id == t.track)
 }
 
-// Reported reports whether track id has a sender report that was believed.
+// Reported reports whether track id has sender reports that were believed, and tell
+// when its media was captured to within closeEnough.
 func (t *Timeline) Reported(id media.TrackID) bool {
 	c := t.tracks[id]
-	return c != nil && c.reported
+	return c != nil && c.known
 }
 
-// Synced reports whether every track has a sender report that was believed.
+// Synced reports whether every track has such reports.
 func (t *Timeline) Synced() bool {
 	for _, c := range t.tracks {
-		if !c.reported {
+		if !c.known {
 			return false
 		}
 	}
@@ -254,47 +318,4 @@ func (t *Timeline) instant(at time.Time) int64 {
 		t.base = at
 	}
 	return int64(at.Sub(t.base))
-}
-
-// media converts a timestamp to nanoseconds of the track's clock.
-func (c *clock) media(ts int64) int64 {
-	return int64(media.Ticks(ts).Duration(c.rate))
-}
-
-// estimate is a running minimum over a sliding window of two halves, and a
-// value that takes it over at once (follow false) or at a bounded rate.
-type estimate struct {
-	have      bool
-	cur, prev int64 // minima of the running and the previous half window
-	started   int64 // when the running half began
-	value     int64
-	at        int64 // of the last add
-	follow    bool
-}
-
-// add takes v, measured at instant at, in.
-func (e *estimate) add(at, v int64) {
-	switch {
-	case !e.have:
-		e.have, e.cur, e.prev, e.started, e.value = true, v, v, at, v
-	case at-e.started >= int64(window/2):
-		e.prev, e.cur, e.started = e.cur, v, at
-	default:
-		e.cur = min(e.cur, v)
-	}
-	target := e.least()
-	if step := max(at-e.at, 0) / slew; e.follow {
-		target = min(max(target, e.value-step), e.value+step)
-	}
-	e.value, e.at = target, max(at, e.at)
-}
-
-// least returns the minimum over the window.
-func (e *estimate) least() int64 { return min(e.cur, e.prev) }
-
-func abs(v int64) int64 {
-	if v < 0 {
-		return -v
-	}
-	return v
 }

@@ -28,7 +28,7 @@ type sender struct {
 func newSender() *sender {
 	return &sender{
 		start: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		ntp:   time.Date(2019, 9, 9, 9, 9, 9, 0, time.UTC), // a wrong clock must not matter
+		ntp:   time.Date(2019, 9, 9, 9, 9, 9, 987654321, time.UTC), // a wrong clock must not matter
 		ppm:   map[media.TrackID]float64{},
 		ts0:   map[media.TrackID]int64{video: 1<<32 - 90000*3, audio: 777},
 	}

@@ -1,0 +1,177 @@
+package timeline
+
+import (
+	"slices"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+const (
+	// maxOffsets and minOffsets are how many measurements of the distance of two
+	// layers' clocks are kept, and how many are needed.
+	maxOffsets = 31
+	minOffsets = 3
+	// maxRecent is how many timestamps of a layer are kept to be compared.
+	maxRecent = 32
+)
+
+// The layers of one video are encodings of the same pictures, whose capture has one
+// clock: the distance of their origins does not change, and is 0 where a picture has
+// the same timestamp in all of them. So what one layer reports tells of the others,
+// too.
+
+// offsets are measurements of how far the origin of a clock is behind another's.
+type offsets struct {
+	last  []int64
+	alike bool // one picture has one timestamp in both, by what was last seen of both
+}
+
+func (o *offsets) add(v int64) {
+	if len(o.last) == maxOffsets {
+		o.last = slices.Delete(o.last, 0, 1)
+	}
+	o.last = append(o.last, v)
+}
+
+// median is false while there are too few.
+func (o *offsets) median() (int64, bool) {
+	if len(o.last) < minOffsets {
+		return 0, false
+	}
+	sorted := slices.Sorted(slices.Values(o.last))
+	return sorted[len(sorted)/2], true
+}
+
+// timestamps are the last ones of a layer.
+type timestamps struct {
+	ts [maxRecent]uint32
+	n  int // that were added
+}
+
+func (t *timestamps) add(ts uint32) {
+	t.ts[t.n%maxRecent] = ts
+	t.n++
+}
+
+func (t *timestamps) all() []uint32 { return t.ts[:min(t.n, maxRecent)] }
+
+// findLayers tells the clocks of which tracks are layers of one video.
+func findLayers(tracks []media.Track, clocks map[media.TrackID]*clock) {
+	for _, a := range tracks {
+		c := clocks[a.ID]
+		c.apart = map[*clock]*offsets{}
+		for _, b := range tracks {
+			if a.ID == b.ID || layers(a, b) {
+				c.layers = append(c.layers, clocks[b.ID])
+				c.apart[clocks[b.ID]] = &offsets{}
+			}
+		}
+	}
+}
+
+// layers reports whether two tracks are layers of one video.
+func layers(a, b media.Track) bool {
+	return a.Kind == media.Video && b.Kind == media.Video && a.RID != "" && b.RID != "" && a.MID == b.MID && a.ClockRate == b.ClockRate
+}
+
+// Alike reports whether one picture has the same RTP timestamp in tracks a and b,
+// by the frames that were observed of them lately. Nothing but a common clock makes
+// two timestamps equal, for each begins at a random value.
+func (t *Timeline) Alike(a, b media.TrackID) bool {
+	ca, cb := t.tracks[a], t.tracks[b]
+	return ca != nil && cb != nil && a != b && slices.Contains(ca.layers, cb) && ca.alike(cb)
+}
+
+// alike reports whether most of the timestamps that both layers could have are in
+// both. Where there are none, because one has stopped, it is as before.
+func (c *clock) alike(l *clock) bool {
+	equal := 0
+	for _, ts := range c.recent.all() {
+		if slices.Contains(l.recent.all(), ts) {
+			equal++
+		}
+	}
+	if could := min(c.recent.within(&l.recent), l.recent.within(&c.recent)); could > 0 {
+		c.apart[l].alike = 2*equal >= could
+		l.apart[c].alike = c.apart[l].alike
+	}
+	return c.apart[l].alike
+}
+
+// within returns how many timestamps are not before the first of other, nor after
+// its last.
+func (t *timestamps) within(other *timestamps) int {
+	if other.n == 0 {
+		return 0
+	}
+	var from, to int32 // around base
+	base := other.ts[0]
+	for _, ts := range other.all() {
+		from, to = min(from, int32(ts-base)), max(to, int32(ts-base))
+	}
+	n := 0
+	for _, ts := range t.all() {
+		if d := int32(ts - base); d >= from && d <= to {
+			n++
+		}
+	}
+	return n
+}
+
+// noteLayers measures how far the origin of a layer that has reported is from those
+// of the others, each by its own reports.
+func (c *clock) noteLayers() {
+	for _, l := range c.layers {
+		if l == c || len(l.reports) == 0 {
+			continue
+		}
+		// The early ends: what is late is not late by the same in all layers.
+		behind := among(c.spans()).lo - among(l.spans()).lo
+		c.apart[l].add(behind)
+		l.apart[c].add(-behind)
+	}
+}
+
+// from returns how far the origin of c is behind that of another layer; false if that
+// is not known.
+func (c *clock) from(l *clock) (int64, bool) {
+	if l == c {
+		return 0, true
+	}
+	if c.alike(l) {
+		// But for the cycles by which they were unwrapped.
+		return -c.media((c.last - l.last + 1<<31) >> 32 << 32), true
+	}
+	return c.apart[l].median()
+}
+
+// leader returns the first layer that has reported, if that is not c, and how far the
+// origin of c is behind it; false if c has to find its own.
+func (c *clock) leader() (lead *clock, behind int64, ok bool) {
+	for _, l := range c.layers {
+		if l == c {
+			break
+		}
+		if d, ok := c.from(l); ok && l.reported {
+			return l, d, true
+		}
+	}
+	return nil, 0, false
+}
+
+// shiftLayers notes that the origin of c has moved by d, because its timestamps have.
+func (c *clock) shiftLayers(d int64) {
+	c.recent = timestamps{}
+	for _, l := range c.layers {
+		if l == c {
+			continue
+		}
+		c.apart[l].alike, l.apart[c].alike = false, false
+		for i := range c.apart[l].last {
+			c.apart[l].last[i] += d
+		}
+		for i := range l.apart[c].last {
+			l.apart[c].last[i] -= d
+		}
+	}
+}

@@ -1,0 +1,260 @@
+package timeline
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+// ms is a number of milliseconds, which need not be a whole one.
+func ms(v float64) time.Duration { return time.Duration(v * float64(time.Millisecond)) }
+
+// program is how a program that publishes makes its timestamps and reports.
+type program struct {
+	name     string
+	every    time.Duration                    // between two reports of a track
+	delay    func(r *rand.Rand) time.Duration // from capture to sending
+	network  func(r *rand.Rand) time.Duration // from sending to arrival
+	lie      func(r *rand.Rand) time.Duration // of the NTP time of a report
+	sentTime bool                             // reports say when they are sent, beside the timestamp of the frame that is
+	extra    map[media.TrackID]time.Duration  // more delay of a track
+	whole    bool                             // no fraction of a second
+	ppm      map[media.TrackID]float64        // by which RTP clocks are wrong
+
+	within  time.Duration // of the truth, once it is known
+	knownAt time.Duration // when the tracks are to be in sync at the latest, by their reports; 0: never
+}
+
+func none(*rand.Rand) time.Duration { return 0 }
+
+func upTo(most float64) func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration { return ms(r.Float64() * most) }
+}
+
+// around is anything from -most to most.
+func around(most float64) func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration { return ms((2*r.Float64() - 1) * most) }
+}
+
+// rarely is now and then a long time.
+func rarely(usual, seldom float64) func(*rand.Rand) time.Duration {
+	return func(r *rand.Rand) time.Duration {
+		if r.IntN(20) == 0 {
+			return ms(r.Float64() * seldom)
+		}
+		return ms(r.Float64() * usual)
+	}
+}
+
+// simulation is a sender by a program.
+type simulation struct {
+	*sender
+	program
+	tl       *Timeline
+	rand     *rand.Rand
+	reported map[media.TrackID]time.Duration
+	// Of the audio's place beside the video's, after knownAt and in the order of time:
+	errors []time.Duration
+}
+
+func (p program) start(seed uint64) *simulation {
+	s := &simulation{
+		sender: newSender(), program: p, tl: New(tracks), rand: rand.New(rand.NewPCG(seed, 9)),
+		reported: map[media.TrackID]time.Duration{video: -p.every, audio: ms(float64(seed%7)*130) - p.every},
+	}
+	for id, ppm := range p.ppm {
+		s.sender.ppm[id] = ppm
+	}
+	return s
+}
+
+// run sends both tracks for a time, in the order of arrival to within a frame.
+func (s *simulation) run(t *testing.T, until time.Duration) {
+	next := map[media.TrackID]time.Duration{}
+	step := map[media.TrackID]time.Duration{video: ms(100.0 / 3), audio: ms(20)}
+	for next[video] < until {
+		id := video
+		if next[audio] < next[video] {
+			id = audio
+		}
+		s.frame(id, next[id])
+		next[id] += step[id]
+		if id == video {
+			s.measure(t, next[video])
+		}
+	}
+}
+
+func (s *simulation) frame(id media.TrackID, d time.Duration) {
+	delay := s.delay(s.rand) + s.extra[id]
+	sent := d + delay
+	if d-s.reported[id] >= s.every {
+		s.reported[id] = d
+		s.stamp(id, d, sent)
+	}
+	s.observe(s.tl, id, d, delay+s.network(s.rand))
+	if d == 0 && id == video {
+		s.tl.Anchor(video, s.ts(video, 0), 0)
+	}
+}
+
+// stamp sends a report right before a frame.
+func (s *simulation) stamp(id media.TrackID, captured, sent time.Duration) {
+	ntp, rtp := sent, sent // the clocks are asked at once
+	if s.sentTime {
+		rtp = captured
+	}
+	at := s.ntp.Add(ntp + s.lie(s.rand))
+	if s.whole {
+		at = at.Truncate(time.Second).Add(time.Duration(s.rand.IntN(200)))
+	}
+	s.tl.Report(&media.SenderReport{
+		Track: id, NTP: media.NTP(at), RTP: uint32(s.ts(id, rtp)), Arrival: s.sender.start.Add(sent + s.network(s.rand)),
+	})
+}
+
+func (s *simulation) measure(t *testing.T, d time.Duration) {
+	if s.knownAt == 0 && d > settle && s.tl.Synced() && s.whole {
+		s.knownAt = d // as soon as it says so
+	}
+	from := max(s.knownAt, settle)
+	if d < from || !s.tl.Ready(audio) {
+		return
+	}
+	if s.knownAt > 0 && !s.tl.Synced() {
+		t.Fatalf("not in sync by the reports after %v", d)
+	}
+	s.errors = append(s.errors, s.tl.Media(audio, s.ts(audio, d))-s.tl.Media(video, s.ts(video, d)))
+}
+
+// corrections counts what a recorder does that corrects its audio by 20 ms where it is
+// off by more: forth, and back.
+func corrections(errors []time.Duration) (forth, back int) {
+	at := errors[0]
+	for _, e := range errors {
+		switch {
+		case e-at > ms(20):
+			at += ms(20)
+			forth++
+		case at-e > ms(20):
+			at -= ms(20)
+			back++
+		}
+	}
+	return forth, back
+}
+
+// Programs as they are, and worse: the tracks are in sync, and no correction is ever
+// taken back.
+func TestSenders(t *testing.T) {
+	for _, p := range []program{
+		{
+			name: "a browser on a quiet network", every: ms(1700), delay: upTo(12), network: upTo(3), lie: around(0.7),
+			within: ms(3), knownAt: settle,
+		},
+		{
+			name: "a browser behind a mobile network", every: ms(1700), delay: upTo(12), network: rarely(80, 600), lie: around(0.7),
+			extra:  map[media.TrackID]time.Duration{video: ms(45)}, // its encoder
+			within: ms(3), knownAt: 15 * time.Second,
+		},
+		{
+			name: "reports stamped when sent, on a loaded machine", every: time.Second, delay: upTo(75), network: upTo(3), lie: none,
+			sentTime: true, within: ms(12), knownAt: 20 * time.Second,
+		},
+		{
+			name: "reports stamped when sent, on a machine that halts", every: time.Second, delay: rarely(40, 400), network: upTo(3), lie: none,
+			sentTime: true, within: ms(12), knownAt: 20 * time.Second,
+		},
+		{
+			name: "reports stamped when sent, behind a mobile network", every: time.Second, delay: upTo(75), network: rarely(50, 300), lie: none,
+			sentTime: true, within: ms(25), knownAt: 20 * time.Second,
+		},
+		{
+			name: "a clock that jitters by 75 ms", every: time.Second, delay: upTo(10), network: upTo(3), lie: around(37.5),
+			within: ms(25), knownAt: 15 * time.Second,
+		},
+		{
+			name: "75 ms late at times", every: time.Second, delay: upTo(10), network: upTo(3), lie: upTo(75),
+			within: ms(25), knownAt: 15 * time.Second,
+		},
+		{
+			name: "no fraction", every: ms(1013), delay: upTo(10), network: upTo(5), lie: none, whole: true,
+			within: ms(20),
+		},
+		{
+			name: "no fraction, always the same", every: ms(1000), delay: upTo(10), network: upTo(5), lie: none, whole: true,
+			within: ms(20),
+		},
+		{
+			name: "clocks that run apart by 200 ppm", every: ms(1700), delay: upTo(12), network: upTo(3), lie: around(0.7),
+			ppm:    map[media.TrackID]float64{video: 100, audio: -100},
+			within: ms(3), knownAt: 20 * time.Second,
+		},
+		{
+			name: "the same, stamped when sent", every: time.Second, delay: upTo(75), network: upTo(3), lie: none, sentTime: true,
+			ppm:    map[media.TrackID]float64{video: 100, audio: -100},
+			within: ms(20), knownAt: 20 * time.Second,
+		},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			for seed := range uint64(5) {
+				s := p.start(seed)
+				s.run(t, 3*time.Minute)
+				var worst time.Duration
+				for _, e := range s.errors {
+					worst = max(worst, e.Abs())
+				}
+				forth, back := corrections(s.errors)
+				t.Logf("seed %d: %v off at most, %d corrections forth, %d back", seed, worst, forth, back)
+				if worst > p.within {
+					t.Errorf("seed %d: audio and video are up to %v apart, want at most %v", seed, worst, p.within)
+				}
+				if forth > 0 && back > 0 {
+					t.Errorf("seed %d: %d corrections forth, %d back", seed, forth, back)
+				}
+			}
+		})
+	}
+}
+
+// A microphone stalls while its timestamps run on: what comes after is at its place,
+// whatever is reported meanwhile.
+func TestMicrophoneStalls(t *testing.T) {
+	for _, stalled := range []string{"no reports", "reports that go on", "reports of the last timestamp"} {
+		s, tl := newSender(), New(tracks)
+		both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(15)}
+		s.observe(tl, video, 0, both[video])
+		tl.Anchor(video, s.ts(video, 0), 0)
+		s.run(tl, ms(20), 20*time.Second, both, true)
+		for d := 20 * time.Second; d < 24*time.Second; d += 500 * time.Millisecond {
+			s.observe(tl, video, d, both[video])
+			last := s.ts(audio, 20*time.Second-ms(20))
+			switch stalled {
+			case "reports that go on":
+				s.report(tl, audio, d, both[audio], 0)
+			case "reports of the last timestamp":
+				tl.Report(&media.SenderReport{Track: audio, NTP: media.NTP(s.ntp.Add(d)), RTP: uint32(last), Arrival: s.start.Add(d + both[audio])})
+			}
+		}
+		s.check(t, tl, audio, 24*time.Second, 24*time.Second, ms(1))
+		s.run(tl, 24*time.Second, 30*time.Second, both, true)
+		s.check(t, tl, audio, 24*time.Second, 24*time.Second, ms(1))
+		s.check(t, tl, video, 24*time.Second, 24*time.Second, ms(1))
+	}
+}
+
+// The same microphone, whose timestamps stop with it: its next reports tell, and the
+// time in which it said nothing is where nothing was said.
+func TestMicrophoneStops(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(15)}
+	s.observe(tl, video, 0, both[video])
+	tl.Anchor(video, s.ts(video, 0), 0)
+	s.run(tl, ms(20), 20*time.Second, both, true)
+	s.ts0[audio] -= 4 * 48000
+	s.run(tl, 24*time.Second, 34*time.Second, both, true)
+	s.check(t, tl, audio, 34*time.Second, 34*time.Second, ms(1))
+	s.check(t, tl, video, 34*time.Second, 34*time.Second, ms(1))
+}
