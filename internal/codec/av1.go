@@ -16,6 +16,7 @@ type av1Assembler struct {
 	format *media.Format
 	header []byte // the last sequence header OBU, with its size
 	active []byte // the one that the last key frame brought into force
+	bare   bool   // the last key frame came without one
 
 	// Of the unit being assembled:
 	obu     []byte // the OBU that is being put together
@@ -25,6 +26,7 @@ type av1Assembler struct {
 	frames  bool   // has a frame
 	key     bool   // the first frame is a key frame that is shown
 	headed  bool   // the sequence header stands before the first frame
+	first   []byte // the start of that frame, with its header
 }
 
 func newAV1(media.Track) (Assembler, error) { return &av1Assembler{}, nil }
@@ -43,10 +45,12 @@ const (
 	av1HasExtension = 0x04
 )
 
-// Starts reports whether payload begins with a sequence header: key frames of
-// WebRTC senders do, and what begins without one cannot be told from the rest
-// of a temporal unit.
-func (a *av1Assembler) Starts(payload []byte) bool {
+// Starts reports whether the first payload begins with a temporal delimiter or a
+// sequence header: key frames of WebRTC senders do. Of a sender that does not repeat
+// the header, the key frame itself is the beginning; what else begins without one
+// cannot be told from the rest of a temporal unit.
+func (a *av1Assembler) Starts(payloads [][]byte) bool {
+	payload := payloads[0]
 	if len(payload) < 2 || payload[0]&av1Continues != 0 {
 		return false
 	}
@@ -61,8 +65,37 @@ func (a *av1Assembler) Starts(payload []byte) bool {
 		}
 		first = first[n:]
 	}
-	return av1Type(first) == av1.OBUSequenceHeader
+	switch av1Type(first) {
+	case av1.OBUSequenceHeader, av1.OBUTemporalDelimiter:
+		return true
+	case av1.OBUFrame, av1.OBUFrameHeader:
+		return a.bare && av1IsKey(av1Body(first))
+	}
+	return false
 }
+
+// av1Body returns what follows the header of the OBU that starts with data.
+func av1Body(data []byte) []byte {
+	n := 1
+	if data[0]&av1HasExtension != 0 {
+		n++
+	}
+	if data[0]&av1HasSize != 0 {
+		_, size, err := av1.ReadLEB128(data[min(n, len(data)):])
+		if err != nil {
+			return nil
+		}
+		n += size
+	}
+	return data[min(n, len(data)):]
+}
+
+// av1IsKey reports whether a frame header begins a key frame that is shown:
+// show_existing_frame, two bits of frame_type (0 is KEY_FRAME), show_frame.
+func av1IsKey(header []byte) bool { return len(header) > 0 && header[0]>>4 == 1 }
+
+// av1MaxFrameHeader is enough for the header of a key frame, bytes.
+const av1MaxFrameHeader = 256
 
 func av1Type(obu []byte) av1.OBUType { return av1.OBUType(obu[0] >> 3 & 0x0f) }
 
@@ -206,9 +239,11 @@ func (a *av1Assembler) frame(payload []byte) {
 	if a.frames {
 		return
 	}
-	// show_existing_frame, two bits of frame_type (0 is KEY_FRAME), show_frame.
-	a.frames, a.key = true, len(payload) > 0 && payload[0]>>4 == 1
+	a.frames, a.key = true, av1IsKey(payload)
 	a.headed = a.headers != nil
+	if a.key {
+		a.first = append(a.first[:0], payload[:min(len(payload), av1MaxFrameHeader)]...)
+	}
 }
 
 // sequence notes a sequence header. A temporal unit may repeat it, for each
@@ -237,17 +272,16 @@ func (a *av1Assembler) activate() error {
 	if a.header == nil {
 		return errors.New("AV1: key frame without a sequence header: it cannot be decoded")
 	}
-	if !bytes.Equal(a.header, a.active) {
-		f, err := av1Format(a.header)
-		if err != nil {
-			return err
-		}
-		if !f.Equal(a.format) {
-			a.format = f
-		}
-		a.active = a.header
+	f, err := av1Format(a.header, a.first)
+	if err != nil {
+		return err
 	}
-	if !a.headed {
+	if !f.Equal(a.format) {
+		a.format = f
+	}
+	a.active = a.header
+	a.bare = !a.headed
+	if a.bare {
 		a.sample = append(bytes.Clone(a.header), a.sample...)
 	}
 	return nil

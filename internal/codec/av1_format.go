@@ -12,8 +12,8 @@ import (
 
 // av1Format builds the AV1CodecConfigurationRecord (AV1 Codec ISO Media File
 // Format Binding 2.3) and the rest of a format. header is a sequence header OBU
-// as av1Header makes it.
-func av1Format(header []byte) (*media.Format, error) {
+// as av1Header makes it, frame the header of the key frame.
+func av1Format(header, frame []byte) (*media.Format, error) {
 	_, n, err := av1.ReadLEB128(header[1:])
 	if err != nil {
 		return nil, fmt.Errorf("AV1: sequence header: %w", err)
@@ -43,8 +43,31 @@ func av1Format(header []byte) (*media.Format, error) {
 		Timescale: videoClock,
 		Width:     int(width),
 		Height:    int(height),
-		Private:   sw.Bytes(),
+		SAR:       av1Shape(h, frame),
+		BitDepth:  int(h.BitDepth),
+		Chroma:    chromaOf(h.SubsamplingX, h.SubsamplingY, h.MonoChrome),
+		Colour: media.Colour{
+			Primaries: h.ColorPrimaries, Transfer: h.TransferCharacteristics, Matrix: h.MatrixCoefficients, FullRange: h.ColorRange,
+		},
+		Private: sw.Bytes(),
 	}, nil
+}
+
+// av1Shape reads the shape of pixels from the size at which a key frame is to be
+// shown (AV1 bitstream specification 5.9.6, render_size). What is malformed says
+// nothing of it.
+func av1Shape(h *av1.SequenceHeader, frame []byte) media.Ratio {
+	f, err := guard("AV1: frame header", frame, func(frame []byte) (*av1.FrameHeader, error) {
+		d, err := av1.NewFrameHeaderDecoder(h)
+		if err != nil {
+			return nil, err
+		}
+		return d.ParseFrameHeader(0, 0, frame)
+	})
+	if err != nil {
+		return media.Ratio{}
+	}
+	return renderRatio(f.UpscaledWidth, f.FrameHeight, f.RenderWidth, f.RenderHeight)
 }
 
 // av1Levels are the largest pictures of the levels that differ in them (AV1

@@ -52,7 +52,7 @@ func TestAV1Stream(t *testing.T) {
 				keys := 0
 				for i, want := range readAV1(t, tc.file) {
 					payloads := (&codecs.AV1Payloader{}).Payload(mtu, want.data)
-					if a.Starts(payloads[0]) != want.key {
+					if a.Starts(payloads) != want.key {
 						t.Errorf("unit %d: Starts is not %v", i, want.key)
 					}
 					u, err := a.Assemble(payloads)
@@ -318,12 +318,12 @@ func TestAV1Level(t *testing.T) {
 		{4, 1920, 1080, "av01.0.04M.08"}, // what the sender says
 		{13, 640, 360, "av01.0.13M.08"},
 	} {
-		f, err := av1Format(sized(obu(av1.OBUSequenceHeader, testSeq(tc.level, tc.width, tc.height)...)))
+		f, err := av1Format(sized(obu(av1.OBUSequenceHeader, testSeq(tc.level, tc.width, tc.height)...)), nil)
 		if err != nil || f.RFC6381 != tc.want || f.Width != tc.width || f.Height != tc.height {
 			t.Errorf("level %d, %dx%d: %+v, %v, want %s", tc.level, tc.width, tc.height, f, err, tc.want)
 		}
 	}
-	if _, err := av1Format(sized(obu(av1.OBUSequenceHeader, testSeq(5, 1<<16, 64)...))); err == nil {
+	if _, err := av1Format(sized(obu(av1.OBUSequenceHeader, testSeq(5, 1<<16, 64)...)), nil); err == nil {
 		t.Error("a width of 65536 was accepted")
 	}
 }
@@ -338,7 +338,7 @@ func TestAV1Starts(t *testing.T) {
 		{counted(av1Continues|av1NewSequence, seq), false}, {counted(av1Continues, seq), false}, {counted(0, inter), false}, {packed(0, inter), false},
 		{nil, false}, {[]byte{0}, false}, {[]byte{0, 5}, false}, {[]byte{0, 0x80}, false},
 	} {
-		if got := a.Starts(tc.payload); got != tc.want {
+		if got := a.Starts([][]byte{tc.payload}); got != tc.want {
 			t.Errorf("Starts(%x) = %v", tc.payload, got)
 		}
 	}
@@ -361,7 +361,7 @@ func FuzzAV1SequenceHeader(f *testing.F) {
 	}
 	f.Add(testSeq(0, 1920, 1080))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		if format, err := av1Format(av1Header(payload)); err == nil {
+		if format, err := av1Format(av1Header(payload), payload); err == nil {
 			entry[*mp4.VisualSampleEntryBox](t, format)
 		}
 	})

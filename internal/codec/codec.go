@@ -69,6 +69,9 @@ type Unit struct {
 	Key      bool          // SAP type 1: decoding can start here
 	Format   *media.Format // in force for this unit; the same pointer as long as it does not change; nil before the first key frame
 	Duration media.Ticks   // where the bitstream says it (Opus), else 0
+	// Reorder is how many units may come before one that is shown before them, at
+	// most; 0 where nothing is reordered, and where the bitstream does not say it.
+	Reorder int
 }
 
 // Assembler turns the RTP payloads of one track into access units. It keeps
@@ -76,10 +79,11 @@ type Unit struct {
 // use. No input may make it panic or allocate beyond a small multiple of the
 // input.
 type Assembler interface {
-	// Starts reports whether payload can be the first of an access unit. It is
-	// used after a loss only, to tell whether a unit's beginning is missing; an
-	// assembler that cannot tell returns false.
-	Starts(payload []byte) bool
+	// Starts reports whether payloads, in sequence order and without a gap, have
+	// the beginning of an access unit, as Assemble gets them. It is used after a
+	// loss only, to tell whether it is missing; an assembler that cannot tell returns
+	// false.
+	Starts(payloads [][]byte) bool
 
 	// Assemble makes an access unit of payloads: all that have one RTP
 	// timestamp, in sequence order without a gap, none empty. For audio it is

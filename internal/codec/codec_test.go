@@ -181,7 +181,7 @@ func fuzzUnits(t *testing.T, a Assembler, payloads [][]byte) {
 	t.Helper()
 	for _, n := range []int{1, len(payloads)} {
 		for rest := payloads; len(rest) >= n && n > 0; rest = rest[n:] {
-			a.Starts(rest[0])
+			a.Starts(rest[:n])
 			if u, err := a.Assemble(rest[:n]); err == nil {
 				checkUnit(t, u, rest[:n])
 			}

@@ -1,8 +1,10 @@
 package codec
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/live777/recorder/internal/media"
 )
@@ -38,7 +40,7 @@ func newH264(t media.Track) (Assembler, error) {
 	c := &h264{}
 	for _, nal := range spropParameterSets(t.Fmtp) {
 		// What is wrong here does not matter as long as the stream has its own.
-		_ = c.store(nal)
+		_, _ = c.store(nal)
 	}
 	return &nalAssembler{nalCodec: c, name: "H264", fuName: "FU-A", apName: "STAP-A"}, nil
 }
@@ -51,36 +53,44 @@ func spropParameterSets(fmtp string) [][]byte {
 	})
 }
 
-// starts reports whether payload begins with an access unit delimiter or with
-// a sequence parameter set, which nothing but a delimiter precedes in practice.
-// Where the sets are out of band, the slice with the first macroblock is the
-// beginning.
-func (c *h264) starts(payload []byte, inBand bool) bool {
-	nal := h264First(payload)
-	if len(nal) < 2 {
-		return false
+// heads implements nalCodec.
+func (c *h264) heads(p []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		switch {
+		case len(p) == 0:
+			yield(nil)
+		case p[0]&0x1f == rtpSTAPA:
+			for p = p[1:]; len(p) > 2; {
+				n := min(int(binary.BigEndian.Uint16(p)), len(p)-2)
+				if !yield(trimStartCode(p[2 : 2+n])) {
+					return
+				}
+				p = p[2+n:]
+			}
+		case p[0]&0x1f != rtpFUA:
+			yield(p)
+		case len(p) > 2 && p[1]&0x80 != 0:
+			yield(p[1:]) // the FU header has the type where a NAL unit has it
+		default:
+			yield(nil)
+		}
 	}
-	switch nal[0] & 0x1f {
-	case h264AUD, h264SPSType:
-		return true
-	case h264IDR:
-		return !inBand && nal[1]&0x80 != 0 // first_mb_in_slice is 0: the code is a single 1 bit
-	}
-	return false
 }
 
-// h264First returns the start of the first NAL unit that begins in payload, nil
-// if that is not at its beginning.
-func h264First(payload []byte) []byte {
-	switch {
-	case len(payload) < 1:
-		return nil
-	case payload[0]&0x1f == rtpSTAPA && len(payload) > 3:
-		return payload[3:]
-	case payload[0]&0x1f == rtpFUA && len(payload) > 2 && payload[1]&0x80 != 0:
-		return payload[1:] // the FU header has the type where a NAL unit has it
+// role implements nalCodec.
+func (c *h264) role(nal []byte) nalRole {
+	switch nal[0] & 0x1f {
+	case h264AUD:
+		return roleDelimiter
+	case h264SPSType:
+		return roleFirstSet
+	case 1, h264PartitionA, h264IDR:
+		if len(nal) > 1 && nal[1]&0x80 != 0 { // first_mb_in_slice is 0: the code is a single 1 bit
+			return roleFirstSlice
+		}
+		return roleSlice
 	}
-	return payload
+	return roleOther
 }
 
 // packet adds the NAL units of one RTP payload (RFC 6184 5.4).
@@ -118,8 +128,8 @@ func (c *h264) fuA(a *nalAssembler, p []byte) error {
 	return a.fragment(p[1]&0x80 != 0, p[1]&0x40 != 0, header[:], p[2:])
 }
 
-// class implements nalCodec. avc1: parameter sets stand in the sample entry
-// only (ISO/IEC 14496-15 5.3.2).
+// class implements nalCodec. avc1: parameter sets stand in the sample entry (ISO/IEC
+// 14496-15 5.3.2), and only what it cannot know in samples.
 func (c *h264) class(nal []byte) (nalClass, uint8, error) {
 	switch t := nal[0] & 0x1f; t {
 	case h264SPSType, h264PPSType:

@@ -17,9 +17,8 @@ const maxSPS = 32
 // h264ParameterSets keeps all parameter sets by id: a slice may refer to one
 // that came long before.
 type h264ParameterSets struct {
-	sps    [maxSPS]*h264SPS
-	pps    map[uint8]h264PPS
-	active idSet // PPS that the last key frame brought into force, unchanged since
+	sps [maxSPS]*h264SPS
+	pps map[uint8]h264PPS
 }
 
 type h264SPS struct {
@@ -32,61 +31,65 @@ type h264PPS struct {
 	sps uint8
 }
 
-// store keeps nal, a SPS or PPS with its header. It keeps a reference.
-func (ps *h264ParameterSets) store(nal []byte) error {
+// Keys of the sets of H264: their type and id.
+const (
+	h264SPSKey = h264SPSType << 8
+	h264PPSKey = h264PPSType << 8
+)
+
+// store implements nalCodec: nal is a SPS or PPS with its header.
+func (ps *h264ParameterSets) store(nal []byte) (changed bool, err error) {
 	if nal[0]&0x1f == h264SPSType {
 		return ps.storeSPS(nal)
 	}
 	return ps.storePPS(nal)
 }
 
-func (ps *h264ParameterSets) storeSPS(nal []byte) error {
+func (ps *h264ParameterSets) storeSPS(nal []byte) (changed bool, err error) {
 	var buf [16]byte
 	r := bitReader{data: unescape(buf[:0], nal[1:])}
 	r.skip(24) // profile, constraints, level
 	id := r.ue()
 	if r.failed || id >= maxSPS {
-		return errors.New("H264: sequence parameter set with a broken id")
+		return false, errors.New("H264: sequence parameter set with a broken id")
 	}
 	if old := ps.sps[id]; old != nil && bytes.Equal(old.nal, nal) {
-		return nil
+		return false, nil
 	}
 	info, err := parseH264SPS(nal)
 	if err != nil {
-		return err
+		return false, err
 	}
 	ps.sps[id] = &h264SPS{nal, info}
-	for p, pps := range ps.pps {
-		if uint32(pps.sps) == id {
-			ps.active.remove(p)
-		}
-	}
-	return nil
+	return true, nil
 }
 
-func (ps *h264ParameterSets) storePPS(nal []byte) error {
+func (ps *h264ParameterSets) storePPS(nal []byte) (changed bool, err error) {
 	var buf [16]byte
 	r := bitReader{data: unescape(buf[:0], nal[1:])}
 	id, sps := r.ue(), r.ue()
 	if r.failed || id >= maxPPS || sps >= maxSPS {
-		return errors.New("H264: picture parameter set with a broken id")
+		return false, errors.New("H264: picture parameter set with a broken id")
 	}
 	if bytes.Equal(ps.pps[uint8(id)].nal, nal) {
-		return nil
+		return false, nil
 	}
 	if ps.pps == nil {
 		ps.pps = make(map[uint8]h264PPS)
 	}
 	ps.pps[uint8(id)] = h264PPS{nal, uint8(sps)}
-	ps.active.remove(uint8(id))
-	return nil
+	return true, nil
 }
 
 // parseH264SPS parses an SPS as far as a sample entry needs it.
 func parseH264SPS(nal []byte) (*avc.SPS, error) {
-	info, err := guard("H264: sequence parameter set", nal, func(nal []byte) (*avc.SPS, error) {
-		return avc.ParseSPSNALUnit(nal, false)
-	})
+	parse := func(vui bool) (*avc.SPS, error) {
+		return guard("H264: sequence parameter set", nal, func(nal []byte) (*avc.SPS, error) { return avc.ParseSPSNALUnit(nal, vui) })
+	}
+	info, err := parse(true)
+	if err != nil { // what decoders do not need may be broken
+		info, err = parse(false)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -111,27 +114,33 @@ func h264SlicePPS(nal []byte) (uint8, bool) {
 	return uint8(id), !r.failed && id < maxPPS
 }
 
-// inForce implements nalCodec.
-func (ps *h264ParameterSets) inForce(id uint8) bool { return ps.active.has(id) }
-
-// activate brings the parameter sets of an IDR picture into force, whose
-// slices refer to the picture parameter sets used, and returns its format: the
-// SPS and every PPS that refers to it, for later pictures may use any of them.
-func (ps *h264ParameterSets) activate(used idSet) (*media.Format, error) {
-	spsID := -1
-	for id := range used.all() {
-		pps, ok := ps.pps[id]
-		switch {
-		case !ok:
-			return nil, fmt.Errorf("H264: key frame without its picture parameter set %d: it cannot be decoded", id)
-		case spsID >= 0 && int(pps.sps) != spsID:
-			return nil, errors.New("H264: the slices of a key frame refer to different sequence parameter sets")
-		}
-		spsID = int(pps.sps)
+// chain implements nalCodec.
+func (ps *h264ParameterSets) chain(dst []nalSetOf, id uint8) ([]nalSetOf, error) {
+	pps, ok := ps.pps[id]
+	if !ok {
+		return nil, fmt.Errorf("a picture without its picture parameter set %d: it cannot be decoded", id)
 	}
-	sps := ps.sps[spsID]
+	sps := ps.sps[pps.sps]
 	if sps == nil {
-		return nil, fmt.Errorf("H264: key frame without its sequence parameter set %d: it cannot be decoded", spsID)
+		return nil, fmt.Errorf("a picture without its sequence parameter set %d: it cannot be decoded", pps.sps)
+	}
+	return append(dst, nalSetOf{h264SPSKey | uint16(pps.sps), sps.nal}, nalSetOf{h264PPSKey | uint16(id), pps.nal}), nil
+}
+
+// describe implements nalCodec. The sample entry has the SPS and every PPS that
+// refers to it, for later pictures may use any of them.
+func (ps *h264ParameterSets) describe(used idSet) (*media.Format, []nalSetOf, error) {
+	spsID := -1
+	var chain []nalSetOf
+	for id := range used.all() {
+		var err error
+		if chain, err = ps.chain(chain[:0], id); err != nil {
+			return nil, nil, err
+		}
+		if spsID >= 0 && int(ps.pps[id].sps) != spsID {
+			return nil, nil, errors.New("the slices of a key frame refer to different sequence parameter sets")
+		}
+		spsID = int(ps.pps[id].sps)
 	}
 	var set idSet
 	for id, pps := range ps.pps {
@@ -139,19 +148,17 @@ func (ps *h264ParameterSets) activate(used idSet) (*media.Format, error) {
 			set.add(id)
 		}
 	}
+	entry := chain[:1] // the SPS
 	var nals [][]byte
 	for id := range set.all() {
 		nals = append(nals, ps.pps[id].nal)
+		entry = append(entry, nalSetOf{h264PPSKey | uint16(id), ps.pps[id].nal})
 	}
 	if len(nals) >= maxPPS { // numOfPictureParameterSets has 8 bits
-		return nil, fmt.Errorf("H264: %d picture parameter sets do not fit a sample entry", len(nals))
+		return nil, nil, fmt.Errorf("%d picture parameter sets do not fit a sample entry", len(nals))
 	}
-	f, err := h264Format(sps, nals)
-	if err != nil {
-		return nil, err
-	}
-	ps.active = set
-	return f, nil
+	f, err := h264Format(ps.sps[spsID], nals)
+	return f, entry, err
 }
 
 // h264Format builds the AVCDecoderConfigurationRecord (ISO/IEC 14496-15
@@ -177,8 +184,53 @@ func h264Format(sps *h264SPS, pps [][]byte) (*media.Format, error) {
 		Timescale: videoClock,
 		Width:     int(sps.info.Width),
 		Height:    int(sps.info.Height),
+		SAR:       sps.sar(),
+		BitDepth:  8 + int(max(sps.info.BitDepthLumaMinus8, sps.info.BitDepthChromaMinus8)),
+		Chroma:    media.Chroma(sps.info.ChromaFormatIDC),
 		Private:   sw.Bytes(),
 	}, nil
+}
+
+// Profiles (Rec. ITU-T H.264 annex A) and constraint flags of an SPS.
+const (
+	h264Baseline     = 66
+	h264IntraOnly    = 0x10 // constraint_set3_flag, of the High profiles for professionals
+	h264NoBSlices    = 0x04 // constraint_set5_flag
+	h264MaxReordered = 16
+)
+
+// reorder implements nalCodec (Rec. ITU-T H.264 E.2.1, max_num_reorder_frames).
+// Where the SPS does not say it, the limit would be the size of the decoded picture
+// buffer, which is up to 16 pictures for senders that reorder nothing: then it is
+// left to what is seen.
+func (ps *h264ParameterSets) reorder(pps uint8) int {
+	sps := ps.sps[ps.pps[pps].sps]
+	if sps == nil || sps.info.PicOrderCntType == 2 {
+		return 0
+	}
+	switch flags := sps.nal[2]; sps.info.Profile {
+	case h264Baseline:
+		return 0
+	case 77, 100, 118, 128:
+		if flags&h264NoBSlices != 0 {
+			return 0
+		}
+	case 110, 122, 244, 44:
+		if flags&h264IntraOnly != 0 {
+			return 0
+		}
+	}
+	if vui := sps.info.VUI; vui != nil && vui.BitstreamRestrictionFlag {
+		return int(min(vui.MaxNumReorderFrames, h264MaxReordered))
+	}
+	return 0
+}
+
+func (s *h264SPS) sar() media.Ratio {
+	if s.info.VUI == nil {
+		return media.Ratio{}
+	}
+	return ratio(s.info.VUI.SampleAspectRatioWidth, s.info.VUI.SampleAspectRatioHeight)
 }
 
 // avc1Entry builds the avc1 sample entry (ISO/IEC 14496-15 5.4.2).
@@ -188,12 +240,4 @@ func avc1Entry(f *media.Format) (mp4.Box, error) {
 		return nil, fmt.Errorf("H264 format: %w", err)
 	}
 	return visualEntry("avc1", f, &mp4.AvcCBox{DecConfRec: rec}), nil
-}
-
-// visualEntry builds a VisualSampleEntry (ISO/IEC 14496-12 12.1.3) with the
-// box config.
-func visualEntry(name string, f *media.Format, config mp4.Box) *mp4.VisualSampleEntryBox {
-	e := mp4.CreateVisualSampleEntryBox(name, uint16(f.Width), uint16(f.Height), config)
-	e.CompressorName = "" // says nothing about the stream that the box does not
-	return e
 }

@@ -58,7 +58,7 @@ func TestH264Stream(t *testing.T) {
 					var format *media.Format
 					for i, want := range readH264(t, file) {
 						payloads := p.Payload(mtu, want.annexB)
-						if want.key && !a.Starts(payloads[0]) {
+						if want.key && !a.Starts(payloads) {
 							t.Errorf("unit %d: Starts is false at the beginning of a key frame", i)
 						}
 						u, err := a.Assemble(payloads)
@@ -183,6 +183,13 @@ func TestH264Assemble(t *testing.T) {
 		"sps in fu-a":              {append(fuA(spsSmall, 2), pps0, idr0), sample(idr0), true, ""},
 		"slices":                   {[][]byte{stapA(spsSmall, pps0), idr0, idr0}, sample(idr0, idr0), true, ""},
 		"dropped and kept":         {[][]byte{aud, spsSmall, pps0, sei, filler, idr0, filler, endOfSeq, endStream}, sample(sei, idr0), true, ""},
+		"start codes inside":       {[][]byte{slices.Concat(sei, []byte{0, 0, 0, 1}, spsSmall, []byte{0, 0, 1}, pps0, []byte{0, 0, 1}, idr0)}, sample(sei, idr0), true, ""},
+		"start code first":         {[][]byte{slices.Concat([]byte{0, 0, 0, 1}, spsSmall), slices.Concat([]byte{0, 0, 1}, pps0), stapA(slices.Concat([]byte{0, 0, 1}, idr0))}, sample(idr0), true, ""},
+		"start codes in fu-a":      {fuA(slices.Concat(sei, []byte{0, 0, 0, 1}, spsSmall, []byte{0, 0, 1}, pps0, []byte{0, 0, 0, 1}, idr0), 4), sample(sei, idr0), true, ""},
+		"trailing zeros":           {[][]byte{append(slices.Clone(spsSmall), 0), append(slices.Clone(pps0), 0, 0), append(slices.Clone(idr0), 0, 0, 0)}, sample(idr0), true, ""},
+		"zeros alone":              {[][]byte{spsSmall, pps0, {0x06, 0, 0}, {0, 0, 0, 0}, idr0}, sample([]byte{0x06}, idr0), true, ""},
+		"sei first":                {[][]byte{sei, spsSmall, pps0, idr0}, sample(sei, idr0), true, ""},
+		"pps first":                {[][]byte{pps0, spsSmall, idr0}, sample(idr0), true, ""},
 		"reserved packet types":    {[][]byte{spsSmall, pps0, {0x1e, 1}, {0x1f, 1}, idr0}, sample(idr0), true, ""},
 		"parameter sets alone":     {[][]byte{stapA(spsSmall, pps0)}, []byte{}, false, ""},
 		"sei alone":                {[][]byte{sei}, []byte{}, false, ""},
@@ -208,7 +215,7 @@ func TestH264Assemble(t *testing.T) {
 		"broken sps":               {[][]byte{{0x67, 66, 0, 10}}, nil, false, "sequence parameter set"},
 		"cropped to nothing":       {[][]byte{testSPS(1, 1, 4, 4, 0, 0)}, nil, false, "impossible size of 0x16"},
 		"cropped to less":          {[][]byte{testSPS(1, 1, 9, 0, 0, 0)}, nil, false, "impossible size"},
-		"huge sps":                 {[][]byte{append([]byte{0x67}, make([]byte, 5000)...)}, nil, false, "5001 bytes"},
+		"huge sps":                 {[][]byte{append([]byte{0x67}, bytes.Repeat([]byte{1}, 5000)...)}, nil, false, "5001 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, err := assembler(t, "H264", "").Assemble(tc.payloads)
@@ -241,30 +248,78 @@ func TestH264ParameterSetChange(t *testing.T) {
 	}
 	step("picture parameter set 1", p1)
 	step("", pps1) // a unit of its own
-	step("picture parameter set 1", p1)
-	if u := step("", p0); u.Format != first {
-		t.Error("the format changed before the next IDR")
+	same := func(what string, u Unit, want ...[]byte) {
+		t.Helper()
+		if u.Format != first || !bytes.Equal(u.Data, sample(want...)) {
+			t.Errorf("%s: format %p, want %p; sample %x, want %x", what, u.Format, first, u.Data, sample(want...))
+		}
 	}
-	second := step("", idr0).Format
-	if second == first || second.Equal(first) {
-		t.Error("the format does not have the second picture parameter set")
+	same("a set that came after the key frame goes before what needs it first", step("", p1), pps1, p1)
+	same("and not again", step("", p1), p1)
+	same("a key frame needs what the sample entry has", step("", idr0), idr0)
+	same("a later picture of it does not", step("", p1), pps1, p1)
+	same("a key frame with another set has it, with all of its own", step("", spsSmall, pps0, pps1, idr1), spsSmall, pps1, idr1)
+	same("from then on each has", step("", spsSmall, pps0, idr0), spsSmall, pps0, idr0)
+	same("its pictures have it then", step("", p0), p0)
+	same("a changed set goes before the picture that it changes", step("", pps0b, p0), pps0b, p0)
+	step("changed after", spsWide, p1)
+	wide := step("", idr1)
+	if wide.Format.Width != 32 || wide.Format.Height != 16 || !bytes.Equal(wide.Data, sample(idr1)) {
+		t.Errorf("format %dx%d with %x, want 32x16", wide.Format.Width, wide.Format.Height, wide.Data)
 	}
-	if rec, err := avc.DecodeAVCDecConfRec(second.Private); err != nil || !slices.EqualFunc(rec.PPSnalus, [][]byte{pps0, pps1}, bytes.Equal) {
+	if rec, err := avc.DecodeAVCDecConfRec(wide.Format.Private); err != nil || !slices.EqualFunc(rec.PPSnalus, [][]byte{pps0b, pps1}, bytes.Equal) {
 		t.Errorf("avcC has %x, %v, want both picture parameter sets in order", rec.PPSnalus, err)
 	}
-	step("", p1)
-	if u := step("", spsSmall, pps0, pps1, idr1); u.Format != second {
-		t.Error("repeated parameter sets changed the format")
+	same("a format that comes back is the one that it was", step("", spsSmall, pps0, pps1, idr0), spsSmall, pps0, idr0)
+}
+
+// TestH264OtherIDs has other ids with each key frame, and one format.
+func TestH264OtherIDs(t *testing.T) {
+	a := assembler(t, "H264", "")
+	var first *media.Format
+	for i := range 200 {
+		sps, pps, idr, inter := renumbered(i%32, i%256)
+		for j, in := range [][][]byte{{sps, pps, idr}, {inter}} {
+			u, err := a.Assemble(in)
+			if err != nil {
+				t.Fatalf("GOP %d: %v", i, err)
+			}
+			if first == nil {
+				first = u.Format
+			}
+			want := sample(in...)
+			if i == 0 {
+				want = sample(in[len(in)-1]) // the sample entry has them
+			}
+			if u.Format != first || u.Key != (j == 0) || !bytes.Equal(u.Data, want) {
+				t.Fatalf("GOP %d, unit %d: format %+v, key %v, sample %x, want %x", i, j, u.Format, u.Key, u.Data, want)
+			}
+		}
 	}
-	step("picture parameter set 0", pps0b, p0)
-	step("", p1)
-	if u := step("", idr1); u.Format == second {
-		t.Error("a changed picture parameter set did not change the format")
-	}
-	step("changed after", spsWide, p1)
-	if u := step("", idr1); u.Format.Width != 32 || u.Format.Height != 16 {
-		t.Errorf("format %dx%d, want 32x16", u.Format.Width, u.Format.Height)
-	}
+}
+
+// renumbered makes the sets and slices of a stream with these ids.
+func renumbered(spsID, ppsID int) (sps, pps, idr, inter []byte) {
+	var w bitWriter
+	w.ue(spsID, 0, 2, 1)
+	w.u(1, 0)
+	w.ue(1, 1)
+	w.u(2, 3)
+	w.u(1, 0)
+	w.u(1, 0)
+	sps = w.bytes(0x67, 66, 0xc0, 10)
+	w.Reset()
+	w.ue(ppsID, spsID)
+	w.u(6, 0)
+	pps = w.bytes(0x68)
+	w.Reset()
+	w.ue(0, 7, ppsID)
+	w.u(16, 0xaa)
+	idr = w.bytes(0x65)
+	w.Reset()
+	w.ue(0, 5, ppsID)
+	w.u(16, 0xbb)
+	return sps, pps, idr, w.bytes(0x41)
 }
 
 func TestH264FailedUnitLeavesNothing(t *testing.T) {
@@ -298,7 +353,7 @@ func TestH264OutOfBand(t *testing.T) {
 	b64 := base64.StdEncoding.EncodeToString
 	sprop := "packetization-mode=1;sprop-parameter-sets=" + b64(spsSmall) + ",!," + b64(pps0) + ";profile-level-id=42c00a"
 	a := assembler(t, "H264", sprop)
-	if !a.Starts(idr0) || !a.Starts(fuA(idr0, 2)[0]) {
+	if !a.Starts([][]byte{idr0}) || !a.Starts(fuA(idr0, 2)) {
 		t.Error("Starts is false at the first slice of a stream without parameter sets in band")
 	}
 	u, err := a.Assemble([][]byte{idr0})
@@ -308,7 +363,7 @@ func TestH264OutOfBand(t *testing.T) {
 	if _, err := a.Assemble([][]byte{spsSmall, pps0, idr0}); err != nil {
 		t.Fatal(err)
 	}
-	if a.Starts(idr0) {
+	if a.Starts([][]byte{idr0}) {
 		t.Error("Starts is true at a slice that may have lost its parameter sets")
 	}
 	c, _ := Lookup("H264")
@@ -322,15 +377,34 @@ func TestH264Starts(t *testing.T) {
 	if _, err := a.Assemble([][]byte{spsSmall, pps0, idr0}); err != nil {
 		t.Fatal(err)
 	}
-	for _, tc := range []struct {
-		payload []byte
-		want    bool
+	for name, tc := range map[string]struct {
+		payloads [][]byte
+		want     bool
 	}{
-		{spsSmall, true}, {aud, true}, {stapA(spsSmall, pps0), true}, {stapA(aud, sei), true}, {fuA(spsSmall, 2)[0], true},
-		{pps0, false}, {idr0, false}, {p0, false}, {fuA(idr0, 2)[0], false}, {fuA(idr0, 2)[1], false}, {nil, false}, {[]byte{0x78}, false}, {[]byte{0x7c}, false},
+		"sps first":             {[][]byte{spsSmall, pps0, idr0}, true},
+		"aud first":             {[][]byte{aud, idr0}, true},
+		"stap-a":                {[][]byte{stapA(spsSmall, pps0, idr0)}, true},
+		"stap-a with aud":       {[][]byte{stapA(aud, sei), idr0}, true},
+		"sps in fu-a":           {append(fuA(spsSmall, 2), pps0, idr0), true},
+		"sei first":             {[][]byte{sei, spsSmall, pps0, idr0}, true},
+		"sei in a stap-a first": {[][]byte{stapA(sei, spsSmall), pps0, idr0}, true},
+		"sei between":           {[][]byte{spsSmall, sei, pps0, sei, idr0}, true},
+		"pps first":             {[][]byte{pps0, spsSmall, idr0}, true},
+		"slice in fu-a":         {append([][]byte{sei, spsSmall, pps0}, fuA(idr0, 2)...), true},
+		"start codes":           {[][]byte{slices.Concat([]byte{0, 0, 0, 1}, sei, []byte{0, 0, 1}, spsSmall, []byte{0, 0, 0, 1}, pps0, []byte{0, 0, 1}, idr0)}, true},
+		"pps alone":             {[][]byte{pps0, idr0}, false},
+		"slice alone":           {[][]byte{idr0}, false},
+		"inter frame":           {[][]byte{p0}, false},
+		"later slice":           {[][]byte{sei, spsSmall, pps0, {0x65, 0b010_1_0001, 0x80}}, false},
+		"fu-a start":            {fuA(idr0, 2), false},
+		"fu-a rest":             {fuA(idr0, 2)[1:], false},
+		"fu-a rest, then all":   {append(fuA(sei, 2)[1:], spsSmall, pps0, idr0), false},
+		"no slice":              {[][]byte{sei}, false},
+		"half a stap-a":         {[][]byte{{0x78}}, false},
+		"half a fu-a":           {[][]byte{{0x7c}}, false},
 	} {
-		if got := a.Starts(tc.payload); got != tc.want {
-			t.Errorf("Starts(%x) = %v", tc.payload, got)
+		if got := a.Starts(tc.payloads); got != tc.want {
+			t.Errorf("%s: Starts is %v", name, got)
 		}
 	}
 }
@@ -357,13 +431,13 @@ func FuzzSpropParameterSets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, fmtp string) {
 		var ps h264ParameterSets
 		for _, nal := range spropParameterSets(fmtp) {
-			if ps.store(nal) != nil {
+			if _, err := ps.store(nal); err != nil {
 				continue
 			}
 			for id := range ps.pps {
 				var used idSet
 				used.add(id)
-				if format, err := ps.activate(used); err == nil {
+				if format, _, err := ps.describe(used); err == nil {
 					entry[*mp4.VisualSampleEntryBox](t, format)
 				}
 			}

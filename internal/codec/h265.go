@@ -1,8 +1,10 @@
 package codec
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 
@@ -48,7 +50,7 @@ func newH265(t media.Track) (Assembler, error) {
 	for _, name := range []string{"sprop-vps", "sprop-sps", "sprop-pps"} {
 		for _, nal := range spropSets(t.Fmtp, name, isH265Set) {
 			// What is wrong here does not matter as long as the stream has its own.
-			_ = c.store(nal)
+			_, _ = c.store(nal)
 		}
 	}
 	return &nalAssembler{nalCodec: c, name: "H265", fuName: "FU", apName: "AP"}, nil
@@ -70,28 +72,44 @@ func (c *h265) nalType(first byte) (t byte, ok bool) {
 	return t, t <= h265Max
 }
 
-// starts reports whether payload begins with an access unit delimiter or a
-// video parameter set, which nothing but a delimiter precedes in practice.
-// Where the sets are out of band, the first slice of a picture that decoding
-// can start with is the beginning.
-func (c *h265) starts(payload []byte, inBand bool) bool {
-	if len(payload) <= h265HeaderLen {
-		return false
+// heads implements nalCodec.
+func (c *h265) heads(p []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		switch {
+		case len(p) <= h265HeaderLen:
+			yield(nil)
+		case h265Type(p[0]) == rtpAP:
+			for p = p[h265HeaderLen:]; len(p) > 2; {
+				n := min(int(binary.BigEndian.Uint16(p)), len(p)-2)
+				if !yield(trimStartCode(p[2 : 2+n])) {
+					return
+				}
+				p = p[2+n:]
+			}
+		case h265Type(p[0]) != rtpFU:
+			yield(p)
+		case p[2]&0x80 != 0:
+			yield(append([]byte{p[2] & 0x3f << 1, p[1]}, p[3:]...))
+		default:
+			yield(nil)
+		}
 	}
-	t, body := h265Type(payload[0]), payload[h265HeaderLen:]
-	switch {
-	case t == rtpAP && len(body) > 2+h265HeaderLen:
-		t, body = h265Type(body[2]), body[2+h265HeaderLen:]
-	case t == rtpFU && body[0]&0x80 != 0 && len(body) > 1:
-		t, body = body[0]&0x3f, body[1:]
+}
+
+// role implements nalCodec.
+func (c *h265) role(nal []byte) nalRole {
+	switch t := h265Type(nal[0]); {
+	case t == h265AUD:
+		return roleDelimiter
+	case t == h265VPSType:
+		return roleFirstSet
+	case t <= h265RASLR, t >= h265BLAWLP && t <= h265CRA:
+		if len(nal) > h265HeaderLen && nal[h265HeaderLen]&0x80 != 0 { // first_slice_segment_in_pic_flag
+			return roleFirstSlice
+		}
+		return roleSlice
 	}
-	switch {
-	case t == h265AUD, t == h265VPSType:
-		return true
-	case t >= h265BLAWLP && t <= h265CRA:
-		return !inBand && body[0]&0x80 != 0 // first_slice_segment_in_pic_flag
-	}
-	return false
+	return roleOther
 }
 
 // packet adds the NAL units of one RTP payload (RFC 7798 4.4).
@@ -126,8 +144,8 @@ func (c *h265) fu(a *nalAssembler, p []byte) error {
 	return a.fragment(p[2]&0x80 != 0, p[2]&0x40 != 0, header[:], p[3:])
 }
 
-// class implements nalCodec. hvc1: parameter sets stand in the sample entry
-// only (ISO/IEC 14496-15 8.4.2). Layers above the base layer are of no use to a
+// class implements nalCodec. hvc1: parameter sets stand in the sample entry (ISO/IEC
+// 14496-15 8.4.2), and only what it cannot know in samples. Layers above the base layer are of no use to a
 // decoder of hvc1, and their parameter sets would be taken for the base layer's.
 func (c *h265) class(nal []byte) (nalClass, uint8, error) {
 	if len(nal) < h265HeaderLen {
@@ -165,7 +183,7 @@ func (c *h265) isKey(nal []byte, used idSet) bool {
 		return true
 	}
 	for id := range used.all() {
-		if sps := c.spsOf(id); sps == nil || sps.reorder {
+		if sps := c.spsOf(id); sps == nil || sps.reorder > 0 {
 			return false
 		}
 	}

@@ -22,16 +22,15 @@ const (
 // h265ParameterSets keeps all parameter sets by id: a slice may refer to one
 // that came long before.
 type h265ParameterSets struct {
-	vps    [h265MaxVPS][]byte
-	sps    [h265MaxSPS]*h265SPS
-	pps    [h265MaxPPS]*h265PPS
-	active idSet // PPS that the last key frame brought into force, unchanged since
+	vps [h265MaxVPS][]byte
+	sps [h265MaxSPS]*h265SPS
+	pps [h265MaxPPS]*h265PPS
 }
 
 type h265SPS struct {
 	nal     []byte
 	info    *hevc.SPS
-	reorder bool // pictures may be shown in another order than they are sent
+	reorder int // sps_max_num_reorder_pics
 }
 
 type h265PPS struct {
@@ -39,54 +38,56 @@ type h265PPS struct {
 	sps uint8
 }
 
-// store keeps nal, a VPS, SPS or PPS with its header. It keeps a reference.
-func (ps *h265ParameterSets) store(nal []byte) error {
+// Keys of the sets of H265: their type and id.
+const (
+	h265VPSKey = h265VPSType << 8
+	h265SPSKey = h265SPSType << 8
+	h265PPSKey = h265PPSType << 8
+)
+
+// store implements nalCodec: nal is a VPS, SPS or PPS with its header.
+func (ps *h265ParameterSets) store(nal []byte) (changed bool, err error) {
 	switch h265Type(nal[0]) {
 	case h265VPSType:
 		if len(nal) <= h265HeaderLen {
-			return errors.New("H265: empty video parameter set")
+			return false, errors.New("H265: empty video parameter set")
 		}
-		ps.vps[nal[h265HeaderLen]>>4] = nal
-		return nil
+		vps := &ps.vps[nal[h265HeaderLen]>>4]
+		changed = !bytes.Equal(*vps, nal)
+		*vps = nal
+		return changed, nil
 	case h265SPSType:
 		return ps.storeSPS(nal)
 	}
 	return ps.storePPS(nal)
 }
 
-func (ps *h265ParameterSets) storeSPS(nal []byte) error {
+func (ps *h265ParameterSets) storeSPS(nal []byte) (changed bool, err error) {
 	for _, old := range ps.sps {
 		if old != nil && bytes.Equal(old.nal, nal) {
-			return nil
+			return false, nil
 		}
 	}
 	sps, err := parseH265SPS(nal)
 	if err != nil {
-		return err
+		return false, err
 	}
-	id := sps.info.SpsID
-	ps.sps[id] = sps
-	for p, pps := range &ps.pps {
-		if pps != nil && pps.sps == id {
-			ps.active.remove(uint8(p))
-		}
-	}
-	return nil
+	ps.sps[sps.info.SpsID] = sps
+	return true, nil
 }
 
-func (ps *h265ParameterSets) storePPS(nal []byte) error {
+func (ps *h265ParameterSets) storePPS(nal []byte) (changed bool, err error) {
 	var buf [16]byte
-	r := bitReader{data: unescape(buf[:0], nal[h265HeaderLen:])}
+	r := bitReader{data: unescape(buf[:0], nal[min(h265HeaderLen, len(nal)):])}
 	id, sps := r.ue(), r.ue()
 	if r.failed || id >= h265MaxPPS || sps >= h265MaxSPS {
-		return errors.New("H265: picture parameter set with a broken id")
+		return false, errors.New("H265: picture parameter set with a broken id")
 	}
 	if old := ps.pps[id]; old != nil && bytes.Equal(old.nal, nal) {
-		return nil
+		return false, nil
 	}
 	ps.pps[id] = &h265PPS{nal, uint8(sps)}
-	ps.active.remove(uint8(id))
-	return nil
+	return true, nil
 }
 
 // parseH265SPS parses an SPS as far as a sample entry needs it.
@@ -105,9 +106,23 @@ func parseH265SPS(nal []byte) (*h265SPS, error) {
 	if info.ChromaFormatIDC > 3 || info.BitDepthLumaMinus8 > 7 || info.BitDepthChromaMinus8 > 7 {
 		return nil, errors.New("H265: sequence parameter set with an impossible chroma format or bit depth")
 	}
+	sps := &h265SPS{nal: nal, info: info, reorder: h265MaxReordered}
 	// The last entry is that of the highest temporal layer, and so of the whole.
-	order := info.SubLayeringOrderingInfos
-	return &h265SPS{nal, info, len(order) == 0 || order[len(order)-1].MaxNumReorderPics > 0}, nil
+	if order := info.SubLayeringOrderingInfos; len(order) > 0 {
+		sps.reorder = min(int(order[len(order)-1].MaxNumReorderPics), h265MaxReordered)
+	}
+	return sps, nil
+}
+
+// h265MaxReordered is the most pictures that a decoder holds (Rec. ITU-T H.265 A.4.2).
+const h265MaxReordered = 16
+
+// reorder implements nalCodec.
+func (ps *h265ParameterSets) reorder(pps uint8) int {
+	if sps := ps.spsOf(pps); sps != nil {
+		return sps.reorder
+	}
+	return 0
 }
 
 // spsOf returns the SPS that a PPS refers to, nil where one is missing.
@@ -118,46 +133,49 @@ func (ps *h265ParameterSets) spsOf(pps uint8) *h265SPS {
 	return ps.sps[ps.pps[pps].sps]
 }
 
-// inForce implements nalCodec.
-func (ps *h265ParameterSets) inForce(id uint8) bool { return ps.active.has(id) }
-
-// activate brings the parameter sets of a key frame into force, whose slices
-// refer to the picture parameter sets used, and returns its format: the SPS,
-// its VPS and every PPS that refers to it, for later pictures may use any of
-// them.
-func (ps *h265ParameterSets) activate(used idSet) (*media.Format, error) {
-	var sps *h265SPS
-	for id := range used.all() {
-		if ps.pps[id] == nil {
-			return nil, fmt.Errorf("H265: key frame without its picture parameter set %d: it cannot be decoded", id)
-		}
-		s := ps.spsOf(id)
-		switch {
-		case s == nil:
-			return nil, fmt.Errorf("H265: key frame without its sequence parameter set %d: it cannot be decoded", ps.pps[id].sps)
-		case sps != nil && s != sps:
-			return nil, errors.New("H265: the slices of a key frame refer to different sequence parameter sets")
-		}
-		sps = s
+// chain implements nalCodec.
+func (ps *h265ParameterSets) chain(dst []nalSetOf, id uint8) ([]nalSetOf, error) {
+	if int(id) >= len(ps.pps) || ps.pps[id] == nil {
+		return nil, fmt.Errorf("a picture without its picture parameter set %d: it cannot be decoded", id)
+	}
+	spsID := ps.pps[id].sps
+	sps := ps.sps[spsID]
+	if sps == nil {
+		return nil, fmt.Errorf("a picture without its sequence parameter set %d: it cannot be decoded", spsID)
 	}
 	vps := ps.vps[sps.info.VpsID]
 	if vps == nil {
-		return nil, fmt.Errorf("H265: key frame without its video parameter set %d: it cannot be decoded", sps.info.VpsID)
+		return nil, fmt.Errorf("a picture without its video parameter set %d: it cannot be decoded", sps.info.VpsID)
 	}
-	var set idSet
+	return append(dst, nalSetOf{h265VPSKey | uint16(sps.info.VpsID), vps}, nalSetOf{h265SPSKey | uint16(spsID), sps.nal},
+		nalSetOf{h265PPSKey | uint16(id), ps.pps[id].nal}), nil
+}
+
+// describe implements nalCodec. The sample entry has the SPS, its VPS and every
+// PPS that refers to it, for later pictures may use any of them.
+func (ps *h265ParameterSets) describe(used idSet) (*media.Format, []nalSetOf, error) {
+	var sps *h265SPS
+	var chain []nalSetOf
+	for id := range used.all() {
+		var err error
+		if chain, err = ps.chain(chain[:0], id); err != nil {
+			return nil, nil, err
+		}
+		if s := ps.spsOf(id); sps != nil && s != sps {
+			return nil, nil, errors.New("the slices of a key frame refer to different sequence parameter sets")
+		}
+		sps = ps.spsOf(id)
+	}
+	vps, entry := chain[0].nal, chain[:2] // the VPS and the SPS
 	var nals [][]byte
 	for id, pps := range &ps.pps {
 		if pps != nil && pps.sps == sps.info.SpsID {
-			set.add(uint8(id))
 			nals = append(nals, pps.nal)
+			entry = append(entry, nalSetOf{h265PPSKey | uint16(id), pps.nal})
 		}
 	}
 	f, err := h265Format(vps, sps, nals)
-	if err != nil {
-		return nil, err
-	}
-	ps.active = set
-	return f, nil
+	return f, entry, err
 }
 
 // h265Format builds the HEVCDecoderConfigurationRecord (ISO/IEC 14496-15
@@ -197,8 +215,18 @@ func h265Format(vps []byte, sps *h265SPS, pps [][]byte) (*media.Format, error) {
 		Timescale: videoClock,
 		Width:     int(width),
 		Height:    int(height),
+		SAR:       sps.sar(),
+		BitDepth:  8 + int(max(sps.info.BitDepthLumaMinus8, sps.info.BitDepthChromaMinus8)),
+		Chroma:    media.Chroma(sps.info.ChromaFormatIDC),
 		Private:   sw.Bytes(),
 	}, nil
+}
+
+func (s *h265SPS) sar() media.Ratio {
+	if s.info.VUI == nil {
+		return media.Ratio{}
+	}
+	return ratio(s.info.VUI.SampleAspectRatioWidth, s.info.VUI.SampleAspectRatioHeight)
 }
 
 // hvc1Entry builds the hvc1 sample entry (ISO/IEC 14496-15 8.4.1).

@@ -63,7 +63,7 @@ func TestH265Stream(t *testing.T) {
 					keys := 0
 					for i, want := range readH265(t, file) {
 						payloads := p.Payload(mtu, want.annexB)
-						if want.key && !a.Starts(payloads[0]) {
+						if want.key && !a.Starts(payloads) {
 							t.Errorf("unit %d: Starts is false at the beginning of a key frame", i)
 						}
 						u, err := a.Assemble(payloads)
@@ -223,6 +223,11 @@ func TestH265Assemble(t *testing.T) {
 		"slices":                {[][]byte{sets, idr265, second265}, sample(idr265, second265), true, ""},
 		"dropped and kept":      {[][]byte{aud265, sets, sei265, filler265, idr265, suffix265, filler265, eos265, eob265}, sample(sei265, idr265, suffix265), true, ""},
 		"other layer":           {[][]byte{sets, idr265, layer265, {0x42, 0x09, 1, 2}}, sample(idr265), true, ""},
+		"start codes inside":    {[][]byte{slices.Concat(vps265, []byte{0, 0, 1}, sps265, []byte{0, 0, 0, 1}, pps265, []byte{0, 0, 1}, idr265)}, sample(idr265), true, ""},
+		"start code first":      {[][]byte{slices.Concat([]byte{0, 0, 0, 1}, sets), slices.Concat([]byte{0, 0, 1}, idr265)}, sample(idr265), true, ""},
+		"start codes in fu":     {fu265(slices.Concat(sei265, []byte{0, 0, 1}, vps265, []byte{0, 0, 1}, sps265, []byte{0, 0, 0, 1}, pps265, []byte{0, 0, 1}, idr265), 3), sample(sei265, idr265), true, ""},
+		"trailing zeros":        {[][]byte{sets, append(slices.Clone(idr265), 0, 0)}, sample(idr265), true, ""},
+		"sei first":             {[][]byte{sei265, sets, idr265}, sample(sei265, idr265), true, ""},
 		"unspecified types":     {[][]byte{sets, {0x66, 1, 1}, idr265, {0x7e, 1, 1}}, sample(idr265), true, ""},
 		"cra":                   {[][]byte{sets, cra265}, sample(cra265), true, ""},
 		"bla":                   {[][]byte{sets, bla265}, sample(bla265), true, ""},
@@ -257,7 +262,7 @@ func TestH265Assemble(t *testing.T) {
 		"empty vps":             {[][]byte{{0x40, 1}}, nil, false, "video parameter set"},
 		"broken pps":            {[][]byte{{0x44, 1, 0}}, nil, false, "picture parameter set"},
 		"no window":             {[][]byte{testSPS265(64, 64, 0, 16, 16, 0, 0)}, nil, false, "impossible size of 0x64"},
-		"huge sps":              {[][]byte{append([]byte{0x42, 1}, make([]byte, 5000)...)}, nil, false, "5002 bytes"},
+		"huge sps":              {[][]byte{append([]byte{0x42, 1}, bytes.Repeat([]byte{1}, 5000)...)}, nil, false, "5002 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			u, err := assembler(t, "H265", "").Assemble(tc.payloads)
@@ -290,39 +295,37 @@ func TestH265ParameterSetChange(t *testing.T) {
 	}
 	step("picture parameter set 1", trail265one)
 	step("", pps265one) // a unit of its own
-	step("picture parameter set 1", trail265one)
-	second := step("", idr265).Format
-	if second.Equal(first) {
-		t.Error("the format does not have the second picture parameter set")
+	same := func(what string, u Unit, want ...[]byte) {
+		t.Helper()
+		if u.Format != first || !bytes.Equal(u.Data, sample(want...)) {
+			t.Errorf("%s: format %p, want %p; sample %x, want %x", what, u.Format, first, u.Data, sample(want...))
+		}
 	}
-	step("", trail265one)
-	if u := step("", vps265, sps265, pps265, pps265one, idr265one); u.Format != second {
-		t.Error("repeated parameter sets changed the format")
-	}
-	step("picture parameter set 0", pps265b, trail265)
-	step("", trail265one)
-	if u := step("", cra265); !u.Key || u.Format == second {
-		t.Error("a changed picture parameter set did not change the format at a CRA picture")
-	}
+	same("a set that came after the key frame goes before what needs it first", step("", trail265one), pps265one, trail265one)
+	same("and not again", step("", trail265one), trail265one)
+	same("a key frame needs what the sample entry has", step("", idr265), idr265)
+	same("a key frame with another set has it, with all of its own", step("", idr265one), vps265, sps265, pps265one, idr265one)
+	same("from then on each has", step("", vps265, sps265, pps265, idr265), vps265, sps265, pps265, idr265)
+	same("a changed set goes before the picture that it changes", step("", pps265b, trail265), pps265b, trail265)
+	same("a CRA picture has them too", step("", cra265), vps265, sps265, pps265b, cra265)
+	same("a video parameter set comes into force with a key frame", step("", vps265b, trail265), trail265)
+	same("and then", step("", idr265), vps265b, sps265, pps265b, idr265)
 	step("changed after", sps265wide, trail265one)
 	wide := step("", idr265).Format
 	if wide.Width != 128 || wide.Height != 64 {
 		t.Errorf("format %dx%d, want 128x64", wide.Width, wide.Height)
-	}
-	if step("", vps265b, trail265).Format != wide || step("", idr265).Format == wide {
-		t.Error("a changed video parameter set has to come into force at the next key frame")
 	}
 }
 
 func TestH265OutOfBand(t *testing.T) {
 	b64 := base64.StdEncoding.EncodeToString
 	a := assembler(t, "H265", "sprop-vps="+b64(vps265)+"; sprop-sps=!,"+b64(sps265)+";sprop-pps="+b64(pps265)+","+b64(pps265one))
-	for _, p := range [][]byte{idr265, fu265(idr265, 2)[0], ap(idr265, second265)} {
+	for _, p := range [][][]byte{{idr265}, fu265(idr265, 2), {ap(idr265, second265)}, {sei265, idr265}} {
 		if !a.Starts(p) {
 			t.Errorf("Starts(%x) is false at the first slice of a stream without parameter sets in band", p)
 		}
 	}
-	if a.Starts(second265) {
+	if a.Starts([][]byte{second265}) {
 		t.Error("Starts is true at another slice")
 	}
 	u, err := a.Assemble([][]byte{idr265})
@@ -332,7 +335,7 @@ func TestH265OutOfBand(t *testing.T) {
 	if _, err := a.Assemble([][]byte{vps265, sps265, pps265, idr265}); err != nil {
 		t.Fatal(err)
 	}
-	if a.Starts(idr265) {
+	if a.Starts([][]byte{idr265}) {
 		t.Error("Starts is true at a slice that may have lost its parameter sets")
 	}
 	c, _ := Lookup("H265")
@@ -348,16 +351,32 @@ func TestH265Starts(t *testing.T) {
 	if _, err := a.Assemble([][]byte{vps265, sps265, pps265, idr265}); err != nil {
 		t.Fatal(err)
 	}
-	for _, tc := range []struct {
-		payload []byte
-		want    bool
+	for name, tc := range map[string]struct {
+		payloads [][]byte
+		want     bool
 	}{
-		{vps265, true}, {aud265, true}, {ap(vps265, sps265), true}, {ap(aud265, sei265), true}, {fu265(vps265, 1)[0], true},
-		{sps265, false}, {pps265, false}, {idr265, false}, {trail265, false}, {fu265(idr265, 2)[0], false}, {fu265(vps265, 2)[1], false},
-		{nil, false}, {[]byte{0x60}, false}, {[]byte{0x60, 1, 0, 9}, false}, {[]byte{0x62, 1}, false},
+		"vps first":   {[][]byte{vps265, sps265, pps265, idr265}, true},
+		"aud first":   {[][]byte{aud265, idr265}, true},
+		"ap":          {[][]byte{ap(vps265, sps265, pps265, idr265)}, true},
+		"ap with aud": {[][]byte{ap(aud265, sei265), idr265}, true},
+		"vps in fu":   {append(fu265(vps265, 1), sps265, pps265, idr265), true},
+		"sei first":   {[][]byte{sei265, vps265, sps265, pps265, idr265}, true},
+		"sei between": {[][]byte{ap(sei265, vps265), sei265, sps265, pps265, cra265}, true},
+		"slice in fu": {append([][]byte{sei265, vps265, sps265, pps265}, fu265(idr265, 2)...), true},
+		"start codes": {[][]byte{slices.Concat([]byte{0, 0, 1}, sei265, []byte{0, 0, 0, 1}, vps265, []byte{0, 0, 1}, idr265)}, true},
+		"sps alone":   {[][]byte{sps265, idr265}, false},
+		"slice alone": {[][]byte{idr265}, false},
+		"inter":       {[][]byte{trail265}, false},
+		"later slice": {[][]byte{vps265, second265}, false},
+		"fu start":    {fu265(idr265, 2), false},
+		"fu rest":     {append(fu265(vps265, 2)[1:], idr265), false},
+		"one byte":    {[][]byte{{0x60}}, false},
+		"half an ap":  {[][]byte{{0x60, 1, 0, 9}}, false},
+		"half a fu":   {[][]byte{{0x62, 1}}, false},
+		"no slice":    {[][]byte{vps265, sps265}, false},
 	} {
-		if got := a.Starts(tc.payload); got != tc.want {
-			t.Errorf("Starts(%x) = %v", tc.payload, got)
+		if got := a.Starts(tc.payloads); got != tc.want {
+			t.Errorf("%s: Starts is %v", name, got)
 		}
 	}
 }
@@ -386,14 +405,17 @@ func FuzzH265ParameterSets(f *testing.F) {
 	f.Fuzz(func(t *testing.T, vps, sps, pps []byte) {
 		var ps h265ParameterSets
 		for _, nal := range [][]byte{vps, sps, pps} {
-			if len(nal) <= h265HeaderLen || len(nal) > maxParameterSet || ps.store(nal) != nil {
+			if len(nal) <= h265HeaderLen || len(nal) > maxParameterSet {
+				return
+			}
+			if _, err := ps.store(nal); err != nil {
 				return
 			}
 		}
 		for id := range ps.pps {
 			var used idSet
 			used.add(uint8(id))
-			if format, err := ps.activate(used); err == nil {
+			if format, _, err := ps.describe(used); err == nil {
 				entry[*mp4.VisualSampleEntryBox](t, format)
 			}
 		}

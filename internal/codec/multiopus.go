@@ -124,7 +124,7 @@ func (l *opusLayout) format() *media.Format {
 	}
 }
 
-func (a *multiopusAssembler) Starts([]byte) bool { return true }
+func (a *multiopusAssembler) Starts([][]byte) bool { return true }
 
 func (a *multiopusAssembler) Assemble(payloads [][]byte) (Unit, error) {
 	if len(payloads) != 1 {

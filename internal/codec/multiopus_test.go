@@ -39,7 +39,7 @@ func TestMultiopusStream(t *testing.T) {
 		if err != nil {
 			t.Fatalf("packet %d: %v", i, err)
 		}
-		if !bytes.Equal(u.Data, p) || &u.Data[0] == &p[0] || !u.Key || u.Duration != 960 || u.Format == nil || !a.Starts(p) {
+		if !bytes.Equal(u.Data, p) || &u.Data[0] == &p[0] || !u.Key || u.Duration != 960 || u.Format == nil || !a.Starts([][]byte{p}) {
 			t.Errorf("packet %d: got %+v, want a copy of 960 ticks", i, u)
 		}
 		// The streams are told apart: with another number of them it is no packet.

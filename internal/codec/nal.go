@@ -44,24 +44,42 @@ type nalCodec interface {
 	nalType(first byte) (t byte, ok bool)
 	// packet hands what an RTP payload holds to a: whole, aggregate or fragment.
 	packet(a *nalAssembler, payload []byte) error
+	// heads yields the start of each NAL unit that begins in an RTP payload; it
+	// yields nil for the rest of one that began before.
+	heads(payload []byte) iter.Seq[[]byte]
+	// role looks at the start of a NAL unit.
+	role(head []byte) nalRole
 	// class looks at a complete NAL unit. pps is the picture parameter set that
 	// a slice refers to.
 	class(nal []byte) (c nalClass, pps uint8, err error)
-	// starts reports whether payload can begin an access unit; inBand says that
-	// the stream carries its own parameter sets.
-	starts(payload []byte, inBand bool) bool
-	// store keeps a parameter set, and a reference to it.
-	store(nal []byte) error
 	// isKey reports whether decoding can start at a picture with an nalIRAP
 	// slice like nal, and whose slices refer to the picture parameter sets used.
 	isKey(nal []byte, used idSet) bool
-	// activate brings the parameter sets of a key frame into force and returns
-	// its format.
-	activate(used idSet) (*media.Format, error)
-	// inForce reports whether a picture parameter set is part of the last
-	// format, and as it was then.
-	inForce(pps uint8) bool
+
+	// store keeps a parameter set, and a reference to it; changed says that it
+	// is not the one that was known by its id.
+	store(nal []byte) (changed bool, err error)
+	// chain appends the parameter sets that a picture parameter set makes part
+	// of a picture, itself last, to dst.
+	chain(dst []nalSetOf, pps uint8) ([]nalSetOf, error)
+	// reorder returns how many pictures may be sent before one that is shown before
+	// them, by a picture parameter set; 0 where it is not known.
+	reorder(pps uint8) int
+	// describe returns the format of a key frame whose slices refer to the
+	// picture parameter sets used, and the sets that stand in its sample entry.
+	describe(used idSet) (*media.Format, []nalSetOf, error)
 }
+
+// nalRole is what a NAL unit says about the place where it stands.
+type nalRole uint8
+
+const (
+	roleOther      nalRole = iota
+	roleDelimiter          // nothing of the access unit is before it
+	roleFirstSet           // the parameter set that comes before those which refer to it
+	roleFirstSlice         // the first slice of a picture
+	roleSlice              // another slice
+)
 
 // nalAssembler makes samples of a codec of NAL units: those of H264 (RFC 6184)
 // and H265 (RFC 7798) have the same form in packets and in files.
@@ -71,22 +89,51 @@ type nalAssembler struct {
 	fuName string
 	apName string
 
-	format *media.Format
-	// inBand says that parameter sets came in the stream, so that a key frame
+	sets nalSets
+	// inBand says that parameter sets came with the last key frame, so that one
 	// whose beginning is missing may have lost its own.
 	inBand bool
+	depth  int // Unit.Reorder since the last key frame
 
 	// Of the unit being assembled:
 	sample  []byte   // length-prefixed NAL units
 	fu      int      // offset in sample of the fragmented NAL unit's length, -1 outside of one
-	sets    [][]byte // parameter sets, not yet in force
+	came    [][]byte // parameter sets, not yet stored
 	slices  idSet    // picture parameter sets that the slices refer to
 	picture bool     // has a slice
 	irap    int      // offset in sample of an nalIRAP slice's length, -1 without one
 }
 
-// Starts implements Assembler.
-func (a *nalAssembler) Starts(payload []byte) bool { return a.starts(payload, a.inBand) }
+// Starts implements Assembler. Where the sets are in band, a unit without them
+// may have lost them. They may be in any order, with SEI between and before them
+// (Rec. ITU-T H.264 7.4.1.2.3, H.265 7.4.2.4.4).
+func (a *nalAssembler) Starts(payloads [][]byte) bool {
+	first, sets := true, !a.inBand
+	for _, p := range payloads {
+		for head := range a.heads(trimStartCode(p)) {
+			if first && head == nil {
+				return false
+			}
+			for nal := range splitNALs(head) {
+				switch a.role(nal) {
+				case roleDelimiter:
+					if first {
+						return true
+					}
+				case roleFirstSet:
+					sets = true
+				case roleFirstSlice:
+					return sets
+				case roleSlice:
+					return false
+				case roleOther:
+				}
+				first = false
+			}
+		}
+	}
+	return false
+}
 
 // Assemble implements Assembler.
 func (a *nalAssembler) Assemble(payloads [][]byte) (Unit, error) {
@@ -99,25 +146,58 @@ func (a *nalAssembler) Assemble(payloads [][]byte) (Unit, error) {
 	if a.fu >= 0 {
 		return Unit{}, a.errorf("the access unit ends within a fragmented NAL unit")
 	}
-	for _, nal := range a.sets {
-		if len(nal) > maxParameterSet {
-			return Unit{}, a.errorf("parameter set of %d bytes, at most %d are believed", len(nal), maxParameterSet)
-		}
-		if err := a.store(nal); err != nil {
-			return Unit{}, err
-		}
-		a.inBand = true
-	}
-	if !a.picture {
-		return Unit{Format: a.format}, nil
-	}
-	key := a.irap >= 0 && a.isKey(a.sample[a.irap+nalLengthSize:], a.slices)
-	if err := a.checkSlices(key); err != nil {
+	if err := a.store(a.came); err != nil {
 		return Unit{}, err
 	}
-	u := Unit{Data: a.sample, Key: key, Format: a.format}
+	if !a.picture {
+		a.inBand = a.inBand || len(a.came) > 0 && a.sets.format() == nil
+		return Unit{Format: a.sets.format()}, nil
+	}
+	key := a.irap >= 0 && a.isKey(a.sample[a.irap+nalLengthSize:], a.slices)
+	missing, err := a.sets.picture(a.nalCodec, key, a.slices)
+	if err != nil {
+		return Unit{}, fmt.Errorf("%s: %w", a.name, err)
+	}
+	if key {
+		a.inBand = len(a.came) > 0
+		a.depth = 0
+		for id := range a.slices.all() {
+			a.depth = max(a.depth, a.reorder(id))
+		}
+	}
+	u := Unit{Data: prepend(missing, a.sample), Key: key, Format: a.sets.format(), Reorder: a.depth}
 	a.sample = nil // the caller owns it now
 	return u, nil
+}
+
+// store keeps the parameter sets that came with the unit.
+func (a *nalAssembler) store(came [][]byte) error {
+	for _, nal := range came {
+		if len(nal) > maxParameterSet {
+			return a.errorf("parameter set of %d bytes, at most %d are believed", len(nal), maxParameterSet)
+		}
+		changed, err := a.nalCodec.store(nal)
+		if err != nil {
+			return err
+		}
+		if changed {
+			a.sets.changed()
+		}
+	}
+	return nil
+}
+
+// prepend returns the sample with NAL units before it.
+func prepend(nals [][]byte, sample []byte) []byte {
+	if len(nals) == 0 {
+		return sample
+	}
+	var out []byte
+	for _, nal := range nals {
+		out = binary.BigEndian.AppendUint32(out, uint32(len(nal)))
+		out = append(out, nal...)
+	}
+	return append(out, sample...)
 }
 
 // begin resets the state of the unit and makes room for a sample: fragments
@@ -131,13 +211,14 @@ func (a *nalAssembler) begin(payloads [][]byte) {
 		a.sample = make([]byte, 0, size)
 	}
 	a.sample = a.sample[:0]
-	clear(a.sets)
-	a.sets = a.sets[:0]
+	clear(a.came)
+	a.came = a.came[:0]
 	a.fu, a.irap, a.slices, a.picture = -1, -1, idSet{}, false
 }
 
 // add adds what one RTP payload holds.
 func (a *nalAssembler) add(p []byte) error {
+	p = trimStartCode(p)
 	switch {
 	case len(p) == 0:
 		return a.errorf("empty packet")
@@ -179,16 +260,17 @@ func (a *nalAssembler) aggregate(p []byte) error {
 		if n > len(p) {
 			return a.errorf("%s has a NAL unit of %d bytes but only %d are left", a.apName, n, len(p))
 		}
-		if n == 0 {
+		nal := trimStartCode(p[:n])
+		p = p[n:]
+		if len(nal) == 0 {
 			continue
 		}
-		if t, ok := a.nalType(p[0]); !ok {
+		if t, ok := a.nalType(nal[0]); !ok {
 			return a.errorf("%s contains a NAL unit of type %d", a.apName, t)
 		}
-		if err := a.whole(p[:n]); err != nil {
+		if err := a.whole(nal); err != nil {
 			return err
 		}
-		p = p[n:]
 	}
 	return nil
 }
@@ -227,17 +309,46 @@ func (a *nalAssembler) sameType(t byte) bool {
 	return u == t
 }
 
-// finish completes the NAL unit whose length field is at start: it stays in
-// the sample, is put aside as a parameter set, or is dropped.
+// finish completes the NAL unit whose length field is at start. There are
+// senders that put several into one, as a byte stream (Rec. ITU-T H.264 annex B)
+// has them: with start codes between, which no NAL unit can contain, and with
+// zeros behind, with which none can end.
 func (a *nalAssembler) finish(start int) error {
 	nal := a.sample[start+nalLengthSize:]
-	c, pps, err := a.class(nal)
+	if !bytes.Contains(nal, startCode) {
+		return a.place(start, len(bytes.TrimRight(nal, "\x00")))
+	}
+	stream := bytes.Clone(nal)
+	a.sample = a.sample[:start]
+	for nal := range splitNALs(stream) {
+		if _, ok := a.nalType(nal[0]); !ok {
+			continue
+		}
+		start := len(a.sample)
+		a.sample = append(a.sample, 0, 0, 0, 0)
+		a.sample = append(a.sample, nal...)
+		if err := a.place(start, len(nal)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place decides about the NAL unit of size bytes whose length field is at start:
+// it stays in the sample, is put aside as a parameter set, or is dropped.
+func (a *nalAssembler) place(start, size int) error {
+	nal := a.sample[start+nalLengthSize:][:size]
+	c, pps, err := nalDrop, uint8(0), error(nil)
+	if size > 0 {
+		c, pps, err = a.class(nal)
+	}
 	if err != nil {
 		return err
 	}
+	a.sample = a.sample[:start+nalLengthSize+size]
 	switch c {
 	case nalSet:
-		a.sets = append(a.sets, bytes.Clone(nal))
+		a.came = append(a.came, bytes.Clone(nal))
 		a.sample = a.sample[:start]
 		return nil
 	case nalDrop:
@@ -251,33 +362,34 @@ func (a *nalAssembler) finish(start int) error {
 		a.picture = true
 	case nalKeep:
 	}
-	binary.BigEndian.PutUint32(a.sample[start:], uint32(len(nal)))
+	binary.BigEndian.PutUint32(a.sample[start:], uint32(size))
 	return nil
 }
 
-// checkSlices makes sure that the decoder that the format describes has the
-// parameter sets that the slices refer to. A key frame brings those that are
-// known now into force.
-func (a *nalAssembler) checkSlices(key bool) error {
-	if key {
-		f, err := a.activate(a.slices)
-		if err != nil {
-			return err
-		}
-		if !f.Equal(a.format) {
-			a.format = f
-		}
-		return nil
-	}
-	if a.format == nil {
-		return nil // nothing is recorded before the first key frame
-	}
-	for id := range a.slices.all() {
-		if !a.inForce(id) {
-			return a.errorf("a slice refers to picture parameter set %d, which changed after the last key frame", id)
+// startCode separates the NAL units of a byte stream (Rec. ITU-T H.264 annex B).
+var startCode = []byte{0, 0, 1}
+
+// trimStartCode returns p without the start code that it begins with, if it does.
+func trimStartCode(p []byte) []byte {
+	if len(p) > 2 && p[0] == 0 && p[1] == 0 {
+		if rest := bytes.TrimLeft(p, "\x00"); len(rest) > 0 && rest[0] == 1 {
+			return rest[1:]
 		}
 	}
-	return nil
+	return p
+}
+
+// splitNALs yields the NAL units of a byte stream whose first has no start code.
+func splitNALs(stream []byte) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for len(stream) > 0 {
+			nal, rest, _ := bytes.Cut(stream, startCode)
+			if nal = bytes.TrimRight(nal, "\x00"); len(nal) > 0 && !yield(nal) {
+				return
+			}
+			stream = rest
+		}
+	}
 }
 
 func (a *nalAssembler) errorf(format string, args ...any) error {

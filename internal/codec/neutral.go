@@ -84,14 +84,14 @@ func neutralFrame(descriptor byte, frame []byte) func(media.Track) ([][]byte, er
 func neutralOBUs(obus []byte) func(media.Track) ([][]byte, error) {
 	return func(media.Track) ([][]byte, error) {
 		payload := []byte{av1NewSequence}
-		for len(obus) > 0 {
-			n, size, err := av1.ReadLEB128(obus[1:])
+		for rest := obus; len(rest) > 0; {
+			n, size, err := av1.ReadLEB128(rest[1:])
 			if err != nil {
 				return nil, fmt.Errorf("neutral picture: %w", err)
 			}
 			end := 1 + size + int(n)
-			payload = append(appendLEB128(payload, end), obus[:end]...)
-			obus = obus[end:]
+			payload = append(appendLEB128(payload, end), rest[:end]...)
+			rest = rest[end:]
 		}
 		return [][]byte{payload}, nil
 	}

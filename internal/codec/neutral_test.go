@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/live777/recorder/internal/media"
@@ -19,6 +20,9 @@ func TestNeutral(t *testing.T) {
 		}
 		if !ok {
 			continue
+		}
+		if again, ok := c.Neutral(track); !ok || !bytes.Equal(again.Data, u.Data) || !again.Format.Equal(u.Format) {
+			t.Errorf("%s: another neutral unit the second time: %v", c.Name, ok)
 		}
 		if len(u.Data) == 0 || len(u.Data) > 512 || !u.Key || u.Format == nil || u.Format.Codec != c.Name {
 			t.Errorf("%s: neutral unit %+v", c.Name, u)

@@ -56,7 +56,7 @@ func appendDops(dst []byte, channels, family byte) []byte {
 	return append(dst, 0, 0, family) // no gain
 }
 
-func (a *opusAssembler) Starts([]byte) bool { return true }
+func (a *opusAssembler) Starts([][]byte) bool { return true }
 
 func (a *opusAssembler) Assemble(payloads [][]byte) (Unit, error) {
 	if len(payloads) != 1 {

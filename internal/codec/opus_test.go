@@ -20,7 +20,7 @@ func TestOpusStream(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: packet %d: %v", tc.file, i, err)
 			}
-			if !bytes.Equal(u.Data, p) || &u.Data[0] == &p[0] || !u.Key || u.Duration != tc.duration || u.Format == nil || !a.Starts(p) {
+			if !bytes.Equal(u.Data, p) || &u.Data[0] == &p[0] || !u.Key || u.Duration != tc.duration || u.Format == nil || !a.Starts([][]byte{p}) {
 				t.Errorf("%s: packet %d: got %+v, want a copy of %d ticks", tc.file, i, u, tc.duration)
 			}
 		}

@@ -23,9 +23,9 @@ type vp8Assembler struct {
 
 func newVP8(media.Track) (Assembler, error) { return &vp8Assembler{}, nil }
 
-// Starts reports whether payload begins a frame.
-func (a *vp8Assembler) Starts(payload []byte) bool {
-	d, _, err := parseVP8Descriptor(payload)
+// Starts reports whether the first payload begins a frame.
+func (a *vp8Assembler) Starts(payloads [][]byte) bool {
+	d, _, err := parseVP8Descriptor(payloads[0])
 	return err == nil && d.begins()
 }
 

@@ -23,7 +23,7 @@ func TestVP8Stream(t *testing.T) {
 				var format *media.Format
 				for i, frame := range readIVF(t, vp8File) {
 					payloads := p.Payload(mtu, frame)
-					if !a.Starts(payloads[0]) || len(payloads) > 1 && a.Starts(payloads[1]) {
+					if !a.Starts(payloads) || len(payloads) > 1 && a.Starts(payloads[1:]) {
 						t.Errorf("frame %d: Starts is wrong", i)
 					}
 					u, err := a.Assemble(payloads)
@@ -121,8 +121,8 @@ func TestVP8Partitions(t *testing.T) {
 		append([]byte{vp8S | 1}, frame[12:14]...), append([]byte{vp8S | 2}, frame[14:]...),
 	}
 	for i, p := range payloads {
-		if a.Starts(p) != (i == 0) {
-			t.Errorf("Starts of packet %d is %v", i, a.Starts(p))
+		if a.Starts([][]byte{p}) != (i == 0) {
+			t.Errorf("Starts of packet %d is %v", i, a.Starts([][]byte{p}))
 		}
 	}
 	if u, err := a.Assemble(payloads); err != nil || !u.Key || !bytes.Equal(u.Data, frame) {
@@ -170,7 +170,7 @@ func FuzzVP8(f *testing.F) {
 		payloads := cut(data)
 		for _, n := range []int{1, len(payloads)} {
 			for rest := payloads; len(rest) >= n && n > 0; rest = rest[n:] {
-				starts := a.Starts(rest[0])
+				starts := a.Starts(rest[:1])
 				u, err := a.Assemble(rest[:n])
 				if err != nil {
 					continue

@@ -41,10 +41,11 @@ type vp9Layer struct {
 
 func newVP9(media.Track) (Assembler, error) { return &vp9Assembler{}, nil }
 
-// Starts reports whether payload begins the frame of the lowest spatial layer.
-func (a *vp9Assembler) Starts(payload []byte) bool {
+// Starts reports whether the first payload begins the frame of the lowest
+// spatial layer.
+func (a *vp9Assembler) Starts(payloads [][]byte) bool {
 	var d vp9Descriptor
-	_, err := d.parse(payload)
+	_, err := d.parse(payloads[0])
 	return err == nil && d.begin && d.layer == 0
 }
 
@@ -162,6 +163,10 @@ func vp9Format(buf []byte, layers []vp9Layer, sizes vp9Sizes) (*media.Format, er
 		Timescale: videoClock,
 		Width:     int(size.width),
 		Height:    int(size.height),
+		SAR:       vp9Shape(buf[:layers[0].end], h),
+		BitDepth:  int(h.BitDepth),
+		Chroma:    chromaOf(h.SubsamplingX, h.SubsamplingY, false),
+		Colour:    media.Colour{Primaries: primaries, Transfer: transfer, Matrix: matrix, FullRange: h.ColorRange},
 		Private: []byte{
 			h.Profile, level,
 			h.BitDepth<<4 | h.VpcCChromaSubsampling()<<1 | fullRange,

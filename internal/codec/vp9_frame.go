@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/Eyevinn/mp4ff/vp9"
+
+	"github.com/live777/recorder/internal/media"
 )
 
 // vp9TopSize returns the size of the highest layer of a key picture: from the
@@ -29,6 +31,27 @@ func vp9TopSize(buf []byte, layers []vp9Layer, sizes vp9Sizes, h *vp9.Header) (v
 		}
 	}
 	return size, nil
+}
+
+// vp9Shape reads the shape of pixels from the size at which a key frame is to be
+// shown (VP9 bitstream specification 7.2.4, render_size). h is its header.
+func vp9Shape(frame []byte, h *vp9.Header) media.Ratio {
+	r := bitReader{data: frame}
+	r.skip(4) // frame_marker, profile
+	if h.Profile == 3 {
+		r.skip(1)
+	}
+	r.skip(4 + 24) // show_existing_frame, frame_type, show_frame, error_resilient_mode, frame_sync_code
+	vp9SkipColor(&r, h.Profile)
+	r.skip(32)     // frame_size
+	if !r.flag() { // render_and_frame_size_different
+		return media.Ratio{}
+	}
+	width, height := r.u(16)+1, r.u(16)+1
+	if r.failed {
+		return media.Ratio{}
+	}
+	return renderRatio(h.Width, h.Height, width, height)
 }
 
 // vp9LayerSize reads the size of a frame from its uncompressed header (VP9

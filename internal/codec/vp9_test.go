@@ -24,7 +24,7 @@ func TestVP9Stream(t *testing.T) {
 					keys := 0
 					for i, frame := range readIVF(t, file) {
 						payloads := p.Payload(mtu, frame)
-						if !a.Starts(payloads[0]) || len(payloads) > 1 && a.Starts(payloads[1]) {
+						if !a.Starts(payloads) || len(payloads) > 1 && a.Starts(payloads[1:]) {
 							t.Errorf("frame %d: Starts is wrong", i)
 						}
 						u, err := a.Assemble(payloads)
@@ -286,7 +286,7 @@ func TestVP9KeyIsOfTheLowestLayer(t *testing.T) {
 	if u, err := a.Assemble([][]byte{layerPacket(1, false, nil, vp9Key(64, 64))}); err != nil || u.Key {
 		t.Errorf("got key %v, %v for a picture without its lowest layer", u.Key, err)
 	}
-	if a.Starts(layerPacket(1, false, nil, vp9Key(64, 64))) {
+	if a.Starts([][]byte{layerPacket(1, false, nil, vp9Key(64, 64))}) {
 		t.Error("Starts is true at an upper layer")
 	}
 	if u, err := a.Assemble([][]byte{{descB | descE, 0b10001000}}); err != nil || u.Key || len(u.Data) != 1 {
@@ -302,7 +302,7 @@ func FuzzVP9(f *testing.F) {
 		payloads := cut(data)
 		for _, n := range []int{1, len(payloads)} {
 			for rest := payloads; len(rest) >= n && n > 0; rest = rest[n:] {
-				a.Starts(rest[0])
+				a.Starts(rest[:1])
 				if u, err := a.Assemble(rest[:n]); err == nil {
 					checkUnit(t, u, rest[:n])
 				}

@@ -27,10 +27,12 @@ type assembly struct {
 	track     media.Track
 	assembler codec.Assembler
 	stats     *Stats
+	order     ordering
 
 	// The unit that is being collected:
 	open     bool
 	broken   bool // packets are missing, or there are too many
+	joined   bool // what came right before it is unknown: it may lack its beginning
 	payloads [][]byte
 	size     int
 	rtp      uint32
@@ -56,6 +58,7 @@ func (a *assembly) restart() {
 	a.close()
 	a.afterGap = true
 	a.markers = false
+	a.order = ordering{clockRate: a.track.ClockRate}
 	a.needKey = a.track.Kind == media.Video
 }
 
@@ -83,7 +86,7 @@ func (a *assembly) settle(key bool, out []Result) []Result {
 	}
 	a.drop()
 	a.needKey = true
-	return append(out, Result{Lost: true, Err: err})
+	return append(a.order.flush(out), Result{Lost: true, Err: err})
 }
 
 // lose breaks the chain of frames, and the open unit, because of err or of a
@@ -92,7 +95,7 @@ func (a *assembly) lose(err error, out []Result) []Result {
 	a.needKey = a.track.Kind == media.Video
 	a.broken = true
 	a.forget()
-	return append(out, Result{Lost: true, Err: err})
+	return append(a.order.flush(out), Result{Lost: true, Err: err})
 }
 
 // add takes the next packet in order. An access unit ends with the marker or
@@ -108,9 +111,7 @@ func (a *assembly) add(p *media.Packet, out []Result) []Result {
 	}
 	if !a.open {
 		a.begin(p)
-		if a.track.Kind == media.Video {
-			a.broken = afterGap && !a.assembler.Starts(p.Payload)
-		}
+		a.joined = afterGap && a.track.Kind == media.Video
 	}
 	if p.Arrival.After(a.arrival) {
 		a.arrival = p.Arrival
@@ -148,6 +149,9 @@ func (a *assembly) begin(p *media.Packet) {
 // says that the sender may not have sent its end.
 func (a *assembly) finish(cut bool, out []Result) []Result {
 	defer a.close()
+	if a.joined && len(a.payloads) > 0 && !a.assembler.Starts(a.payloads) {
+		a.broken = true
+	}
 	if a.broken {
 		out = a.settle(false, out)
 		a.drop()
@@ -174,7 +178,7 @@ func (a *assembly) finish(cut bool, out []Result) []Result {
 		return a.lose(errNoFormat, out)
 	}
 	a.needKey, a.decoding = false, true
-	return append(out, Result{Frame: &media.Frame{
+	f := &media.Frame{
 		Track:     a.track.ID,
 		Timestamp: a.timestamp,
 		Duration:  u.Duration,
@@ -182,7 +186,11 @@ func (a *assembly) finish(cut bool, out []Result) []Result {
 		Format:    u.Format,
 		Data:      u.Data,
 		Arrival:   a.arrival,
-	}})
+	}
+	if a.track.Kind == media.Audio {
+		return append(out, Result{Frame: f})
+	}
+	return a.order.push(f, u.Reorder, out)
 }
 
 // drop counts the open unit as dropped.
@@ -212,6 +220,7 @@ func (a *assembly) end(out []Result) []Result {
 		out = a.finish(false, out)
 	}
 	out = a.settle(false, out)
+	out = a.order.flush(out)
 	a.restart()
 	return out
 }

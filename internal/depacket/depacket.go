@@ -74,7 +74,8 @@ type Stats struct {
 }
 
 // Depacketizer makes frames of the packets of one track. With no loss nothing
-// is delayed: a frame is returned with its last packet. It is not safe for
+// is delayed: a frame is returned with its last packet, or, where pictures are
+// reordered, with that of the last frame that can be shown before it. It is not safe for
 // concurrent use and takes the time from its arguments alone.
 type Depacketizer struct {
 	order reorderer
@@ -115,10 +116,15 @@ func (d *Depacketizer) Push(p *media.Packet, out []Result) []Result {
 }
 
 // Advance gives up packets that have been missing for longer than the reorder
-// delay at now. Call it a few times per delay, so that a stream that pauses
+// delay at now, and does not wait longer for pictures that may be shown before others
+// that are here. Call it a few times per delay, so that a stream that pauses
 // after a loss is not held up.
 func (d *Depacketizer) Advance(now time.Time, out []Result) []Result {
-	return d.drain(now, false, out)
+	out = d.drain(now, false, out)
+	if order := &d.units.order; len(order.frames) > 0 && now.Sub(order.arrival) > d.order.delay {
+		out = order.flush(out)
+	}
+	return out
 }
 
 // Flush returns everything that is left at the end of a publication. An access

@@ -33,11 +33,14 @@ func payload(id uint32, key bool, index, total int) []byte {
 }
 
 // fakeCodec assembles what payload makes, and fails if any is missing.
-type fakeCodec struct{ noFormat bool }
+type fakeCodec struct {
+	noFormat bool
+	depth    int
+}
 
 var errFake = errors.New("units do not fit together")
 
-func (*fakeCodec) Starts(p []byte) bool { return len(p) == 7 && p[5] == 0 }
+func (*fakeCodec) Starts(p [][]byte) bool { return len(p[0]) == 7 && p[0][5] == 0 }
 
 func (c *fakeCodec) Assemble(payloads [][]byte) (codec.Unit, error) {
 	for i, p := range payloads {
@@ -45,7 +48,7 @@ func (c *fakeCodec) Assemble(payloads [][]byte) (codec.Unit, error) {
 			return codec.Unit{}, errFake
 		}
 	}
-	u := codec.Unit{Data: slices.Clone(payloads[0][:4]), Key: payloads[0][4] == 1, Format: format}
+	u := codec.Unit{Data: slices.Clone(payloads[0][:4]), Key: payloads[0][4] == 1, Format: format, Reorder: c.depth}
 	if c.noFormat {
 		u.Format = nil
 	}

@@ -67,7 +67,7 @@ func track(trackID uint32, kind media.Kind, f *media.Format, entry mp4.Box) *mp4
 		hdlr.HandlerType = "soun"
 		header = mp4.CreateSmhd()
 	} else {
-		tkhd.Width = mp4.Fixed32(uint32(f.Width) << 16)
+		tkhd.Width = displayWidth(f)
 		tkhd.Height = mp4.Fixed32(uint32(f.Height) << 16)
 	}
 
@@ -87,6 +87,16 @@ func track(trackID uint32, kind media.Kind, f *media.Format, entry mp4.Box) *mp4
 	trak.AddChild(tkhd)
 	trak.AddChild(mdia)
 	return trak
+}
+
+// displayWidth is the width of the picture in square pixels of its height, in 16.16
+// fixed point.
+func displayWidth(f *media.Format) mp4.Fixed32 {
+	width := uint64(f.Width) << 16
+	if f.SAR != (media.Ratio{}) {
+		width = width * uint64(f.SAR.Num) / uint64(f.SAR.Den)
+	}
+	return mp4.Fixed32(min(width, 1<<32-1))
 }
 
 // sampleTable builds the stbl box: one sample entry and no samples, which are

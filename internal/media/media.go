@@ -115,24 +115,59 @@ func TicksOf(d time.Duration, timescale uint32) Ticks {
 // content of an init segment. A Format is immutable.
 type Format struct {
 	Codec     string // row of package codec's table: "H264"
-	RFC6381   string // codecs parameter: "avc1.42C01F", "vp09.00.31.08", "opus"
+	RFC6381   string // codecs parameter: "avc1.42C01F", "vp09.00.31.08", "opus"; with profile and level
 	Timescale uint32 // Hz
-	Width     int    // pixels; 0 for audio
+	Width     int    // coded pixels; 0 for audio
 	Height    int
-	Channels  int // audio only
+	SAR       Ratio // shape of the pixels; zero: they are square, or nothing is known
+	BitDepth  int   // of a sample of a pixel; 0 for audio
+	Chroma    Chroma
+	Colour    Colour // what the init segment says of it
+	Channels  int    // audio only
 	// Private is the payload of the codec configuration box (avcC, vpcC after
 	// its version and flags, dOps): the sample entry is built from it.
 	Private []byte
 }
 
-// Equal reports whether one init segment serves both formats.
+// Ratio is a ratio of two numbers without a common divisor.
+type Ratio struct{ Num, Den int }
+
+// Chroma is a format of chroma samples, as chroma_format_idc (Rec. ITU-T H.264
+// 6.2, H.265 6.2).
+type Chroma uint8
+
+// The formats of chroma samples.
+const (
+	ChromaNone Chroma = iota // monochrome; audio
+	Chroma420
+	Chroma422
+	Chroma444
+)
+
+// Colour is how the samples are to be understood (ISO/IEC 23091-2), in an init
+// segment that says so. Zero for all others.
+type Colour struct {
+	Primaries, Transfer, Matrix uint8
+	FullRange                   bool
+}
+
+// Equal reports whether one Period may have both formats: whether a player has
+// to know nothing else before it goes on with the other. Parameter sets of video,
+// which are a part of Private, may differ: the samples have those that decoders
+// need (package codec).
 func (f *Format) Equal(g *Format) bool {
 	if f == nil || g == nil {
 		return f == g
 	}
 	return f.Codec == g.Codec && f.RFC6381 == g.RFC6381 && f.Timescale == g.Timescale &&
-		f.Width == g.Width && f.Height == g.Height && f.Channels == g.Channels &&
-		slices.Equal(f.Private, g.Private)
+		f.Width == g.Width && f.Height == g.Height && f.SAR == g.SAR &&
+		f.BitDepth == g.BitDepth && f.Chroma == g.Chroma && f.Colour == g.Colour &&
+		f.Channels == g.Channels && (f.Width > 0 || slices.Equal(f.Private, g.Private))
+}
+
+// SameInit reports whether one init segment serves both formats.
+func (f *Format) SameInit(g *Format) bool {
+	return f.Equal(g) && (f == g || slices.Equal(f.Private, g.Private))
 }
 
 // Frame is an access unit: everything that is decoded at one instant, as the

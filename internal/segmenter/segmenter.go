@@ -170,14 +170,14 @@ func (t *Track) Place(at media.Ticks) media.Ticks {
 }
 
 // Begin starts a Period for the track and returns the name of its init
-// segment, which is written where the format differs from the last Period's.
+// segment, which is written where that differs from the last Period's.
 // The Period before has been ended with End. The format's codec chooses the
 // container.
 func (t *Track) Begin(f *media.Format) (init string, err error) {
 	if t.err != nil {
 		return "", t.err
 	}
-	if t.format.Equal(f) {
+	if t.format.SameInit(f) {
 		return t.init, nil
 	}
 	mux := t.muxer(f)

@@ -40,3 +40,25 @@ ff testsrc2=size=64x64:rate=10 -frames:v 8 -pix_fmt yuv422p10le -c:v libx265 \
 # Key frames that are CRA pictures but the first.
 ff testsrc2=size=64x64:rate=10 -frames:v 12 -pix_fmt yuv420p -c:v libx265 \
     -x265-params "$x265:open-gop=1:keyint=4:min-keyint=4:crf=42" -f hevc cra.h265
+
+# Other ids of parameter sets with each key frame: one encoder run each.
+: > ids.h264
+for id in 0 1 2 3 4 5 6 7 8 9 10 11; do
+    ff testsrc2=size=64x64:rate=10 -frames:v 4 -vf "hue=h=$((id * 30))" -pix_fmt yuv420p -c:v libx264 -threads 1 \
+        -profile:v baseline -x264-params aud=1:keyint=4:crf=36:sps-id=$id -bsf:v filter_units=remove_types=6 -f h264 - >> ids.h264
+done
+# B-frames, with others that refer to them, and the same without the depth in the VUI.
+ff testsrc2=size=64x64:rate=10 -frames:v 24 -pix_fmt yuv420p -c:v libx264 -threads 1 \
+    -x264-params aud=1:keyint=12:min-keyint=12:scenecut=0:crf=38:bframes=3:b-adapt=0:b-pyramid=normal:ref=4 \
+    -bsf:v filter_units=remove_types=6 -f h264 pyramid.h264
+ff testsrc2=size=64x64:rate=10 -frames:v 24 -pix_fmt yuv420p -c:v libx265 \
+    -x265-params "aud=1:repeat-headers=1:log-level=none:pools=1:frame-threads=1:scenecut=0:open-gop=0:info=0:bframes=3:b-adapt=0:keyint=12:min-keyint=12:crf=40" \
+    -f hevc pyramid.h265
+# Pixels that are not square.
+ff testsrc2=size=72x58:rate=10 -frames:v 2 -vf setsar=16/11 -pix_fmt yuv420p -c:v libx264 -threads 1 \
+    -profile:v baseline -x264-params aud=1:crf=40 -bsf:v filter_units=remove_types=6 -f h264 sar.h264
+ff testsrc2=size=72x58:rate=10 -frames:v 2 -vf setsar=16/11 -pix_fmt yuv420p -c:v libx265 \
+    -x265-params "$x265:crf=40" -f hevc sar.h265
+# Nothing but the first picture is an IDR: every sixth begins to refresh the picture.
+ff testsrc2=size=64x64:rate=10 -frames:v 30 -pix_fmt yuv420p -c:v libx264 -threads 1 \
+    -profile:v baseline -x264-params aud=1:keyint=6:intra-refresh=1:crf=36 -f h264 refresh.h264
