@@ -8,6 +8,9 @@ import "github.com/live777/recorder/internal/media"
 type Item struct {
 	Packet *media.Packet
 	Report *media.SenderReport
+	// Discarded: packets came of the publisher that are no part of a track. It comes
+	// at most once a second for a cause.
+	Discarded *media.Discard
 	// Joined: a publisher came; what follows is of its tracks. The first item
 	// of a subscription to a stream that has a publisher.
 	Joined *Publication
@@ -17,3 +20,5 @@ type Item struct {
 	// item, or at the end of the subscription, because its queue was full.
 	Dropped int
 }
+
+func (i *Item) isReport() bool { return i.Report != nil || i.Discarded != nil }

@@ -56,6 +56,10 @@ func (p *Publication) WritePacket(pkt *media.Packet) { p.stream.forward(p, Item{
 // WriteReport hands a sender report to all subscribers, as WritePacket does.
 func (p *Publication) WriteReport(r *media.SenderReport) { p.stream.forward(p, Item{Report: r}) }
 
+// WriteDiscard tells all subscribers of packets that are no part of a track, as
+// WritePacket does.
+func (p *Publication) WriteDiscard(d *media.Discard) { p.stream.forward(p, Item{Discarded: d}) }
+
 // SetState notes the state of the publisher's connection, an
 // RTCPeerConnection.connectionState.
 func (p *Publication) SetState(state string) {

@@ -1,7 +1,7 @@
 package live
 
 // queue is a ring of items, bounded as follows. Packets: by number and payload
-// bytes. Reports: by a number of their own, minutes of them, so that a queue full
+// bytes. Reports, of senders and of what was discarded: by a number of their own, minutes of them, so that a queue full
 // of packets still takes them. Joined and Left always get in; they stay bounded because a
 // publication that left without a packet in the queue leaves no trace in it.
 // The ring grows as it is needed and does not shrink.
@@ -34,7 +34,7 @@ func (q *queue) push(item Item) bool {
 		}
 		q.packets++
 		q.bytes += n
-	case item.Report != nil:
+	case item.isReport():
 		if q.reports >= maxReports {
 			return false
 		}
@@ -85,7 +85,7 @@ func (q *queue) pop(dst []Item) int {
 		case item.Packet != nil:
 			q.packets--
 			q.bytes -= len(item.Packet.Payload)
-		case item.Report != nil:
+		case item.isReport():
 			q.reports--
 		}
 		*item = Item{} // the ring keeps no packet alive

@@ -67,6 +67,12 @@ type SenderReport struct {
 	Arrival time.Time
 }
 
+// Discard counts packets that reached the process and are no part of a track.
+type Discard struct {
+	Cause   string `json:"cause"` // in words: "payload type 97 came, 96 was negotiated"
+	Packets int64  `json:"packets"`
+}
+
 // ntpEpochOffset is the number of seconds from 1900 to 1970.
 const ntpEpochOffset = 2208988800
 

@@ -181,6 +181,10 @@ func (e *egress) write(p *media.Packet) {
 	}
 }
 
+// maxReadErrors is how many reads in a row may fail before a viewer is not listened
+// to any more: an error that does not pass must not become a busy loop.
+const maxReadErrors = 1000
+
 // readRTCP listens for the viewer's requests for key frames. Reading also lets
 // the interceptors see its NACKs.
 func (e *egress) readRTCP(o *output) {

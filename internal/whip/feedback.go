@@ -2,10 +2,8 @@ package whip
 
 import (
 	"math/rand/v2"
-	"sync"
 	"time"
 
-	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/twcc"
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
@@ -15,78 +13,43 @@ import (
 // uses 50 to 250 ms.
 const feedbackInterval = 100 * time.Millisecond
 
-// feedbackFactory makes one feedback for each PeerConnection.
-type feedbackFactory struct{ now func() time.Time }
-
-// NewInterceptor implements interceptor.Factory.
-func (f feedbackFactory) NewInterceptor(string) (interceptor.Interceptor, error) {
-	return &feedback{now: f.now, start: f.now(), recorder: twcc.NewRecorder(rand.Uint32())}, nil
-}
-
 // feedback reports the arrival times of packets (transport-wide congestion
-// control), without which browsers stay at their start bitrate. It works on the
-// goroutines that read, and it needs no timer: as long as packets come, one of
-// them is due to send the report. Streams of retransmissions and probes pass
-// through it as well.
+// control), without which browsers stay at their start bitrate. It needs no timer:
+// as long as packets come, one of them is due to send the report. It is to see every
+// packet, those of retransmissions and probes as well.
 type feedback struct {
-	interceptor.NoOp
 	now   func() time.Time
 	start time.Time
+	id    uint8 // of the header extension; 0: the client does not take part
+	send  func(...rtcp.Packet)
 
-	mu       sync.Mutex
-	writer   interceptor.RTCPWriter
 	recorder *twcc.Recorder
 	sent     time.Time
 }
 
-// BindRTCPWriter implements interceptor.Interceptor.
-func (f *feedback) BindRTCPWriter(w interceptor.RTCPWriter) interceptor.RTCPWriter {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.writer = w
-	return w
+func newFeedback(now func() time.Time, id uint8, send func(...rtcp.Packet)) *feedback {
+	return &feedback{now: now, start: now(), id: id, send: send, recorder: twcc.NewRecorder(rand.Uint32())}
 }
 
-// BindRemoteStream implements interceptor.Interceptor.
-func (f *feedback) BindRemoteStream(info *interceptor.StreamInfo, r interceptor.RTPReader) interceptor.RTPReader {
-	var id uint8
-	for _, e := range info.RTPHeaderExtensions {
-		if e.URI == extensionTWCC {
-			id = uint8(e.ID)
-		}
+// received notes the arrival of a packet and sends a report when one is due.
+func (f *feedback) received(h *rtp.Header) {
+	if f.id == 0 {
+		return
 	}
-	if id == 0 {
-		return r
+	var sequence rtp.TransportCCExtension
+	if sequence.Unmarshal(h.GetExtension(f.id)) != nil {
+		return
 	}
-	var header rtp.Header // one goroutine reads a stream
-	return interceptor.RTPReaderFunc(func(b []byte, a interceptor.Attributes) (int, interceptor.Attributes, error) {
-		n, a, err := r.Read(b, a)
-		if err != nil {
-			return n, a, err
-		}
-		var sequence rtp.TransportCCExtension
-		if _, err := header.Unmarshal(b[:n]); err == nil && sequence.Unmarshal(header.GetExtension(id)) == nil {
-			f.record(header.SSRC, sequence.TransportSequence)
-		}
-		return n, a, nil
-	})
-}
-
-// record notes the arrival of a packet and sends a report when one is due.
-func (f *feedback) record(ssrc uint32, sequence uint16) {
 	now := f.now()
-	f.mu.Lock()
-	f.recorder.Record(ssrc, sequence, now.Sub(f.start).Microseconds())
-	var report []rtcp.Packet
+	f.recorder.Record(h.SSRC, sequence.TransportSequence, now.Sub(f.start).Microseconds())
 	if f.sent.IsZero() {
 		f.sent = now
 	}
-	if now.Sub(f.sent) >= feedbackInterval {
-		report, f.sent = f.recorder.BuildFeedbackPacket(), now
+	if now.Sub(f.sent) < feedbackInterval {
+		return
 	}
-	writer := f.writer
-	f.mu.Unlock()
-	if len(report) > 0 && writer != nil {
-		_, _ = writer.Write(report, nil) // the next report makes up for a lost one
+	f.sent = now
+	if report := f.recorder.BuildFeedbackPacket(); len(report) > 0 {
+		f.send(report...) // the next report makes up for a lost one
 	}
 }

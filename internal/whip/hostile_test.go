@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/pion/interceptor"
@@ -138,8 +139,55 @@ func TestGarbage(t *testing.T) {
 	}
 	n.do(http.MethodDelete, p.location, "", "")
 	n.close() // the log is complete
-	if c := strings.Count(log.String(), "are ignored"); c != 1 {
+	if c := strings.Count(log.String(), "payload type 50 came, 102 was negotiated"); c != 1 {
 		t.Errorf("%d log lines about ignored packets, want 1:\n%s", c, log.String())
+	}
+	if sum := l.discarded("payload type 50"); sum != 4 {
+		t.Errorf("%d packets of payload type 50 are told, want 4", sum)
+	}
+}
+
+// spoiler damages every tenth packet of media on its way.
+type spoiler struct {
+	net.PacketConn
+	n, spoiled atomic.Int64
+}
+
+func (s *spoiler) WriteTo(b []byte, a net.Addr) (int, error) {
+	if b[0] >= 128 && b[0] < 192 && b[1]&0x7f >= 96 && s.n.Add(1)%10 == 0 {
+		b = bytes.Clone(b)
+		b[len(b)-1] ^= 1
+		s.spoiled.Add(1)
+	}
+	return s.PacketConn.WriteTo(b, a)
+}
+
+// TestDamagedPacketsAreCounted holds what is made of the messages of the WebRTC
+// stack, which says only there that it cannot decrypt a packet.
+func TestDamagedPacketsAreCounted(t *testing.T) {
+	n := newNode(t, Options{})
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0") //nolint:noctx // a local socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &spoiler{PacketConn: conn}
+	mux := webrtc.NewICEUDPMux(nil, s)
+	defer mux.Close()
+	p := n.peer(peerOptions{
+		codecs:   []webrtc.RTPCodecParameters{vp8}, // payload type 96
+		settings: func(se *webrtc.SettingEngine) { se.SetICEUDPMux(mux) },
+	})
+	video := p.send(vp8, "video")
+	p.connect("/whip/cam")
+	l := n.listen("cam")
+	write(t, video, script(400))
+	l.until("media", func() bool { return len(l.packets) >= 300 })
+	if res, _ := n.do(http.MethodDelete, p.location, "", ""); res.StatusCode != http.StatusOK {
+		t.Fatal(res.StatusCode)
+	}
+	l.until("the end", func() bool { return l.left == 1 })
+	if got, want := l.discarded(causeDecryption), s.spoiled.Load(); got != want || want == 0 {
+		t.Errorf("%d damaged packets are counted, want %d", got, want)
 	}
 }
 
@@ -160,5 +208,57 @@ func writeGarbage(t *testing.T, track *webrtc.TrackLocalStaticRTP) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// renamed sends with another SSRC from some packet on, as an encoder that was started
+// anew.
+type renamed struct {
+	interceptor.NoOp
+	from int
+	ssrc uint32
+}
+
+func (r *renamed) NewInterceptor(string) (interceptor.Interceptor, error) { return r, nil }
+
+func (r *renamed) BindLocalStream(_ *interceptor.StreamInfo, w interceptor.RTPWriter) interceptor.RTPWriter {
+	n := 0
+	return interceptor.RTPWriterFunc(func(h *rtp.Header, payload []byte, a interceptor.Attributes) (int, error) {
+		if n++; n > r.from {
+			h.SSRC = r.ssrc
+		}
+		return w.Write(h, payload, a)
+	})
+}
+
+// TestAnotherSSRCOnTheWire: packets of an SSRC that the offer does not name reach the
+// subscribers, and its sender hears of key frames and losses.
+func TestAnotherSSRCOnTheWire(t *testing.T) {
+	for name, codecs := range map[string][]webrtc.RTPCodecParameters{
+		"one m-line":  {h264, h264RTX},
+		"two m-lines": {h264, h264RTX, opus},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, Options{})
+			p := n.peer(peerOptions{codecs: codecs, interceptors: []interceptor.Factory{&renamed{from: 50, ssrc: 4242}}})
+			video := p.send(h264, "video")
+			if len(codecs) > 2 {
+				p.send(opus, "audio")
+			}
+			p.connect("/whip/cam")
+			l := n.listen("cam")
+			want := script(100)
+			write(t, video, want)
+			l.until("all packets", func() bool { return len(l.packets) == len(want) })
+			if err := same(l.packets, want); err != nil {
+				t.Error(err)
+			}
+			if first, last := l.packets[49].SSRC, l.packets[50].SSRC; first == 4242 || last != 4242 {
+				t.Errorf("SSRCs %d and %d, want another and 4242", first, last)
+			}
+			if len(l.discards) > 0 {
+				t.Errorf("discarded: %+v", l.discards[0])
+			}
+		})
 	}
 }

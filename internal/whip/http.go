@@ -59,11 +59,12 @@ func (s *Server) Publish(w http.ResponseWriter, r *http.Request) error {
 		se.abandon()
 		return err
 	}
-	se.attach(in.pub)
+	se.attach(publication{in.pub, in.discarded})
 	if err := s.start(se); err != nil {
 		se.abandon()
 		return err
 	}
+	in.start()
 	return se.respond(w, r)
 }
 

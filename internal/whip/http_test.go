@@ -143,7 +143,7 @@ func TestAnswer(t *testing.T) {
 		{"H264 single NAL unit mode", edit(t, " 96 97 98 99 102 103 104 105 45 46 116 117", " 104"), "H264", "104"},
 		{"AV1 where the publisher prefers it", edit(t, " 96 97 98 99 102", " 45 46 96 97 102"), "AV1", "45 46"},
 		{"what can be recorded before what cannot", edit(t, "SAVPF 111 63 9 0", "SAVPF 9 0 111 63"), "VP9", "98 99"},
-		{"without ssrc lines: no rtx", edit(t, "a=ssrc-group:FID 2001 2002\na=ssrc:2001 cname:x\na=ssrc:2002 cname:x\n", ""), "VP9", "98"},
+		{"without ssrc lines", edit(t, "a=ssrc-group:FID 2001 2002\na=ssrc:2001 cname:x\na=ssrc:2002 cname:x\n", ""), "VP9", "98 99"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

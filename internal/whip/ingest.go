@@ -1,24 +1,19 @@
 package whip
 
 import (
-	"encoding/binary"
-	"errors"
-	"io"
 	"math/rand/v2"
-	"net"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
-	"github.com/pion/webrtc/v4"
 
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/media"
 )
 
-// Packets are read into slabs that they share, so that there is one allocation
+// Payloads are copied into slabs that they share, so that there is one allocation
 // for some forty of them; the packets' structs come in blocks likewise. A slab
 // is freed with the last packet in it.
 const (
@@ -26,50 +21,70 @@ const (
 	packetBlock = 32
 )
 
-// rtpHeader is the least length of an RTP header, in bytes (RFC 3550 section 5.1).
-const rtpHeader = 12
-
-// maxReadErrors is how many packets in a row may be unreadable before the track
-// is given up: an error that does not pass must not become a busy loop.
-const maxReadErrors = 1000
-
-// ingest is a publisher's session.
+// ingest is a publisher's session. It takes the packets of all tracks as soon as
+// they are decrypted, before the WebRTC stack looks whose they are: that knows the
+// sources of the offer only, and what it does not know it drops without a word.
 type ingest struct {
 	*session
-	pub    *live.Publication
-	tracks []upstream
-	ssrc   uint32 // of the RTCP that the node sends
+	pub       *live.Publication
+	tracks    []upstream
+	lines     []line
+	ssrc      uint32 // of the RTCP that the node sends
+	feedback  *feedback
+	discarded *discards
+	wake      chan struct{} // a packet is missing: watch is to ask again
+
+	// mu guards what follows: packets come on one goroutine, watch is another.
+	mu      sync.Mutex
+	sources map[uint32]*source
+	header  rtp.Header
+	slab    []byte
+	block   []media.Packet
 }
 
 // upstream is what a track needs besides its description.
 type upstream struct {
 	media.Track
-	payloadType uint8
-	nack        bool
-	fir         bool // picture loss indication is not understood, full intra request is
+	nack bool
+	fir  bool // picture loss indication is not understood, full intra request is
+
+	current *source // whose packets the track has; guarded by ingest.mu
 
 	mu     sync.Mutex
-	source uint32 // SSRC; valid if active
+	source uint32 // SSRC of current; valid if active
 	active bool
 	wanted bool // a key frame was asked for before the first packet
 	firSeq uint8
 }
 
 func newIngest(se *session, cs []chosen) *ingest {
-	in := &ingest{session: se, ssrc: rand.Uint32()}
+	in := &ingest{
+		session: se, ssrc: rand.Uint32(), sources: make(map[uint32]*source), wake: make(chan struct{}, 1),
+	}
+	in.feedback = newFeedback(in.server.o.Now, extensionOf(cs, extensionTWCC), in.sendRTCP)
+	in.discarded = newDiscards(in.server.o.Now, se.log, func(d *media.Discard) {
+		if in.pub != nil {
+			in.pub.WriteDiscard(d)
+		}
+	})
 	tracks := tracksOf(cs)
 	in.tracks = make([]upstream, len(tracks)) // never moved: it holds mutexes
 	for i, t := range tracks {
 		c := &cs[slices.IndexFunc(cs, func(c chosen) bool { return c.mid == t.MID })]
 		up := &in.tracks[i]
 		up.Track = t
-		up.payloadType = c.codec.payloadType
 		up.nack = c.has("nack")
 		up.fir = !c.has("nack pli") && c.has("ccm fir")
 	}
-	se.pc.OnTrack(in.onTrack)
+	for i := range cs {
+		in.lines = append(in.lines, newLine(&cs[i], in.tracks))
+	}
+	se.taker = in
 	return in
 }
+
+// start begins what goes on beside the packets.
+func (in *ingest) start() { in.spawn(in.watch) }
 
 // Close implements live.Publisher.
 func (in *ingest) Close() { in.end("the stream was deleted") }
@@ -100,33 +115,18 @@ func (in *ingest) RequestKeyFrame(id media.TrackID) {
 	in.sendRTCP(pkt)
 }
 
-func (in *ingest) sendRTCP(pkt rtcp.Packet) {
-	if err := in.pc.WriteRTCP([]rtcp.Packet{pkt}); err != nil {
+func (in *ingest) sendRTCP(pkts ...rtcp.Packet) {
+	if err := in.pc.WriteRTCP(pkts); err != nil {
 		in.log.Debug("feedback was not sent", "error", err)
 	}
 }
 
-// onTrack is called by the PeerConnection when a track's SSRC is known: from the
-// offer, before any packet, or with the first packet of a layer.
-func (in *ingest) onTrack(remote *webrtc.TrackRemote, receiver *webrtc.RTPReceiver) {
-	kind := media.Video
-	if remote.Kind() == webrtc.RTPCodecTypeAudio {
-		kind = media.Audio
-	}
-	t := in.track(kind, remote.RID())
-	if t == nil {
-		in.log.Warn("media of a track that was not negotiated is ignored", "kind", kind.String(), "rid", remote.RID())
-		return
-	}
-	in.spawn(func() { in.readRTP(remote, t) })
-	in.spawn(func() { in.readRTCP(receiver, t) })
-}
-
-// activate notes the SSRC of a track with its first packet, and asks for the key
-// frame that was asked for before: a sender that sends nothing makes none.
-func (in *ingest) activate(t *upstream, source uint32) {
+// activate notes the SSRC of a track, and asks for the key frame that was asked for
+// before its first packet: a sender that sends nothing makes none.
+func (in *ingest) activate(t *upstream, s *source) {
+	t.current = s
 	t.mu.Lock()
-	t.source, t.active = source, true
+	t.source, t.active = s.ssrc, true
 	wanted := t.wanted
 	t.wanted = false
 	t.mu.Unlock()
@@ -135,95 +135,70 @@ func (in *ingest) activate(t *upstream, source uint32) {
 	}
 }
 
-// track finds a track; it is nil where there is none. An offer has one m-line
-// of a kind.
-func (in *ingest) track(kind media.Kind, rid string) *upstream {
-	for i := range in.tracks {
-		if t := &in.tracks[i]; t.Kind == kind && t.RID == rid {
-			return t
-		}
+// takeRTP takes a packet off the network. b is not kept.
+func (in *ingest) takeRTP(b []byte) {
+	arrival := in.server.o.Now()
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	h := &in.header
+	n, err := h.Unmarshal(b)
+	if err != nil {
+		in.discarded.count(causeHeader)
+		return
 	}
-	return nil
-}
-
-// readRTP moves the packets of a track to the publication until the session ends.
-func (in *ingest) readRTP(remote *webrtc.TrackRemote, t *upstream) {
-	var (
-		slab   []byte
-		block  []media.Packet
-		header rtp.Header
-		nack   nacker
-		source = uint32(remote.SSRC())
-		begun  bool // there was a packet
-		polls  bool // reads have a deadline
-		failed int
-		logged bool
-	)
-	for {
-		if len(slab) < receiveMTU {
-			slab = make([]byte, slabSize)
+	in.feedback.received(h)
+	end := len(b)
+	if h.Padding && end > n {
+		end -= int(b[end-1])
+	}
+	if end < n {
+		in.discarded.count(causePadding)
+		return
+	}
+	payload := b[n:end]
+	s, cause := in.route(h, payload)
+	if s == nil {
+		if cause != "" {
+			in.discarded.count(cause)
 		}
-		if len(block) == 0 {
-			block = make([]media.Packet, packetBlock)
-		}
-		if polls || nack.pending() {
-			polls = in.poll(remote, nack.pending())
-		}
-		pkt := &block[0]
-		n, err := readPacket(remote, slab[:receiveMTU], &header, t, begun, pkt)
-		arrival := in.server.o.Now()
-		switch {
-		case polls && isTimeout(err):
-			in.askAgain(source, nack.due(arrival))
-			continue
-		case errors.Is(err, errProbe):
-			continue
-		case err != nil:
-			if in.ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) {
-				return
-			}
-			if n == 0 {
-				failed++
-			}
-			if failed > maxReadErrors {
-				in.end("its packets cannot be read")
-				return
-			}
-			if !logged {
-				logged = true
-				in.log.Warn("packets of the publisher are ignored", "track", t.ID, "error", err)
-			}
-			continue
-		}
-		failed = 0
-		pkt.Arrival = arrival
-		slab = slab[n:]
-		block = block[1:]
-		if !begun {
-			begun = true
-			in.activate(t, source)
-		}
-		in.pub.WritePacket(pkt)
-		in.received.Add(1)
-		if t.nack {
-			in.askAgain(source, nack.received(pkt.Seq, arrival))
-		}
+		return
+	}
+	s.last = arrival
+	s.stats.received(h.SequenceNumber, h.Timestamp, arrival)
+	if s.rtx {
+		in.takeRetransmission(s, h, payload, arrival)
+	} else if in.isCurrent(s, payload, arrival) {
+		in.hand(s, h.SequenceNumber, h.Timestamp, h.Marker, payload, arrival)
 	}
 }
 
-// poll sets, or takes away, the deadline of the next read of a track, and
-// returns whether there is one.
-func (in *ingest) poll(remote *webrtc.TrackRemote, on bool) bool {
-	var deadline time.Time
-	if on {
-		deadline = time.Now().Add(nackPoll) // of the network, whatever clock the node has
+// hand gives a packet of a track to the subscribers, and asks for those before it
+// that are missing.
+func (in *ingest) hand(s *source, seq uint16, ts uint32, marker bool, payload []byte, arrival time.Time) {
+	if len(in.slab) < len(payload) {
+		in.slab = make([]byte, slabSize)
 	}
-	return remote.SetReadDeadline(deadline) == nil && on // it fails when the track has ended: the read says so
-}
-
-func isTimeout(err error) bool {
-	var e net.Error
-	return errors.As(err, &e) && e.Timeout()
+	if len(in.block) == 0 {
+		in.block = make([]media.Packet, packetBlock)
+	}
+	n := copy(in.slab, payload)
+	pkt := &in.block[0]
+	*pkt = media.Packet{
+		Track: s.track.ID, SSRC: s.ssrc, Seq: seq, Timestamp: ts, Marker: marker, Payload: in.slab[:n:n], Arrival: arrival,
+	}
+	in.slab, in.block = in.slab[n:], in.block[1:]
+	in.pub.WritePacket(pkt)
+	in.received.Add(1)
+	if !s.track.nack {
+		return
+	}
+	in.askAgain(s.ssrc, s.nack.received(seq, arrival))
+	if s.nack.pending() {
+		select {
+		case in.wake <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (in *ingest) askAgain(source uint32, seqs []uint16) {
@@ -237,98 +212,93 @@ func (in *ingest) askAgain(source uint32, seqs []uint16) {
 	})
 }
 
-var (
-	errPayloadType = errors.New("the payload type is not the negotiated one")
-	errPadding     = errors.New("the padding is longer than the packet")
-	errProbe       = errors.New("a retransmission came before anything can have been lost")
-)
-
-// readPacket reads the next packet of a track: into buf, of which it takes n
-// bytes, and its description into pkt. begun says that it is not the first. Of
-// a retransmission (RFC 4588 section 4) the WebRTC stack makes a packet with the
-// payload type and the SSRC that it knew of the track when it came: before the
-// track's first packet it knows none.
-func readPacket(remote *webrtc.TrackRemote, buf []byte, header *rtp.Header, t *upstream, begun bool, pkt *media.Packet) (n int, err error) {
-	n, attributes, err := remote.Read(buf)
-	if err != nil {
-		return n, err
-	}
-	if attributes.Get(webrtc.AttributeRtxSsrc) != nil && n >= rtpHeader {
-		if !begun {
-			return n, errProbe // for bandwidth
-		}
-		buf[1] = buf[1]&0x80 | t.payloadType
-		binary.BigEndian.PutUint32(buf[8:], uint32(remote.SSRC()))
-	}
-	return n, parsePacket(buf[:n:n], header, t, pkt)
-}
-
-// parsePacket reads an RTP packet (RFC 3550 section 5.1) into pkt; the payload
-// stays in buf. header is scratch space.
-func parsePacket(buf []byte, header *rtp.Header, t *upstream, pkt *media.Packet) error {
-	n, err := header.Unmarshal(buf)
-	if err != nil {
-		return err
-	}
-	if header.PayloadType != t.payloadType {
-		return errPayloadType
-	}
-	end := len(buf)
-	if header.Padding && end > n {
-		end -= int(buf[end-1])
-	}
-	if end < n {
-		return errPadding
-	}
-	*pkt = media.Packet{
-		Track:     t.ID,
-		SSRC:      header.SSRC,
-		Seq:       header.SequenceNumber,
-		Timestamp: header.Timestamp,
-		Marker:    header.Marker,
-		Payload:   buf[n:end:end],
-	}
-	return nil
-}
-
-// readRTCP hands the sender reports of a track on. Reading also lets the
-// interceptors see them, which the receiver reports need.
-func (in *ingest) readRTCP(receiver *webrtc.RTPReceiver, t *upstream) {
-	buf := make([]byte, receiveMTU)
-	for failed := 0; failed < maxReadErrors; failed++ {
-		var n int
-		var err error
-		if t.RID == "" {
-			n, _, err = receiver.Read(buf)
-		} else {
-			n, _, err = receiver.ReadSimulcast(buf, t.RID)
-		}
-		if in.ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe) {
+// watch does what is due when no packet comes: it asks again for what is missing,
+// reports to the sender, and tells what was discarded.
+func (in *ingest) watch() {
+	report := time.NewTicker(reportInterval)
+	defer report.Stop()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	waits := true // again is set
+	for {
+		select {
+		case <-in.ctx.Done():
 			return
+		case <-report.C:
+			in.report()
+			in.discarded.tell(false)
+		case <-in.wake:
+			if !waits {
+				again.Reset(nackPoll)
+				waits = true
+			}
+		case <-again.C:
+			if waits = in.askPending(); waits {
+				again.Reset(nackPoll)
+			}
 		}
-		if err != nil {
+	}
+}
+
+// askPending asks again for what is due, and reports whether something is missing
+// still.
+func (in *ingest) askPending() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	now := in.server.o.Now()
+	pending := false
+	for i := range in.tracks {
+		s := in.tracks[i].current
+		if s == nil || !s.nack.pending() {
 			continue
 		}
-		failed = 0
-		arrival := in.server.o.Now()
-		pkts, err := rtcp.Unmarshal(buf[:n])
-		if err != nil {
-			continue // garbage from the client: nothing to answer
-		}
-		for _, p := range pkts {
-			sr, ok := p.(*rtcp.SenderReport)
-			if !ok || !t.isSource(sr.SSRC) {
-				continue
-			}
-			in.pub.WriteReport(&media.SenderReport{
-				Track: t.ID, SSRC: sr.SSRC, NTP: sr.NTPTime, RTP: sr.RTPTime, Arrival: arrival,
-			})
+		in.askAgain(s.ssrc, s.nack.due(now))
+		pending = pending || s.nack.pending()
+	}
+	return pending
+}
+
+// takeRTCP takes a control packet of the source ssrc.
+func (in *ingest) takeRTCP(ssrc uint32, b []byte) {
+	arrival := in.server.o.Now()
+	pkts, err := rtcp.Unmarshal(b)
+	if err != nil {
+		return // garbage from the client: nothing to answer
+	}
+	for _, p := range pkts {
+		if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC == ssrc { // it comes for the sources that it reports on, too
+			in.takeReport(sr, arrival)
 		}
 	}
 }
 
-func (t *upstream) isSource(ssrc uint32) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.active && t.source == ssrc
+func (in *ingest) takeReport(sr *rtcp.SenderReport, arrival time.Time) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	s := in.sources[sr.SSRC]
+	if s == nil {
+		return
+	}
+	s.stats.reported(sr.NTPTime, arrival)
+	if s.rtx || s.track.current != s {
+		return
+	}
+	in.pub.WriteReport(&media.SenderReport{
+		Track: s.track.ID, SSRC: sr.SSRC, NTP: sr.NTPTime, RTP: sr.RTPTime, Arrival: arrival,
+	})
 }
+
+// publication is what ends with a publisher's session.
+type publication struct {
+	*live.Publication
+	discarded *discards
+}
+
+// Close implements attachment: what was discarded is told before the end.
+func (p publication) Close() {
+	p.discarded.tell(true)
+	p.Publication.Close()
+}
+
+// discard counts a packet that the WebRTC stack refused.
+func (in *ingest) discard(cause string) { in.discarded.count(cause) }

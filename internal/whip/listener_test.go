@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,12 +19,13 @@ type listener struct {
 	t   *testing.T
 	sub *live.Subscription
 
-	mu      sync.Mutex
-	changed chan struct{}
-	packets []*media.Packet
-	reports []*media.SenderReport
-	joined  []*live.Publication
-	left    int
+	mu       sync.Mutex
+	changed  chan struct{}
+	packets  []*media.Packet
+	reports  []*media.SenderReport
+	joined   []*live.Publication
+	left     int
+	discards []*media.Discard
 }
 
 // listen subscribes to a stream, as the recorder does.
@@ -67,6 +69,8 @@ func (l *listener) run() {
 				l.packets = append(l.packets, it.Packet)
 			case it.Report != nil:
 				l.reports = append(l.reports, it.Report)
+			case it.Discarded != nil:
+				l.discards = append(l.discards, it.Discarded)
 			case it.Joined != nil:
 				l.joined = append(l.joined, it.Joined)
 			case it.Left:
@@ -104,4 +108,16 @@ func (l *listener) summary() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return fmt.Sprintf("%d packets, %d reports, %d joined, %d left", len(l.packets), len(l.reports), len(l.joined), l.left)
+}
+
+// discarded sums what is told of causes that begin so.
+func (l *listener) discarded(cause string) (n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range l.discards {
+		if strings.HasPrefix(d.Cause, cause) {
+			n += d.Packets
+		}
+	}
+	return n
 }

@@ -38,3 +38,16 @@ func (l pionLogger) Warn(msg string)           { l.write(msg) }
 func (l pionLogger) Warnf(f string, a ...any)  { l.writef(f, a...) }
 func (l pionLogger) Error(msg string)          { l.write(msg) }
 func (l pionLogger) Errorf(f string, a ...any) { l.writef(f, a...) }
+
+// countingLogger tells what is logged at info level and above to count as well.
+type countingLogger struct {
+	logging.LeveledLogger
+	count func(msg string)
+}
+
+func (l countingLogger) Info(msg string)           { l.count(msg); l.LeveledLogger.Info(msg) }
+func (l countingLogger) Infof(f string, a ...any)  { l.Info(fmt.Sprintf(f, a...)) }
+func (l countingLogger) Warn(msg string)           { l.count(msg); l.LeveledLogger.Warn(msg) }
+func (l countingLogger) Warnf(f string, a ...any)  { l.Warn(fmt.Sprintf(f, a...)) }
+func (l countingLogger) Error(msg string)          { l.count(msg); l.LeveledLogger.Error(msg) }
+func (l countingLogger) Errorf(f string, a ...any) { l.Error(fmt.Sprintf(f, a...)) }

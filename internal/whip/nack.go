@@ -8,8 +8,7 @@ const (
 	nackDelay    = 10 * time.Millisecond // reordering is put right by itself
 	nackInterval = 60 * time.Millisecond // about one round trip over the internet
 	nackTries    = 16
-	// nackPoll is how long a read waits while packets are missing: recovered
-	// packets, too, are seen only when the read begins anew.
+	// nackPoll is how often what is missing is looked at when no packets come.
 	nackPoll = 20 * time.Millisecond
 	// nackMaxGap is the longest gap, in packets, that is taken for a loss; a
 	// longer one is a sender that started anew.
@@ -62,6 +61,12 @@ func (n *nacker) received(seq uint16, now time.Time) []uint16 {
 
 // pending reports whether something is still to be asked for.
 func (n *nacker) pending() bool { return len(n.missing) > 0 }
+
+// near reports whether a packet of this number may have been sent lately.
+func (n *nacker) near(seq uint16) bool {
+	diff := int16(seq - n.highest)
+	return n.started && -nackMaxGap <= diff && diff <= nackMaxGap
+}
 
 func (n *nacker) found(seq uint16) {
 	for i := range n.missing {

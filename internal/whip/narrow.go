@@ -101,7 +101,7 @@ func (o *offer) narrowed(cs []chosen, s side) *sdp.SessionDescription {
 	out.MediaDescriptions = nil
 	for i := range cs {
 		mids = append(mids, cs[i].mid)
-		out.MediaDescriptions = append(out.MediaDescriptions, cs[i].narrowed(s))
+		out.MediaDescriptions = append(out.MediaDescriptions, cs[i].narrowed(s, i))
 	}
 	out.Attributes = append(out.Attributes, sdp.Attribute{Key: sdp.AttrKeyGroup, Value: "BUNDLE " + strings.Join(mids, " ")})
 	return &out
@@ -111,18 +111,21 @@ func isCandidate(key string) bool {
 	return key == sdp.AttrKeyCandidate || key == sdp.AttrKeyEndOfCandidates || key == "remote-candidates"
 }
 
-func (c *chosen) narrowed(s side) *sdp.MediaDescription {
+func (c *chosen) narrowed(s side, index int) *sdp.MediaDescription {
 	m := *c.desc
 	pt := strconv.Itoa(int(c.codec.payloadType))
 	m.MediaName.Port.Value = 9 // the discard port, also where the client bundles it only
 	m.MediaName.Formats = []string{pt}
 	m.Attributes = c.formatAttributes(pt)
 	for _, a := range c.desc.Attributes {
-		if c.keeps(a) {
+		if c.keeps(a) && !(s == publishing && namesSources(a.Key)) {
 			m.Attributes = append(m.Attributes, a)
 		}
 	}
-	if c.codec.hasRTX && c.rtxUsable() {
+	if s == publishing && len(c.rids) == 0 {
+		m.Attributes = append(m.Attributes, sdp.Attribute{Key: sdp.AttrKeySSRC, Value: strconv.Itoa(index+1) + " cname:none"})
+	}
+	if c.codec.hasRTX && c.rtxUsable(s) {
 		rtx := strconv.Itoa(int(c.codec.rtx))
 		m.MediaName.Formats = append(m.MediaName.Formats, rtx)
 		m.Attributes = append(m.Attributes,
@@ -146,6 +149,13 @@ func (c *chosen) narrowed(s side) *sdp.MediaDescription {
 	return &m
 }
 
+// namesSources tells the attributes that name SSRCs. The ingest finds the track of a
+// packet itself. The WebRTC stack is told of one SSRC that does not exist: for m-lines
+// with none it would add a track for each that comes.
+func namesSources(key string) bool {
+	return key == sdp.AttrKeySSRC || key == sdp.AttrKeySSRCGroup || key == sdp.AttrKeyMsid
+}
+
 func (c *chosen) formatAttributes(pt string) []sdp.Attribute {
 	rtpmap := c.codec.name + "/" + strconv.Itoa(int(c.codec.clockRate))
 	if c.codec.channels > 0 {
@@ -167,31 +177,19 @@ func (c *chosen) keeps(a sdp.Attribute) bool {
 	case isCandidate(a.Key), slices.Contains(directions, a.Key):
 		return false
 	case a.Key == "extmap":
-		return c.keepsExtension(a.Value)
+		return keepsExtension(a.Value)
 	}
 	return !slices.Contains([]string{"rtpmap", "fmtp", "rtcp-fb", "rid", "simulcast", "bundle-only"}, a.Key)
 }
 
-// keepsExtension leaves the MID and RID extensions out where the client neither
-// names its SSRCs nor sends layers: the WebRTC stack then finds the m-line by
-// the payload type, which is unique, and with them it would insist on a RID.
-func (c *chosen) keepsExtension(value string) bool {
+func keepsExtension(value string) bool {
 	fields := strings.Fields(value)
-	if len(fields) < 2 {
-		return false
-	}
-	switch fields[1] {
-	case extensionTWCC:
-		return true
-	case extensionMID, extensionRID, extensionRepairedRID:
-		return len(c.rids) > 0 || c.namesSSRC()
-	}
-	return false
+	return len(fields) >= 2 && slices.Contains(ingestExtensions, fields[1])
 }
 
-// rtxUsable tells whether retransmissions can be told from media: by their
-// SSRC or by the repaired layer.
-func (c *chosen) rtxUsable() bool { return len(c.rids) > 0 || c.namesSSRC() || c.inactive }
+// rtxUsable tells whether retransmissions are negotiated: a viewer must be able to
+// tell them from media.
+func (c *chosen) rtxUsable(s side) bool { return s == publishing || c.namesSSRC() || c.inactive }
 
 func (c *chosen) namesSSRC() bool {
 	_, ok := c.desc.Attribute(sdp.AttrKeySSRC)

@@ -240,7 +240,7 @@ func quoteJoin(names []string) string {
 func tracksOf(cs []chosen) []media.Track {
 	var tracks []media.Track
 	for _, c := range cs {
-		rids := c.rids
+		rids := c.layers()
 		if len(rids) == 0 {
 			rids = []string{""}
 		}

@@ -2,6 +2,7 @@ package whip
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pion/sdp/v3"
@@ -45,6 +46,7 @@ type section struct {
 	mid    string
 	codecs []offeredCodec // without the repair formats
 	rids   []string       // simulcast layers that the client sends
+	sim    []uint32       // the same by their SSRCs, of clients that know no rids
 }
 
 // parseOffer checks text, which comes from the network. Its errors are of kind
@@ -135,6 +137,12 @@ func (o *offer) add(m *sdp.MediaDescription, s side) error {
 	if s == publishing {
 		var err error
 		if sec.rids, err = parseSimulcast(m); err != nil {
+			return err
+		}
+		if len(sec.rids) == 0 {
+			sec.sim, err = parseSIM(m)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -258,6 +266,36 @@ func parseSimulcast(m *sdp.MediaDescription) ([]string, error) {
 		rids[i] = rid
 	}
 	return rids, nil
+}
+
+// parseSIM returns the layers of a=ssrc-group:SIM, by which browsers sent simulcast
+// before RFC 8853, the smallest first.
+func parseSIM(m *sdp.MediaDescription) ([]uint32, error) {
+	for _, a := range m.Attributes {
+		if a.Key != sdp.AttrKeySSRCGroup {
+			continue
+		}
+		group := ssrcGroup(a.Value, "SIM")
+		if len(group) > maxLayers {
+			return nil, fault.Errorf(fault.Invalid, "a=ssrc-group:SIM of the SDP offer has %d layers: %d are accepted", len(group), maxLayers)
+		}
+		if len(group) > 1 && len(slices.Compact(slices.Sorted(slices.Values(group)))) == len(group) {
+			return group, nil
+		}
+	}
+	return nil, nil
+}
+
+// layers names the simulcast layers of a section; nil where it has none.
+func (s *section) layers() []string {
+	if len(s.sim) == 0 {
+		return s.rids
+	}
+	names := make([]string, len(s.sim))
+	for i := range names {
+		names[i] = "sim" + strconv.Itoa(i)
+	}
+	return names
 }
 
 func declaresRID(m *sdp.MediaDescription, rid string) bool {

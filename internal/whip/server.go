@@ -144,10 +144,6 @@ func (s *Server) configure() error {
 	se.SetICEMulticastDNSMode(ice.MulticastDNSModeDisabled)
 	se.SetICETimeouts(iceDisconnected, iceFailed, 2*time.Second)
 	se.SetReceiveMTU(receiveMTU)
-	// Otherwise the stack learns a track's payload type from its first packet,
-	// and gives the track up for good if that is a retransmission. The payload
-	// type is known: one is negotiated.
-	se.SetFireOnTrackBeforeFirstRTP(true)
 	// A sender without RTX repeats lost packets under their old sequence numbers.
 	se.SetSRTPReplayProtectionWindow(nackMaxGap)
 	if len(s.o.PublicIPs) == 0 {

@@ -40,6 +40,8 @@ type session struct {
 	log       *slog.Logger
 	pc        *webrtc.PeerConnection
 	link      link
+	taker     taker // of what the client sends; nil for a viewer
+	buffers   atomic.Int64
 	rejected  []int // m-lines of the offer that are answered with port 0
 
 	// ctx ends when the session has to go. run waits for that and for the
@@ -112,6 +114,8 @@ func (se *session) connect(m *webrtc.MediaEngine, r *interceptor.Registry, role 
 	settings.SetICEUDPMux(s.sockets.mux())
 	settings.SetIncludeLoopbackCandidate(s.sockets.loopback())
 	settings.SetICEBindingRequestHandler(se.link.checked)
+	settings.BufferFactory = se.newBuffer
+	settings.LoggerFactory = countingLogs{pionLogs{s.o.Logger}, se.discard, new(int)}
 	if err := settings.SetAnsweringDTLSRole(role); err != nil {
 		return fmt.Errorf("set DTLS role: %w", err)
 	}

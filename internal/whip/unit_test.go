@@ -151,9 +151,7 @@ func TestLayers(t *testing.T) {
 	}
 }
 
-func TestParsePacket(t *testing.T) {
-	track := &upstream{payloadType: 96}
-	track.ID = 2
+func TestTakePacket(t *testing.T) {
 	build := func(h rtp.Header, payload ...byte) []byte {
 		h.Version, h.PayloadType, h.SequenceNumber, h.SSRC = 2, 96, 7, 9
 		b, err := h.Marshal()
@@ -162,6 +160,7 @@ func TestParsePacket(t *testing.T) {
 		}
 		return append(b, payload...)
 	}
+	first := build(rtp.Header{}, 'x')
 	padded := build(rtp.Header{}, 1, 2, 0, 2)
 	padded[0] |= 0x20
 	probe := build(rtp.Header{}, 0, 0, 3)
@@ -171,30 +170,32 @@ func TestParsePacket(t *testing.T) {
 	tests := []struct {
 		name string
 		in   []byte
-		want string // payload; "!" an error
+		want string // payload; with "!" before it what is counted
 	}{
 		{"plain", build(rtp.Header{}, 'a', 'b'), "ab"},
 		{"padding", padded, "\x01\x02"},
 		{"padding only", probe, ""},
-		{"padding beyond the packet", liar, "!"},
-		{"empty", nil, "!"},
-		{"truncated header", build(rtp.Header{})[:11], "!"},
-		{"other payload type", append([]byte{0x80, 97}, build(rtp.Header{})[2:]...), "!"},
+		{"padding beyond the packet", liar, "!" + causePadding},
+		{"empty", nil, "!" + causeHeader},
+		{"truncated header", build(rtp.Header{})[:11], "!" + causeHeader},
+		{"other payload type", append([]byte{0x80, 97}, build(rtp.Header{})[2:]...), "!payload type 97 (VP8) came, 96 (H264) was negotiated"},
+		{"unknown payload type", append([]byte{0x80, 50}, build(rtp.Header{})[2:]...), "!payload type 50 came, 96 was negotiated"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var pkt media.Packet
-			var h rtp.Header
-			err := parsePacket(tt.in, &h, track, &pkt)
-			got := string(pkt.Payload)
-			if err != nil {
-				got = "!"
+			in, items := newTestIngest(t, testLine{kind: media.Video, pt: 96, offered: map[uint8]string{97: "VP8"}})
+			in.takeRTP(first)
+			in.takeRTP(tt.in)
+			got := items()
+			last := got[len(got)-1]
+			if last.Discarded != nil {
+				if text := "!" + last.Discarded.Cause; text != tt.want || last.Discarded.Packets != 1 {
+					t.Errorf("%+v, want %q", last.Discarded, tt.want)
+				}
+				return
 			}
-			if got != tt.want {
-				t.Errorf("payload %q (%v), want %q", got, err, tt.want)
-			}
-			if err == nil && (pkt.Track != 2 || pkt.Seq != 7 || pkt.SSRC != 9) {
-				t.Errorf("packet %+v", pkt)
+			if len(got) != 3 || string(last.Packet.Payload) != tt.want || last.Packet.Seq != 7 || last.Packet.SSRC != 9 {
+				t.Errorf("%d items, the last %+v, want %q", len(got), last.Packet, tt.want)
 			}
 		})
 	}

@@ -1,0 +1,63 @@
+package whip
+
+import (
+	"io"
+
+	"github.com/pion/transport/v4/packetio"
+)
+
+const (
+	// maxBuffers bounds the SSRCs of a session, of RTP and of RTCP: the WebRTC stack
+	// keeps each for ever. A publisher that starts its encoder anew every minute for a
+	// day stays below.
+	maxBuffers = 4096
+	// viewerBuffer bounds what waits of a viewer's RTCP, in bytes, for each SSRC.
+	viewerBuffer = 100_000
+)
+
+// taker takes what a client sends, decrypted, on the goroutines that decrypt. It
+// must not keep b.
+type taker interface {
+	takeRTP(b []byte)
+	takeRTCP(ssrc uint32, b []byte)
+	discard(cause string)
+}
+
+// newBuffer makes what the WebRTC stack puts the packets of one more SSRC into. For
+// a publisher that is the taker itself; the stack finds nothing to read.
+func (se *session) newBuffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCloser {
+	if se.buffers.Add(1) == maxBuffers {
+		se.end("the client uses too many SSRCs")
+	}
+	switch {
+	case se.taker == nil:
+		b := packetio.NewBuffer()
+		b.SetLimitSize(viewerBuffer)
+		return b
+	case kind == packetio.RTCPBufferPacket:
+		return sink(func(b []byte) { se.taker.takeRTCP(ssrc, b) })
+	}
+	return sink(se.taker.takeRTP)
+}
+
+// discard counts a packet that the WebRTC stack refused.
+func (se *session) discard(cause string) {
+	if se.taker != nil {
+		se.taker.discard(cause)
+	}
+}
+
+// sink passes on what is written.
+type sink func(b []byte)
+
+// Write implements io.Writer.
+func (s sink) Write(b []byte) (int, error) {
+	s(b)
+	return len(b), nil
+}
+
+// Read implements io.Reader: there is nothing.
+func (s sink) Read([]byte) (int, error) { return 0, io.EOF }
+
+// Close implements io.Closer.
+func (s sink) Close() error { return nil }
