@@ -45,6 +45,9 @@ type Fleet interface {
 type FleetNode struct {
 	Alias string `json:"alias"`
 	URL   string `json:"url,omitempty"` // administrators see it
+	// Kind is "recorder", of a node of this program, or "original", of the original
+	// live777; absent while that is not known.
+	Kind string `json:"kind,omitempty"`
 	// Source is "configured" or "registered".
 	Source string `json:"source"`
 	// Storage is "shared", or "local" where the node keeps its recordings itself.

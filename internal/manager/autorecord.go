@@ -42,6 +42,7 @@ type autoKey struct{ node, stream, session string }
 type autoTask struct {
 	busy   bool
 	failed bool      // the last attempt; another node may have its turn then
+	tries  int       // that failed, one after the other
 	after  time.Time // not to be tried before
 }
 
@@ -105,6 +106,7 @@ func (a *autoRecorder) due() []autoKey {
 			case on.Recording || on.Stopped || enough || !a.fleet.records(on.Node):
 			case t.busy:
 				enough = a.one
+			case t.tries >= originalTries && a.fleet.isOriginal(on.Node): // until its publisher is another
 			case now.Before(t.after):
 				enough = a.one && !t.failed
 			case busy[key.node] >= autoStarts: // its turn comes when one of them ends
@@ -158,11 +160,18 @@ func (a *autoRecorder) do(ctx context.Context, key autoKey) {
 	t := a.tasks[key]
 	t.busy, t.failed = false, !ok
 	t.after = a.now().Add(a.retry)
+	if t.tries++; ok {
+		t.tries = 0
+	}
+	if t.tries == originalTries && a.fleet.isOriginal(key.node) {
+		a.log.Warn("a stream is not recorded: an original live777 gets no recording of it under way; it is tried again when its publisher is another",
+			"stream", key.stream, "node", key.node)
+	}
 }
 
 func (a *autoRecorder) start(ctx context.Context, n *node, stream string) (ok bool) {
 	start := n.record
-	if !n.local {
+	if !n.keeps() {
 		start = n.recordApart
 	}
 	answer, err := start(ctx, api.RecordRequest{Method: http.MethodPost, Stream: stream})

@@ -21,7 +21,7 @@ func (n *node) believe(ctx context.Context, told []media.Recording, at *follower
 		return nil, nil
 	}
 	rows := map[string]media.Recording{}
-	if at.walk != nil || !n.local {
+	if at.walk != nil || !n.keeps() {
 		dirs := make([]string, len(told))
 		for i, r := range told {
 			dirs[i] = n.key(r.RecordDir)
@@ -61,7 +61,7 @@ func (n *node) believe(ctx context.Context, told []media.Recording, at *follower
 func (n *node) attribute(ctx context.Context, r media.Recording, row *media.Recording) (_ media.Recording, keep bool, err error) {
 	name := r.Node
 	r = n.mount(r)
-	if n.local {
+	if n.keeps() {
 		return r, true, nil
 	}
 	if r.Node = n.ownerOf(name); r.Node != n.alias {
@@ -148,7 +148,7 @@ func (f *fleet) removed(ctx context.Context, dirs []string) ([]string, error) {
 // description returns what recording.json says of r now, as the catalogue has it.
 // found is false where there is none, or it is damaged.
 func (n *node) description(ctx context.Context, r media.Recording) (stored media.Recording, found bool, err error) {
-	if n.local {
+	if n.keeps() {
 		stored, found, err = n.readInfo(ctx, unmount(r).RecordDir)
 	} else {
 		stored, found, err = n.fleet.readInfo(ctx, r.RecordDir)

@@ -9,10 +9,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/live777/recorder/internal/fault"
 )
@@ -194,7 +196,20 @@ func statusError(status int, body []byte) error {
 	case http.StatusConflict:
 		return fault.Errorf(fault.Conflict, "%s", text)
 	}
+	if line := plainText(body); line != "" && said.Error == "" {
+		// As of another package: the original live777 says where its storage is.
+		return fault.Errorf(fault.Unavailable, "it answers %d: %w", status, &textproto.Error{Code: status, Msg: line})
+	}
 	return fault.Errorf(fault.Unavailable, "it answers %d: %s", status, text)
+}
+
+// plainText returns the first line of a body, "" where that is a page or JSON.
+func plainText(body []byte) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+	if strings.HasPrefix(line, "<") || strings.HasPrefix(line, "{") || strings.ContainsFunc(line, unicode.IsControl) {
+		return ""
+	}
+	return strings.ToValidUTF8(line[:min(len(line), maxSaid)], "")
 }
 
 // idleBody is a body that breaks off when nothing comes.

@@ -73,7 +73,7 @@ func (n *node) recordApart(ctx context.Context, r api.RecordRequest) (answer api
 func (n *node) mountAnswer(body []byte) []byte {
 	var fields map[string]json.RawMessage
 	var mpd string
-	if !n.local || json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields["mpd_path"], &mpd) != nil || mpd == "" {
+	if !n.keeps() || json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields["mpd_path"], &mpd) != nil || mpd == "" {
 		return body
 	}
 	path, err := json.Marshal(n.key(mpd))
@@ -91,11 +91,11 @@ func (n *node) mountAnswer(body []byte) []byte {
 // shares reports whether another node has the stream that n is about to record to
 // the same storage.
 func (f *fleet) shares(n *node, stream string) bool {
-	if n.local {
+	if n.keeps() {
 		return false
 	}
 	for _, other := range f.all() {
-		if _, ok := other.stream(stream); ok && other != n && !other.local {
+		if _, ok := other.stream(stream); ok && other != n && !other.keeps() {
 			return true
 		}
 	}
@@ -296,6 +296,9 @@ func recordPath(stream string) string { return "/api/record/" + url.PathEscape(s
 
 // record passes a request on to the node.
 func (n *node) record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
+	if n.isOriginal() {
+		return n.recordOriginal(ctx, r)
+	}
 	q := call{method: r.Method, path: recordPath(r.Stream), wait: n.fleet.o.Control}
 	if r.Method == http.MethodGet {
 		q.wait = n.fleet.o.Timeout

@@ -178,7 +178,7 @@ func TestProtectAfterDeletion(t *testing.T) {
 	defer srv.Close()
 	n = newNode(f, "a", configured, srv.URL, "", true)
 	f.nodes["a"] = n
-	n.probed(recordingInfo, 0, nil) // up
+	n.probed(nodeInfo{Info: recordingInfo}, 0, nil) // up
 	if err := db.Put(t.Context(), n.mount(r)); err != nil {
 		t.Fatal(err)
 	}
@@ -371,7 +371,7 @@ func TestAutoRecordPastHangingNode(t *testing.T) {
 	defer good.Close()
 	add := func(alias, url string, count int) *node {
 		n := newNode(f, alias, configured, url, "", true)
-		n.probed(recordingInfo, 0, nil) // up
+		n.probed(nodeInfo{Info: recordingInfo}, 0, nil) // up
 		var list []api.NodeStream
 		for i := range count {
 			list = append(list, api.NodeStream{ID: fmt.Sprintf("%s%d", alias, i), Publish: api.StreamPresence{Sessions: []api.StreamSession{{ID: "s"}}}})
@@ -393,7 +393,7 @@ func TestAutoRecordPastHangingNode(t *testing.T) {
 		case <-time.After(time.Minute):
 			t.Fatal("not in time")
 		}
-		bad.probed(api.Info{}, 0, syscall.ECONNREFUSED)
+		bad.probed(nodeInfo{Info: api.Info{}}, 0, syscall.ECONNREFUSED)
 	}
 }
 
@@ -408,7 +408,7 @@ func TestOwnNameOfNode(t *testing.T) {
 			t.Fatal(err)
 		}
 		n := newNode(f, "edge", configured, "http://127.0.0.1:1", "", false)
-		n.probed(api.Info{Node: own}, 0, nil)
+		n.probed(nodeInfo{Info: api.Info{Node: own}}, 0, nil)
 		page := &feedPage{Feed: "f", Next: 1, Changes: []api.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
 		if err := n.apply(t.Context(), &follower{feed: "f"}, page); err != nil {
 			t.Fatal(err)

@@ -48,7 +48,7 @@ func mountPoint(alias string) string { return mountMark + alias + "/" }
 // mount returns r as the manager's catalogue keeps it.
 func (n *node) mount(r media.Recording) media.Recording {
 	r.Node = n.alias
-	if n.local {
+	if n.keeps() {
 		r.RecordDir, r.MPDPath = n.key(r.RecordDir), n.key(r.MPDPath)
 	}
 	return r
@@ -56,7 +56,7 @@ func (n *node) mount(r media.Recording) media.Recording {
 
 // key returns the catalogue's name for a path of the node.
 func (n *node) key(path string) string {
-	if n.local {
+	if n.keeps() {
 		return mountPoint(n.alias) + path
 	}
 	return path
@@ -122,7 +122,7 @@ func (n *node) watchFeed(ctx context.Context) {
 		n.mu.Lock()
 		since := n.feed.Seq
 		n.mu.Unlock()
-		if since == 0 { // not level yet, and not to be told everything twice
+		if since == 0 || n.isOriginal() { // not level yet, and not to be told everything twice; or there is none
 			if !pause(ctx, feedPause, nil) {
 				return
 			}
@@ -172,6 +172,9 @@ func (n *node) loadCursor(ctx context.Context) (follower, error) {
 // the same effect. A walk from the beginning is noted at its end only, for what
 // it has seen is not.
 func (n *node) catchUp(ctx context.Context, at *follower) error {
+	if n.isOriginal() {
+		return n.catchUpOriginal(ctx, at)
+	}
 	for {
 		if at.feed == "" && at.walk == nil {
 			*at = follower{walk: map[string]struct{}{}}
@@ -271,7 +274,7 @@ func (n *node) apply(ctx context.Context, at *follower, page *feedPage) error {
 			}
 		case c.Recording != nil:
 			r := *c.Recording
-			if !n.local && strings.HasPrefix(r.RecordDir, mountMark) {
+			if !n.keeps() && strings.HasPrefix(r.RecordDir, mountMark) {
 				n.log.Error("a recording is left out: its folder looks like one of a node's own", "stream", r.Stream, "record_dir", r.RecordDir)
 				continue
 			}

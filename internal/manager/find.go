@@ -92,7 +92,7 @@ func (f *fleet) find(ctx context.Context, dir string) (media.Recording, error) {
 	names := []string{dir}
 	if !strings.HasPrefix(dir, mountMark) {
 		for _, n := range f.all() {
-			if n.local {
+			if n.keeps() {
 				names = append(names, n.key(dir))
 			}
 		}

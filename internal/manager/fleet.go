@@ -184,12 +184,7 @@ func (f *fleet) node(alias string) *node {
 // records reports whether a node has a recorder: builds without it have none.
 func (f *fleet) records(alias string) bool {
 	n := f.node(alias)
-	if n == nil {
-		return false
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return slices.Contains(n.info.Features, "recorder")
+	return n != nil && n.hasRecorder()
 }
 
 // all returns the nodes by their aliases.

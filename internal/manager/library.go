@@ -123,7 +123,7 @@ func (l *library) Object(w http.ResponseWriter, r *http.Request, key string, unt
 	if l.shared == nil {
 		return fault.New(fault.Unavailable, "the recording is in shared storage, and the manager has no [storage]")
 	}
-	if n != nil && n.local {
+	if n != nil && n.keeps() {
 		n = nil // it recorded this once, and keeps its recordings itself by now
 	}
 	return l.fromShared(w, r, n, rec, own, until)
@@ -254,8 +254,11 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 		return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
 	case resp.StatusCode >= 300 && resp.StatusCode != http.StatusNotModified &&
 		resp.StatusCode != http.StatusPreconditionFailed && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
-		l.fleet.relayed(n, 0, true)
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // what it says is for the message
+		if n.isOriginal() && isMissing(resp.StatusCode, said) {
+			return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
+		}
+		l.fleet.relayed(n, 0, true)
 		return fault.Errorf(fault.Unavailable, "%w from node %q: %w", errNotRelayed, n.alias, statusError(resp.StatusCode, said))
 	}
 	h := w.Header()

@@ -61,7 +61,7 @@ func newTestLibrary(t *testing.T, sign bool) *testLibrary {
 	})
 	n := newNode(f, "edge", configured, server.URL, "", false)
 	f.nodes["edge"] = n
-	n.probed(recordingInfo, 0, nil) // up
+	n.probed(nodeInfo{Info: recordingInfo}, 0, nil) // up
 	place := shared{backend: store}
 	if sign {
 		place.presign = signer{}
@@ -173,8 +173,8 @@ func TestWhereObjectsComeFrom(t *testing.T) {
 			t.Errorf("%s: %q, want that of the %s", key, text, want)
 		}
 	}
-	l.node.probed(api.Info{}, 0, io.EOF)
-	l.node.probed(api.Info{}, 0, io.EOF)
+	l.node.probed(nodeInfo{Info: api.Info{}}, 0, io.EOF)
+	l.node.probed(nodeInfo{Info: api.Info{}}, 0, io.EOF)
 	for key, want := range up {
 		if want == "node" && strings.Contains(key, "seg") {
 			want = ""

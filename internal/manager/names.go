@@ -85,7 +85,7 @@ func (f *fleet) aliasOf(name string) (alias string, ok bool) {
 	best := 0
 	consider := func(candidate string, worth int) {
 		place := 0
-		if n := f.node(candidate); n != nil && n.local {
+		if n := f.node(candidate); n != nil && n.keeps() {
 			place = 1
 		} else if n != nil {
 			place = 2

@@ -78,7 +78,7 @@ func TestIntroduce(t *testing.T) {
 	}
 	introduce := func(n *node, name string) {
 		t.Helper()
-		n.probed(api.Info{Node: name}, 0, nil)
+		n.probed(nodeInfo{Info: api.Info{Node: name}}, 0, nil)
 		if err := n.introduce(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func TestToldByAnother(t *testing.T) {
 	n := newNode(f, "edge", configured, "http://127.0.0.1:1", "", false)
 	other := newNode(f, "hub", configured, "http://127.0.0.1:1", "", false)
 	f.nodes["edge"], f.nodes["hub"] = n, other
-	n.probed(api.Info{Node: "berlin"}, 0, nil)
+	n.probed(nodeInfo{Info: api.Info{Node: "berlin"}}, 0, nil)
 	if err := f.claim(t.Context(), catalogue.NodeName{Name: "paris", Alias: "hub", Sure: true}); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestToldByAnother(t *testing.T) {
 	// What hub tells of its own is newer, and not undone.
 	protected := stored
 	protected.Protected = true
-	other.probed(api.Info{Node: "paris"}, 0, nil)
+	other.probed(nodeInfo{Info: api.Info{Node: "paris"}}, 0, nil)
 	own := &feedPage{Feed: "g", Next: 1, Changes: []api.Change{{Seq: 1, RecordDir: "cam/1", Recording: &protected}}}
 	if err := other.apply(t.Context(), &follower{feed: "g"}, own); err != nil {
 		t.Fatal(err)

@@ -47,6 +47,11 @@ type node struct {
 	// feedEvents says that the node tells when its catalogue changes.
 	feedEvents atomic.Bool
 
+	// original says that it is of the original live777.
+	original atomic.Bool
+	// starting is how many recordings are being started there.
+	starting atomic.Int32
+
 	// introduced is the name that introduce has noted; followFeed alone uses it.
 	introduced *string
 
@@ -57,11 +62,13 @@ type node struct {
 	state    string
 	since    time.Time
 	failures int
-	errs     map[string]error // by what is wrong: "probe", "streams", "feed"
+	errs     map[string]error // by what is wrong: "probe", "streams", "recordings", "feed"
 	seen     time.Time
 	latency  time.Duration
 	info     api.Info
 	streams  map[string]api.NodeStream
+	records  map[string]bool   // of an original: streams that it records
+	stops    map[string]string // of an original: publishers whose recording was stopped here, by stream
 	load     api.NodeLoad
 	offset   *time.Duration  // of its clock, ahead of ours; nil: not known
 	up       chan struct{}   // closed while the node is up
@@ -83,7 +90,7 @@ func newNode(f *fleet, alias, source, url, token string, local bool) *node {
 func (n *node) run(ctx context.Context) {
 	defer close(n.done)
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){n.probe, n.followStreams, n.followLoad, n.followFeed, n.watchFeed} {
+	for _, loop := range []func(context.Context){n.probe, n.followStreams, n.followLoad, n.followOriginal, n.followFeed, n.watchFeed} {
 		loops.Go(func() { loop(ctx) })
 	}
 	loops.Wait()
@@ -139,14 +146,10 @@ const hurry = 500 * time.Millisecond
 // probe asks how the node is, again and again.
 func (n *node) probe(ctx context.Context) {
 	for {
-		var info api.Info
 		start := time.Now()
-		err := n.client.getJSON(ctx, "/api/info", n.fleet.o.Timeout, &info)
+		info, err := n.askInfo(ctx)
 		if ctx.Err() != nil {
 			return
-		}
-		if err == nil && info.Name != nodeName {
-			err = errNoNode
 		}
 		next := n.fleet.o.Poll
 		if n.probed(info, time.Since(start), err) {
@@ -160,19 +163,26 @@ func (n *node) probe(ctx context.Context) {
 
 // probed notes the outcome of a probe. A single failure may be an accident: doubt
 // is then true. A refused connection is none: nobody is there.
-func (n *node) probed(info api.Info, took time.Duration, err error) (doubt bool) {
+func (n *node) probed(info nodeInfo, took time.Duration, err error) (doubt bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := n.fleet.now()
 	if err == nil {
-		n.info, n.latency, n.seen, n.failures = info, took, now, 0
+		was := n.original.Swap(info.kind() == kindOriginal)
+		n.info, n.latency, n.seen, n.failures = info.Info, took, now, 0
 		delete(n.errs, "probe")
-		if n.state != stateUp {
-			n.log.Info("node is up", "version", info.Version)
+		switch {
+		case n.state != stateUp:
+			n.log.Info("node is up", "version", info.Version, "kind", info.kind())
 			n.state, n.since = stateUp, now
 			delete(n.errs, "streams") // of before
 			n.period, n.end = context.WithCancel(n.fleet.ctx)
 			close(n.up)
+		case was != n.isOriginal(): // another program answers there, and is asked anew
+			n.log.Info("node is another program now", "version", info.Version, "kind", info.kind())
+			n.end()
+			n.setStreams(nil)
+			n.period, n.end = context.WithCancel(n.fleet.ctx)
 		}
 		return false
 	}
@@ -234,9 +244,16 @@ func (n *node) replaceStreams(list []api.NodeStream) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.state == stateUp {
-		n.setStreams(streams)
+	if n.state != stateUp {
+		return
 	}
+	if n.isOriginal() {
+		n.forgetGone(streams)
+		for id, s := range streams {
+			streams[id] = n.completed(s)
+		}
+	}
+	n.setStreams(streams)
 }
 
 // setStreams is called with n.mu locked.
@@ -276,6 +293,9 @@ func (n *node) setRecording(stream string, recording bool) {
 		return
 	}
 	s.Recording, s.Stopped = recording, !recording
+	if n.isOriginal() {
+		n.noteStopped(s, s.Stopped)
+	}
 	n.streams[stream] = s
 	n.fleet.touch(stream)
 }
@@ -343,14 +363,20 @@ func (n *node) describe() api.FleetNode {
 		Version: n.info.Version, Node: n.info.Node, Features: n.info.Features, Codecs: n.info.Codecs,
 		Load: n.load, Feed: n.feed,
 	}
-	if n.local {
+	if n.keeps() {
 		d.Storage = "local"
+	}
+	if !n.seen.IsZero() {
+		d.Kind = kindRecorder
+		if n.isOriginal() {
+			d.Kind = kindOriginal
+		}
 	}
 	if n.offset != nil {
 		ms := float64(n.offset.Milliseconds())
 		d.ClockOffsetMS = &ms
 	}
-	for _, part := range []string{"probe", "streams"} {
+	for _, part := range []string{"probe", "streams", "recordings"} {
 		if err := n.errs[part]; err != nil {
 			d.Error = fault.Text(err)
 			break

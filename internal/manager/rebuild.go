@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/maintain"
@@ -79,7 +78,7 @@ func Rebuild(ctx context.Context, cfg *config.Liveman, c Command) (ok bool, err 
 		if err := db.SetCursor(ctx, n.alias, "", ""); err != nil {
 			return false, err
 		}
-		if n.local && !rebuildNode(ctx, n, c) {
+		if n.keeps() && !rebuildNode(ctx, n, c) {
 			ok = false
 		}
 	}
@@ -93,12 +92,13 @@ func (f *fleet) introduceAll(ctx context.Context, nodes []*node) error {
 	errs := make([]error, len(nodes))
 	for i, n := range nodes {
 		asked.Go(func() {
-			var info api.Info
-			if err := n.client.getJSON(ctx, "/api/info", f.o.Timeout, &info); err != nil || info.Name != nodeName {
+			info, err := n.askInfo(ctx)
+			if err != nil {
 				return
 			}
+			n.original.Store(info.kind() == kindOriginal)
 			n.mu.Lock()
-			n.info, n.seen = info, f.now()
+			n.info, n.seen = info.Info, f.now()
 			n.mu.Unlock()
 			errs[i] = n.introduce(ctx)
 		})

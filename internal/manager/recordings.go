@@ -53,7 +53,7 @@ func (s *shelf) owner(ctx context.Context, recordDir string) (media.Recording, *
 	}
 	n := s.fleet.node(r.Node)
 	switch {
-	case n != nil && (mounted(r) || !n.local || s.keeper == nil):
+	case n != nil && (mounted(r) || !n.keeps() || s.keeper == nil):
 		err := n.isUp()
 		return r, n, err
 	case mounted(r) || s.keeper == nil:
@@ -72,6 +72,9 @@ func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (
 	defer s.fleet.forget(r.RecordDir)
 	if n == nil {
 		return s.keeper.Protect(ctx, r.RecordDir, protected)
+	}
+	if n.isOriginal() {
+		return media.Recording{}, fault.Errorf(fault.Unsupported, "node %q is an original live777, which neither deletes nor protects recordings", n.alias)
 	}
 	body, err := json.Marshal(map[string]bool{"protected": protected})
 	if err != nil {
@@ -106,6 +109,10 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 	defer s.fleet.forget(r.RecordDir)
 	if n == nil {
 		return s.keeper.Delete(ctx, r.RecordDir)
+	}
+	if n.isOriginal() {
+		err := s.deleteOriginal(ctx, n, r)
+		return err == nil, err
 	}
 	answer, err := n.pass(ctx, call{method: http.MethodDelete, path: recordingPath(r), wait: s.fleet.o.Control})
 	switch {

@@ -207,7 +207,7 @@ func TestFailuresAreLoggedOnce(t *testing.T) {
 	var log logtest.Buffer
 	n := newNode(f, "edge", configured, "http://127.0.0.1:1", "", true)
 	n.log = logger(t, &log)
-	n.probed(api.Info{}, 0, nil) // up
+	n.probed(nodeInfo{Info: api.Info{}}, 0, nil) // up
 	for port := range 3 {
 		n.note("feed", fmt.Errorf("read: %w", &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 40000 + port}, Err: syscall.ECONNRESET}))
 	}

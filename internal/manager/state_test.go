@@ -144,7 +144,7 @@ func TestSilentEvents(t *testing.T) {
 	// Up for good: what a busy machine answers late does not count.
 	n := newNode(f, "a", configured, fake.URL, "", true)
 	f.nodes["a"] = n
-	n.probed(recordingInfo, 0, nil)
+	n.probed(nodeInfo{Info: recordingInfo}, 0, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); n.followStreams(ctx) }()
@@ -200,7 +200,7 @@ func TestLoadOfNode(t *testing.T) {
 	f, _, _ := newTestFleet(t)
 	t.Cleanup(f.close)
 	n := newNode(f, "a", configured, "http://127.0.0.1:1", "", true)
-	n.probed(recordingInfo, 0, nil)
+	n.probed(nodeInfo{Info: recordingInfo}, 0, nil)
 	n.replaceStreams([]api.NodeStream{published("cam", true)})
 	now := f.now()
 	n.setLoad(api.NodeLoad{Streams: 7, Time: now.Add(time.Hour), Spool: &api.SpoolLoad{WaitingBytes: 5}}, now, nil)
@@ -227,7 +227,7 @@ func TestAutoRecordOneCopy(t *testing.T) {
 		n := newNode(f, alias, configured, "http://127.0.0.1:1", "", true)
 		f.nodes[alias] = n
 		if info.Name != "" {
-			n.probed(info, 0, nil)
+			n.probed(nodeInfo{Info: info}, 0, nil)
 		}
 		if streams != nil {
 			n.replaceStreams(streams)
@@ -249,7 +249,7 @@ func TestAutoRecordOneCopy(t *testing.T) {
 	n1 := node("n1", recordingInfo, published("cam", false))
 	n2 := node("n2", api.Info{})
 	due("n2 may record it")
-	n2.probed(recordingInfo, 0, nil)
+	n2.probed(nodeInfo{Info: recordingInfo}, 0, nil)
 	due("n2 is up and has not told")
 	now = now.Add(time.Hour)
 	due("n2 does not tell", "n1")
@@ -278,7 +278,7 @@ func TestEncodedOnce(t *testing.T) {
 	t.Cleanup(f.close)
 	n := newNode(f, "a", configured, "http://127.0.0.1:1", "", true)
 	f.nodes["a"] = n
-	n.probed(recordingInfo, 0, nil)
+	n.probed(nodeInfo{Info: recordingInfo}, 0, nil)
 	n.replaceStreams([]api.NodeStream{published("one", false), published("two", false)})
 	before := f.Snapshot()
 	if !json.Valid(before.All()) || &before.All()[0] != &f.Snapshot().All()[0] {
@@ -294,7 +294,7 @@ func TestEncodedOnce(t *testing.T) {
 	if len(last.Streams) != 2 || last.Streams[0].ID != "three" || len(last.Removed) != 1 || last.Removed[0] != (api.RemovedStream{ID: "one", Version: last.Version}) {
 		t.Errorf("%+v", last)
 	}
-	n.probed(api.Info{}, 0, syscall.ECONNREFUSED)
+	n.probed(nodeInfo{Info: api.Info{}}, 0, syscall.ECONNREFUSED)
 	if s := f.Snapshot(); len(s.Streams) != 0 || len(s.Removed) != 3 || string(s.All()) != "[]" || len(f.Streams()) != 0 {
 		t.Errorf("of a node that is down: %+v", s)
 	}

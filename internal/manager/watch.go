@@ -100,14 +100,20 @@ const clockTolerance = 2 * time.Second
 func (n *node) followLoad(ctx context.Context) {
 	for n.awaitUp(ctx) {
 		up, cancel := n.whileUp(ctx)
-		var load api.NodeLoad
-		start := n.fleet.now()
-		err := n.client.getJSON(up, "/api/load", n.fleet.o.Timeout, &load)
-		if up.Err() == nil {
-			n.setLoad(load, start, err)
+		if !n.isOriginal() { // which has no such thing
+			n.askLoad(up)
 		}
 		pause(up, n.fleet.o.Poll, nil)
 		cancel()
+	}
+}
+
+func (n *node) askLoad(up context.Context) {
+	var load api.NodeLoad
+	start := n.fleet.now()
+	err := n.client.getJSON(up, "/api/load", n.fleet.o.Timeout, &load)
+	if up.Err() == nil {
+		n.setLoad(load, start, err)
 	}
 }
 

@@ -1,0 +1,532 @@
+package manager
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/media"
+)
+
+// This file has what a node of the original live777 needs to be one of a fleet. It tells
+// less than ours, and can do less: whether a stream is recorded has to be asked one by
+// one, its index of recordings has no deletions and is emptied by managers of its own
+// kind, it keeps no account of what is missing from a recording, and it deletes none.
+
+// The kinds of nodes.
+const (
+	kindRecorder = "recorder" // this program's
+	kindOriginal = "original"
+)
+
+// nodeInfo is what a node says of itself.
+type nodeInfo struct {
+	api.Info
+	GitHash   *string `json:"gitHash"`
+	BuildTime *string `json:"buildTime"`
+}
+
+// kind returns what a node is, "" for what is none: the original has no name, and says
+// how it was built.
+func (i *nodeInfo) kind() string {
+	switch {
+	case i.Name == nodeName:
+		return kindRecorder
+	case i.Name == "" && i.GitHash != nil && i.BuildTime != nil && i.Features != nil:
+		return kindOriginal
+	}
+	return ""
+}
+
+// askInfo asks the node what it is.
+func (n *node) askInfo(ctx context.Context) (nodeInfo, error) {
+	var info nodeInfo
+	err := n.client.getJSON(ctx, "/api/info", n.fleet.o.Timeout, &info)
+	if err == nil && info.kind() == "" {
+		err = errNoNode
+	}
+	return info, err
+}
+
+func (n *node) isOriginal() bool { return n.original.Load() }
+
+func (f *fleet) isOriginal(alias string) bool {
+	n := f.node(alias)
+	return n != nil && n.isOriginal()
+}
+
+// keeps reports whether the node's recordings are on the node. Those of an original are
+// relayed from there, wherever it has them.
+func (n *node) keeps() bool { return n.local || n.isOriginal() }
+
+// hasRecorder reports whether the node was built with its recorder.
+func (n *node) hasRecorder() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Contains(n.info.Features, "recorder")
+}
+
+const (
+	// originalAsks is how many streams are asked for at the same time.
+	originalAsks = 4
+	// originalTries is how often the recording of a publication is started by itself. An
+	// original does not say whether it cannot record a stream or has no media of it yet,
+	// and answers nothing else about recordings while it waits for them.
+	originalTries = 3
+	// originalStart is how long one that starts a recording is waited for, at most: where
+	// the stream has media it answers at once.
+	originalStart = 10 * time.Second
+)
+
+// followOriginal keeps what an original does not tell with its streams: which of them
+// it records.
+func (n *node) followOriginal(ctx context.Context) {
+	for n.awaitUp(ctx) {
+		up, cancel := n.whileUp(ctx)
+		if n.isOriginal() && n.hasRecorder() && n.starting.Load() == 0 {
+			if err := n.askRecordings(up); up.Err() == nil && n.starting.Load() == 0 {
+				n.note("recordings", err)
+			}
+		}
+		pause(up, n.fleet.o.Poll, nil)
+		cancel()
+	}
+}
+
+// askRecordings asks of each stream whether it is recorded. It gives up at the first that
+// is not answered: the others wait for the same.
+func (n *node) askRecordings(ctx context.Context) error {
+	n.mu.Lock()
+	var ids []string
+	for id := range n.streams {
+		ids = append(ids, id)
+	}
+	n.mu.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var asked sync.WaitGroup
+	turn := make(chan struct{}, originalAsks)
+	for _, id := range ids {
+		turn <- struct{}{}
+		if ctx.Err() != nil {
+			break
+		}
+		asked.Go(func() {
+			defer func() { <-turn }()
+			recording, err := n.isRecording(ctx, id)
+			if err != nil {
+				cancel(err)
+				return
+			}
+			n.noteRecording(id, recording)
+		})
+	}
+	asked.Wait()
+	if err := context.Cause(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("whether streams are recorded: %w", err)
+	}
+	return nil
+}
+
+func (n *node) isRecording(ctx context.Context, stream string) (bool, error) {
+	var status struct {
+		Recording bool `json:"recording"`
+	}
+	err := n.client.getJSON(ctx, recordPath(stream), n.fleet.o.Timeout, &status)
+	return status.Recording, err
+}
+
+// noteRecording notes whether an original records a stream. When that changes there is
+// news in its index.
+func (n *node) noteRecording(stream string, recording bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s, ok := n.streams[stream]
+	if !ok || n.records[stream] == recording {
+		return
+	}
+	if n.records == nil {
+		n.records = map[string]bool{}
+	}
+	n.records[stream] = recording
+	n.streams[stream] = n.completed(s)
+	n.fleet.touch(stream)
+	n.wakeFeed()
+}
+
+func (n *node) wakeFeed() {
+	select {
+	case n.feedNow <- struct{}{}:
+	default:
+	}
+}
+
+// noteStopped remembers, or forgets, that the recording of a publication was stopped
+// here; the original does not. It is called with n.mu locked.
+func (n *node) noteStopped(s api.NodeStream, stopped bool) {
+	if n.records == nil {
+		n.records = map[string]bool{}
+	}
+	if n.stops == nil {
+		n.stops = map[string]string{}
+	}
+	n.records[s.ID] = !stopped
+	delete(n.stops, s.ID)
+	if stopped {
+		n.stops[s.ID] = publisherOf(s)
+	}
+	n.wakeFeed()
+}
+
+func publisherOf(s api.NodeStream) string {
+	if len(s.Publish.Sessions) == 0 {
+		return ""
+	}
+	return s.Publish.Sessions[0].ID
+}
+
+// completed returns a stream of an original with what is known of it beside. It is called
+// with n.mu locked.
+func (n *node) completed(s api.NodeStream) api.NodeStream {
+	s.Tracks, s.Codecs = []live.TrackInfo{}, slices.Clone(s.Codecs)
+	for i, c := range s.Codecs {
+		s.Codecs[i].Codec = codecName(c.Codec)
+		s.Tracks = append(s.Tracks, live.TrackInfo{Kind: c.Kind, Codec: s.Codecs[i].Codec})
+	}
+	s.Recording = n.records[s.ID]
+	stopped, ok := n.stops[s.ID]
+	s.Stopped = ok && !s.Recording && stopped == publisherOf(s)
+	return s
+}
+
+// codecName returns our spelling of a codec.
+func codecName(name string) string {
+	if strings.EqualFold(name, "opus") {
+		return "opus"
+	}
+	return strings.ToUpper(name)
+}
+
+// forgetGone drops what is remembered of streams that have ended. It is called with n.mu
+// locked.
+func (n *node) forgetGone(streams map[string]api.NodeStream) {
+	for id := range n.records {
+		if _, ok := streams[id]; !ok {
+			delete(n.records, id)
+		}
+	}
+	for id, publisher := range n.stops {
+		if s, ok := streams[id]; !ok || publisherOf(s) != publisher {
+			delete(n.stops, id)
+		}
+	}
+}
+
+// recordOriginal is record for an original, in whose answers less is said.
+func (n *node) recordOriginal(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
+	if !n.hasRecorder() {
+		if r.Method == http.MethodPost {
+			return api.NodeAnswer{}, fault.Errorf(fault.Unsupported, "node %q is an original live777 that was built without its recorder", n.alias)
+		}
+		return nothingRecorded(r)
+	}
+	if r.Method == http.MethodPost {
+		return n.startOriginal(ctx, r)
+	}
+	recording, err := n.isRecording(ctx, r.Stream)
+	if err != nil {
+		n.suspect()
+		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: whether it records: %w", n.alias, err)
+	}
+	if r.Method == http.MethodGet {
+		return n.statusOf(ctx, r.Stream, recording), nil
+	}
+	if recording {
+		if _, err := n.passOriginal(ctx, r, nil, n.fleet.o.Control); err != nil {
+			return api.NodeAnswer{}, err
+		}
+	}
+	return n.say(map[string]any{"id": r.Stream, "recording": false, "stopped": recording}), nil
+}
+
+// startOriginal starts a recording. The original does not answer while the stream has no
+// media, and answers nothing else about recordings meanwhile.
+func (n *node) startOriginal(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
+	if _, ok := n.stream(r.Stream); !ok && n.notListed() == nil {
+		return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "node %q has no stream %q", n.alias, r.Stream)
+	}
+	body := map[string]any{}
+	if r.BaseDir != "" {
+		body["base_dir"] = r.BaseDir
+	}
+	data, err := json.Marshal(body)
+	if err != nil {
+		return api.NodeAnswer{}, fmt.Errorf("encode request: %w", err)
+	}
+	n.starting.Add(1)
+	defer n.starting.Add(-1)
+	answer, err := n.passOriginal(ctx, r, data, min(n.fleet.o.Control, originalStart))
+	if err == nil && !json.Valid(answer) {
+		err = fault.Errorf(fault.Unavailable, "node %q: its answer is not what this version understands", n.alias)
+	}
+	return api.NodeAnswer{Node: n.alias, Status: http.StatusOK, Body: answer}, err
+}
+
+var errLate = errors.New("no answer in time: an original live777 gives none while a stream has no media")
+
+// passOriginal is pass for what is not for a client: errors are plain text, and one that
+// stops answers with nothing.
+func (n *node) passOriginal(ctx context.Context, r api.RecordRequest, body []byte, limit time.Duration) (answer []byte, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errLate)
+	defer cancel()
+	resp, err := n.client.do(ctx, call{method: r.Method, path: recordPath(r.Stream), body: body, wait: 2 * limit})
+	if err != nil {
+		if !errors.Is(err, errLate) {
+			n.suspect()
+		}
+		return nil, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxShort))
+	if err != nil {
+		n.suspect()
+		return nil, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", n.alias, explain(ctx, err))
+	}
+	if resp.StatusCode/100 != 2 {
+		return nil, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, statusError(resp.StatusCode, answer))
+	}
+	return answer, nil
+}
+
+// say answers in place of an original.
+func (n *node) say(fields map[string]any) api.NodeAnswer {
+	body, _ := json.Marshal(fields) // strings, numbers and truth values always can be
+	return api.NodeAnswer{Node: n.alias, Status: http.StatusOK, Body: append(body, '\n')}
+}
+
+// statusOf is the state of a recording, with what the catalogue knows of it.
+func (n *node) statusOf(ctx context.Context, stream string, recording bool) api.NodeAnswer {
+	said := map[string]any{"recording": recording}
+	if !recording {
+		return n.say(said)
+	}
+	if list, err := n.running(ctx, stream); err == nil && len(list) > 0 { // the newest; without the catalogue it is less
+		r := list[0]
+		dir := unmount(r).RecordDir
+		said["record_id"], said["record_dir"], said["mpd_path"] = r.RecordID, dir, path.Join(dir, media.ManifestName)
+		said["started_at"], said["status"] = r.Start, r.Status
+	}
+	return n.say(said)
+}
+
+// originalSession is a recording as the index of an original has it.
+type originalSession struct {
+	ID         *string `json:"id"`
+	Stream     string  `json:"stream"`
+	StartTS    int64   `json:"start_ts"` // µs
+	EndTS      *int64  `json:"end_ts"`
+	DurationMS *int64  `json:"duration_ms"`
+	MPDPath    string  `json:"mpd_path"`
+	Status     string  `json:"status"`
+}
+
+// What there is to say about recordings whose node keeps no account of what is missing.
+const (
+	reasonNoLedger  = "an original live777 recorded it, which does not tell what is missing"
+	reasonFailed    = "an original live777 says that it failed"
+	reasonForgotten = "an original live777 recorded it, and does not tell when it ended"
+)
+
+// recording returns s as the node's own recordings are. ok is false for what no
+// recording can be.
+func (s *originalSession) recording() (r media.Recording, ok bool) {
+	mpd := strings.Trim(s.MPDPath, "/")
+	r = media.Recording{
+		Stream: s.Stream, RecordDir: path.Dir(mpd), MPDPath: mpd, Start: time.UnixMicro(s.StartTS).UTC(),
+		Tracks: []media.RecordingTrack{}, Status: media.StatusRecording,
+	}
+	r.RecordID = media.RecordID(r.RecordDir)
+	if media.CheckStreamID(r.Stream) != nil || media.CheckPath(mpd) != nil || path.Base(mpd) != media.ManifestName || r.RecordDir == "." {
+		return r, false
+	}
+	if s.Status == "Active" {
+		return r, true
+	}
+	if s.DurationMS != nil {
+		r.Duration = float64(max(*s.DurationMS, 0)) / 1000
+	}
+	r.DurableThrough = r.Duration
+	end := r.Start.Add(time.Duration(r.Duration * float64(time.Second)))
+	if s.EndTS != nil {
+		end = time.UnixMicro(*s.EndTS).UTC()
+	}
+	r.End, r.Status, r.Reason = &end, media.StatusDegraded, reasonNoLedger
+	if s.Status == "Failed" {
+		r.Status, r.Reason = media.StatusFailed, reasonFailed
+	}
+	return r, true
+}
+
+// catchUpOriginal applies the index of an original to the catalogue. It is not told that
+// the manager has them: the original would take them off its own lists.
+func (n *node) catchUpOriginal(ctx context.Context, at *follower) error {
+	feed := "original:" + n.alias // its index has no id of its own
+	if at.feed != feed {
+		*at = follower{feed: feed}
+		if err := n.saveCursor(ctx, at); err != nil {
+			return ours(err)
+		}
+	}
+	if !n.hasRecorder() {
+		return nil
+	}
+	for {
+		query := url.Values{"limit": {strconv.Itoa(feedLimit)}}
+		if at.cursor.Seq > 0 {
+			query.Set("since_ts", strconv.FormatInt(at.cursor.Seq, 10))
+		}
+		var page struct {
+			Sessions []originalSession `json:"sessions"`
+			LastTS   *int64            `json:"last_ts"`
+		}
+		if err := n.client.getList(ctx, "/api/recordings", query, n.fleet.o.Timeout, &page); err != nil {
+			return err
+		}
+		if err := n.putSessions(ctx, page.Sessions); err != nil {
+			return ours(err)
+		}
+		if page.LastTS == nil || *page.LastTS <= at.cursor.Seq {
+			break
+		}
+		at.cursor = media.Cursor{Seq: *page.LastTS}
+		if err := n.saveCursor(ctx, at); err != nil {
+			return ours(err)
+		}
+	}
+	n.level(at.cursor.Seq)
+	return n.endForgotten(ctx)
+}
+
+func (n *node) putSessions(ctx context.Context, sessions []originalSession) error {
+	var puts []media.Recording
+	for i := range sessions {
+		r, ok := sessions[i].recording()
+		if !ok {
+			n.log.Warn("a recording of the node is left out: its stream or its path cannot be used", "stream", sessions[i].Stream)
+			continue
+		}
+		puts = append(puts, n.mount(r))
+	}
+	return n.put(ctx, puts)
+}
+
+func (n *node) put(ctx context.Context, recordings []media.Recording) error {
+	if len(recordings) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	err := n.fleet.o.Catalogue.PutAll(ctx, recordings)
+	if fault.KindOf(err) == fault.Invalid {
+		n.log.Error("recordings are left out of the catalogue", "error", err)
+		err = nil // the others are in it; asking again would not help
+	}
+	for _, r := range recordings {
+		n.fleet.forget(r.RecordDir)
+	}
+	return err
+}
+
+// running returns the recordings that the catalogue takes for running on the node, the
+// newest first; of all streams where none is given.
+func (n *node) running(ctx context.Context, stream string) ([]media.Recording, error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	list, _, err := n.fleet.o.Catalogue.List(ctx, catalogue.Query{Node: n.alias, Stream: stream, Status: media.StatusRecording})
+	return slices.DeleteFunc(list, func(r media.Recording) bool { return !mounted(r) }), err
+}
+
+// endForgotten ends recordings of whose end the index will not tell any more: the
+// original died while it recorded, or a manager of its own kind has taken it off.
+func (n *node) endForgotten(ctx context.Context) error {
+	list, err := n.running(ctx, "")
+	if err != nil {
+		return ours(err)
+	}
+	var ended []media.Recording
+	latest := map[string]bool{}
+	for _, r := range list {
+		first := !latest[r.Stream]
+		latest[r.Stream] = true
+		if first {
+			recording, err := n.isRecording(ctx, r.Stream)
+			if err != nil {
+				return fmt.Errorf("whether streams are recorded: %w", err)
+			}
+			if recording {
+				continue
+			}
+		}
+		now := n.fleet.now().UTC()
+		r.End, r.Status, r.Reason = &now, media.StatusDegraded, reasonForgotten
+		ended = append(ended, r)
+	}
+	if err := n.put(ctx, ended); err != nil {
+		return ours(err)
+	}
+	return nil
+}
+
+// deleteOriginal forgets a recording of which the node has nothing any more: an original
+// deletes none itself.
+func (s *shelf) deleteOriginal(ctx context.Context, n *node, r media.Recording) error {
+	if r.Status == media.StatusRecording {
+		return fault.Errorf(fault.Conflict, "the recording runs; stop it first")
+	}
+	there, err := n.hasObject(ctx, path.Join(unmount(r).RecordDir, media.ManifestName))
+	if err != nil {
+		return err
+	}
+	if there {
+		return fault.Errorf(fault.Unsupported, "node %q is an original live777, which deletes no recordings: remove %q from its storage, and then delete it here", n.alias, unmount(r).RecordDir)
+	}
+	return s.Catalogue.Delete(ctx, r.RecordDir)
+}
+
+// hasObject asks the node whether it has an object.
+func (n *node) hasObject(ctx context.Context, key string) (bool, error) {
+	resp, err := n.client.do(ctx, call{method: http.MethodGet, path: "/api/record/object/" + api.EscapePath(key), wait: n.fleet.o.Timeout})
+	if err != nil {
+		n.suspect()
+		return false, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusOK {
+		return true, nil
+	}
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	if isMissing(resp.StatusCode, said) {
+		return false, nil
+	}
+	return false, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, statusError(resp.StatusCode, said))
+}
+
+// isMissing reports whether an answer says that there is no such object, for which an
+// original has no status of its own.
+func isMissing(status int, said []byte) bool {
+	return status == http.StatusNotFound || status == http.StatusInternalServerError && strings.HasPrefix(string(said), "NotFound")
+}
