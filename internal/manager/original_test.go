@@ -396,6 +396,8 @@ func TestOriginalWithoutMedia(t *testing.T) {
 		c.AutoRecord.Streams, c.AutoRecord.Retry = []string{"cam"}, 1
 	}, logs)
 	until(t, "it is given up", func() bool { return strings.Contains(logs.String(), "tried again when its publisher is another") })
+	looks := o.asked("GET /api/record/cam")
+	until(t, "it was looked at some times more", func() bool { return o.asked("GET /api/record/cam") > looks+3 })
 	tries := o.asked("POST /api/record/cam")
 	if tries != originalTries {
 		t.Errorf("it was tried %d times, want %d", tries, originalTries)
