@@ -42,7 +42,7 @@ func newH264(t media.Track) (Assembler, error) {
 		// What is wrong here does not matter as long as the stream has its own.
 		_, _ = c.store(nal)
 	}
-	return &nalAssembler{nalCodec: c, name: "H264", fuName: "FU-A", apName: "STAP-A"}, nil
+	return &nalAssembler{nalCodec: c, name: "H264", fuName: "FU-A", apName: "STAP-A", sets: nalSets{always: true}}, nil
 }
 
 // spropParameterSets returns the parameter sets of a=fmtp (RFC 6184 8.1).
@@ -128,8 +128,11 @@ func (c *h264) fuA(a *nalAssembler, p []byte) error {
 	return a.fragment(p[1]&0x80 != 0, p[1]&0x40 != 0, header[:], p[2:])
 }
 
-// class implements nalCodec. avc1: parameter sets stand in the sample entry (ISO/IEC
-// 14496-15 5.3.2), and only what it cannot know in samples.
+// class implements nalCodec. The sets come back with the key frames that need them.
+// ISO/IEC 14496-15 5.3.2 wants avc1 samples without sets and has avc3 for others,
+// which not every player takes; but a key frame that is read after others of other
+// sets needs its own, and which sender will change them nobody knows beforehand.
+// Players know avc1 with sets: ffmpeg writes it of every byte stream.
 func (c *h264) class(nal []byte) (nalClass, uint8, error) {
 	switch t := nal[0] & 0x1f; t {
 	case h264SPSType, h264PPSType:

@@ -41,8 +41,12 @@ func readH264(tb testing.TB, name string) (units []h264Unit) {
 		case h264AUD:
 		default:
 			u.key = u.key || nal[0]&0x1f == h264IDR
-			u.sample = binary.BigEndian.AppendUint32(u.sample, uint32(len(nal)))
-			u.sample = append(u.sample, nal...)
+			u.sample = append(u.sample, sample(nal)...)
+		}
+	}
+	for i := range units {
+		if u := &units[i]; u.key {
+			u.sample = append(sample(u.sps, u.pps), u.sample...)
 		}
 	}
 	return units
@@ -225,8 +229,12 @@ func TestH264Assemble(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || !bytes.Equal(u.Data, tc.want) || u.Key != tc.key || u.Key != (u.Format != nil) {
-				t.Fatalf("got %x, key %v, format %v, %v, want %x", u.Data, u.Key, u.Format, err, tc.want)
+			want := tc.want
+			if tc.key { // has its sets
+				want = append(sample(spsSmall, pps0), want...)
+			}
+			if err != nil || !bytes.Equal(u.Data, want) || u.Key != tc.key || u.Key != (u.Format != nil) {
+				t.Fatalf("got %x, key %v, format %v, %v, want %x", u.Data, u.Key, u.Format, err, want)
 			}
 		})
 	}
@@ -256,15 +264,15 @@ func TestH264ParameterSetChange(t *testing.T) {
 	}
 	same("a set that came after the key frame goes before what needs it first", step("", p1), pps1, p1)
 	same("and not again", step("", p1), p1)
-	same("a key frame needs what the sample entry has", step("", idr0), idr0)
+	same("a key frame has what it needs, though it came before", step("", idr0), spsSmall, pps0, idr0)
 	same("a later picture of it does not", step("", p1), pps1, p1)
-	same("a key frame with another set has it, with all of its own", step("", spsSmall, pps0, pps1, idr1), spsSmall, pps1, idr1)
-	same("from then on each has", step("", spsSmall, pps0, idr0), spsSmall, pps0, idr0)
+	same("a key frame with another set has that", step("", spsSmall, pps0, pps1, idr1), spsSmall, pps1, idr1)
+	same("and one with the first again", step("", spsSmall, pps0, idr0), spsSmall, pps0, idr0)
 	same("its pictures have it then", step("", p0), p0)
 	same("a changed set goes before the picture that it changes", step("", pps0b, p0), pps0b, p0)
 	step("changed after", spsWide, p1)
 	wide := step("", idr1)
-	if wide.Format.Width != 32 || wide.Format.Height != 16 || !bytes.Equal(wide.Data, sample(idr1)) {
+	if wide.Format.Width != 32 || wide.Format.Height != 16 || !bytes.Equal(wide.Data, sample(spsWide, pps1, idr1)) {
 		t.Errorf("format %dx%d with %x, want 32x16", wide.Format.Width, wide.Format.Height, wide.Data)
 	}
 	if rec, err := avc.DecodeAVCDecConfRec(wide.Format.Private); err != nil || !slices.EqualFunc(rec.PPSnalus, [][]byte{pps0b, pps1}, bytes.Equal) {
@@ -288,9 +296,6 @@ func TestH264OtherIDs(t *testing.T) {
 				first = u.Format
 			}
 			want := sample(in...)
-			if i == 0 {
-				want = sample(in[len(in)-1]) // the sample entry has them
-			}
 			if u.Format != first || u.Key != (j == 0) || !bytes.Equal(u.Data, want) {
 				t.Fatalf("GOP %d, unit %d: format %+v, key %v, sample %x, want %x", i, j, u.Format, u.Key, u.Data, want)
 			}
@@ -330,7 +335,7 @@ func TestH264FailedUnitLeavesNothing(t *testing.T) {
 	if u, err := a.Assemble([][]byte{sei, idr0}); err == nil {
 		t.Errorf("the parameter sets of a broken unit were used: %+v", u)
 	}
-	if u, err := a.Assemble([][]byte{spsSmall, pps0, idr0}); err != nil || !bytes.Equal(u.Data, sample(idr0)) {
+	if u, err := a.Assemble([][]byte{spsSmall, pps0, idr0}); err != nil || !bytes.Equal(u.Data, sample(spsSmall, pps0, idr0)) {
 		t.Errorf("got %x, %v after broken units", u.Data, err)
 	}
 }
@@ -344,7 +349,7 @@ func TestH264DataIsTheCallers(t *testing.T) {
 	if _, err := a.Assemble([][]byte{p0}); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(u.Data, sample(idr0)) {
+	if !bytes.Equal(u.Data, sample(spsSmall, pps0, idr0)) {
 		t.Error("the next unit overwrote the data of the last")
 	}
 }

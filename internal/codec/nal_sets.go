@@ -22,6 +22,9 @@ type nalSetOf struct {
 // count up, another initial quantizer. Such sets go into the samples, before the
 // slices that refer to them, so that the format stays.
 type nalSets struct {
+	// always says that each key frame has its sets in its sample.
+	always bool
+
 	formats []*nalFormat // the newest last
 	active  *nalFormat   // of the last key frame; nil before the first
 	sent    map[uint16][]byte
@@ -33,8 +36,8 @@ type nalSets struct {
 type nalFormat struct {
 	format *media.Format
 	entry  map[uint16][]byte
-	// moved says that a key frame needed other sets: each carries its own from
-	// then on, for a decoder that goes back may have kept later ones.
+	// moved says that a key frame needed other sets: each has its own from then
+	// on, for a decoder that goes back may have kept later ones.
 	moved bool
 }
 
@@ -116,7 +119,7 @@ func (s *nalSets) remember(f *media.Format, entry []nalSetOf) *nalFormat {
 			return old
 		}
 	}
-	n := &nalFormat{format: f, entry: make(map[uint16][]byte)}
+	n := &nalFormat{format: f, entry: make(map[uint16][]byte), moved: s.always}
 	for _, set := range entry {
 		n.entry[set.key] = set.nal
 	}

@@ -3,6 +3,7 @@ package verify
 import (
 	"cmp"
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"sort"
 	"time"
@@ -165,6 +166,13 @@ func (m *matcher) checkInits(sent *load.TrackLog, track *Track) {
 		for _, ps := range in.ParameterSets {
 			if !has(sent.ParameterSets, ps) {
 				m.report.Other = append(m.report.Other, in.Name+" has a parameter set that was not sent")
+			}
+		}
+	}
+	for i := range m.rec {
+		for _, ps := range m.rec[i].Sets {
+			if !m.isFilled(i) && !has(sent.ParameterSets, ps) {
+				m.report.Other = append(m.report.Other, fmt.Sprintf("sample %d has a parameter set that was not sent", i))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -237,6 +238,28 @@ func TestCompareParameterSets(t *testing.T) {
 	err := Compare(log, read(t, f.write(t)), CompareOptions{}).Err()
 	if err == nil || !strings.Contains(err.Error(), "parameter set that was not sent") {
 		t.Errorf("error %v, want the parameter sets", err)
+	}
+}
+
+// A key frame may have its sets in its sample, and no others.
+func TestCompareSetsInSamples(t *testing.T) {
+	log := sentLog(t, "h264_high.h264", "", 2)
+	other := sentLog(t, "h264_slices.h264", "", 2)
+	for _, tc := range []struct {
+		sets [][]byte
+		want string
+	}{{log.Video.ParameterSets, ""}, {other.Video.ParameterSets, "sample 0 has a parameter set that was not sent"}} {
+		f := record(t, log)
+		first := &f.tracks[0].samples[0]
+		var data []byte
+		for _, set := range tc.sets {
+			data = append(binary.BigEndian.AppendUint32(data, uint32(len(set))), set...)
+		}
+		first.Data = append(data, first.Data...)
+		err := Compare(log, read(t, f.write(t)), CompareOptions{}).Err()
+		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("error %v, want %q", err, tc.want)
+		}
 	}
 }
 

@@ -85,8 +85,11 @@ type Sample struct {
 	Duration    media.Ticks
 	Key         bool // marked as sync sample
 	Data        []byte
-	Segment     int // number
-	Period      int // index in Recording.Periods
+	// Sets are the parameter sets of H264 and H265 that stood in Data: key frames
+	// have them there, whether the sender sent them with these or not.
+	Sets    [][]byte
+	Segment int // number
+	Period  int // index in Recording.Periods
 	// Resolution is the unit in which the container tells time: 1 in MP4, a
 	// millisecond in WebM.
 	Resolution media.Ticks

@@ -190,9 +190,6 @@ func TestSampleProblems(t *testing.T) {
 		change func(f *fake, first, second *Sample)
 		want   string
 	}{
-		"H265 parameter set": {"h265.h265", func(_ *fake, first, _ *Sample) {
-			first.Data = append([]byte{0, 0, 0, 3, 0x40, 1, 0x0c}, first.Data...)
-		}, "has a parameter set"},
 		"H265 key":    {"h265.h265", func(_ *fake, first, second *Sample) { first.Data = second.Data }, "no IRAP picture"},
 		"H265 codecs": {"h265.h265", func(f *fake, _, _ *Sample) { f.tracks[0].codecs = "hvc1.1.6.L93.90" }, `sample entry "hvc1.1.6.L60.90"`},
 		"H265 arrays": {"h265.h265", func(f *fake, _, _ *Sample) {

@@ -53,7 +53,7 @@ func (in *initSegment) readVisual(entry *mp4.VisualSampleEntryBox) error {
 
 func (in *initSegment) readAVC(entry *mp4.VisualSampleEntryBox) error {
 	c := entry.AvcC.DecConfRec
-	in.check = checkAVC
+	in.check, in.isSet = checkAVC, isAVCSet
 	in.ParameterSets = slices.Concat(c.SPSnalus, c.PPSnalus)
 	in.Codecs = fmt.Sprintf("%s.%02X%02X%02X", entry.Type(), c.AVCProfileIndication, c.ProfileCompatibility, c.AVCLevelIndication)
 	if len(c.SPSnalus) == 0 || len(c.PPSnalus) == 0 {
@@ -65,7 +65,7 @@ func (in *initSegment) readAVC(entry *mp4.VisualSampleEntryBox) error {
 // readHEVC reads an hvcC (ISO/IEC 14496-15 8.3.3.1): what hvc1 leaves out of
 // the samples must be complete in it.
 func (in *initSegment) readHEVC(c *hevc.DecConfRec) error {
-	in.check = checkHEVC
+	in.check, in.isSet = checkHEVC, isHEVCSet
 	var b strings.Builder
 	if c.GeneralProfileSpace > 0 {
 		b.WriteByte('A' + c.GeneralProfileSpace - 1)
@@ -178,8 +178,31 @@ func hasRecoveryPoint(sei []byte) bool {
 	return false
 }
 
-// checkHEVC wants a hvc1 sample: no parameter sets (ISO/IEC 14496-15 8.4.2),
-// an IRAP picture in a sync sample, and no IDR picture in others.
+// takeSets takes the parameter sets out of the data of a sample.
+func (s *Sample) takeSets(isSet func(nal []byte) bool) {
+	units, ok := nals(s.Data)
+	if !ok || !slices.ContainsFunc(units, isSet) {
+		return
+	}
+	s.Data = nil
+	for _, nal := range units {
+		if isSet(nal) {
+			s.Sets = append(s.Sets, nal)
+			continue
+		}
+		s.Data = binary.BigEndian.AppendUint32(s.Data, uint32(len(nal)))
+		s.Data = append(s.Data, nal...)
+	}
+}
+
+func isAVCSet(nal []byte) bool { return nal[0]&0x1f == 7 || nal[0]&0x1f == 8 }
+
+func isHEVCSet(nal []byte) bool {
+	t := hevc.GetNaluType(nal[0])
+	return t >= hevc.NALU_VPS && t <= hevc.NALU_PPS
+}
+
+// checkHEVC wants an IRAP picture in a sync sample, and no IDR picture in others.
 func checkHEVC(s *Sample) error {
 	units, ok := nals(s.Data)
 	if !ok {
@@ -188,9 +211,6 @@ func checkHEVC(s *Sample) error {
 	irap, idr := false, false
 	for _, nal := range units {
 		t := hevc.GetNaluType(nal[0])
-		if t >= hevc.NALU_VPS && t <= hevc.NALU_PPS {
-			return fmt.Errorf("has a parameter set, %v", t)
-		}
 		irap = irap || t >= hevc.NALU_BLA_W_LP && t <= hevc.NALU_IRAP_VCL23
 		idr = idr || t == hevc.NALU_IDR_W_RADL || t == hevc.NALU_IDR_N_LP
 	}

@@ -18,7 +18,8 @@ type initSegment struct {
 	handler   string
 	trackID   uint32
 	trex      *mp4.TrexBox
-	check     func(*Sample) error // of the data, by the codec's file format binding; nil for none
+	check     func(*Sample) error   // of the data, by the codec's file format binding; nil for none
+	isSet     func(nal []byte) bool // of samples that are NAL units: a parameter set; nil for others
 	webm      bool
 }
 
@@ -169,6 +170,9 @@ func (r *reader) checkSamples(t *Track, in *initSegment, s Segment, samples []Sa
 			if err := in.check(&samples[i]); err != nil {
 				r.problem(s.Name, "sample %d %v", i, err)
 			}
+		}
+		if in.isSet != nil {
+			samples[i].takeSets(in.isSet)
 		}
 		if samples[i].Duration <= 0 || len(samples[i].Data) == 0 {
 			r.problem(s.Name, "sample %d has %d bytes and lasts %d ticks", i, len(samples[i].Data), samples[i].Duration)
