@@ -7,6 +7,7 @@ import (
 
 	"github.com/live777/recorder/internal/auth"
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -194,7 +195,11 @@ type grantKey struct{}
 
 // withGrant returns r with the grant that grantOf finds.
 func withGrant(r *http.Request, grant *auth.Grant) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), grantKey{}, grant))
+	ctx := context.WithValue(r.Context(), grantKey{}, grant)
+	if owner := grant.Owner(); owner != "" {
+		ctx = live.WithOwner(ctx, owner)
+	}
+	return r.WithContext(ctx)
 }
 
 // grantOf returns what the sender of r may do; nil on a public route.

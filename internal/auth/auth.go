@@ -135,7 +135,7 @@ func (a *Auth) Authenticate(r *http.Request) (*Grant, error) {
 		return nil, err
 	}
 	if a.isStatic(token) {
-		return everything(KindToken), nil
+		return everything(KindToken).of(token), nil
 	}
 	if found, c, err := a.session(token); err == nil {
 		return found.grant(c.ExpiresAt.Time), nil
@@ -211,7 +211,8 @@ func (a *Auth) parse(token string) (*Grant, error) {
 		// The parser's reasons may quote the token.
 		return nil, ErrInvalid
 	}
-	return &Grant{kind: KindJWT, name: c.Subject, streams: c.Streams, rights: c.Rights, expires: c.ExpiresAt.Time}, nil
+	g := &Grant{kind: KindJWT, name: c.Subject, streams: c.Streams, rights: c.Rights, expires: c.ExpiresAt.Time}
+	return g.of(token), nil
 }
 
 // Sign makes a token for rights on the streams that match patterns, valid

@@ -1,6 +1,8 @@
 package auth
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"path"
 	"slices"
 	"strconv"
@@ -29,10 +31,30 @@ type Grant struct {
 	streams []string // patterns of path.Match; "*" is every stream
 	rights  []Right
 	expires time.Time
+	digest  string // of the credentials, where they have no name
 }
 
 func everything(kind Kind) *Grant {
 	return &Grant{kind: kind, streams: []string{"*"}, rights: []Right{Admin}}
+}
+
+// of notes the credentials that g comes from.
+func (g *Grant) of(token string) *Grant {
+	sum := sha256.Sum256([]byte(token))
+	g.digest = hex.EncodeToString(sum[:])
+	return g
+}
+
+// Owner says whose g is, in words that tell no secret: two grants with the same are of
+// the same account, subject or token. It is empty where nobody is asked who they are.
+func (g *Grant) Owner() string {
+	switch {
+	case g == nil || g.kind == KindAnonymous:
+		return ""
+	case g.name != "":
+		return string(g.kind) + " " + g.name
+	}
+	return string(g.kind) + " " + g.digest
 }
 
 // Kind returns what g comes from.

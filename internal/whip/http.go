@@ -45,10 +45,14 @@ func (s *Server) Publish(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer release()
+	if err := s.makeWay(w, r, stream); err != nil {
+		return err
+	}
 	se, err := s.newSession(stream, o, cs, publishing)
 	if err != nil {
 		return err
 	}
+	se.owner = ownerOf(r)
 	in := newIngest(se, cs)
 	if err := se.setOffer(se.remote); err != nil {
 		se.abandon()

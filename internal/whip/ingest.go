@@ -138,6 +138,7 @@ func (in *ingest) activate(t *upstream, s *source) {
 // takeRTP takes a packet off the network. b is not kept.
 func (in *ingest) takeRTP(b []byte) {
 	arrival := in.server.o.Now()
+	in.link.hear(true)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	h := &in.header
@@ -261,6 +262,7 @@ func (in *ingest) askPending() bool {
 // takeRTCP takes a control packet of the source ssrc.
 func (in *ingest) takeRTCP(ssrc uint32, b []byte) {
 	arrival := in.server.o.Now()
+	in.link.hear(false)
 	pkts, err := rtcp.Unmarshal(b)
 	if err != nil {
 		return // garbage from the client: nothing to answer

@@ -2,24 +2,69 @@ package whip
 
 import (
 	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v4"
 	"github.com/pion/webrtc/v4"
 )
 
+// pathSilent is how long nothing may have come on the way that a client chose before
+// another, from which its checks come, is taken. Browsers check a way that they do not
+// use as well; all of a client's ways lead to it.
+const pathSilent = time.Second
+
 // link is what a session knows of its way to the client.
 type link struct {
+	log    *slog.Logger
+	now    func() time.Time
+	began  time.Time
+	heard  atomic.Int64 // when the last packet of any kind came, after began
+	media  atomic.Int64 // when the last one of media came
 	checks atomic.Int64 // connectivity checks of the client with the right password
+	// current is the client's address on the way that is in use; of the goroutine of
+	// the ICE agent.
+	current ice.Candidate
 }
 
-// checked is called for each valid connectivity check. It reports whether the pair
-// is to be used from now on although the client has not nominated it.
-func (l *link) checked(_ *stun.Message, _, _ ice.Candidate, _ *ice.CandidatePair) (use bool) {
+// checked is called for each valid connectivity check, on the goroutine of the ICE
+// agent. It reports whether the pair is to be used from now on although the client has
+// not nominated it: behind a NAT that gives it another port a client may not notice,
+// and goes on to send as before.
+func (l *link) checked(m *stun.Message, _, remote ice.Candidate, _ *ice.CandidatePair) (use bool) {
 	l.checks.Add(1)
+	l.hear(false)
+	switch {
+	case m.Contains(stun.AttrUseCandidate):
+		l.current = remote
+	case l.current != nil && l.current != remote && time.Since(l.current.LastReceived()) > pathSilent:
+		l.log.Info("the client sends from another address", "from", addressOf(l.current), "to", addressOf(remote))
+		l.current = remote
+		return true
+	}
 	return false
 }
+
+// hear notes that a packet came.
+func (l *link) hear(media bool) {
+	at := int64(l.now().Sub(l.began))
+	l.heard.Store(at)
+	if media {
+		l.media.Store(at)
+	}
+}
+
+// silence returns for how long nothing has come, and whether media flowed until then.
+func (l *link) silence() (d time.Duration, flowed bool) {
+	heard, media := time.Duration(l.heard.Load()), time.Duration(l.media.Load())
+	return l.now().Sub(l.began) - heard, media > 0 && heard-media < flowing
+}
+
+func addressOf(c ice.Candidate) string { return net.JoinHostPort(c.Address(), strconv.Itoa(c.Port())) }
 
 // whyNot says, to an operator, why a session has not connected.
 func (se *session) whyNot() string {

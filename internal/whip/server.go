@@ -35,6 +35,19 @@ const (
 	iceFailed       = 5 * time.Second
 )
 
+// A session from which nothing has come for takeOverAfter, though media had flowed
+// until then, may be replaced by one of the same owner. A healthy publisher sends some
+// fifty packets of sound in a second, or a picture; one that has paused both sends
+// connectivity checks and reports, some clients every five seconds only: where no media
+// flowed it is takeOverIdle.
+const (
+	takeOverAfter = 2 * time.Second
+	takeOverIdle  = 7 * time.Second
+	// flowing is how long before the last packet of all the last one of media may have
+	// come, for media to have flowed.
+	flowing = time.Second
+)
+
 // receiveMTU bounds one packet, in bytes. RTP senders stay under 1,500.
 const receiveMTU = 2048
 

@@ -35,6 +35,7 @@ type session struct {
 	stream    string
 	id        string
 	publisher bool
+	owner     string // who made it
 	created   time.Time
 	received  atomic.Int64 // packets of a publisher that have been handed on
 	log       *slog.Logger
@@ -95,6 +96,7 @@ func (s *Server) newSession(stream string, o *offer, cs []chosen, sd side) (*ses
 		password:  o.password,
 	}
 	se.log = s.o.Logger.With("stream", stream, "session", se.id)
+	se.link.log, se.link.now, se.link.began = se.log, s.o.Now, se.created
 	role := webrtc.DTLSRoleServer
 	if o.passive {
 		role = webrtc.DTLSRoleClient
