@@ -151,6 +151,7 @@ type API struct {
 	document []byte // describes this API: OpenAPI 3.1, JSON
 	cors     origins
 	timing   timing
+	refusals seldom
 
 	closeOnce sync.Once
 	closing   chan struct{} // closed by Close
@@ -253,6 +254,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.writeError(rw, r, err)
 		return
 	}
+	withoutSlash(r.URL)
 	// What is no HandlerFunc is the mux's redirection to a path with one slash
 	// more, which is not what was asked for.
 	handler, pattern := a.mux.Handler(r)
@@ -282,7 +284,9 @@ func (a *API) observe(w *response, r *http.Request) {
 func (a *API) serve(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		grant, err := a.gate.authorize(rt.access, r)
-		if err == nil {
+		if err != nil {
+			a.refused(rt, r, err)
+		} else {
 			err = rt.handle(w, withGrant(r, grant))
 		}
 		if err != nil {

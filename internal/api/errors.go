@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
+	"sync"
+	"time"
 
 	"github.com/live777/recorder/internal/fault"
 )
@@ -98,6 +100,44 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	}
 	a.writeJSON(w, status, errorBody{message})
+}
+
+// refused logs that somebody was not let in whose client has credentials or is no page
+// that asks a person for them: an operator looks here for why an encoder does not get
+// through. A flood of them is a line a second.
+func (a *API) refused(rt route, r *http.Request, err error) {
+	kind := kindOf(err)
+	if kind != fault.Unauthenticated && kind != fault.Forbidden {
+		return
+	}
+	if r.Header.Get("Authorization") == "" && rt.access != publishStream && rt.access != subscribeStream {
+		return
+	}
+	more, ok := a.refusals.next(a.now())
+	if !ok {
+		return
+	}
+	a.log.Info("request refused", "method", r.Method, "path", loggedPath(r.URL), "client", r.RemoteAddr,
+		"reason", fault.Text(err), "unlogged", more)
+}
+
+// seldom lets one event a second through and counts the others.
+type seldom struct {
+	mu      sync.Mutex
+	last    time.Time
+	skipped int
+}
+
+// next reports whether an event may pass, and how many before it did not.
+func (s *seldom) next(now time.Time) (skipped int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.last.IsZero() && now.Sub(s.last) < time.Second {
+		s.skipped++
+		return 0, false
+	}
+	skipped, s.skipped, s.last = s.skipped, 0, now
+	return skipped, true
 }
 
 // writeUnmatched answers a request that has no route: 404, or 405 with the

@@ -103,3 +103,13 @@ func checkURL(escaped string) error {
 	}
 	return nil
 }
+
+// withoutSlash takes the slash at the end off a URL of WHIP or WHEP: people write them
+// with one, and programs that join URLs do.
+func withoutSlash(u *url.URL) {
+	for _, prefix := range []string{"/whip/", "/whep/", "/session/"} {
+		if strings.HasPrefix(u.Path, prefix) && len(u.Path) > len(prefix) {
+			u.Path, u.RawPath = strings.TrimSuffix(u.Path, "/"), strings.TrimSuffix(u.RawPath, "/")
+		}
+	}
+}

@@ -183,7 +183,7 @@ func (se *session) respond(w http.ResponseWriter, r *http.Request) error {
 		se.end("the negotiation failed")
 		return err
 	}
-	withRejected(answer, se.rejected)
+	withRejected(answer, se.offered, se.rejected)
 	body, err := answer.Marshal()
 	if err != nil {
 		se.end("the negotiation failed")
@@ -260,11 +260,17 @@ func matches(tags, etag string) bool {
 }
 
 // DeleteSession handles DELETE /session/{stream}/{session}. When it returns
-// another publisher may come.
+// another publisher may come. It is answered alike when the session has just ended by
+// itself: clients close their DTLS connection before they say so. 200 is what the
+// clients that look at more than 2xx want (OBS), but for one that wants 204.
 func (s *Server) DeleteSession(w http.ResponseWriter, r *http.Request) error {
 	se, err := s.sessionOf(r)
 	if err != nil {
-		return err
+		if _, ok := s.ended(r.PathValue("stream"), r.PathValue("session")); !ok {
+			return err
+		}
+		w.WriteHeader(http.StatusOK)
+		return nil
 	}
 	se.drain(r.Context())
 	se.lost("the client deleted the session")

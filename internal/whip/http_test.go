@@ -3,6 +3,7 @@ package whip
 import (
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -314,8 +315,11 @@ func TestSecondPublisherIsRefused(t *testing.T) {
 	if res, _ := n.do(http.MethodDelete, location, "", ""); res.StatusCode != http.StatusOK {
 		t.Errorf("DELETE: %d, want 200", res.StatusCode)
 	}
-	if res, _ := n.do(http.MethodDelete, location, "", ""); res.StatusCode != http.StatusNotFound {
-		t.Errorf("second DELETE: %d, want 404", res.StatusCode)
+	if res, _ := n.do(http.MethodDelete, location, "", ""); res.StatusCode != http.StatusOK {
+		t.Errorf("second DELETE: %d, want 200", res.StatusCode)
+	}
+	if res, _ := n.do(http.MethodDelete, location+"0", "", ""); res.StatusCode != http.StatusNotFound {
+		t.Errorf("DELETE of a session that never was: %d, want 404", res.StatusCode)
 	}
 	if res, _ := n.do(http.MethodPost, "/whip/cam", "application/sdp", crlf(goodOffer)); res.StatusCode != http.StatusCreated {
 		t.Errorf("after DELETE: %d, want 201", res.StatusCode)
@@ -408,10 +412,7 @@ func TestPublisherThatNeverConnectsIsReaped(t *testing.T) {
 		t.Fatal(res.StatusCode)
 	}
 	eventually(t, "the stream is gone", func() bool { return len(n.streams.List()) == 0 })
-	eventually(t, "the session is gone", func() bool {
-		res, _ := n.do(http.MethodDelete, res.Header.Get("Location"), "", "")
-		return res.StatusCode == http.StatusNotFound
-	})
+	eventually(t, "the session is gone", func() bool { return !n.has(res.Header.Get("Location")) })
 }
 
 func TestNewRefusesBadOptions(t *testing.T) {
@@ -441,4 +442,50 @@ func TestUnspecifiedListenAddress(t *testing.T) {
 	p := n.peer(peerOptions{codecs: []webrtc.RTPCodecParameters{opus}})
 	p.send(opus, "audio")
 	p.connect("/whip/cam")
+}
+
+// has reports whether a session is there.
+func (n *node) has(location string) bool {
+	parts := strings.Split(location, "/")
+	_, ok := n.whip.session(parts[2], parts[3])
+	return ok
+}
+
+// TestGoneSessionsAreBounded: the ones that ended first are forgotten.
+func TestGoneSessionsAreBounded(t *testing.T) {
+	n := newNode(t, Options{})
+	for i := range maxGone + 10 {
+		se := &session{stream: "cam", id: strconv.Itoa(i), publisher: true}
+		n.whip.sessions[sessionKey{"cam", se.id}] = se
+		n.whip.forget(se)
+		n.whip.forget(se)
+	}
+	if len(n.whip.gone) != maxGone {
+		t.Errorf("%d are kept, want %d", len(n.whip.gone), maxGone)
+	}
+	for id, want := range map[string]bool{"9": false, "10": true, strconv.Itoa(maxGone): true} {
+		if publisher, ok := n.whip.SessionRight("cam", id); ok != want || publisher != want {
+			t.Errorf("session %s: %v, %v, want %v", id, publisher, ok, want)
+		}
+	}
+}
+
+// TestRejectedSections: m-lines that are not used are answered with port 0 and their
+// MID, whatever they are.
+func TestRejectedSections(t *testing.T) {
+	disabled := "m=video 0 UDP/TLS/RTP/SAVPF 96\nc=IN IP4 0.0.0.0\na=mid:old\na=inactive\n"
+	old := "m=application 9 DTLS/SCTP 5000\nc=IN IP4 0.0.0.0\na=mid:data\na=sctpmap:5000 webrtc-datachannel 1024\n"
+	n := newNode(t, Options{})
+	res, answer := n.do(http.MethodPost, "/whip/cam", typeSDP, crlf(goodOffer+disabled+old))
+	if res.StatusCode != http.StatusCreated {
+		t.Fatalf("status %d: %s", res.StatusCode, answer)
+	}
+	for _, want := range []string{
+		"m=video 0 UDP/TLS/RTP/SAVPF 96\nc=IN IP4 0.0.0.0\na=mid:old\na=inactive\n",
+		"m=application 0 DTLS/SCTP 5000\nc=IN IP4 0.0.0.0\na=mid:data\na=inactive\n",
+	} {
+		if !strings.Contains(answer, crlf(want)) {
+			t.Errorf("the answer lacks\n%s\n%s", want, answer)
+		}
+	}
 }

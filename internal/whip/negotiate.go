@@ -46,22 +46,26 @@ func firstUsable(sec *section) (chosen, bool) {
 		if !ok {
 			continue
 		}
-		if r := rank(row); best.row == nil || r < bestRank {
+		if r := rank(row, len(sec.layers()) > 0); best.row == nil || r < bestRank {
 			best, bestRank = chosen{section: sec, codec: c, row: row}, r
 		}
 	}
 	return best, best.row != nil
 }
 
-// rank orders codecs by what becomes of them in a recording.
-func rank(row *codec.Codec) int {
+// rank orders codecs by what becomes of them in a recording. Of VP9 and AV1 browsers
+// make no layers unless they are told how: Firefox sends several of the smallest size,
+// Chromium one stream with layers within.
+func rank(row *codec.Codec, simulcast bool) int {
 	switch {
+	case !row.Recordable():
+		return 3
+	case simulcast && (row.Name == "VP9" || row.Name == "AV1"):
+		return 2
 	case row.Name == "VP8": // records as WebM, which fewer players take
 		return 1
-	case row.Recordable():
-		return 0
 	}
-	return 2
+	return 0
 }
 
 // chooseForViewer picks, for each m-line, the offered format that fits the

@@ -33,7 +33,7 @@ const (
 type offer struct {
 	desc     *sdp.SessionDescription
 	sections []section // audio and video, in the offer's order
-	rejected []int     // indices of m-lines that are answered with port 0: data channels
+	rejected []int     // indices of m-lines that are answered with port 0: data channels, what the client disabled
 	ufrag    string
 	password string
 	passive  bool // the client is the DTLS server (RFC 5763 section 5)
@@ -61,7 +61,7 @@ func parseOffer(text string, s side) (*offer, error) {
 	}
 	o := &offer{desc: desc}
 	for i, m := range desc.MediaDescriptions {
-		if m.MediaName.Media == "application" {
+		if m.MediaName.Media == "application" || isDisabled(m) {
 			o.rejected = append(o.rejected, i)
 			continue
 		}
@@ -115,11 +115,7 @@ func (o *offer) add(m *sdp.MediaDescription, s side) error {
 			return fault.Errorf(fault.Invalid, "the SDP offer has more than one %s m-line: one is accepted", sec.kind)
 		}
 	}
-	_, bundleOnly := m.Attribute("bundle-only")
-	switch {
-	case m.MediaName.Port.Value == 0 && !bundleOnly:
-		return fault.Errorf(fault.Invalid, "the %s m-line of the SDP offer is disabled (port 0): leave it out", sec.kind)
-	case !slices.Contains(m.MediaName.Protos, "SAVPF"):
+	if !slices.Contains(m.MediaName.Protos, "SAVPF") {
 		return fault.Errorf(fault.Invalid, "the %s m-line of the SDP offer is not UDP/TLS/RTP/SAVPF", sec.kind)
 	}
 	if _, ok := m.Attribute(sdp.AttrKeyRTCPMux); !ok {
@@ -148,6 +144,13 @@ func (o *offer) add(m *sdp.MediaDescription, s side) error {
 	}
 	o.sections = append(o.sections, sec)
 	return nil
+}
+
+// isDisabled tells an m-line that is not used (RFC 3264 section 8.2) from one that
+// is only bundled (RFC 8843 section 6).
+func isDisabled(m *sdp.MediaDescription) bool {
+	_, bundleOnly := m.Attribute("bundle-only")
+	return m.MediaName.Port.Value == 0 && !bundleOnly
 }
 
 // directions are the a= lines of RFC 8866 section 6.7.

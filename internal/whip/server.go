@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,12 +102,22 @@ type Server struct {
 
 	mu       sync.Mutex
 	sessions map[sessionKey]*session
-	pending  int // admitted, not yet in sessions
+	gone     []goneSession // the last ones that ended, the oldest first
+	pending  int           // admitted, not yet in sessions
 	closed   bool
 	wg       sync.WaitGroup // the run goroutines of sessions
 }
 
 type sessionKey struct{ stream, id string }
+
+// maxGone bounds the sessions that have ended and can still be deleted.
+const maxGone = 1000
+
+// goneSession is one that has ended.
+type goneSession struct {
+	sessionKey
+	publisher bool
+}
 
 // New opens the UDP port and returns a server that is ready for requests.
 func New(o Options) (*Server, error) {
@@ -180,13 +191,23 @@ func (s *Server) configure() error {
 
 // SessionRight reports what a session is, so that the right to change it can be
 // checked: publisher tells a publisher's from a viewer's, ok is false where
-// there is no such session.
+// there is no such session, nor was one lately.
 func (s *Server) SessionRight(stream, session string) (publisher, ok bool) {
-	se, ok := s.session(stream, session)
-	if !ok {
+	if se, ok := s.session(stream, session); ok {
+		return se.publisher, true
+	}
+	return s.ended(stream, session)
+}
+
+// ended is SessionRight for a session that has ended.
+func (s *Server) ended(stream, id string) (publisher, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.gone, func(g goneSession) bool { return g.sessionKey == sessionKey{stream, id} })
+	if i < 0 {
 		return false, false
 	}
-	return se.publisher, true
+	return s.gone[i].publisher, true
 }
 
 func (s *Server) session(stream, id string) (*session, bool) {
@@ -233,7 +254,15 @@ func (s *Server) start(se *session) error {
 func (s *Server) forget(se *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.sessions, sessionKey{se.stream, se.id})
+	key := sessionKey{se.stream, se.id}
+	if _, ok := s.sessions[key]; !ok {
+		return // forgotten already
+	}
+	delete(s.sessions, key)
+	if len(s.gone) == maxGone {
+		s.gone = slices.Delete(s.gone, 0, 1)
+	}
+	s.gone = append(s.gone, goneSession{key, se.publisher})
 }
 
 // Close ends all sessions, waits for them and closes the UDP port. It returns

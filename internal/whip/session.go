@@ -43,7 +43,8 @@ type session struct {
 	link      link
 	taker     taker // of what the client sends; nil for a viewer
 	buffers   atomic.Int64
-	rejected  []int // m-lines of the offer that are answered with port 0
+	rejected  []int                   // m-lines of the offer that are answered with port 0
+	offered   *sdp.SessionDescription // as the client sent it
 
 	// ctx ends when the session has to go. run waits for that and for the
 	// goroutines that go started.
@@ -81,7 +82,7 @@ func (s *Server) newSession(stream string, o *offer, cs []chosen, sd side) (*ses
 	}
 	engine, err := mediaEngine(cs, extensions)
 	if err != nil {
-		return nil, err
+		return nil, fault.Errorf(fault.Invalid, "the SDP offer cannot be used: %w", err)
 	}
 	se := &session{
 		server:    s,
@@ -90,6 +91,7 @@ func (s *Server) newSession(stream string, o *offer, cs []chosen, sd side) (*ses
 		publisher: sd == publishing,
 		created:   s.o.Now(),
 		rejected:  o.rejected,
+		offered:   o.desc,
 		etag:      `"` + newID() + `"`,
 		remote:    o.narrowed(cs, sd),
 		ufrag:     o.ufrag,
@@ -152,10 +154,10 @@ func (se *session) answer(ctx context.Context) (*sdp.SessionDescription, error) 
 		OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("create answer: %w", err)
+		return nil, fault.Errorf(fault.Invalid, "the SDP offer cannot be answered: %w", err)
 	}
 	if err := se.pc.SetLocalDescription(answer); err != nil {
-		return nil, fmt.Errorf("set answer: %w", err)
+		return nil, fault.Errorf(fault.Invalid, "the SDP offer cannot be answered: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
 	defer cancel()
@@ -171,21 +173,25 @@ func (se *session) answer(ctx context.Context) (*sdp.SessionDescription, error) 
 	return out, nil
 }
 
-// withRejected inserts an m-line with port 0 (RFC 3264 section 6) for each data
-// channel section of the offer.
-func withRejected(answer *sdp.SessionDescription, rejected []int) {
+// withRejected inserts an m-line with port 0 (RFC 3264 section 6) for each rejected one
+// of the offer. It has the MID of that: some clients look for it before they see the
+// port.
+func withRejected(answer, offer *sdp.SessionDescription, rejected []int) {
 	for _, i := range rejected {
+		offered := offer.MediaDescriptions[i]
 		m := &sdp.MediaDescription{
-			MediaName: sdp.MediaName{
-				Media: "application", Protos: []string{"UDP", "DTLS", "SCTP"}, Formats: []string{"webrtc-datachannel"},
-			},
+			MediaName: offered.MediaName,
 			ConnectionInformation: &sdp.ConnectionInformation{
 				NetworkType: "IN", AddressType: "IP4", Address: &sdp.Address{Address: "0.0.0.0"},
 			},
 		}
+		m.MediaName.Port = sdp.RangedPort{}
+		if mid, ok := offered.Attribute(sdp.AttrKeyMID); ok {
+			m.Attributes = append(m.Attributes, sdp.Attribute{Key: sdp.AttrKeyMID, Value: mid})
+		}
+		m.Attributes = append(m.Attributes, sdp.Attribute{Key: sdp.AttrKeyInactive})
 		i = min(i, len(answer.MediaDescriptions))
-		rest := append([]*sdp.MediaDescription{m}, answer.MediaDescriptions[i:]...)
-		answer.MediaDescriptions = append(answer.MediaDescriptions[:i:i], rest...)
+		answer.MediaDescriptions = slices.Insert(answer.MediaDescriptions, i, m)
 	}
 }
 

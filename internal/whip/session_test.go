@@ -254,10 +254,7 @@ func TestDeletedStreamEndsItsSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, location := range []string{p.location, v.location} {
-		eventually(t, "the session is gone", func() bool {
-			res, _ := n.do(http.MethodDelete, location, "", "")
-			return res.StatusCode == http.StatusNotFound
-		})
+		eventually(t, "the session is gone", func() bool { return !n.has(location) })
 	}
 }
 
@@ -270,6 +267,9 @@ func TestClientThatClosesEndsItsSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the stream is gone", func() bool { return len(n.streams.List()) == 0 })
+	if res, _ := n.do(http.MethodDelete, p.location, "", ""); res.StatusCode != http.StatusOK {
+		t.Errorf("DELETE after its end: %d, want 200", res.StatusCode)
+	}
 }
 
 // mute drops what a client sends, as a cable that is pulled.

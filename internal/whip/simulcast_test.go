@@ -2,6 +2,9 @@ package whip
 
 import (
 	"bytes"
+	"net/http"
+	"os"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -123,4 +126,60 @@ func (l *listener) describe() string {
 		names = append(names, strings.TrimSpace(t.Kind.String()+" "+t.Codec+" "+t.RID))
 	}
 	return strings.Join(names, ", ")
+}
+
+// TestSimulcastCodec: layers are asked for in a codec of which browsers make them in
+// the sizes that they were told. The offer is Firefox's, with the smallest layer first.
+func TestSimulcastCodec(t *testing.T) {
+	text, err := os.ReadFile("testdata/offers/firefox-simulcast.sdp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	firefox := string(text)
+	h264 := strings.NewReplacer("SAVPF 120 124 121", "SAVPF 120 124 97 121", "a=rtpmap:120 VP8", "a=rtpmap:97 H264/90000\r\na=rtpmap:120 VP8").Replace(firefox)
+	only := strings.NewReplacer("a=rtpmap:120 VP8", "a=rtpmap:120 X", "a=rtpmap:99 AV1", "a=rtpmap:99 X").Replace(firefox)
+	plain := strings.Replace(firefox, "a=simulcast:send", "a=x:", 1)
+	for name, tt := range map[string]struct{ offer, want string }{
+		"as it is":     {firefox, "VP8"},
+		"with H264":    {h264, "H264"},
+		"VP9 only":     {only, "VP9"},
+		"no simulcast": {plain, "VP9"},
+	} {
+		o, err := parseOffer(tt.offer, publishing)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cs, err := chooseForPublisher(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cs[1].row.Name; got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+	}
+}
+
+// TestSIMGroup: simulcast as browsers offered it before it had RIDs is layers, too.
+func TestSIMGroup(t *testing.T) {
+	sim := "a=ssrc-group:SIM 2001 2003 2005\na=ssrc-group:FID 2001 2002\na=ssrc-group:FID 2003 2004\na=ssrc-group:FID 2005 2006\n" +
+		"a=ssrc:2003 cname:x\na=ssrc:2004 cname:x\na=ssrc:2005 cname:x\na=ssrc:2006 cname:x\n"
+	n := newNode(t, Options{})
+	res, answer := n.do(http.MethodPost, "/whip/cam", typeSDP, crlf(edit(t, "a=ssrc-group:FID 2001 2002\n", sim)))
+	if res.StatusCode != http.StatusCreated {
+		t.Fatalf("%d %s", res.StatusCode, answer)
+	}
+	if got := n.listen("cam").describe(); got != "audio opus, video H264 sim0, video H264 sim1, video H264 sim2" {
+		t.Errorf("tracks %s", got)
+	}
+	many := "a=ssrc-group:SIM 1 2 3 4 5 6 7 8 9\na=ssrc-group:FID 2001 2002\n"
+	if res, text := n.do(http.MethodPost, "/whip/b", typeSDP, crlf(edit(t, "a=ssrc-group:FID 2001 2002\n", many))); res.StatusCode != http.StatusBadRequest || !strings.Contains(text, "9 layers") {
+		t.Errorf("nine layers: %d %s", res.StatusCode, text)
+	}
+	var ssrcs strings.Builder
+	for i := range 900 {
+		ssrcs.WriteString("a=ssrc:" + strconv.Itoa(3000+i) + " cname:x\n")
+	}
+	if res, text := n.do(http.MethodPost, "/whip/c", typeSDP, crlf(edit(t, "a=ssrc-group:FID 2001 2002\n", ssrcs.String()))); res.StatusCode != http.StatusCreated {
+		t.Errorf("900 sources: %d %s", res.StatusCode, text)
+	}
 }
