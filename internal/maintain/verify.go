@@ -231,7 +231,7 @@ func (v *checker) check(ctx context.Context, f folder, own []storage.Object) (fi
 		return finding, info, nil
 	}
 	finding.Bytes = read.Bytes
-	for _, p := range read.Problems {
+	for _, p := range append(read.Problems, verify.Audit(read)...) {
 		problem(p.Where, "%s", p.What)
 	}
 	if known && rec.Status != media.StatusRecording {

@@ -432,11 +432,13 @@ func (m *matcher) isInserted(i int) bool {
 // to silence or concealment (RFC 6716 3.2.1): of one byte or, with several
 // streams, of one for each and a length of zero between them (RFC 6716 appendix B).
 func (m *matcher) isFiller(data []byte) bool {
-	switch {
-	case m.report.Kind != media.Audio || len(data)%2 == 0:
+	return m.report.Kind == media.Audio && isFiller(data, m.codec == "multiopus")
+}
+
+// isFiller is the same for a packet that may be of several streams.
+func isFiller(data []byte, several bool) bool {
+	if len(data)%2 == 0 || len(data) > 1 && !several {
 		return false
-	case m.codec != "multiopus":
-		return len(data) == 1
 	}
 	for i, b := range data {
 		if i%2 == 0 && b&3 != 0 || i%2 == 1 && b != 0 {

@@ -119,6 +119,14 @@ func (s spans) endsAt(at time.Duration) bool {
 	return i < len(s) && s[i].end <= at+ledgerError
 }
 
+// sum returns how long the spans are together.
+func (s spans) sum() (sum time.Duration) {
+	for _, p := range s {
+		sum += p.end - p.start
+	}
+	return sum
+}
+
 // within returns how much of the time between two instants the spans are.
 func (s spans) within(from, to time.Duration) (sum time.Duration) {
 	for _, p := range s[s.endingFrom(from):] {

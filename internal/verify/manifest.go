@@ -40,6 +40,9 @@ func (r *reader) readManifest(m *mpd.MPD) error {
 	if m.MediaPresentationDuration != nil {
 		r.rec.Duration = time.Duration(*m.MediaPresentationDuration)
 	}
+	if m.MinBufferTime != nil {
+		r.rec.MinBuffer = time.Duration(*m.MinBufferTime)
+	}
 	if len(m.Periods) == 0 {
 		r.problem("MPD", "has no Period")
 	}
@@ -175,7 +178,7 @@ func (r *reader) track(k media.Kind, id string, timescale uint32) *Track {
 	}
 	t := &Track{Kind: k, ID: id, Timescale: timescale}
 	r.rec.Tracks = append(r.rec.Tracks, t)
-	r.state[t] = &trackState{period: -1}
+	r.state[t] = &trackState{period: -1, filled: r.rec.filled(t)}
 	return t
 }
 
@@ -202,6 +205,7 @@ func (r *reader) readRepresentation(m *mpd.MPD, period int, set *mpd.AdaptationS
 		r.problem(at, "timescale %d differs from the %d before it", timescale, t.Timescale)
 		return nil
 	}
+	t.Representations = append(t.Representations, Representation{Period: period, Bandwidth: int(rep.Bandwidth)})
 	var offset uint64
 	if template.PresentationTimeOffset != nil {
 		offset = *template.PresentationTimeOffset

@@ -25,15 +25,16 @@ const ManifestName = "manifest.mpd"
 
 // Recording is a recording as its manifest and files describe it.
 type Recording struct {
-	Dir      string        // in the storage
-	ID       string        // MPD@id
-	Dynamic  bool          // still being recorded
-	Start    time.Time     // wall clock of media time 0
-	Duration time.Duration // MPD@mediaPresentationDuration; 0 while Dynamic
-	Periods  []Period
-	Tracks   []*Track  // in the order of the manifest
-	Problems []Problem // everything that breaks a rule, in the order of reading
-	Bytes    int64     // of all files that the manifest names
+	Dir       string        // in the storage
+	ID        string        // MPD@id
+	Dynamic   bool          // still being recorded
+	Start     time.Time     // wall clock of media time 0
+	Duration  time.Duration // MPD@mediaPresentationDuration; 0 while Dynamic
+	MinBuffer time.Duration // MPD@minBufferTime
+	Periods   []Period
+	Tracks    []*Track  // in the order of the manifest
+	Problems  []Problem // everything that breaks a rule, in the order of reading
+	Bytes     int64     // of all files that the manifest names
 	// Info is what recording.json says; nil where there is none that can be read.
 	Info *media.Recording
 }
@@ -53,6 +54,14 @@ type Track struct {
 	Inits     []Init // in the order of use, each once
 	Segments  []Segment
 	Samples   []Sample
+	// Representations are the attributes that the track has in each of its Periods.
+	Representations []Representation
+}
+
+// Representation is what the manifest says of a track in a Period.
+type Representation struct {
+	Period    int // index in Recording.Periods
+	Bandwidth int // bit/s
 }
 
 // Init is an init segment.
@@ -75,6 +84,11 @@ type Segment struct {
 	Time     media.Ticks
 	Duration media.Ticks
 	Bytes    int64
+	Samples  int
+	Fillers  int         // of these: may stand for what was not sent, by the ledger or by what they are
+	Last     media.Ticks // duration of the last sample
+	Key      bool        // begins with a sync sample
+	Stills   []span      // samples of video that last longer than a second
 }
 
 // Sample is an access unit of a track.
@@ -184,6 +198,9 @@ func readRecording(ctx context.Context, backend storage.Backend, dir string, kee
 		ctx: ctx, backend: backend, keep: keep, rec: &Recording{Dir: dir},
 		inits: map[string]*initSegment{}, state: map[*Track]*trackState{}, used: map[string]bool{},
 	}
+	if err := r.readInfo(); err != nil {
+		return nil, fmt.Errorf("read recording %s: %w", dir, err)
+	}
 	data, err := r.read(ManifestName)
 	if err != nil {
 		return nil, fmt.Errorf("read recording %s: %w", dir, err)
@@ -193,9 +210,6 @@ func readRecording(ctx context.Context, backend storage.Backend, dir string, kee
 		return nil, fmt.Errorf("parse manifest of %s: %w", dir, err)
 	}
 	if err := r.readManifest(m); err != nil {
-		return nil, fmt.Errorf("read recording %s: %w", dir, err)
-	}
-	if err := r.readInfo(); err != nil {
 		return nil, fmt.Errorf("read recording %s: %w", dir, err)
 	}
 	if !r.rec.Dynamic {
@@ -225,6 +239,7 @@ type trackState struct {
 	started  bool        // there was a segment
 	period   int         // of the last segment with samples; -1: there was none
 	shown    media.Ticks // when the last picture of that is shown
+	filled   spans       // by the ledger
 }
 
 // problem notes that something breaks a rule.

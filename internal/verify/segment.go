@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/Eyevinn/dash-mpd/mpd"
 	"github.com/Eyevinn/mp4ff/mp4"
@@ -151,10 +152,28 @@ func (r *reader) readSegment(t *Track, in *initSegment, s Segment) error {
 	}
 	state.end = s.Time + s.Duration
 	r.checkSamples(t, in, s, t.Samples[first:])
+	t.Segments[len(t.Segments)-1].count(t, t.Samples[first:], state.filled)
 	if !r.keep {
 		t.Samples = nil
 	}
 	return nil
+}
+
+// count notes what is in a segment.
+func (s *Segment) count(t *Track, samples []Sample, filled spans) {
+	s.Samples = len(samples)
+	for i := range samples {
+		at, end := samples[i].Time.Duration(t.Timescale), (samples[i].Time + samples[i].Duration).Duration(t.Timescale)
+		if filled.has(at) || t.Kind == media.Audio && (isFiller(samples[i].Data, true) || isSilence(samples[i].Data)) {
+			s.Fillers++
+		}
+		if t.Kind == media.Video && end-at > time.Second {
+			s.Stills = append(s.Stills, span{at, end})
+		}
+	}
+	if len(samples) > 0 {
+		s.Last, s.Key = samples[len(samples)-1].Duration, samples[0].Key
+	}
 }
 
 // checkSamples checks the samples of a segment against its entry in the manifest.
@@ -283,9 +302,9 @@ func (r *reader) decodeChunk(t *Track, in *initSegment, s Segment, next media.Ti
 	if at := int64(moof.StartPos) + int64(trun.DataOffset); at != int64(mdat.PayloadAbsoluteOffset()) {
 		return 0, fmt.Errorf("data offset points to byte %d, the mdat's payload is at %d", at, mdat.PayloadAbsoluteOffset())
 	}
-	time := media.Ticks(traf.Tfdt.BaseMediaDecodeTime())
-	if time != next {
-		r.problem(s.Name, "chunk begins at %d, want %d", time, next)
+	at := media.Ticks(traf.Tfdt.BaseMediaDecodeTime())
+	if at != next {
+		r.problem(s.Name, "chunk begins at %d, want %d", at, next)
 	}
 	trun.AddSampleDefaultValues(tfhd, in.trex)
 	rest := mdat.Data
@@ -297,18 +316,18 @@ func (r *reader) decodeChunk(t *Track, in *initSegment, s Segment, next media.Ti
 		if shift != 0 && trun.Version == 0 {
 			r.problem(s.Name, "sample %d of a chunk has a composition offset without a sign", i)
 		}
-		if time+shift < s.Time {
-			r.problem(s.Name, "sample %d of a chunk is shown at %d, before its segment begins at %d", i, time+shift, s.Time)
+		if at+shift < s.Time {
+			r.problem(s.Name, "sample %d of a chunk is shown at %d, before its segment begins at %d", i, at+shift, s.Time)
 		}
 		t.Samples = append(t.Samples, Sample{
-			Time: time, Composition: shift, Duration: media.Ticks(sample.Dur), Key: mp4.IsSyncSampleFlags(sample.Flags),
+			Time: at, Composition: shift, Duration: media.Ticks(sample.Dur), Key: mp4.IsSyncSampleFlags(sample.Flags),
 			Data: slices.Clone(rest[:sample.Size]), Segment: s.Number, Period: s.Period, Resolution: 1,
 		})
-		time += media.Ticks(sample.Dur)
+		at += media.Ticks(sample.Dur)
 		rest = rest[sample.Size:]
 	}
 	if len(rest) > 0 {
 		r.problem(s.Name, "%d bytes of a mdat belong to no sample", len(rest))
 	}
-	return time, nil
+	return at, nil
 }
