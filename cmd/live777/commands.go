@@ -11,23 +11,31 @@ import (
 
 // rebuild declares the command whose code is 1 where not everything could be
 // restored.
-func rebuild(flags *flag.FlagSet) command.Action { return maintenance(flags, node.Rebuild, 1) }
+func rebuild(flags *flag.FlagSet) command.Action {
+	return maintenance(flags, &node.Command{}, node.Rebuild, 1)
+}
 
 // verify declares the command whose code is 1 where something is wrong, and 2
 // where not everything could be checked.
-func verify(flags *flag.FlagSet) command.Action { return maintenance(flags, node.Verify, 2) }
+func verify(flags *flag.FlagSet) command.Action {
+	var c node.Command
+	flags.BoolVar(&c.Decode, "decode", false, "decode everything, with ffmpeg: this takes time")
+	return maintenance(flags, &c, node.Verify, 2)
+}
 
-// maintenance declares a command on storage and catalogue. failed is its code for
+// maintenance declares a command on storage and catalogue; c has what its own flags
+// say. failed is its code for
 // an error; for a result that is not good it is 1.
-func maintenance(flags *flag.FlagSet, do func(context.Context, *config.Config, node.Command) (bool, error), failed int) command.Action {
+func maintenance(flags *flag.FlagSet, c *node.Command, do func(context.Context, *config.Config, node.Command) (bool, error), failed int) command.Action {
 	load := service().Configured(flags)
-	asJSON := flags.Bool("json", false, "print JSON, the summary last")
+	flags.BoolVar(&c.JSON, "json", false, "print JSON, the summary last")
 	return func(ctx context.Context, s command.Surroundings, args []string) (int, error) {
 		cfg, log, err := load(s)
 		if err != nil {
 			return failed, err
 		}
-		ok, err := do(ctx, cfg, node.Command{JSON: *asJSON, Prefixes: args, Stdout: s.Stdout, Stderr: s.Stderr, Logger: log})
+		c.Prefixes, c.Stdout, c.Stderr, c.Logger = args, s.Stdout, s.Stderr, log
+		ok, err := do(ctx, cfg, *c)
 		switch {
 		case err != nil:
 			return failed, err

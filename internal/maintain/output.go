@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/live777/recorder/internal/verify"
 )
 
 const (
@@ -96,14 +98,15 @@ func (o *Output) line(v any) {
 }
 
 // Finding writes what was found out about a recording. As text, only problems are
-// worth a line.
+// worth a line, and players that do not show everything.
 func (o *Output) Finding(f Finding) {
 	if o.json {
 		o.clear()
 		o.line(f)
 		return
 	}
-	if len(f.Problems) == 0 && f.Error == "" {
+	players := shortOf(f.Players)
+	if len(f.Problems) == 0 && f.Error == "" && players == "" {
 		return
 	}
 	o.clear()
@@ -113,6 +116,28 @@ func (o *Output) Finding(f Finding) {
 	if f.Error != "" {
 		o.printf("%s: could not be checked: %s\n", f.RecordDir, f.Error)
 	}
+	if players != "" {
+		o.printf("%s: %s\n", f.RecordDir, players)
+	}
+}
+
+// shortOf names the players that show less than there is, and why; "" for none. The
+// first forecast is of what there is.
+func shortOf(players []verify.Forecast) string {
+	if len(players) == 0 {
+		return ""
+	}
+	var short []string
+	for _, p := range players[1:] {
+		if p.Less(players[0]) {
+			short = append(short, fmt.Sprintf("%s shows %.1f s of picture and %.1f s of sound (%s)", p.Player, p.Picture, p.Sound, strings.Join(p.Notes, "; ")))
+		}
+	}
+	if len(short) == 0 {
+		return strings.Join(players[0].Notes, "; ")
+	}
+	return strings.Join(append([]string{fmt.Sprintf("of %.1f s of picture and %.1f s of sound", players[0].Picture, players[0].Sound)},
+		append(short, players[0].Notes...)...), ", ")
 }
 
 // Verified writes the summary of Verify.

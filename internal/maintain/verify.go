@@ -43,7 +43,9 @@ type VerifyOptions struct {
 	// Report is called with what was found in each folder, by one goroutine at a
 	// time, in no order.
 	Report func(Finding)
-	Now    func() time.Time // nil means time.Now
+	// Decoder decodes what is recorded; nil: nothing is decoded.
+	Decoder *verify.Decoder
+	Now     func() time.Time // nil means time.Now
 }
 
 // Finding is what Verify has found out about a recording, or about a folder with
@@ -56,6 +58,10 @@ type Finding struct {
 	Problems  []verify.Problem `json:"problems,omitempty"` // file, and what is wrong with it
 	Note      string           `json:"note,omitempty"`     // what is worth knowing and no problem
 	Error     string           `json:"error,omitempty"`    // why it could not be checked
+	// Players says what there is in a recording ("all"), and what players would
+	// show of it.
+	Players []verify.Forecast `json:"players,omitempty"`
+	Decoded *verify.Decoded   `json:"decoded,omitempty"` // where that was asked for
 	// Orphans is the number of objects that look like a recording's and are of none.
 	Orphans int `json:"orphans,omitempty"`
 }
@@ -237,7 +243,16 @@ func (v *checker) check(ctx context.Context, f folder, own []storage.Object) (fi
 	if known && rec.Status != media.StatusRecording {
 		compare(rec, read, problem)
 	}
-	return finding, info, nil
+	finding.Players = verify.Forecasts(read)
+	if v.Decoder == nil {
+		return finding, info, nil
+	}
+	decoded, undecodable, err := v.Decoder.Decode(ctx, v.Backend, read)
+	finding.Decoded = decoded
+	for _, p := range undecodable {
+		problem(p.Where, "%s", p.What)
+	}
+	return finding, info, err
 }
 
 // failing tells a storage that fails from a manifest that cannot be read: the

@@ -9,6 +9,7 @@ import (
 type Command struct {
 	JSON           bool     // instead of text
 	Prefixes       []string // Verify: only what is in these folders
+	Decode         bool     // Verify: with ffmpeg
 	Stdout, Stderr io.Writer
 	Logger         *slog.Logger // slog.Default() when nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/storage/remote"
+	"github.com/live777/recorder/internal/verify"
 )
 
 // openLibrary is the storage and the catalogue of a node, opened by another process.
@@ -101,6 +102,12 @@ func Rebuild(ctx context.Context, cfg *config.Config, c Command) (ok bool, err e
 // maintain). ok is false where something is wrong; an error means that not
 // everything could be checked, or that there is nothing in a folder of c.Prefixes.
 func Verify(ctx context.Context, cfg *config.Config, c Command) (ok bool, err error) {
+	var decoder *verify.Decoder
+	if c.Decode {
+		if decoder, err = verify.NewDecoder(); err != nil {
+			return false, err
+		}
+	}
 	l, err := openForCommand(ctx, cfg, c.Logger)
 	if err != nil {
 		return false, err
@@ -120,7 +127,7 @@ func Verify(ctx context.Context, cfg *config.Config, c Command) (ok bool, err er
 	done, bad := 0, 0
 	unseen := slices.DeleteFunc(slices.Clone(prefixes), func(p string) bool { return p == "" }) // which is everything
 	sum, err := maintain.Verify(ctx, maintain.VerifyOptions{
-		Backend: l.backend, Catalogue: l.catalogue, Prefixes: prefixes, Partial: l.partial,
+		Backend: l.backend, Catalogue: l.catalogue, Prefixes: prefixes, Partial: l.partial, Decoder: decoder,
 		Report: func(f maintain.Finding) {
 			done++
 			bad += len(f.Problems)

@@ -230,9 +230,11 @@ func (a *auditor) unnoted(l *media.RecordingTrack, t *Track) {
 	if len(l.Gaps) >= maxGaps {
 		return
 	}
+	var reported span
 	for _, s := range t.Segments {
 		for _, still := range s.Stills {
-			if known.within(still.start, still.end) < still.end-still.start-stillLength {
+			if still.start != reported.start && known.within(still.start, still.end) < still.end-still.start-stillLength {
+				reported = still
 				a.problem("%s: the picture at %s lasts until %s, and the ledger says nothing of it", name(l), sec(still.start), sec(still.end))
 			}
 		}

@@ -337,6 +337,9 @@ func (m *matcher) accept(i, j int) {
 	r.Last = j
 	r.Matched++
 	r.pairs = append(r.pairs, pair{time: m.rec[i].Shown(), ntp: m.sent[j].NTP})
+	if m.isFilled(i) && !m.filled.endsAt(m.rec[i].Shown().Duration(m.rate)) && !m.isFiller(m.rec[i].Data) {
+		r.NotFilled = append(r.NotFilled, Unit{Index: j, Timestamp: m.sent[j].Timestamp, Time: m.rec[i].Shown(), Size: m.sent[j].Size})
+	}
 	m.chain(i, j)
 	m.filling = false
 }

@@ -112,6 +112,8 @@ type fakeTrack struct {
 	neutral   []byte      // the init of the first Period, where it has another
 	samples   []Sample    // Segment is not used
 	cut       media.Ticks // video: a sample that begins a segment, whatever it is
+	// mangle changes what a segment's file has, and not what the manifest says.
+	mangle func(number int, s []Sample) []Sample
 }
 
 // webm reports whether the track is to be WebM.
@@ -138,6 +140,7 @@ type fake struct {
 	tracks  []*fakeTrack
 	periods []Period
 	dynamic bool
+	endless bool             // the last Period has no duration
 	info    *media.Recording // nil: there is no recording.json
 }
 
@@ -268,6 +271,36 @@ func (tr *fakeTrack) encode(t testing.TB, samples []Sample, sequence *uint32) []
 	return b.Bytes()
 }
 
+// mangled returns what a segment's file has.
+func (tr *fakeTrack) mangled(number int, s []Sample) []Sample {
+	if tr.mangle == nil {
+		return s
+	}
+	return tr.mangle(number, slices.Clone(s))
+}
+
+// rate returns the bit rate of a segment over minBufferTime, which is two seconds.
+func (tr *fakeTrack) rate(samples []Sample) int {
+	bits, d := 0, media.Ticks(0)
+	for _, s := range samples {
+		bits += 8 * len(s.Data)
+		d += s.Duration
+	}
+	return int(float64(bits)/max(d.Duration(tr.timescale), 2*time.Second).Seconds()) + 1
+}
+
+// ends returns when the media of a Period ends.
+func (f *fake) ends(period int) (end time.Duration) {
+	for _, tr := range f.tracks {
+		for _, s := range tr.samples {
+			if s.Period == period {
+				end = max(end, (s.Time + s.Duration).Duration(tr.timescale))
+			}
+		}
+	}
+	return end
+}
+
 // write stores the recording and returns the storage.
 func (f *fake) write(t testing.TB) memory {
 	t.Helper()
@@ -288,25 +321,29 @@ func (f *fake) write(t testing.TB) memory {
 				in += "_0000"
 			}
 			var timeline strings.Builder
+			var next media.Ticks
+			peak := 1
 			for i, samples := range tr.segments(p) {
 				number++
-				m[fmt.Sprintf("%s/%s_seg_%04d.%s", dir, tr.prefix, number, tr.extension())] = tr.encode(t, samples, &sequence)
+				m[fmt.Sprintf("%s/%s_seg_%04d.%s", dir, tr.prefix, number, tr.extension())] = tr.encode(t, tr.mangled(number, samples), &sequence)
+				peak = max(peak, tr.rate(samples))
 				var d media.Ticks
 				for _, s := range samples {
 					d += s.Duration
 				}
-				if i == 0 {
+				if i == 0 || samples[0].Time != next {
 					fmt.Fprintf(&timeline, `<S t="%d" d="%d"/>`, samples[0].Time, d)
 				} else {
 					fmt.Fprintf(&timeline, `<S d="%d"/>`, d)
 				}
-				end = max(end, (samples[0].Time + d).Duration(tr.timescale))
+				next = samples[0].Time + d
+				end = max(end, next.Duration(tr.timescale))
 			}
 			fmt.Fprintf(&periods[p], `<AdaptationSet contentType="%[1]s" mimeType="%[1]s/%[2]s"><SegmentTemplate timescale="%[3]d"`+
 				` presentationTimeOffset="%[4]d" startNumber="%[5]d" initialization="%[10]s.%[7]s" media="%[6]s_seg_$Number%%04d$.%[7]s">`+
-				`<SegmentTimeline>%[8]s</SegmentTimeline></SegmentTemplate><Representation id="%[6]s" bandwidth="1" codecs="%[9]s"/></AdaptationSet>`,
+				`<SegmentTimeline>%[8]s</SegmentTimeline></SegmentTemplate><Representation id="%[6]s" bandwidth="%[11]d" codecs="%[9]s"/></AdaptationSet>`,
 				tr.kind, tr.container(), tr.timescale, media.TicksOf(f.periods[p].Start, tr.timescale), start, tr.prefix, tr.extension(),
-				timeline.String(), tr.codecs, in)
+				timeline.String(), tr.codecs, in, peak)
 		}
 	}
 	end = end.Truncate(time.Millisecond)
@@ -319,8 +356,12 @@ func (f *fake) write(t testing.TB) memory {
 	}
 	for p, period := range f.periods {
 		fmt.Fprintf(&b, `<Period id="%s" start="PT%gS"`, period.ID, period.Start.Seconds())
-		if p == len(f.periods)-1 && !f.dynamic {
-			fmt.Fprintf(&b, ` duration="PT%gS"`, (end - period.Start).Seconds())
+		to := end
+		if p+1 < len(f.periods) {
+			to = f.ends(p).Truncate(time.Millisecond)
+		}
+		if p+1 < len(f.periods) || !f.dynamic && !f.endless {
+			fmt.Fprintf(&b, ` duration="PT%gS"`, (to - period.Start).Seconds())
 		}
 		b.WriteString(">" + periods[p].String() + "</Period>")
 	}

@@ -88,11 +88,14 @@ func spansOf(gaps []media.Gap, some func(media.Gap) bool) spans {
 }
 
 // merge returns the same spans, those that touch as one.
-func (s spans) merge() spans {
+func (s spans) merge() spans { return s.mergeWithin(ledgerError) }
+
+// mergeWithin does the same with those that are a little apart.
+func (s spans) mergeWithin(apart time.Duration) spans {
 	slices.SortFunc(s, func(a, b span) int { return cmp.Compare(a.start, b.start) })
 	var merged spans
 	for _, p := range s {
-		if n := len(merged); n > 0 && p.start <= merged[n-1].end+ledgerError {
+		if n := len(merged); n > 0 && p.start <= merged[n-1].end+apart {
 			merged[n-1].end = max(merged[n-1].end, p.end)
 		} else {
 			merged = append(merged, p)
@@ -140,3 +143,21 @@ func (s spans) within(from, to time.Duration) (sum time.Duration) {
 
 // seconds converts seconds to a duration, to the nanosecond.
 func seconds(s float64) time.Duration { return time.Duration(s*float64(time.Second) + 0.5) }
+
+// cut returns what of the spans is between two instants.
+func (s spans) cut(from, to time.Duration) (part spans) {
+	for _, p := range s {
+		if p = (span{max(p.start, from), min(p.end, to)}); p.start < p.end {
+			part = append(part, p)
+		}
+	}
+	return part
+}
+
+// and returns what the spans have in common with others.
+func (s spans) and(t spans) (both spans) {
+	for _, p := range s {
+		both = append(both, t.cut(p.start, p.end)...)
+	}
+	return both
+}

@@ -148,6 +148,12 @@ var withoutKind = map[media.Kind]string{
 	media.Audio: "Shaka Player plays no sound in the whole recording",
 }
 
+// endsEarly says what players do where a kind ends before its Period.
+var endsEarly = map[media.Kind]string{
+	media.Video: "dash.js stands still there",
+	media.Audio: "Shaka Player and dash.js leave out that much",
+}
+
 // auditCover checks that a kind of media is there from the beginning of its Period
 // to its end, and not beyond.
 func (p *periodMedia) auditCover(c *cover, k media.Kind, problem func(where, format string, args ...any)) {
@@ -160,7 +166,7 @@ func (p *periodMedia) auditCover(c *cover, k media.Kind, problem func(where, for
 		return
 	}
 	if d := p.end - c.end(); d > p.slack {
-		problem(where(p.index), "%s, its %s ends %s early: dash.js stands still there", p.from(), k, sec(d))
+		problem(where(p.index), "%s, its %s ends %s early: %s", p.from(), k, sec(d), endsEarly[k])
 	} else if -d > p.slack {
 		problem(where(p.index), "%s, its %s ends %s after it: players leave that out", p.from(), k, sec(-d))
 	}

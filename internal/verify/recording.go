@@ -88,7 +88,7 @@ type Segment struct {
 	Fillers  int         // of these: may stand for what was not sent, by the ledger or by what they are
 	Last     media.Ticks // duration of the last sample
 	Key      bool        // begins with a sync sample
-	Stills   []span      // samples of video that last longer than a second
+	Stills   []span      // pictures that last longer than a second, with those before them of which they are copies
 }
 
 // Sample is an access unit of a track.
@@ -240,6 +240,7 @@ type trackState struct {
 	period   int         // of the last segment with samples; -1: there was none
 	shown    media.Ticks // when the last picture of that is shown
 	filled   spans       // by the ledger
+	still    still       // the last picture
 }
 
 // problem notes that something breaks a rule.

@@ -38,6 +38,7 @@ type TrackReport struct {
 	Mistimed    []Unit // recorded once, at another time
 	Undecodable []Unit // recorded, though something it depends on was lost for good
 	WrongKey    []Unit // the sync sample mark is wrong
+	NotFilled   []Unit // recorded as sent, in spans that the ledger calls filled
 	Steps       []Step // changes of recorded time against the sender's timestamps
 	Other       []string
 
@@ -167,6 +168,7 @@ func (t *TrackReport) describe(b *strings.Builder, o CompareOptions) {
 	list(b, name+" at a wrong time", t.Mistimed, Unit.both)
 	list(b, name+" undecodable", t.Undecodable, Unit.both)
 	list(b, name+" with a wrong sync mark", t.WrongKey, Unit.both)
+	list(b, name+" units that were sent stand in spans that the ledger calls filled", t.NotFilled, Unit.both)
 	var steps []Step
 	for _, s := range t.Steps {
 		if s.Ticks.Duration(t.ClockRate).Abs() > o.MaxStep && !s.Filled {

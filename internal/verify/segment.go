@@ -2,6 +2,7 @@ package verify
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"time"
@@ -152,7 +153,7 @@ func (r *reader) readSegment(t *Track, in *initSegment, s Segment) error {
 	}
 	state.end = s.Time + s.Duration
 	r.checkSamples(t, in, s, t.Samples[first:])
-	t.Segments[len(t.Segments)-1].count(t, t.Samples[first:], state.filled)
+	t.Segments[len(t.Segments)-1].count(t, t.Samples[first:], state)
 	if !r.keep {
 		t.Samples = nil
 	}
@@ -160,19 +161,44 @@ func (r *reader) readSegment(t *Track, in *initSegment, s Segment) error {
 }
 
 // count notes what is in a segment.
-func (s *Segment) count(t *Track, samples []Sample, filled spans) {
+func (s *Segment) count(t *Track, samples []Sample, state *trackState) {
 	s.Samples = len(samples)
 	for i := range samples {
-		at, end := samples[i].Time.Duration(t.Timescale), (samples[i].Time + samples[i].Duration).Duration(t.Timescale)
-		if filled.has(at) || t.Kind == media.Audio && (isFiller(samples[i].Data, true) || isSilence(samples[i].Data)) {
+		at := samples[i].Time.Duration(t.Timescale)
+		if state.filled.has(at) || t.Kind == media.Audio && (isFiller(samples[i].Data, true) || isSilence(samples[i].Data)) {
 			s.Fillers++
 		}
-		if t.Kind == media.Video && end-at > time.Second {
-			s.Stills = append(s.Stills, span{at, end})
+		if t.Kind == media.Video {
+			s.still(&samples[i], at, at+samples[i].Duration.Duration(t.Timescale), &state.still)
 		}
 	}
 	if len(samples) > 0 {
 		s.Last, s.Key = samples[len(samples)-1].Duration, samples[0].Key
+	}
+}
+
+// still is a picture that lasts.
+type still struct {
+	key  [sha256.Size]byte // of the last key frame
+	long bool              // the last sample does
+	span
+}
+
+// still notes that a sample lasts for long. One that is a copy of the last key frame
+// goes on with the still before it.
+func (s *Segment) still(sample *Sample, at, end time.Duration, last *still) {
+	goesOn := false
+	if sample.Key {
+		sum := sha256.Sum256(sample.Data)
+		goesOn = sum == last.key && last.end == at && last.long
+		last.key = sum
+	}
+	if !goesOn {
+		last.start = at
+	}
+	last.end, last.long = end, end-at > time.Second
+	if goesOn || last.long {
+		s.Stills = append(s.Stills, last.span)
 	}
 }
 
