@@ -43,6 +43,12 @@ func TestExitCodes(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &summary); err != nil || summary.Summary.Recordings != 1 || len(lines) != 2 {
 		t.Errorf("JSON: %v\n%s", err, lines)
 	}
+	command(0, "all good", "verify", "-decode")
+	command(0, `"decoded":{"picture":3,`, "verify", "-decode", "-json")
+	path := os.Getenv("PATH")
+	t.Setenv("PATH", "")
+	command(2, "needs ffmpeg", "verify", "-decode")
+	t.Setenv("PATH", path)
 	if err := os.Truncate(dir+"/v_seg_0002.m4s", 1000); err != nil {
 		t.Fatal(err)
 	}

@@ -41,6 +41,28 @@ camera/3: could not be checked: the bucket is away
 	}
 }
 
+// Players that show everything are worth no line.
+func TestOutputPlayers(t *testing.T) {
+	all := verify.Forecast{Player: "all", Picture: 80, Sound: 82.04}
+	short := verify.Forecast{Player: "ffmpeg", Picture: 20, Sound: 20, Notes: []string{"reads Period 0 of 4 alone"}}
+	for _, test := range []struct {
+		players []verify.Forecast
+		want    string
+	}{
+		{nil, ""},
+		{[]verify.Forecast{all, {Player: "dash.js", Picture: 80, Sound: 82}}, ""},
+		{[]verify.Forecast{all, {Player: "dash.js", Picture: 80, Sound: 82}, short},
+			"camera/1: of 80.0 s of picture and 82.0 s of sound, ffmpeg shows 20.0 s of picture and 20.0 s of sound (reads Period 0 of 4 alone)\n"},
+		{[]verify.Forecast{{Player: "all", Notes: []string{"no seeking"}}}, "camera/1: no seeking\n"},
+	} {
+		var stdout bytes.Buffer
+		NewOutput(&stdout, &bytes.Buffer{}, false).Finding(Finding{RecordDir: "camera/1", Stream: "camera", Players: test.players})
+		if stdout.String() != test.want {
+			t.Errorf("%q, want %q", stdout.String(), test.want)
+		}
+	}
+}
+
 func TestOutputJSON(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	o := NewOutput(&stdout, &stderr, true)

@@ -14,6 +14,7 @@ import (
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
+	"github.com/live777/recorder/internal/verify"
 )
 
 func TestVerifyGood(t *testing.T) {
@@ -154,6 +155,31 @@ func TestVerifyDamage(t *testing.T) {
 				t.Errorf("summary %+v", sum)
 			}
 		})
+	}
+}
+
+// TestVerifyDecodes: what is well formed may still be no picture.
+func TestVerifyDecodes(t *testing.T) {
+	g := newRig(t)
+	good, bad := g.record("camera/1795367766", nil).RecordDir, g.record("camera/1795367770", nil).RecordDir
+	data := bytes.Clone(g.read(bad + "/v_seg_0002.m4s"))
+	clear(data[len(data)-60:])
+	g.write(bad+"/v_seg_0002.m4s", data)
+	decoder, err := verify.NewDecoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []*verify.Decoder{nil, decoder} {
+		found, sum, err := g.verify(func(o *VerifyOptions) { o.Decoder = d })
+		if err != nil || len(found[good].Problems) > 0 || len(found[bad].Problems) > 0 != (d != nil) {
+			t.Errorf("decoded %v: %+v, %v", d != nil, sum, err)
+		}
+		if f := found[good]; len(f.Players) != 4 || f.Players[0].Picture != 3 || f.Players[1].Less(f.Players[0]) {
+			t.Errorf("players %+v", f.Players)
+		}
+		if f := found[good]; (f.Decoded != nil) != (d != nil) || d != nil && (f.Decoded.Picture != 3 || f.Decoded.Sound < 2.97) {
+			t.Errorf("decoded %+v", f.Decoded)
+		}
 	}
 }
 

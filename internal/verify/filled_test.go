@@ -69,7 +69,7 @@ func TestCompareFilled(t *testing.T) {
 		"ends too soon": {func(_ *load.Log, f *fake) {
 			f.ledger(media.Video).Gaps[0].Duration -= 0.5
 		}, "video extra (10)"},
-		"sent and filled over": {func(log *load.Log, f *fake) {
+		"sent and filled over": {func(_ *load.Log, f *fake) {
 			s := f.tracks[0].samples
 			f.tracks[0].samples = slices.Delete(s, pausedAt-1, pausedAt)
 			f.tracks[0].last()
@@ -90,12 +90,12 @@ func TestCompareFilled(t *testing.T) {
 			f.tracks[0].samples = slices.Delete(f.tracks[0].samples, replay+5, replay+6)
 			f.tracks[0].last()
 		}, "video undecodable (1): #96 "},
-		"later than it was sent": {func(log *load.Log, f *fake) {
+		"later than it was sent": {func(log *load.Log, _ *fake) {
 			for i := pausedAt; i < len(log.Video.Units); i++ {
 				log.Video.Units[i].Timestamp -= 3 * 90000
 			}
 		}, ""},
-		"later, not filled": {func(log *load.Log, f *fake) {
+		"later, not filled": {func(log *load.Log, _ *fake) {
 			for i := pausedAt - 10; i < len(log.Video.Units); i++ {
 				log.Video.Units[i].Timestamp -= 90000
 			}
@@ -136,9 +136,9 @@ func TestCompareAbsent(t *testing.T) {
 			audio.samples[i].Time += 3 * 48000
 			audio.samples[i].Period = 1
 		}
-		silence := make([]Sample, 150)
-		for i := range silence {
-			silence[i] = Sample{Time: media.Ticks(i) * 960, Duration: 960, Key: true, Data: []byte{0xfc}}
+		var silence []Sample
+		for i := range 150 {
+			silence = append(silence, Sample{Time: media.Ticks(i) * 960, Duration: 960, Key: true, Data: []byte{0xfc}})
 		}
 		audio.samples = append(silence, audio.samples...)
 		f.ledger(media.Video).Gaps = []media.Gap{{Duration: 3, Cause: "absent", Filled: true}}

@@ -19,7 +19,6 @@ import (
 type whole struct {
 	log  *load.Log
 	fake *fake
-	m    memory
 	info *media.Recording
 }
 
@@ -246,15 +245,6 @@ func both(all ...func(*whole, memory)) func(*whole, memory) {
 	return func(w *whole, m memory) {
 		for _, f := range all {
 			f(w, m)
-		}
-	}
-}
-
-// each does it with both tracks.
-func each(change func(tr *fakeTrack)) func(*whole) {
-	return func(w *whole) {
-		for _, tr := range w.fake.tracks {
-			change(tr)
 		}
 	}
 }

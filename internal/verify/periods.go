@@ -41,9 +41,6 @@ type periodMedia struct {
 	slack      time.Duration // by how much its tracks may begin or end apart
 }
 
-// name names a Period in messages.
-func (p *periodMedia) name() string { return where(p.index) + ", " + p.from() }
-
 // from tells from when to when a Period is.
 func (p *periodMedia) from() string {
 	if p.end == 0 {
