@@ -280,10 +280,32 @@ func (n *node) startOriginal(ctx context.Context, r api.RecordRequest) (api.Node
 	n.starting.Add(1)
 	defer n.starting.Add(-1)
 	answer, err := n.passOriginal(ctx, r, data, min(n.fleet.o.Control, originalStart))
-	if err == nil && !json.Valid(answer) {
-		err = fault.Errorf(fault.Unavailable, "node %q: its answer is not what this version understands", n.alias)
+	if err != nil {
+		return api.NodeAnswer{}, err
 	}
-	return api.NodeAnswer{Node: n.alias, Status: http.StatusOK, Body: answer}, err
+	started := originalSession{Stream: r.Stream, StartTS: n.fleet.now().UnixMicro(), Status: "Active"}
+	if err := json.Unmarshal(answer, &started); err != nil {
+		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: its answer is not what this version understands: %w", n.alias, err)
+	}
+	if err := n.putStarted(ctx, &started); err != nil {
+		n.log.Debug("a recording is not in the catalogue before the node's index brings it", "stream", r.Stream, "error", err)
+	}
+	return api.NodeAnswer{Node: n.alias, Status: http.StatusOK, Body: answer}, nil
+}
+
+// putStarted puts a recording that has been started into the catalogue, unless that has it:
+// where a manager of the original's kind takes it off the index nobody else tells of it.
+func (n *node) putStarted(ctx context.Context, s *originalSession) error {
+	r, ok := s.recording()
+	if !ok {
+		return nil
+	}
+	r = n.mount(r)
+	known, err := n.fleet.findAll(ctx, []string{r.RecordDir})
+	if err != nil || len(known) > 0 {
+		return err
+	}
+	return n.put(ctx, []media.Recording{r})
 }
 
 var errLate = errors.New("no answer in time: an original live777 gives none while a stream has no media")
@@ -335,13 +357,12 @@ func (n *node) statusOf(ctx context.Context, stream string, recording bool) api.
 
 // originalSession is a recording as the index of an original has it.
 type originalSession struct {
-	ID         *string `json:"id"`
-	Stream     string  `json:"stream"`
-	StartTS    int64   `json:"start_ts"` // µs
-	EndTS      *int64  `json:"end_ts"`
-	DurationMS *int64  `json:"duration_ms"`
-	MPDPath    string  `json:"mpd_path"`
-	Status     string  `json:"status"`
+	Stream     string `json:"stream"`
+	StartTS    int64  `json:"start_ts"` // µs
+	EndTS      *int64 `json:"end_ts"`
+	DurationMS *int64 `json:"duration_ms"`
+	MPDPath    string `json:"mpd_path"`
+	Status     string `json:"status"`
 }
 
 // What there is to say about recordings whose node keeps no account of what is missing.

@@ -40,6 +40,7 @@ type originalNode struct {
 	objects map[string]string
 	seen    []string
 	busy    chan struct{} // has an element while a recording is being started
+	drained bool          // a manager of its own kind takes everything off the index
 }
 
 type originalFakeStream struct {
@@ -150,27 +151,12 @@ func (o *originalNode) start(w http.ResponseWriter, r *http.Request) {
 	defer func() { <-o.busy }()
 	_, _ = io.Copy(io.Discard, r.Body) // so that a client that leaves is noticed
 	id := r.PathValue("stream")
-	for {
-		o.mu.Lock()
-		s := o.streams[id]
-		if s == nil {
-			o.mu.Unlock()
-			http.Error(w, "stream forward not found", http.StatusInternalServerError)
-			return
-		}
-		if s.media {
-			defer o.mu.Unlock()
-			break
-		}
-		o.mu.Unlock()
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-r.Context().Done():
-			return
-		case <-o.gone:
-			return
-		}
+	if !o.awaitMedia(r.Context(), id) {
+		http.Error(w, "stream forward not found", http.StatusInternalServerError)
+		return
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	second := strconv.FormatInt(o.clock/1e6, 10)
 	dir := id + "/" + second
 	if body.BaseDir != nil {
@@ -184,11 +170,34 @@ func (o *originalNode) start(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"id": id, "record_id": second, "record_dir": dir, "mpd_path": dir + "/manifest.mpd"})
 }
 
+// awaitMedia waits until a stream has media; false where there is none, or nobody waits.
+func (o *originalNode) awaitMedia(ctx context.Context, id string) bool {
+	for {
+		o.mu.Lock()
+		s := o.streams[id]
+		ready := s != nil && s.media
+		o.mu.Unlock()
+		if s == nil || ready {
+			return ready
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return false
+		case <-o.gone:
+			return false
+		}
+	}
+}
+
 // note puts a session into the index, in place of what it has of it. It is called with
 // o.mu locked.
 func (o *originalNode) note(session map[string]any) {
 	o.index = slices.DeleteFunc(o.index, func(s map[string]any) bool { return s["mpd_path"] == session["mpd_path"] })
 	o.clock += 1_000_000
+	if o.drained {
+		return
+	}
 	session["updated"] = o.clock
 	o.index = append(o.index, session)
 }
@@ -465,12 +474,14 @@ func TestOriginalForgets(t *testing.T) {
 		return len(list) == 1 && list[0].Status == media.StatusDegraded && list[0].Reason == reasonForgotten && list[0].RecordDir == "died/1796090000"
 	})
 	until(t, "the stream is there", func() bool { return m.stream("taken").ID != "" })
+	o.mu.Lock()
+	o.drained = true
+	o.mu.Unlock()
 	if code := m.call(http.MethodPost, "/api/record/taken", "", nil); code != http.StatusOK {
 		t.Fatalf("start: %d", code)
 	}
 	until(t, "it is in the catalogue", func() bool { return len(m.recordings("taken")) == 1 })
 	o.mu.Lock()
-	o.index = nil
 	o.streams["taken"].recording = false
 	o.mu.Unlock()
 	until(t, "what was taken off the index has ended", func() bool {

@@ -255,8 +255,8 @@ func (m *originalManager) sync() (status map[string]string) {
 	return status
 }
 
-// watch is a viewer, who leaves with the function that is returned.
-func watch(t *testing.T, endpoint, token string) (leave func()) {
+// newViewer returns a peer that wants audio and video, and what receives when media come.
+func newViewer(t *testing.T) (pc *webrtc.PeerConnection, got <-chan struct{}) {
 	t.Helper()
 	settings := webrtc.SettingEngine{}
 	settings.SetIncludeLoopbackCandidate(true)
@@ -269,11 +269,11 @@ func watch(t *testing.T, endpoint, token string) (leave func()) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = pc.Close() })
-	got := make(chan struct{}, 1)
+	packets := make(chan struct{}, 1)
 	pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) {
 		if _, _, err := track.ReadRTP(); err == nil {
 			select {
-			case got <- struct{}{}:
+			case packets <- struct{}{}:
 			default:
 			}
 		}
@@ -283,6 +283,34 @@ func watch(t *testing.T, endpoint, token string) (leave func()) {
 			t.Fatal(err)
 		}
 	}
+	return pc, packets
+}
+
+// send sends an SDP to a WHEP endpoint, or ends a session.
+func send(t *testing.T, method, target, token, body string) (status int, location, answer string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), method, target, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/sdp")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("Location"), string(data)
+}
+
+// watch is a viewer, who leaves with the function that is returned.
+func watch(t *testing.T, server, stream, token string) (leave func()) {
+	t.Helper()
+	pc, got := newViewer(t)
 	offer, err := pc.CreateOffer(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -292,28 +320,9 @@ func watch(t *testing.T, endpoint, token string) (leave func()) {
 		t.Fatal(err)
 	}
 	<-gathered
-	send := func(method, url, body string) (*http.Response, string) {
-		t.Helper()
-		req, err := http.NewRequestWithContext(context.Background(), method, url, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+token)
-		req.Header.Set("Content-Type", "application/sdp")
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = resp.Body.Close() }()
-		data, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return resp, string(data)
-	}
-	resp, answer := send(http.MethodPost, endpoint, pc.LocalDescription().SDP)
-	if resp.StatusCode != http.StatusCreated {
-		t.Fatalf("WHEP: %d %s", resp.StatusCode, answer)
+	status, session, answer := send(t, http.MethodPost, server+"/whep/"+stream, token, pc.LocalDescription().SDP)
+	if status != http.StatusCreated || !strings.HasPrefix(session, "/session/"+stream+"/") {
+		t.Fatalf("WHEP: %d %q %s", status, session, answer)
 	}
 	if err := pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
 		t.Fatal(err)
@@ -323,14 +332,10 @@ func watch(t *testing.T, endpoint, token string) (leave func()) {
 	case <-time.After(time.Minute):
 		t.Fatal("no media")
 	}
-	session, err := resp.Request.URL.Parse(resp.Header.Get("Location"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	return func() {
 		t.Helper()
-		if resp, said := send(http.MethodDelete, session.String(), ""); resp.StatusCode/100 != 2 {
-			t.Errorf("leave: %d %s", resp.StatusCode, said)
+		if status, _, said := send(t, http.MethodDelete, server+session, token, ""); status/100 != 2 {
+			t.Errorf("leave: %d %s", status, said)
 		}
 	}
 }
@@ -390,7 +395,7 @@ func TestOriginalManager(t *testing.T) {
 	key := "cam/" + started.RecordID
 	eventually(t, "the recording that runs is in the index", func() bool { return m.sync()[key] == "Active" })
 
-	leave := watch(t, m.URL+"/whep/cam", "token-of-a-client")
+	leave := watch(t, m.URL, "cam", "token-of-a-client")
 	m.poll()
 	if n, ok := m.viewers("cam"); !ok || n != 1 {
 		t.Errorf("%d viewers, %v", n, ok)
