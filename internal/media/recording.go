@@ -33,6 +33,9 @@ type Recording struct {
 	// were dropped because storage was too slow. Those that others followed
 	// count as lost too.
 	PacketsOverrun int64 `json:"packets_overrun,omitempty"`
+	// Discarded counts the packets that came of a publisher and were no part of a
+	// track, by cause.
+	Discarded []Discard `json:"discarded,omitempty"`
 	// Recovered is how often the node died while it recorded this, and went on or
 	// ended it when it was started again.
 	Recovered int `json:"recovered,omitempty"`

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -306,8 +307,30 @@ func (a *auditor) verdict() {
 	if a.info.Recovered > 0 {
 		contradicts("the node died while it recorded")
 	}
+	a.discarded(contradicts)
 	for i := range a.info.Tracks {
 		a.trackVerdict(&a.info.Tracks[i], contradicts)
+	}
+}
+
+// discardedShare is how many of the packets that came may have been no part of a
+// track, one in so many, before something is missing: a few may come before the
+// keys, or be repeated for nothing.
+const discardedShare = 100
+
+// discarded looks for packets of which nothing was recorded.
+func (a *auditor) discarded(contradicts func(format string, args ...any)) {
+	var received, discarded int64
+	for _, t := range a.info.Tracks {
+		received += t.PacketsReceived
+	}
+	cause := ""
+	for _, d := range a.info.Discarded {
+		discarded += d.Packets
+		cause = cmp.Or(cause, d.Cause)
+	}
+	if discarded*discardedShare > received+discarded {
+		contradicts("%d packets beside the %d of its tracks were thrown away: %s", discarded, received, cause)
 	}
 }
 

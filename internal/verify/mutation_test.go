@@ -342,7 +342,10 @@ func mutations() map[string]mutation {
 		"complete after a standstill":   {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { v.Gaps[1].Cause = "node" }), want: "with the cause node"},
 		"complete after a crash":        {forge: ledger(func(i *media.Recording, _, _ *media.RecordingTrack) { i.Recovered = 1 }), want: "says complete, but the node died"},
 		"complete with what is missing": {forge: ledger(func(_ *media.Recording, _, a *media.RecordingTrack) { a.Missing = "undecodable" }), want: "says complete, but audio is not"},
-		"degraded for no reason":        {forge: ledger(func(i *media.Recording, _, _ *media.RecordingTrack) { i.Status = media.StatusDegraded }), want: "does not say why"},
+		"complete with packets thrown away": {forge: ledger(func(i *media.Recording, v, _ *media.RecordingTrack) {
+			v.PacketsReceived, i.Discarded = 1000, []media.Discard{{Cause: "payload type 97 came", Packets: 40}}
+		}), want: "says complete, but 40 packets beside the 1000"},
+		"degraded for no reason": {forge: ledger(func(i *media.Recording, _, _ *media.RecordingTrack) { i.Status = media.StatusDegraded }), want: "does not say why"},
 		"that of another recording": {after: func(w *whole, m memory) {
 			other := *w.info
 			other.Start = other.Start.Add(time.Minute)

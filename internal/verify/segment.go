@@ -260,6 +260,9 @@ func (r *reader) checkPresentation(t *Track, s Segment, samples []Sample) {
 	if shown[0]-samples[0].Time > last {
 		r.problem(s.Name, "is shown from %d on, the manifest says %d", shown[0], s.Time)
 	}
+	if late := shown[len(shown)-1]; late >= s.Time+s.Duration {
+		r.problem(s.Name, "has a sample that is shown at %d, after its segment, which ends at %d", late, s.Time+s.Duration)
+	}
 	state.period, state.shown = s.Period, shown[len(shown)-1]
 }
 
