@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -60,7 +61,8 @@ func (s originalStream) whole() bool {
 		return false
 	}
 	for _, p := range append(s.Publish.Sessions, s.Subscribe.Sessions...) {
-		ok = ok && p.ID != nil && p.CreatedAt != nil && p.LeaveAt != nil && p.State != nil && p.HasDataChannel != nil
+		ok = ok && p.ID != nil && p.CreatedAt != nil && p.LeaveAt != nil && p.State != nil && p.HasDataChannel != nil &&
+			slices.Contains([]string{"new", "connecting", "connected", "disconnected", "failed", "closed"}, *p.State)
 	}
 	for _, c := range *s.Codecs {
 		ok = ok && c.Kind != nil && c.Codec != nil && c.Fmtp != nil
@@ -417,5 +419,16 @@ func TestOriginalManager(t *testing.T) {
 	}
 	if code := m.ask(http.MethodGet, "/api/record/object/"+m.index[key], nil, nil); code != http.StatusOK {
 		t.Errorf("the manifest: %d", code)
+	}
+}
+
+// TestOriginalManagerTakesNoRegistrations: a node that is to register with one says what
+// to do instead.
+func TestOriginalManagerTakesNoRegistrations(t *testing.T) {
+	n := &Node{cfg: config.Default()}
+	m := newOriginalManager(t, "", "")
+	n.cfg.Manager.URL, n.cfg.Manager.NodeURL = m.URL, "http://node:7777"
+	if err := n.registerOnce(t.Context(), "x"); err == nil || !strings.Contains(err.Error(), "put the node into its [[nodes]]") {
+		t.Errorf("it says %v", err)
 	}
 }

@@ -102,6 +102,11 @@ func (n *Node) registerOnce(ctx context.Context, token string) error {
 		return nil
 	}
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, 1024)) // for the message
+	switch resp.StatusCode {
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		return fmt.Errorf("it takes no registrations (%d), as a liveman of the original live777 does not: "+
+			"put the node into its [[nodes]], and take manager.url out of the node's configuration", resp.StatusCode)
+	}
 	return fmt.Errorf("it answers %d: %s", resp.StatusCode, bytes.TrimSpace(said))
 }
 
