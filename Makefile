@@ -21,7 +21,7 @@ MINIO    := .cache/bin/minio
 
 export GO
 
-.PHONY: build run run-liveman web deps prepare programs test e2e soak check static race fuzz bench bench-catalogue clean
+.PHONY: build run run-liveman web deps prepare programs test e2e interop soak check static race fuzz bench bench-catalogue clean
 
 build: ## the servers, with the page that was built last
 	$(GO) build -o $(BIN) ./cmd/live777
@@ -39,6 +39,7 @@ web: ## the page, into internal/web/dist
 deps: $(MINIO) ## Debian packages, npm modules and the S3 server that the tests need
 	scripts/deps.sh
 	scripts/web.sh install
+	scripts/python.sh
 
 # The build of the S3 server takes minutes: it goes on while all else is fetched
 # and built.
@@ -47,6 +48,7 @@ prepare: ## what the tests need, and what they run
 
 programs:
 	scripts/deps.sh
+	scripts/python.sh
 	scripts/web.sh build
 	$(MAKE) build
 
@@ -59,6 +61,10 @@ test: prepare ## all tests: the page's, Go's, end to end, and without the record
 e2e: prepare ## the end-to-end tests alone
 	scripts/web.sh browse
 	scripts/test.sh e2e
+
+interop: prepare ## publish with every client that is there, and tell what became of it
+	$(GO) build -o .cache/bin/interop ./cmd/interop
+	.cache/bin/interop -out docs/interop.md
 
 soak: deps build ## the end-to-end test of outages of storage, a minute each
 	OUTAGE_SECONDS=60 $(GO) test -count=1 -v -timeout 60m -run '^TestOutages$$' ./internal/e2e

@@ -23,6 +23,24 @@ need xmllint libxml2-utils   # validates manifests against the schema
 need ip iproute2             # network namespaces, with links that lose packets
 need pg_ctl postgresql       # the catalogue's other database
 need cc gcc libc6-dev        # the race detector links with it
+need firefox-esr firefox-esr # another browser that publishes, watches and plays
+need gst-launch-1.0 gstreamer1.0-tools
+
+# Debian's own Python has GStreamer's bindings; the clients' modules get an
+# environment of their own (scripts/python.sh).
+if ! /usr/bin/python3 - 2>/dev/null <<'PYTHON'; then
+import gi
+for name in "Gst", "GstSdp", "GstWebRTC":
+    gi.require_version(name, "1.0")
+from gi.repository import Gst
+Gst.init(None)
+for name in "webrtcbin", "nicesrc", "rtph264pay", "matroskademux", "opusparse", "avdec_h264":
+    assert Gst.ElementFactory.find(name), name
+PYTHON
+  missing+=(python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
+    gstreamer1.0-plugins-bad gstreamer1.0-nice gstreamer1.0-libav)
+fi
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3 python3-venv)
 
 toolchain=0
 if ! have go; then

@@ -198,8 +198,8 @@ func importTable(t *testing.T) map[string][]string {
 	return table
 }
 
-// TestDependencies holds the dependency table of ARCHITECTURE.md against go.mod
-// and web/package.json.
+// TestDependencies holds the dependency table of ARCHITECTURE.md against go.mod,
+// web/package.json and what the clients in Python require.
 func TestDependencies(t *testing.T) {
 	documented := map[string]bool{}
 	for _, row := range tableRows(t, document, "## Dependencies", 3) {
@@ -254,6 +254,12 @@ func requirements(t *testing.T) map[string]string {
 	for _, dependencies := range []map[string]string{npm.Dependencies, npm.DevDependencies} {
 		for name := range dependencies {
 			required[name] = manifest
+		}
+	}
+	const python = "internal/e2e/clients/requirements.in"
+	for line := range strings.Lines(read(t, python)) {
+		if name, _, ok := strings.Cut(strings.TrimSpace(line), "=="); ok {
+			required[name] = python
 		}
 	}
 	return required

@@ -12,7 +12,8 @@ import (
 )
 
 // Picture is video that ffmpeg makes with x264: a test picture, which flashes
-// white at each full second for a tenth of it, while the sound beeps.
+// white at each full second for a tenth of it, while the sound beeps, which hums
+// between.
 type Picture struct {
 	Size    string        // "640x360"; empty for that
 	GOP     int           // pictures from key frame to key frame; 0 is 60
@@ -57,7 +58,7 @@ func (p Picture) Encode(ctx context.Context) (*Source, error) {
 // Beep makes the sound that belongs to every Picture, in Opus.
 func Beep(ctx context.Context, seconds int) (*Source, error) {
 	setDefault(&seconds, defaultSeconds)
-	tone := "if(" + flash + ",0.5*sin(2*PI*1000*t),0)"
+	tone := "if(" + flash + ",0.5*sin(2*PI*1000*t),0.01*sin(2*PI*200*t))"
 	src, err := ffmpeg(ctx, "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='%s|%[1]s':s=48000:d=%d", tone, seconds),
 		"-c:a", "libopus", "-b:a", "64k", "-frame_duration", "20", "-f", "ogg")
 	if err != nil {

@@ -2,7 +2,6 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { words } from '../hooks';
 import { t, tOr } from '../i18n';
 import { watchSession } from '../lib/wish';
-import { noMediaWords } from './publisher';
 
 /** Plays a live stream by WHEP for as long as it is shown; live says whether somebody publishes it. */
 export function WatchView({ id, live }: { id: string; live: boolean }) {
@@ -13,15 +12,11 @@ export function WatchView({ id, live }: { id: string; live: boolean }) {
     const { session, media } = watchSession();
     const { connection } = session;
     let shown = true;
-    let connected = false;
     if (video.current) video.current.srcObject = media;
     setError('');
     setState('new');
     connection.addEventListener('connectionstatechange', () => {
-      if (!shown) return;
-      connected ||= connection.connectionState === 'connected';
-      setState(connection.connectionState);
-      if (connection.connectionState === 'failed' && !connected) setError(noMediaWords(session));
+      if (shown) setState(connection.connectionState);
     });
     session.negotiate(`/whep/${encodeURIComponent(id)}`).catch((reason: unknown) => {
       if (!shown) return;

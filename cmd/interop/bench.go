@@ -1,0 +1,311 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/live777/recorder/internal/lipsync"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/storage/fs"
+	"github.com/live777/recorder/internal/verify"
+)
+
+// bench is a node, and what the clients need.
+type bench struct {
+	o      *options
+	stderr io.Writer
+	dir    string // of this run
+	root   string // of the recordings
+	url    string
+	node   *exec.Cmd
+	ended  chan error
+	places []*place
+}
+
+const nodeConfig = `[http]
+listen = "127.0.0.1:0"
+[webrtc]
+listen = "127.0.0.1:0"
+[recorder]
+auto_streams = ["*"]
+segment_seconds = 2
+reconnect_seconds = 2
+`
+
+func newBench(ctx context.Context, o *options, stderr io.Writer) (*bench, error) {
+	dir, err := os.MkdirTemp("", "interop-")
+	if err != nil {
+		return nil, fmt.Errorf("make folder: %w", err)
+	}
+	b := &bench{o: o, stderr: stderr, dir: dir, root: filepath.Join(dir, "storage"), ended: make(chan error, 1)}
+	if err := b.start(ctx); err != nil {
+		_ = os.RemoveAll(dir)
+		return nil, err
+	}
+	b.places = append(b.places, &place{scratch: dir})
+	if root, err := filepath.Abs(o.unstable); err == nil {
+		if _, err := os.Stat(filepath.Join(root, "bin", "sh")); err == nil {
+			b.places = append([]*place{{root: root, scratch: filepath.Join(root, "tmp", filepath.Base(dir))}}, b.places...)
+			err := os.MkdirAll(b.places[0].scratch, 0o755)
+			if err != nil {
+				b.close()
+				return nil, fmt.Errorf("make folder: %w", err)
+			}
+		}
+	}
+	return b, nil
+}
+
+// start runs the node.
+func (b *bench) start(ctx context.Context) error {
+	program, err := filepath.Abs(filepath.Join(b.o.repository, "bin", "live777"))
+	if err != nil {
+		return fmt.Errorf("find bin/live777: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(b.dir, "live777.toml"), []byte(nodeConfig), 0o600); err != nil {
+		return fmt.Errorf("configure the node: %w", err)
+	}
+	log, err := os.Create(filepath.Join(b.dir, "log"))
+	if err != nil {
+		return fmt.Errorf("make log: %w", err)
+	}
+	b.node = exec.CommandContext(ctx, program)
+	b.node.Dir, b.node.Stderr = b.dir, log
+	b.node.Cancel = func() error { return b.node.Process.Signal(syscall.SIGTERM) }
+	stdout, err := b.node.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("start the node: %w", err)
+	}
+	if err := b.node.Start(); err != nil {
+		return fmt.Errorf("start the node (make build): %w", err)
+	}
+	lines := bufio.NewScanner(stdout)
+	for b.url == "" && lines.Scan() {
+		if _, url, ok := strings.Cut(lines.Text(), "http://"); ok {
+			b.url = "http://" + strings.TrimRight(url, "/ ")
+		}
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, stdout)
+		b.ended <- errors.Join(b.node.Wait(), log.Close())
+	}()
+	if b.url == "" {
+		return errors.New("the node did not say where it listens")
+	}
+	return nil
+}
+
+func (b *bench) close() {
+	_ = b.node.Process.Signal(syscall.SIGTERM)
+	<-b.ended
+	for _, p := range b.places {
+		if b.o.keep {
+			fmt.Fprintf(b.stderr, "interop: kept %s\n", p.scratch)
+		} else {
+			_ = os.RemoveAll(p.scratch)
+		}
+	}
+	if !b.o.keep {
+		_ = os.RemoveAll(b.dir)
+	}
+}
+
+// try runs a client and looks at what was recorded.
+func (b *bench) try(ctx context.Context, c *client) row {
+	r := row{name: c.name}
+	t := &trial{bench: b, stream: strings.NewReplacer(" ", "-", ".", "", ",", "", "(", "", ")", "").Replace(strings.ToLower(c.name))}
+	if why := c.prepare(ctx, t); why != "" {
+		r.absent = why
+		return r
+	}
+	r.version = t.version
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.o.seconds)*time.Second+4*time.Minute)
+	defer cancel()
+	if err := c.publish(ctx, t); err != nil {
+		r.fault = "FAILED: " + lastLine(err)
+		fmt.Fprintf(b.stderr, "interop: %s: %v\n", c.name, err)
+	}
+	r.published = t.published
+	if err := b.judge(ctx, t, &r); err != nil {
+		r.fault = strings.Join(nonEmpty(r.fault, "FAILED: "+lastLine(err)), "; ")
+		fmt.Fprintf(b.stderr, "interop: %s: %v\n", c.name, err)
+	}
+	return r
+}
+
+func lastLine(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	text := strings.ReplaceAll(lines[len(lines)-1], "|", "/")
+	if len(text) > 160 {
+		text = text[:160] + "…"
+	}
+	return text
+}
+
+// judge waits for the end of the recording and measures it.
+func (b *bench) judge(ctx context.Context, t *trial, r *row) error {
+	info, err := b.sealed(ctx, t.stream)
+	if err != nil {
+		return err
+	}
+	r.verdict, r.remark, r.periods = string(info.Status), info.Reason, info.Periods
+	store, err := fs.New(b.root, fs.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = store.Close() }()
+	rec, err := verify.ReadRecording(ctx, store, info.RecordDir)
+	if err != nil {
+		return err
+	}
+	for _, p := range rec.Problems {
+		r.fault = strings.Join(nonEmpty(r.fault, "verify: "+p.String()), "; ")
+	}
+	found, err := lipsync.Recorded(ctx, b.root, rec)
+	if err != nil {
+		return err
+	}
+	r.picture, r.sound = found.Picture, found.Sound
+	r.offset, r.hasOffset = found.Offset()
+	if t.local != "" {
+		own, err := lipsync.Find(ctx, "-i", t.local)
+		if err != nil {
+			return fmt.Errorf("the client's own recording: %w", err)
+		}
+		r.reference, r.hasOwn = own.Offset()
+	}
+	if r.hasOffset && r.hasOwn && (r.offset-r.reference).Abs() > maxOffset {
+		r.fault = strings.Join(nonEmpty(r.fault, fmt.Sprintf("sound and picture are %v apart", r.offset-r.reference)), "; ")
+	}
+	return b.show(ctx, info.MPDPath, r)
+}
+
+// maxOffset is what a recording's lip sync may differ from the client's own.
+const maxOffset = 40 * time.Millisecond
+
+// show plays a recording in Chromium.
+func (b *bench) show(ctx context.Context, mpd string, r *row) error {
+	cmd := exec.CommandContext(ctx, "node", "web/e2e/shown.mjs", "--base", b.url, "--mpd", mpd)
+	cmd.Dir = b.o.repository
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("play in Chromium: %w: %s", err, stderr.String())
+	}
+	var shown struct {
+		Pictures, Sounds, Time, Duration float64
+		Stood                            bool
+	}
+	if err := json.Unmarshal(out, &shown); err != nil {
+		return fmt.Errorf("play in Chromium: %w: %s", err, out)
+	}
+	r.played, r.shownPicture, r.shownSound = true, shown.Pictures, shown.Sounds
+	if shown.Stood {
+		r.fault = strings.Join(nonEmpty(r.fault, fmt.Sprintf("Chromium stood still at %.1f s of %.1f s", shown.Time, shown.Duration)), "; ")
+	}
+	return nil
+}
+
+// sealed waits for the one recording of a stream to be sealed.
+func (b *bench) sealed(ctx context.Context, stream string) (*media.Recording, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		all, err := filepath.Glob(filepath.Join(b.root, stream, "*", "recording.json"))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range all {
+			data, err := os.ReadFile(name)
+			if err != nil {
+				continue // it is being replaced
+			}
+			info := &media.Recording{}
+			if json.Unmarshal(data, info) == nil && info.Status != media.StatusRecording {
+				return info, nil
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.New("nothing was recorded")
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+// awaitMedia waits until the node receives a stream.
+func (b *bench) awaitMedia(ctx context.Context, stream string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/api/record/"+stream, http.NoBody)
+		if err != nil {
+			return err
+		}
+		var st struct {
+			Recording bool `json:"recording"`
+		}
+		if resp, err := (&http.Client{Timeout: 10 * time.Second}).Do(req); err == nil {
+			_ = json.NewDecoder(resp.Body).Decode(&st)
+			_ = resp.Body.Close()
+		}
+		if st.Recording {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("the client did not publish")
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// place is where programs are: this machine, or another system in a folder.
+type place struct {
+	root    string // empty for this machine
+	scratch string // a folder of this run, as this machine sees it
+}
+
+// inside returns a path of this machine as the programs of the place see it.
+func (p *place) inside(path string) string { return strings.TrimPrefix(path, p.root) }
+
+// has reports whether a file, or a program, is there.
+func (p *place) has(name string) bool {
+	if strings.Contains(name, "/") {
+		_, err := os.Stat(filepath.Join(p.root, name))
+		return err == nil
+	}
+	if p.root == "" {
+		_, err := exec.LookPath(name)
+		return err == nil
+	}
+	return p.has("/usr/bin/"+name) || p.has("/usr/local/bin/"+name)
+}
+
+// command makes a command that runs there. A system in a folder has what
+// programs need of the machine for as long as it runs.
+func (p *place) command(ctx context.Context, args ...string) *exec.Cmd {
+	if p.root != "" {
+		const enter = `mount --rbind /dev "$0/dev" && mount -t proc proc "$0/proc" && exec chroot "$0" "$@"`
+		args = slices.Concat([]string{"unshare", "--mount", "sh", "-c", enter, p.root}, args)
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = endLimit
+	return cmd
+}
