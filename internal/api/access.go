@@ -196,10 +196,9 @@ type grantKey struct{}
 // withGrant returns r with the grant that grantOf finds.
 func withGrant(r *http.Request, grant *auth.Grant) *http.Request {
 	ctx := context.WithValue(r.Context(), grantKey{}, grant)
-	if owner := grant.Owner(); owner != "" {
-		ctx = live.WithOwner(ctx, owner)
-	}
-	return r.WithContext(ctx)
+	client := live.ClientOf(ctx)
+	client.Owner = grant.Owner()
+	return r.WithContext(live.WithClient(ctx, client))
 }
 
 // grantOf returns what the sender of r may do; nil on a public route.

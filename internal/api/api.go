@@ -127,7 +127,13 @@ type Options struct {
 	// CORSOrigins are the origins whose pages may use the API, as in
 	// http.cors_origins.
 	CORSOrigins []string
-	Info        Info
+	// BasePath is where a reverse proxy has the server: "/studio". Requests may come
+	// with and without it.
+	BasePath string
+	// TrustedProxies are addresses and networks of reverse proxies whose X-Forwarded-For
+	// and X-Forwarded-Prefix are believed.
+	TrustedProxies []string
+	Info           Info
 	// Load tells how much the node has to do; nil: nothing is known.
 	Load func() NodeLoad
 	// Observe is told when the answer to a request begins: the pattern of the route,
@@ -152,23 +158,25 @@ type API struct {
 	cors     origins
 	timing   timing
 	refusals seldom
+	proxies  proxies
 
 	closeOnce sync.Once
 	closing   chan struct{} // closed by Close
 }
 
 // New returns the handler of a node.
-func New(o Options) (*API, error) {
+func New(o Options) (a *API, err error) {
 	if o.Metrics == nil {
 		o.Metrics = http.NotFoundHandler()
 	}
 	if o.Streams == nil || o.WHIP == nil || o.Auth == nil || o.Page == nil {
 		return nil, errors.New("api: Streams, WHIP, Auth and Page are needed")
 	}
-	a := newAPI(o)
+	a = newAPI(o)
 	a.gate.sessionRight = o.WHIP.SessionRight
 	a.handle(a.routes())
-	return a, nil
+	a.proxies, err = newProxies(o.BasePath, o.TrustedProxies)
+	return a, err
 }
 
 // newAPI returns an API without routes.
@@ -222,6 +230,11 @@ func isAPI(path string) bool {
 
 // ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	r = a.proxies.arrive(r)
+	if base := a.proxies.base; base != "" && r.URL.Path == base {
+		http.Redirect(w, r, base+"/", http.StatusPermanentRedirect) // the page's own URLs are relative
+		return
+	}
 	rw := newResponse(w, r, a.timing.io)
 	a.observe(rw, r)
 	start := a.now()

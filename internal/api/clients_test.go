@@ -57,3 +57,46 @@ func TestRefusalsAreLogged(t *testing.T) {
 		t.Errorf("log:\n%s", n.logs)
 	}
 }
+
+// TestProxies: what proxies say is believed of those alone that are configured.
+func TestProxies(t *testing.T) {
+	var got *http.Request
+	make := func(base string, trusted ...string) *node {
+		return newNode(t, func(o *Options) {
+			o.BasePath, o.TrustedProxies = base, trusted
+			o.Page = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r })
+		})
+	}
+	for name, tt := range map[string]struct {
+		n                    *node
+		target               string
+		headers              []string
+		path, client, prefix string
+	}{
+		"nothing":           {make(""), "/a", nil, "/a", "192.0.2.1:1234", ""},
+		"not believed":      {make(""), "/a", []string{"X-Forwarded-For", "198.51.100.7", "X-Forwarded-Prefix", "/x"}, "/a", "192.0.2.1:1234", ""},
+		"base path":         {make("/studio/"), "/studio/a", nil, "/a", "192.0.2.1:1234", "/studio"},
+		"base path, direct": {make("/studio"), "/a", nil, "/a", "192.0.2.1:1234", "/studio"},
+		"a name like it":    {make("/studio"), "/studios", nil, "/studios", "192.0.2.1:1234", "/studio"},
+		"trusted":           {make("", "192.0.2.0/24"), "/a", []string{"X-Forwarded-For", "198.51.100.7", "X-Forwarded-Prefix", "/x/"}, "/a", "198.51.100.7:0", "/x"},
+		"two proxies": {make("", "192.0.2.1", "2001:db8::1"), "/a", []string{"X-Forwarded-For", "9.9.9.9, 198.51.100.7, [2001:db8::1]:99"},
+			"/a", "198.51.100.7:0", ""},
+		"no address": {make("", "192.0.2.1"), "/a", []string{"X-Forwarded-For", "198.51.100.7, unknown"}, "/a", "192.0.2.1:1234", ""},
+		"no prefix":  {make("/s", "192.0.2.1"), "/a", []string{"X-Forwarded-Prefix", "//evil.example"}, "/a", "192.0.2.1:1234", "/s"},
+	} {
+		got = nil
+		tt.n.unchecked = true
+		tt.n.do(t, http.MethodGet, tt.target, "", tt.headers...)
+		if got == nil || got.URL.Path != tt.path || got.RemoteAddr != tt.client || prefixOf(got) != tt.prefix {
+			t.Errorf("%s: %+v, want path %s, client %s, prefix %q", name, got, tt.path, tt.client, tt.prefix)
+		}
+	}
+	n := make("/studio")
+	n.unchecked = true
+	if w := n.do(t, http.MethodGet, "/studio", ""); w.Code != 308 || w.Header().Get("Location") != "/studio/" {
+		t.Errorf("without the slash: %d %q", w.Code, w.Header().Get("Location"))
+	}
+	if _, err := New(Options{BasePath: "studio"}); err == nil {
+		t.Error("a base path that is none is taken")
+	}
+}

@@ -163,6 +163,8 @@ type ManagerOptions struct {
 	// RegistrationToken lets nodes register; empty: administrators only.
 	RegistrationToken string
 	CORSOrigins       []string
+	BasePath          string   // that of Options
+	TrustedProxies    []string // that of Options
 	Info              Info
 	Metrics           http.Handler // nil: there are none
 	// Ready returns nil, or an error that says what of the manager cannot be used
@@ -191,7 +193,9 @@ func NewManager(o ManagerOptions) (*API, error) {
 		a.gate.mayRegister = hasToken(o.RegistrationToken)
 	}
 	a.handle(a.managerRoutes())
-	return a, nil
+	var err error
+	a.proxies, err = newProxies(o.BasePath, o.TrustedProxies)
+	return a, err
 }
 
 // hasToken returns a function that reports whether a request has the token, in a

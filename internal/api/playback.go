@@ -57,7 +57,7 @@ func (a *API) listRecorded(w http.ResponseWriter, r *http.Request) error {
 	}
 	if more {
 		next := url.Values{"after": {page[len(page)-1].Stream}, "limit": {strconv.Itoa(limit)}}
-		w.Header().Set("Link", "</api/playback?"+next.Encode()+`>; rel="next"`)
+		w.Header().Set("Link", "<"+prefixOf(r)+"/api/playback?"+next.Encode()+`>; rel="next"`)
 	}
 	a.writeJSON(w, http.StatusOK, page)
 	return nil

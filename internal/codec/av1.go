@@ -16,7 +16,7 @@ type av1Assembler struct {
 	format *media.Format
 	header []byte // the last sequence header OBU, with its size
 	active []byte // the one that the last key frame brought into force
-	bare   bool   // the last key frame came without one
+	bare   bool   // the last key frame came without one, or may have
 
 	// Of the unit being assembled:
 	obu     []byte // the OBU that is being put together
@@ -29,7 +29,15 @@ type av1Assembler struct {
 	first   []byte // the start of that frame, with its header
 }
 
-func newAV1(media.Track) (Assembler, error) { return &av1Assembler{}, nil }
+func newAV1(t media.Track) (Assembler, error) {
+	a := &av1Assembler{}
+	for _, p := range t.Parameters {
+		// What is wrong here does not matter as long as the stream has its own.
+		_, _ = a.Assemble([][]byte{p})
+		a.bare = a.header != nil
+	}
+	return a, nil
+}
 
 // Bits of the aggregation header (RTP Payload Format For AV1, 4.4).
 const (

@@ -32,6 +32,10 @@ type Codec struct {
 	// entry, which may be "". Empty where there is a Check.
 	Fmtp []string
 
+	// Rare lists further variants, of profiles that can be recorded, but that few
+	// players decode: they are taken where a sender offers nothing else.
+	Rare []string
+
 	// Check tells what is wrong with the channels in a=rtpmap and the a=fmtp
 	// parameters of a codec for which they describe the stream itself, so that
 	// an answer repeats those of the offer. Nil for all others.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/live777/recorder/internal/media"
 )
@@ -38,7 +39,7 @@ func newH264(t media.Track) (Assembler, error) {
 		return nil, errors.New("H264 packetization-mode=2 (interleaved) cannot be recorded; publish with packetization-mode 1 or 0")
 	}
 	c := &h264{}
-	for _, nal := range spropParameterSets(t.Fmtp) {
+	for _, nal := range slices.Concat(spropParameterSets(t.Fmtp), t.Parameters) {
 		// What is wrong here does not matter as long as the stream has its own.
 		_, _ = c.store(nal)
 	}

@@ -29,6 +29,7 @@ const (
 	h265EOS       = 36
 	h265EOB       = 37
 	h265Filler    = 38
+	h265PrefixSEI = 39
 	h265Max       = 47 // the last type that is a NAL unit of its own
 	rtpAP         = 48
 	rtpFU         = 49
@@ -52,6 +53,9 @@ func newH265(t media.Track) (Assembler, error) {
 			// What is wrong here does not matter as long as the stream has its own.
 			_, _ = c.store(nal)
 		}
+	}
+	for _, nal := range t.Parameters {
+		_, _ = c.store(nal)
 	}
 	return &nalAssembler{nalCodec: c, name: "H265", fuName: "FU", apName: "AP"}, nil
 }

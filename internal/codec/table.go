@@ -26,6 +26,13 @@ var table = []*Codec{
 			"level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=640c1f",
 			"level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=64001f",
 		},
+		// High 10, High 4:2:2 and High 4:4:4 Predictive: 10 bits, and more colour.
+		// Chromium plays them, Firefox does not.
+		Rare: []string{
+			"packetization-mode=1;profile-level-id=6e001f", "packetization-mode=0;profile-level-id=6e001f",
+			"packetization-mode=1;profile-level-id=7a001f", "packetization-mode=0;profile-level-id=7a001f",
+			"packetization-mode=1;profile-level-id=f4001f", "packetization-mode=0;profile-level-id=f4001f",
+		},
 		NewAssembler: newH264,
 		neutral:      neutralNALs(neutralH264),
 		SampleEntry:  avc1Entry,
@@ -33,6 +40,7 @@ var table = []*Codec{
 	{
 		Name: "VP9", Kind: media.Video, ClockRate: videoClock,
 		Fmtp:         []string{"profile-id=0", "profile-id=2"},
+		Rare:         []string{"profile-id=1", "profile-id=3"}, // 4:2:2 and 4:4:4
 		NewAssembler: newVP9,
 		neutral:      neutralFrame(0x0c, neutralVP9), // a layer frame begins and ends
 		SampleEntry:  vp09Entry,
@@ -40,13 +48,15 @@ var table = []*Codec{
 	{
 		Name: "AV1", Kind: media.Video, ClockRate: videoClock,
 		Fmtp:         []string{"level-idx=5;profile=0;tier=0"},
+		Rare:         []string{"profile=1", "profile=2"}, // 4:4:4, and 4:2:2 or 12 bits
 		NewAssembler: newAV1,
 		neutral:      neutralOBUs(neutralAV1),
 		SampleEntry:  av01Entry,
 	},
 	{
 		Name: "H265", Kind: media.Video, ClockRate: videoClock,
-		Fmtp:         []string{"level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST"},
+		Fmtp:         []string{"level-id=93;profile-id=1;tier-flag=0;tx-mode=SRST", "profile-id=2"}, // Main, Main 10
+		Rare:         []string{"profile-id=3", "profile-id=4"},                                      // a still picture, range extensions: 4:2:2 and 4:4:4
 		NewAssembler: newH265,
 		neutral:      neutralNALs(neutralH265),
 		SampleEntry:  hvc1Entry,

@@ -28,6 +28,11 @@ type HTTP struct {
 	// Nodes without credentials, anonymous ones too, trust pages of this machine
 	// only: their visitors' browsers would else open the node to every web site.
 	CORSOrigins []string `toml:"cors_origins" derived:"[\"*\"] with tokens, a secret or users; else [\"http://localhost:*\", \"http://127.0.0.1:*\"]"`
+	// BasePath is where a reverse proxy has the server: "/studio".
+	BasePath string `toml:"base_path" default:""`
+	// TrustedProxies are addresses and networks of reverse proxies, whose
+	// X-Forwarded-For and X-Forwarded-Prefix are believed.
+	TrustedProxies []string `toml:"trusted_proxies"`
 }
 
 // WebRTC configures media transport.

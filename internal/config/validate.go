@@ -55,6 +55,15 @@ func (l *loader) checkHTTP(h *HTTP, a *Auth) {
 			l.fail(element("http.cors_origins", i), `%q is no origin; write "*" or "https://host" or "http://host:port", without a path`, o)
 		}
 	}
+	if b := h.BasePath; b != "" && (!strings.HasPrefix(b, "/") || path.Clean(b) != strings.TrimSuffix(b, "/") || strings.ContainsAny(b, "\\?#\"<>% \t\r\n")) {
+		l.fail("http.base_path", `%q is no path; write it as it begins the URLs, such as "/studio"`, b)
+	}
+	for i, p := range h.TrustedProxies {
+		_, err := netip.ParseAddr(p)
+		if _, errNet := netip.ParsePrefix(p); err != nil && errNet != nil {
+			l.fail(element("http.trusted_proxies", i), `%q is no address; write one, such as "127.0.0.1", or a network, such as "10.0.0.0/8"`, p)
+		}
+	}
 	host, ok := l.checkAddress("http.listen", h.Listen)
 	if ok && !loopback(host) && !a.Configured() && !a.Anonymous {
 		l.fail("http.listen", "%q can be reached from other machines and no credentials are configured; "+

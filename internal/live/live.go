@@ -39,6 +39,19 @@ type Options struct {
 	// OnPublish is called synchronously by Publish, before the publisher can
 	// write its first packet. It may subscribe to the stream; it must not block.
 	OnPublish func(*Stream)
+	// Keeper returns what keeps the parameter sets of a track, nil for none; nil
+	// keeps none of any track.
+	Keeper func(media.Track) Keeper
+}
+
+// Keeper keeps what a sender may tell once, for subscribers that come later.
+type Keeper interface {
+	// Observe looks at the payload of the track's next packet, and must cost next to
+	// nothing. It keeps nothing of the payload itself.
+	Observe(payload []byte)
+	// Kept returns payloads of packets that tell what is kept. It may be called by
+	// any goroutine, also while Observe is.
+	Kept() [][]byte
 }
 
 // Streams is the set of streams of a node. It is safe for concurrent use.
@@ -50,6 +63,7 @@ type Streams struct {
 	log              *slog.Logger
 	keyFrameInterval time.Duration
 	onPublish        func(*Stream)
+	keeper           func(media.Track) Keeper
 	watches          watches
 	traffic          traffic
 
@@ -72,11 +86,15 @@ func New(o Options) *Streams {
 	if o.OnPublish == nil {
 		o.OnPublish = func(*Stream) {}
 	}
+	if o.Keeper == nil {
+		o.Keeper = func(media.Track) Keeper { return nil }
+	}
 	return &Streams{
 		now:              o.Now,
 		log:              o.Logger,
 		keyFrameInterval: o.KeyFrameInterval,
 		onPublish:        o.OnPublish,
+		keeper:           o.Keeper,
 		streams:          make(map[string]*Stream),
 	}
 }

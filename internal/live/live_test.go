@@ -400,3 +400,44 @@ func TestKeyFrameRequestsAreSpaced(t *testing.T) {
 		expect(0, time.Second, 2*time.Second)
 	})
 }
+
+// keeper keeps all that it has seen.
+type keeper struct {
+	mu   sync.Mutex
+	seen [][]byte
+}
+
+func (k *keeper) Observe(p []byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.seen = append(k.seen, p)
+}
+
+func (k *keeper) Kept() [][]byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.seen[:len(k.seen):len(k.seen)]
+}
+
+// Who joins late is told what the packets of a track have told before.
+func TestTracksHaveParameters(t *testing.T) {
+	s := New(Options{Keeper: func(t media.Track) Keeper {
+		if t.Kind == media.Audio {
+			return nil
+		}
+		return &keeper{}
+	}})
+	pub := publish(t, s, "cam", &publisher{})
+	pub.WritePacket(&media.Packet{Track: 0, Payload: []byte("sets")})
+	pub.WritePacket(&media.Packet{Track: 1, Payload: []byte("sound")})
+	sub := subscribe(t, s, "cam", SubscribeOptions{})
+	tracks := read(t, sub)[0].Joined.Tracks()
+	if len(tracks) != 2 || len(tracks[0].Parameters) != 1 || string(tracks[0].Parameters[0]) != "sets" || tracks[1].Parameters != nil {
+		t.Errorf("tracks %+v", tracks)
+	}
+	pub.Close()
+	pub = publish(t, s, "cam", &publisher{})
+	if tracks := pub.Tracks(); len(tracks[0].Parameters) > 0 {
+		t.Errorf("the next publication has %q", tracks[0].Parameters)
+	}
+}

@@ -25,6 +25,7 @@ type Publication struct {
 	stream    *Stream
 	publisher Publisher
 	tracks    []media.Track
+	keepers   []Keeper    // by track; nil for those without
 	session   SessionInfo // without State
 	state     atomic.Pointer[string]
 	keyFrames keyFrames
@@ -33,13 +34,24 @@ type Publication struct {
 func newPublication(st *Stream, session SessionInfo, tracks []media.Track, p Publisher) *Publication {
 	pub := &Publication{stream: st, publisher: p, tracks: slices.Clone(tracks), session: session}
 	pub.state.Store(&session.State)
+	for _, t := range pub.tracks {
+		pub.keepers = append(pub.keepers, st.streams.keeper(t))
+	}
 	pub.keyFrames.init(pub.tracks, st.streams.keyFrameInterval, st.streams.now, p.RequestKeyFrame)
 	return pub
 }
 
 // Tracks returns the tracks, as they were negotiated; a track's ID is its index.
-// The caller must not change them.
-func (p *Publication) Tracks() []media.Track { return p.tracks }
+// They have the parameter sets that came until now.
+func (p *Publication) Tracks() []media.Track {
+	tracks := slices.Clone(p.tracks)
+	for i, k := range p.keepers {
+		if k != nil {
+			tracks[i].Parameters = k.Kept()
+		}
+	}
+	return tracks
+}
 
 // Session describes the publisher's session.
 func (p *Publication) Session() SessionInfo {
@@ -51,7 +63,12 @@ func (p *Publication) Session() SessionInfo {
 // WritePacket hands pkt to all subscribers. It never blocks: a subscriber whose
 // queue is full loses the packet and is told. The packet must not be changed
 // afterwards. After Close it does nothing.
-func (p *Publication) WritePacket(pkt *media.Packet) { p.stream.forward(p, Item{Packet: pkt}) }
+func (p *Publication) WritePacket(pkt *media.Packet) {
+	if k := p.keepers[pkt.Track]; k != nil {
+		k.Observe(pkt.Payload) // before anybody can have the packet, and join right after it
+	}
+	p.stream.forward(p, Item{Packet: pkt})
+}
 
 // WriteReport hands a sender report to all subscribers, as WritePacket does.
 func (p *Publication) WriteReport(r *media.SenderReport) { p.stream.forward(p, Item{Report: r}) }

@@ -124,6 +124,7 @@ func (m *Manager) serveWith(lib *library, shelf *shelf, o Options) (err error) {
 	m.api, err = api.NewManager(api.ManagerOptions{
 		Fleet: m.fleet, Playback: lib, Recordings: shelf, Auth: auth.New(m.cfg.Auth.Options()), Page: web.Handler(lib.redirectsTo),
 		RegistrationToken: string(m.cfg.Registration.Token), CORSOrigins: m.cfg.HTTP.CORSOrigins,
+		BasePath: m.cfg.HTTP.BasePath, TrustedProxies: m.cfg.HTTP.TrustedProxies,
 		Info:    api.Info{Name: "liveman", Version: o.Version, Features: []string{"manager", "recorder"}, Codecs: []string{}},
 		Metrics: m.metrics.Handler(), Observe: m.metrics.Request, Ready: m.database.ready, Now: o.Now, Logger: o.Logger,
 	})

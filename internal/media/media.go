@@ -31,8 +31,8 @@ func (k Kind) String() string {
 // TrackID numbers the tracks of one publication, from 0.
 type TrackID int
 
-// Track is one media track of a publication, as it was negotiated. It does not
-// change during the publication.
+// Track is one media track of a publication, as it was negotiated. All but its
+// Parameters stay during the publication.
 type Track struct {
 	ID        TrackID
 	Kind      Kind
@@ -42,6 +42,9 @@ type Track struct {
 	Fmtp      string // negotiated a=fmtp parameters, may be empty
 	MID       string // SDP a=mid of the m-line that carries the track
 	RID       string // simulcast layer (RFC 8852); empty where there is one encoding only
+	// Parameters are RTP payloads with the parameter sets that the sender has sent
+	// until now, for who joins late: it may send them once. Shared, read only.
+	Parameters [][]byte
 }
 
 // Packet is one RTP packet of a track, decrypted, in the order of arrival.

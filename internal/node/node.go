@@ -17,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/metrics"
 	"github.com/live777/recorder/internal/web"
 	"github.com/live777/recorder/internal/whip"
@@ -82,7 +83,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 			err = errors.Join(err, n.close(ctx))
 		}
 	}()
-	n.streams = live.New(live.Options{Logger: o.Logger, OnPublish: func(st *live.Stream) { n.recorder.onPublish(st) }})
+	n.streams = live.New(live.Options{Logger: o.Logger, Keeper: parameters, OnPublish: func(st *live.Stream) { n.recorder.onPublish(st) }})
 	if n.recorder, err = newRecorder(ctx, cfg, n.streams, o.Logger); err != nil {
 		return n, err
 	}
@@ -98,6 +99,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	n.api, err = api.New(api.Options{
 		Streams: n.streams, WHIP: n.whip, Recorder: rec, Playback: play, Recordings: n.recorder.recordings(),
 		Auth: auth.New(cfg.Auth.Options()), Page: web.Handler(nil), Metrics: n.metrics(), CORSOrigins: cfg.HTTP.CORSOrigins,
+		BasePath: cfg.HTTP.BasePath, TrustedProxies: cfg.HTTP.TrustedProxies,
 		Info: api.Info{
 			Name: "live777", Version: o.Version, Node: cfg.Recorder.NodeAlias,
 			Features: n.recorder.features(), Codecs: codecNames(),
@@ -194,6 +196,14 @@ func (n *Node) Run(ctx context.Context) error {
 	cancel()
 	loops.Wait()
 	return errors.Join(err, n.close(context.WithoutCancel(ctx)))
+}
+
+// parameters keeps the parameter sets of a track for who joins late.
+func parameters(t media.Track) live.Keeper {
+	if k := codec.NewKeeper(t); k != nil {
+		return k
+	}
+	return nil
 }
 
 // close ends what runs: nobody new is let in first, then what has arrived is

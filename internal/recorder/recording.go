@@ -136,7 +136,7 @@ func (r *Recorder) newRecording(info media.Recording, j *journal.Journal, limit 
 		tracks: map[lane]*segmenter.Track{}, states: map[lane]*segmenter.State{}, open: map[string]lane{},
 		info: info,
 		pres: manifest.Presentation{
-			ID: info.RecordDir, Dynamic: true, AvailabilityStart: info.Start, UTCTiming: "/api/time",
+			ID: info.RecordDir, Dynamic: true, AvailabilityStart: info.Start, UTCTiming: timeURL(info.RecordDir),
 			SegmentDuration: r.o.SegmentDuration,
 			// A sender that pauses makes a segment longer than one without key frames.
 			MaxSegmentDuration: max(maxSegmentFactor*r.o.SegmentDuration, r.o.SegmentDuration+pauseLimit),

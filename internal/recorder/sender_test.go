@@ -95,7 +95,7 @@ func newRigIn(t testing.TB, root string, change func(*Options)) *rig {
 	if g.store, err = fs.New(g.root, fs.Options{NoSync: true, Logger: log}); err != nil {
 		t.Fatal(err)
 	}
-	g.streams = live.New(live.Options{Now: g.clock.Now, Logger: log, OnPublish: func(st *live.Stream) { g.recorder.OnPublish(st) }})
+	g.streams = live.New(live.Options{Keeper: parameters, Now: g.clock.Now, Logger: log, OnPublish: func(st *live.Stream) { g.recorder.OnPublish(st) }})
 	o := Options{
 		Streams: g.streams, Store: g.store, Catalogue: g.catalogue, NodeAlias: "node-1",
 		SegmentDuration: 2 * time.Second, ChunkDuration: 500 * time.Millisecond, Reconnect: 10 * time.Second,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -34,6 +35,10 @@ type output struct {
 	rewriter rewriter
 	layers   layers
 	joined   bool
+	lastTS   uint32 // of the publisher's packets that were forwarded
+	// untold says that the viewer may lack the parameter sets that came before it;
+	// any goroutine may set it.
+	untold atomic.Bool
 }
 
 // mediaStreamID is what a viewer's tracks have in common in a=msid. It is not the
@@ -70,6 +75,9 @@ func newEgress(se *session, from *live.Stream, cs []chosen, tracks []media.Track
 func (e *egress) stateChanged(state webrtc.PeerConnectionState) {
 	e.session.stateChanged(state)
 	if state == webrtc.PeerConnectionStateConnected { // what was sent before is lost
+		for _, o := range e.outs {
+			o.untold.Store(true)
+		}
 		e.requestKeyFrames()
 	}
 }
@@ -153,6 +161,7 @@ func (e *egress) join(tracks []media.Track) bool {
 			o.rewriter.restart()
 		}
 		o.joined = true
+		o.untold.Store(true)
 	}
 	return true
 }
@@ -167,17 +176,45 @@ func (e *egress) write(p *media.Packet) {
 		if !forward {
 			continue
 		}
-		seq, ts := o.rewriter.rewrite(p)
-		err := o.local.WriteRTP(&rtp.Packet{
-			Header: rtp.Header{
-				Version: 2, Marker: p.Marker, SequenceNumber: seq, Timestamp: ts,
-			},
-			Payload: p.Payload,
-		})
-		if err != nil {
-			e.log.Debug("packet was not sent", "error", err)
+		if switched {
+			o.untold.Store(true)
 		}
+		if p.Timestamp != o.lastTS && o.untold.CompareAndSwap(true, false) {
+			e.tell(o, p)
+		}
+		o.lastTS = p.Timestamp
+		seq, ts := o.rewriter.rewrite(p)
+		e.send(o, rtp.Header{Version: 2, Marker: p.Marker, SequenceNumber: seq, Timestamp: ts}, p.Payload)
 		return
+	}
+}
+
+func (e *egress) send(o *output, h rtp.Header, payload []byte) {
+	if err := o.local.WriteRTP(&rtp.Packet{Header: h, Payload: payload}); err != nil {
+		e.log.Debug("packet was not sent", "error", err)
+	}
+}
+
+// tell sends the parameter sets that the sender has sent until now, before p, with
+// which an access unit begins: it may not send them again. AV1 is left out: in a
+// packet of their own before a frame that is no key frame browsers do not expect a
+// sequence header.
+func (e *egress) tell(o *output, p *media.Packet) {
+	pub, ok := e.from.Publication()
+	if !ok || o.codec != "H264" && o.codec != "H265" {
+		return
+	}
+	tracks := pub.Tracks()
+	if int(p.Track) >= len(tracks) {
+		return
+	}
+	sets := tracks[p.Track].Parameters
+	if len(sets) == 0 {
+		return
+	}
+	seq, ts := o.rewriter.insert(p, uint16(len(sets)))
+	for i, set := range sets {
+		e.send(o, rtp.Header{Version: 2, SequenceNumber: seq + uint16(i), Timestamp: ts}, set)
 	}
 }
 

@@ -14,8 +14,10 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/media"
 )
 
 // patience bounds every wait of a test.
@@ -32,7 +34,7 @@ type node struct {
 func newNode(t *testing.T, o Options) *node {
 	t.Helper()
 	quiet := slog.New(slog.DiscardHandler)
-	streams := live.New(live.Options{Logger: quiet, KeyFrameInterval: 50 * time.Millisecond})
+	streams := live.New(live.Options{Logger: quiet, KeyFrameInterval: 50 * time.Millisecond, Keeper: keeper})
 	o.Streams = streams
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:0"
@@ -47,6 +49,14 @@ func newNode(t *testing.T, o Options) *node {
 	n := &node{t: t, streams: streams, whip: s, http: httptest.NewServer(routes(s))}
 	t.Cleanup(n.close)
 	return n
+}
+
+// keeper is what a node gives to live.
+func keeper(t media.Track) live.Keeper {
+	if k := codec.NewKeeper(t); k != nil {
+		return k
+	}
+	return nil
 }
 
 func (n *node) close() {

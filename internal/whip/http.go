@@ -191,7 +191,7 @@ func (se *session) respond(w http.ResponseWriter, r *http.Request) error {
 	}
 	h := w.Header()
 	h.Set("Content-Type", typeSDP)
-	h.Set("Location", "/session/"+url.PathEscape(se.stream)+"/"+se.id)
+	h.Set("Location", live.ClientOf(r.Context()).Prefix+"/session/"+url.PathEscape(se.stream)+"/"+se.id)
 	h.Set("ETag", etag)
 	for _, link := range se.server.iceLinks {
 		h.Add("Link", link)

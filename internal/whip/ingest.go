@@ -21,6 +21,10 @@ const (
 	packetBlock = 32
 )
 
+// goodbyeAfter is how long nothing has come of a client that has said goodbye before it
+// is taken for gone: longer than browsers wait between two connectivity checks.
+const goodbyeAfter = 4 * time.Second
+
 // ingest is a publisher's session. It takes the packets of all tracks as soon as
 // they are decrypted, before the WebRTC stack looks whose they are: that knows the
 // sources of the offer only, and what it does not know it drops without a word.
@@ -164,7 +168,7 @@ func (in *ingest) takeRTP(b []byte) {
 		}
 		return
 	}
-	s.last = arrival
+	s.last, s.left = arrival, false
 	s.stats.received(h.SequenceNumber, h.Timestamp, arrival)
 	if s.rtx {
 		in.takeRetransmission(s, h, payload, arrival)
@@ -228,6 +232,9 @@ func (in *ingest) watch() {
 		case <-report.C:
 			in.report()
 			in.discarded.tell(false)
+			if in.hasLeft() {
+				in.end("the client said goodbye")
+			}
 		case <-in.wake:
 			if !waits {
 				again.Reset(nackPoll)
@@ -268,8 +275,13 @@ func (in *ingest) takeRTCP(ssrc uint32, b []byte) {
 		return // garbage from the client: nothing to answer
 	}
 	for _, p := range pkts {
-		if sr, ok := p.(*rtcp.SenderReport); ok && sr.SSRC == ssrc { // it comes for the sources that it reports on, too
-			in.takeReport(sr, arrival)
+		switch p := p.(type) {
+		case *rtcp.SenderReport:
+			if p.SSRC == ssrc { // it comes for the sources that it reports on, too
+				in.takeReport(p, arrival)
+			}
+		case *rtcp.Goodbye:
+			in.takeGoodbye(p)
 		}
 	}
 }
@@ -288,6 +300,36 @@ func (in *ingest) takeReport(sr *rtcp.SenderReport, arrival time.Time) {
 	in.pub.WriteReport(&media.SenderReport{
 		Track: s.track.ID, SSRC: sr.SSRC, NTP: sr.NTPTime, RTP: sr.RTPTime, Arrival: arrival,
 	})
+}
+
+func (in *ingest) takeGoodbye(p *rtcp.Goodbye) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, ssrc := range p.Sources {
+		if s := in.sources[ssrc]; s != nil {
+			s.left = true
+		}
+	}
+}
+
+// hasLeft tells whether the client is gone without having closed its session: all that
+// it sent has said goodbye, and nothing has come since, no connectivity check either. A
+// browser says goodbye for a camera that is turned off, too, and goes on with the checks.
+func (in *ingest) hasLeft() bool {
+	if silent, _ := in.link.silence(); silent < goodbyeAfter {
+		return false
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	sent := false
+	for i := range in.tracks {
+		s := in.tracks[i].current
+		if s != nil && !s.left {
+			return false
+		}
+		sent = sent || s != nil
+	}
+	return sent
 }
 
 // publication is what ends with a publisher's session.

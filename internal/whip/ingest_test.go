@@ -308,6 +308,43 @@ func TestReceiverReports(t *testing.T) {
 	}
 }
 
+// TestGoodbye: a client that has said goodbye for all that it sent, and is silent, is
+// gone; one that has turned its camera off is not.
+func TestGoodbye(t *testing.T) {
+	in, _ := newTestIngest(t, testLine{kind: media.Video, pt: 96}, testLine{kind: media.Audio, pt: 111})
+	now := time.Unix(1000, 0)
+	in.link.now, in.link.began = func() time.Time { return now }, now
+	bye := func(ssrcs ...uint32) {
+		b, err := (&rtcp.Goodbye{Sources: ssrcs}).Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.takeRTCP(ssrcs[0], b)
+	}
+	expect := func(what string, want bool) {
+		t.Helper()
+		now = now.Add(goodbyeAfter)
+		if got := in.hasLeft(); got != want {
+			t.Errorf("%s: left %v, want %v", what, got, want)
+		}
+	}
+	expect("nothing came", false)
+	in.send(t, run(1, 96, 1, 3)...)
+	in.send(t, run(2, 111, 1, 3)...)
+	expect("no goodbye", false)
+	bye(1)
+	expect("of the camera", false)
+	bye(1, 2)
+	in.send(t, run(2, 111, 4, 1)...)
+	expect("sound goes on", false)
+	bye(2)
+	expect("of both", true)
+	in.link.hear(false) // a check
+	if in.hasLeft() {
+		t.Error("it is taken for gone while its checks come")
+	}
+}
+
 // TestDiscardedItemsAreRead: the last of them come before the publication's end.
 func TestDiscardedItemsAreRead(t *testing.T) {
 	n := newNode(t, Options{})

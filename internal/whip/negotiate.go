@@ -42,11 +42,11 @@ func chooseForPublisher(o *offer) ([]chosen, error) {
 func firstUsable(sec *section) (chosen, bool) {
 	best, bestRank := chosen{}, 0
 	for _, c := range sec.codecs {
-		row, ok := lookup(c, sec.kind)
+		row, rare, ok := lookup(c, sec.kind)
 		if !ok {
 			continue
 		}
-		if r := rank(row, len(sec.layers()) > 0); best.row == nil || r < bestRank {
+		if r := rank(row, rare, len(sec.layers()) > 0); best.row == nil || r < bestRank {
 			best, bestRank = chosen{section: sec, codec: c, row: row}, r
 		}
 	}
@@ -56,9 +56,11 @@ func firstUsable(sec *section) (chosen, bool) {
 // rank orders codecs by what becomes of them in a recording. Of VP9 and AV1 browsers
 // make no layers unless they are told how: Firefox sends several of the smallest size,
 // Chromium one stream with layers within.
-func rank(row *codec.Codec, simulcast bool) int {
+func rank(row *codec.Codec, rare, simulcast bool) int {
 	switch {
 	case !row.Recordable():
+		return 4
+	case rare:
 		return 3
 	case simulcast && (row.Name == "VP9" || row.Name == "AV1"):
 		return 2
@@ -126,17 +128,22 @@ func fitting(sec *section, t media.Track) (chosen, bool) {
 	return chosen{section: sec, codec: *fallback, row: row}, true
 }
 
-// lookup finds the row of package codec's table for an offered format.
-func lookup(c offeredCodec, kind media.Kind) (*codec.Codec, bool) {
-	row, ok := codec.Lookup(c.name)
+// lookup finds the row of package codec's table for an offered format. rare says
+// that it is of a profile that few players decode.
+func lookup(c offeredCodec, kind media.Kind) (row *codec.Codec, rare, ok bool) {
+	row, ok = codec.Lookup(c.name)
 	if !ok || row.Kind != kind || !sameEncoding(c, row) {
-		return nil, false
+		return nil, false, false
 	}
 	if row.Check != nil {
-		return row, true
+		return row, false, true
 	}
-	fits := slices.ContainsFunc(row.Fmtp, func(fmtp string) bool { return sameProfile(row.Name, c.fmtp, fmtp) })
-	return row, fits
+	same := func(fmtp string) bool { return sameProfile(row.Name, c.fmtp, fmtp) }
+	if slices.ContainsFunc(row.Fmtp, same) {
+		return row, false, true
+	}
+	rare = slices.ContainsFunc(row.Rare, same)
+	return row, rare, rare
 }
 
 // sameEncoding compares what is in a=rtpmap, and checks what describes the stream.
@@ -195,6 +202,19 @@ func h264Profile(p map[string]string) string {
 	return id[:2]
 }
 
+// profileOf returns the parameters of a=fmtp that tell which profile a format has,
+// and how it is put into packets.
+func profileOf(fmtp string) string {
+	var out []string
+	p := parameters(fmtp)
+	for _, name := range []string{"profile-level-id", "packetization-mode", "profile-id", "profile", "tx-mode"} {
+		if v, ok := p[name]; ok {
+			out = append(out, name+"="+v)
+		}
+	}
+	return strings.Join(out, ";")
+}
+
 func orDefault(s, missing string) string {
 	if s == "" {
 		return missing
@@ -202,11 +222,17 @@ func orDefault(s, missing string) string {
 	return s
 }
 
+// offeredNames lists what was offered; of codecs that the node knows, with what
+// tells which profile it is.
 func offeredNames(sec *section) string {
 	var names []string
 	for _, c := range sec.codecs {
-		if !slices.Contains(names, c.name) {
-			names = append(names, c.name)
+		name := c.name
+		if _, known := codec.Lookup(name); known {
+			name = strings.TrimSpace(name + " " + profileOf(c.fmtp))
+		}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
 	if len(names) == 0 {

@@ -34,6 +34,7 @@ type source struct {
 	last  time.Time // of its last packet
 	// replaced: another source has the track since.
 	replaced bool
+	left     bool // it has said goodbye (RFC 3550 section 6.6), and sent nothing since
 }
 
 // line is an m-line, with what tells its packets from those of others.

@@ -165,6 +165,46 @@ func TestViewer(t *testing.T) {
 	}
 }
 
+// A sender that sends its parameter sets once is watched by who comes later.
+func TestViewerIsToldParameterSets(t *testing.T) {
+	n := newNode(t, Options{})
+	p := n.peer(peerOptions{codecs: []webrtc.RTPCodecParameters{h264, opus}})
+	video := p.send(h264, "video")
+	p.connect("/whip/cam")
+	sets := [][]byte{{0x67, 66, 0xc0, 10, 0xda, 0x79}, {0x68, 0xc0}}
+	l := n.listen("cam")
+	for i, set := range sets {
+		if err := video.WriteRTP(&rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: 65500 + uint16(i)}, Payload: set}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.until("the sets", func() bool { return len(l.packets) >= len(sets) })
+	pump(t, video)
+
+	v := n.peer(peerOptions{codecs: allCodecs})
+	v.receive(webrtc.RTPCodecTypeVideo)
+	got := watch(v)
+	v.connect("/whep/cam")
+	var told []*rtp.Packet
+	last := next(t, got)
+	for range 200 {
+		if last.Payload[0]&0x1f == 7 || last.Payload[0]&0x1f == 8 {
+			told = append(told, last)
+		}
+		pkt := next(t, got)
+		if want := last.SequenceNumber + 1; pkt.SequenceNumber != want {
+			t.Fatalf("sequence number %d, want %d", pkt.SequenceNumber, want)
+		}
+		if len(told) > 0 && last == told[len(told)-1] && pkt.Timestamp != last.Timestamp {
+			t.Errorf("a parameter set has timestamp %d, what follows it %d", last.Timestamp, pkt.Timestamp)
+		}
+		last = pkt
+	}
+	if len(told) < 2 || !bytes.Equal(told[0].Payload, sets[0]) || !bytes.Equal(told[1].Payload, sets[1]) {
+		t.Errorf("the viewer was told %d sets", len(told))
+	}
+}
+
 func TestAnswerOfAnyStreamID(t *testing.T) {
 	msid := regexp.MustCompile(`^(a=ssrc:\d+ |a=)msid:[\w-]{1,64} [\w-]{1,64}\r?\n$`) // RFC 8830 section 2
 	for _, id := range []string{"cam", "front door", "m=video", "门口", strings.Repeat("x", 100)} {

@@ -28,7 +28,7 @@ const (
 // ownerOf says who sends a request: the same words mean the same credentials, or for
 // those who need none the same address.
 func ownerOf(r *http.Request) string {
-	if owner := live.OwnerOf(r.Context()); owner != "" {
+	if owner := live.ClientOf(r.Context()).Owner; owner != "" {
 		return owner
 	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)

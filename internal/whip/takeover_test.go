@@ -15,7 +15,7 @@ import (
 // withOwner has the node take requests for those of an owner.
 func (n *node) withOwner(owner *string) {
 	n.http.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		routes(n.whip).ServeHTTP(w, r.WithContext(live.WithOwner(r.Context(), *owner)))
+		routes(n.whip).ServeHTTP(w, r.WithContext(live.WithClient(r.Context(), live.Client{Owner: *owner})))
 	})
 }
 

@@ -115,6 +115,15 @@ func TestRewriter(t *testing.T) {
 	check(2, 501, 77, out{2, 13000})
 	r.restart()
 	check(2, 9, 9, out{4, 16001}) // the same SSRC, no time passed
+	if seq, ts := r.insert(&media.Packet{SSRC: 2, Seq: 10, Timestamp: 3009, Arrival: at}, 2); seq != 5 || ts != 19001 {
+		t.Errorf("two packets are put in from %d on at %d, want 5 and 19001", seq, ts)
+	}
+	check(2, 10, 3009, out{7, 19001})
+	check(2, 12, 6009, out{9, 22001})
+	check(2, 8, 9, out{3, 16001}) // from before them
+	check(2, 11, 3009, out{8, 19001})
+	check(2, 10+maxLate+1, 9009, out{7 + maxLate + 1, 25001})
+	check(2, 11+1<<15, 9009, out{8 + 1<<15, 25001})
 }
 
 func TestLayers(t *testing.T) {

@@ -48,6 +48,10 @@ const en = {
   noDevice: 'No such device was found. Connect a camera or microphone, or choose another picture.',
   busyDevice: 'The device is in use by another program. Close that program and try again.',
   insecure: 'The browser gives camera and microphone to secure pages only. Open this page over https or on localhost.',
+  noMedia:
+    'No way for media: UDP {addresses} of the server was not reached. Firewalls, webrtc.listen and webrtc.public_ips of the server decide that; its log says more.',
+  noMediaLoopback:
+    'No way for media: the server has the loopback address {addresses} alone, which Firefox does not use. Set media.peerconnection.ice.loopback to true in about:config, or give the machine another address.',
   lostConnection: 'The connection to the server was lost. Start again.',
   sourceEnded: 'The picture or sound ended at its source.',
   noStreams: 'No streams yet. Publish one above, or from any WHIP client.',
@@ -156,6 +160,10 @@ const zh: Record<Key, string> = {
   noDevice: '未找到设备。请连接摄像头或麦克风，或选择其他画面。',
   busyDevice: '设备正被其他程序占用。请关闭该程序后重试。',
   insecure: '浏览器只允许安全页面使用摄像头和麦克风。请通过 https 或 localhost 打开本页。',
+  noMedia:
+    '媒体无法连接：未能到达服务器的 UDP {addresses}。这取决于防火墙以及服务器的 webrtc.listen 和 webrtc.public_ips，详见服务器日志。',
+  noMediaLoopback:
+    '媒体无法连接：服务器只有回环地址 {addresses}，Firefox 不使用它。请在 about:config 中把 media.peerconnection.ice.loopback 设为 true，或为本机配置其他地址。',
   lostConnection: '与服务器的连接已断开，请重新开始。',
   sourceEnded: '画面或声音在来源处结束了。',
   noStreams: '还没有直播流。可以在上方推流，或使用任意 WHIP 客户端。',

@@ -50,8 +50,8 @@ test('rights', () => {
 });
 
 test('a link is absolute, and its path encoded', async () => {
-  vi.stubGlobal('location', { href: 'https://node.example/page' });
+  vi.stubGlobal('document', { baseURI: 'https://node.example/studio/' });
   const fetch = answer(new Response('{"url":"/api/play/x/a%20b/1/manifest.mpd","expires":"2026-01-01T00:00:00Z"}'));
-  expect((await signRecording('a b/1')).url).toBe('https://node.example/api/play/x/a%20b/1/manifest.mpd');
-  expect(fetch.mock.calls[0]?.[0]).toBe('/api/sign/a%20b/1');
+  expect((await signRecording('a b/1')).url).toBe('https://node.example/studio/api/play/x/a%20b/1/manifest.mpd');
+  expect(fetch.mock.calls[0]?.[0]).toBe('https://node.example/studio/api/sign/a%20b/1');
 });

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { offerOnly } from '../src/lib/codecs';
 import { setToken } from '../src/lib/token';
 import { simulcastLayers } from '../src/lib/simulcast';
-import { outgoingMeter, publishSession, sessionURL, WishSession } from '../src/lib/wish';
+import { below, fromServer } from '../src/lib/http';
+import { mediaAddresses, onlyLoopback, outgoingMeter, publishSession, sessionURL, WishSession } from '../src/lib/wish';
 
 const capabilities = [
   { mimeType: 'video/VP8' },
@@ -31,6 +32,30 @@ test('Location is resolved against the endpoint', () => {
   expect(sessionURL('1', endpoint)).toBe('https://node.example/whip/1');
   expect(sessionURL('https://other.example/s', endpoint)).toBe('https://other.example/s');
   expect(() => sessionURL(null, endpoint)).toThrow('Location');
+});
+
+test('a session is below what the server is below', () => {
+  const endpoint = 'https://node.example/studio/whip/cam';
+  expect(sessionURL('/studio/session/cam/1', endpoint)).toBe('https://node.example/studio/session/cam/1');
+  expect(sessionURL('/session/cam/1', endpoint)).toBe('https://node.example/studio/session/cam/1');
+});
+
+test('paths of the server are below the page', () => {
+  expect(below('/api/info', 'https://node.example/')).toBe('https://node.example/api/info');
+  expect(below('/api/info', 'https://node.example/a/b/')).toBe('https://node.example/a/b/api/info');
+  expect(below('https://other.example/x', 'https://node.example/a/')).toBe('https://other.example/x');
+  expect(fromServer('/api/play/t/x', 'https://node.example/a/')).toBe('https://node.example/a/api/play/t/x');
+  expect(fromServer('/a/api/play/t/x', 'https://node.example/a/')).toBe('https://node.example/a/api/play/t/x');
+  expect(fromServer('/api/play/t/x', 'https://node.example/')).toBe('https://node.example/api/play/t/x');
+});
+
+test('the addresses for media tell whether Firefox can use them', () => {
+  const line = (address: string) => `a=candidate:1 1 udp 2130706431 ${address} 7777 typ host ufrag x\r\n`;
+  const twice = `${line('127.0.0.1')}${line('127.0.0.1').replace(' 1 udp', ' 2 udp')}`;
+  expect(mediaAddresses(twice)).toEqual(['127.0.0.1:7777']);
+  expect(onlyLoopback(mediaAddresses(twice + line('::1')))).toBe(true);
+  expect(onlyLoopback(mediaAddresses(twice + line('192.0.2.1')))).toBe(false);
+  expect(onlyLoopback([])).toBe(false);
 });
 
 /** What WishSession uses of a connection. */

@@ -1,6 +1,6 @@
 // The server's HTTP API as functions and types; docs/api.md is its description.
 
-import { request } from './http';
+import { below, request } from './http';
 
 export interface Session {
   id: string;
@@ -157,7 +157,7 @@ export function encodePath(path: string): string {
 
 /** The URL of a recorded object: a manifest or a segment. */
 export function objectURL(path: string): string {
-  return `/api/record/object/${encodePath(path)}`;
+  return below(`/api/record/object/${encodePath(path)}`);
 }
 
 const stream = (id: string) => encodeURIComponent(id);

@@ -13,6 +13,20 @@ export class ApiError extends Error {
   }
 }
 
+/** Where the page is: what the server has lies below it, whatever a proxy has put before. */
+const home = () => globalThis.document?.baseURI ?? '';
+
+/** The URL of a path of the server, such as '/api/info'; other URLs stay as they are. */
+export function below(path: string, base = home()): string {
+  return base && path.startsWith('/') ? new URL(`.${path}`, base).href : path;
+}
+
+/** The same for a path from an answer of the server, which knows what is before it, or does not. */
+export function fromServer(path: string, base = home()): string {
+  if (!base) return path;
+  return path.startsWith(new URL('.', base).pathname) ? new URL(path, base).href : below(path, base);
+}
+
 type Listener = () => void;
 const unauthorized = new Set<Listener>();
 
@@ -49,7 +63,7 @@ export async function readError(response: Response): Promise<ApiError> {
 export async function request(url: string | URL, init: RequestInit = {}): Promise<Response> {
   const headers = new Headers(init.headers);
   for (const [name, value] of Object.entries(authHeaders())) headers.set(name, value);
-  const response = await fetch(url, { ...init, headers }).catch((reason: unknown) => {
+  const response = await fetch(typeof url === 'string' ? below(url) : url, { ...init, headers }).catch((reason: unknown) => {
     if (init.signal?.aborted) throw reason;
     throw new ApiError(0, reason instanceof Error ? reason.message : String(reason)); // each browser has words of its own
   });

@@ -1,7 +1,7 @@
 // Who the page speaks for: the session that the server's cookie stands for, or the token.
 
 import { encodePath } from './api';
-import { ApiError, request } from './http';
+import { ApiError, below, fromServer, request } from './http';
 import { setToken } from './token';
 
 /** Who the server takes the page for, and what they may do. */
@@ -35,7 +35,7 @@ export async function getMe(): Promise<Me> {
 /** Logs in; the session is in a cookie that no script can read. A token in use is forgotten. */
 export async function login(name: string, password: string): Promise<void> {
   // Not through request: a wrong password is no news to who waits for the session's end.
-  const response = await fetch('/api/login', {
+  const response = await fetch(below('/api/login'), {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ name, password }),
@@ -63,7 +63,7 @@ export function may(me: Me | undefined, right: string): boolean {
 export async function signRecording(recordDir: string): Promise<{ url: string; expires: string }> {
   const response = await request(`/api/sign/${encodePath(recordDir)}`, { method: 'POST' });
   const { url, expires } = (await response.json()) as { url: string; expires: string };
-  return { url: new URL(url, location.href).href, expires };
+  return { url: fromServer(url), expires };
 }
 
 /** The same for what concerns all streams, as the nodes of a manager do. */

@@ -2,7 +2,7 @@
 
 import { offerOnly } from './codecs';
 import type { Size } from './format';
-import { request } from './http';
+import { below, fromServer, request } from './http';
 import { simulcastLayers } from './simulcast';
 import { authHeaders } from './token';
 
@@ -18,12 +18,28 @@ export interface PublishOptions {
 /** The session URL: Location may be relative to the endpoint, and must be there (RFC 9725 4.2). */
 export function sessionURL(location: string | null, endpoint: string): string {
   if (!location) throw new Error('The server answered without a Location header.');
+  if (location.startsWith('/')) return fromServer(location, root(endpoint));
   return new URL(location, endpoint).href;
 }
+
+/** Below what an endpoint, '.../whip/id', lies. */
+const root = (endpoint: string) => endpoint.replace(/[^/]*\/[^/]*$/, '');
+
+/** The addresses for media in an answer, as "host:port". */
+export function mediaAddresses(sdp: string): string[] {
+  const found = [...sdp.matchAll(/^a=candidate:\S+ 1 udp \d+ (\S+) (\d+) typ/gim)];
+  return found.map(([, host, port]) => (host?.includes(':') ? `[${host}]:${port}` : `${host}:${port}`));
+}
+
+/** Whether all of them are loopback ones, which some browsers never use. */
+export const onlyLoopback = (addresses: readonly string[]) =>
+  addresses.length > 0 && addresses.every((a) => /^(127\.|\[::1\])/.test(a));
 
 /** A WebRTC session with the server. end() may be called at any time and more than once. */
 export class WishSession {
   readonly connection: RTCPeerConnection;
+  /** Where the server takes media. */
+  addresses: string[] = [];
   #session = '';
   #ended = false;
   readonly #onPageHide = () => void this.end();
@@ -36,7 +52,7 @@ export class WishSession {
   /** Sends the offer and applies the answer. On any error the session is ended before it throws. */
   async negotiate(endpoint: string): Promise<void> {
     try {
-      const absolute = new URL(endpoint, document.baseURI).href;
+      const absolute = below(endpoint);
       await this.connection.setLocalDescription();
       await gathered(this.connection);
       const response = await request(absolute, {
@@ -47,6 +63,7 @@ export class WishSession {
       // After a redirect the endpoint is where the answer came from.
       this.#session = sessionURL(response.headers.get('Location'), response.url || absolute);
       const sdp = await response.text();
+      this.addresses = mediaAddresses(sdp);
       if (this.#ended) {
         await this.#delete(); // stopped while the answer was on its way
         return;

@@ -12,8 +12,8 @@ export function PublishPart({ locked }: { locked: boolean }) {
   const [resolution, setResolution] = useState<Resolution>('720p');
   const [microphone, setMicrophone] = useState(true);
   const [simulcast, setSimulcast] = useState(false);
-  const [codec, setCodec] = useState<string>('H264');
   const [sendable] = useState(sendableCodecs);
+  const [codec, setCodec] = useState<string>(sendable[0] ?? 'H264');
   const publisher = usePublisher();
   const running = publisher.state !== 'idle';
 

@@ -2,7 +2,8 @@ import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import { words } from '../hooks';
 import { type Key, t } from '../i18n';
 import { type CaptureOptions, capture, release } from '../lib/capture';
-import { type OutgoingStats, outgoingMeter, publishSession, type WishSession } from '../lib/wish';
+import { sendableCodecs } from '../lib/codecs';
+import { onlyLoopback, type OutgoingStats, outgoingMeter, publishSession, type WishSession } from '../lib/wish';
 
 export interface PublishWish extends CaptureOptions {
   id: string;
@@ -19,6 +20,7 @@ class Run {
   media: MediaStream | undefined;
   meter: ReturnType<typeof setInterval> | undefined;
   stopped = false;
+  connected = false;
 }
 
 /** One publication at a time, with its state for the page. */
@@ -59,10 +61,11 @@ export function usePublisher() {
         for (const track of run.media.getTracks()) {
           track.addEventListener('ended', () => run === current.current && void stop(t('sourceEnded')));
         }
-        run.session = publishSession({ media: run.media, codec: wish.codec, simulcast: wish.simulcast });
+        run.session = publishSession({ media: run.media, codec: usableCodec(wish.codec), simulcast: wish.simulcast });
         follow(run, (next) => {
           if (run !== current.current) return;
-          if (next === 'failed' || next === 'closed') void stop(t('lostConnection'));
+          if (next === 'connected') run.connected = true;
+          if (next === 'failed' || next === 'closed') void stop(run.connected ? t('lostConnection') : noMediaWords(run.session));
           else setState(next);
         });
         await run.session.negotiate(`/whip/${encodeURIComponent(wish.id)}`);
@@ -87,12 +90,24 @@ function follow(run: Run, onState: (state: RTCPeerConnectionState) => void) {
   connection.addEventListener('connectionstatechange', () => onState(connection.connectionState));
 }
 
+/** The codec to offer: what a browser can send may change, Firefox's H264 comes after its start. */
+function usableCodec(wanted: string): string {
+  const sendable: string[] = sendableCodecs();
+  return sendable.includes(wanted) ? wanted : (sendable[0] ?? wanted);
+}
+
 /** Why a wish cannot be carried out, in words; '' when it can. */
 function refusal({ id, source, microphone }: PublishWish): string {
   if (!id) return t('needStream');
   if (/[/\\]|^\.|\p{Cc}/u.test(id)) return t('badStream');
   if (source === 'none' && !microphone) return t('needSource');
   return '';
+}
+
+/** Why a session has not connected, in words. */
+export function noMediaWords(session: WishSession | undefined): string {
+  const addresses = session?.addresses ?? [];
+  return t(onlyLoopback(addresses) ? 'noMediaLoopback' : 'noMedia', { addresses: addresses.join(', ') });
 }
 
 const deviceErrors: Record<string, Key> = {

@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { words } from '../hooks';
 import { t, tOr } from '../i18n';
 import { watchSession } from '../lib/wish';
+import { noMediaWords } from './publisher';
 
 /** Plays a live stream by WHEP for as long as it is shown; live says whether somebody publishes it. */
 export function WatchView({ id, live }: { id: string; live: boolean }) {
@@ -12,11 +13,15 @@ export function WatchView({ id, live }: { id: string; live: boolean }) {
     const { session, media } = watchSession();
     const { connection } = session;
     let shown = true;
+    let connected = false;
     if (video.current) video.current.srcObject = media;
     setError('');
     setState('new');
     connection.addEventListener('connectionstatechange', () => {
-      if (shown) setState(connection.connectionState);
+      if (!shown) return;
+      connected ||= connection.connectionState === 'connected';
+      setState(connection.connectionState);
+      if (connection.connectionState === 'failed' && !connected) setError(noMediaWords(session));
     });
     session.negotiate(`/whep/${encodeURIComponent(id)}`).catch((reason: unknown) => {
       if (!shown) return;
