@@ -15,6 +15,7 @@ import (
 const (
 	h264PartitionA = 2
 	h264IDR        = 5
+	h264SEI        = 6
 	h264SPSType    = 7
 	h264PPSType    = 8
 	h264AUD        = 9
@@ -149,8 +150,47 @@ func (c *h264) class(nal []byte) (nalClass, uint8, error) {
 			return nalIRAP, pps, nil
 		}
 		return nalSlice, pps, nil
+	case h264SEI:
+		if h264RecoveryPoint(nal[1:]) {
+			return nalRecovery, 0, nil
+		}
 	}
 	return nalKeep, 0, nil
+}
+
+// h264RecoveryPoint looks for a recovery point among SEI messages (Rec. ITU-T H.264
+// 7.3.2.3.1, D.1.8) that is not a broken link.
+func h264RecoveryPoint(sei []byte) bool {
+	const recoveryPoint = 6
+	for len(sei) > 1 { // the last byte has the trailing bits
+		var kind, size int
+		kind, sei = h264SEINumber(sei)
+		size, sei = h264SEINumber(sei)
+		if size > len(sei) {
+			return false
+		}
+		if kind == recoveryPoint {
+			var buf [16]byte
+			r := bitReader{data: unescape(buf[:0], sei[:size])}
+			r.ue()    // recovery_frame_cnt
+			r.skip(1) // exact_match_flag
+			broken := r.flag()
+			return !r.failed && !broken
+		}
+		sei = sei[size:]
+	}
+	return false
+}
+
+// h264SEINumber reads the type or the size of a SEI message.
+func h264SEINumber(sei []byte) (n int, rest []byte) {
+	for len(sei) > 0 && sei[0] == 0xff {
+		n, sei = n+0xff, sei[1:]
+	}
+	if len(sei) > 0 {
+		n, sei = n+int(sei[0]), sei[1:]
+	}
+	return n, sei
 }
 
 // isKey implements nalCodec: an IDR picture refers to nothing before it.

@@ -327,6 +327,57 @@ func renumbered(spsID, ppsID int) (sps, pps, idr, inter []byte) {
 	return sps, pps, idr, w.bytes(0x41)
 }
 
+// A sender that has no key pictures but the first, and refreshes bit by bit, can be
+// joined at the second recovery point that comes without one.
+func TestH264IntraRefresh(t *testing.T) {
+	units := readH264(t, "refresh.h264")
+	for _, from := range []int{0, 3, 7} {
+		a := assembler(t, "H264", "")
+		if from > 0 {
+			if _, err := a.Assemble([][]byte{units[0].sps, units[0].pps}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var keys []int
+		for i, unit := range units[from:] {
+			u, err := a.Assemble((&codecs.H264Payloader{}).Payload(1200, unit.annexB))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u.Key {
+				keys = append(keys, from+i)
+			}
+			if u.Key && i > 0 && !bytes.HasPrefix(u.Data, sample(units[0].sps, units[0].pps)) {
+				t.Errorf("unit %d has no sets", from+i)
+			}
+		}
+		want := map[int][]int{0: {0, 12, 18, 24}, 3: {12, 18, 24}, 7: {18, 24}}[from]
+		if !slices.Equal(keys, want) {
+			t.Errorf("from unit %d decoding can start at %d, want %d", from, keys, want)
+		}
+	}
+}
+
+func TestH264RecoveryPoint(t *testing.T) {
+	for _, tc := range []struct {
+		sei  []byte
+		want bool
+	}{
+		{[]byte{6, 1, 0b1_1_0_00_100, 0x80}, true},
+		{[]byte{6, 2, 0x09, 0xc4, 0x80}, true},
+		{[]byte{5, 3, 6, 1, 0xc0, 6, 1, 0xc4, 0x80}, true}, // behind another
+		{[]byte{6, 1, 0b1_1_1_00_100, 0x80}, false},        // a broken link
+		{[]byte{5, 2, 6, 1, 0x80}, false},
+		{[]byte{6, 9, 0xc4, 0x80}, false},
+		{[]byte{0xff, 6, 1, 0xc4, 0x80}, false},
+		{[]byte{6}, false}, {nil, false}, {[]byte{0xff, 0xff}, false}, {[]byte{6, 0, 0x80}, false},
+	} {
+		if got := h264RecoveryPoint(tc.sei); got != tc.want {
+			t.Errorf("%x: %v", tc.sei, got)
+		}
+	}
+}
+
 func TestH264FailedUnitLeavesNothing(t *testing.T) {
 	a := assembler(t, "H264", "")
 	if _, err := a.Assemble([][]byte{spsSmall, pps0, fuA(idr0, 2)[0]}); err == nil {

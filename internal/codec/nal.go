@@ -30,11 +30,12 @@ const (
 type nalClass uint8
 
 const (
-	nalKeep  nalClass = iota // stays in the sample
-	nalDrop                  // has no place in a file
-	nalSet                   // a parameter set: stands in the sample entry only
-	nalSlice                 // picture data; stays in the sample
-	nalIRAP                  // picture data of a picture that decoding may start with
+	nalKeep     nalClass = iota // stays in the sample
+	nalDrop                     // has no place in a file
+	nalSet                      // a parameter set: stands in the sample entry only
+	nalSlice                    // picture data; stays in the sample
+	nalIRAP                     // picture data of a picture that decoding may start with
+	nalRecovery                 // says that decoding may start here, and the picture is whole some pictures later
 )
 
 // nalCodec is what tells one codec of NAL units from another.
@@ -102,7 +103,16 @@ type nalAssembler struct {
 	slices  idSet    // picture parameter sets that the slices refer to
 	picture bool     // has a slice
 	irap    int      // offset in sample of an nalIRAP slice's length, -1 without one
+	point   bool     // has an nalRecovery
+
+	points int // units with one since the last key picture
 }
+
+// minPoints is how many recovery points must come without a key picture between them
+// before they count as such: then the sender refreshes its pictures bit by bit, and
+// most decoders begin there. Those of browsers need a key picture to begin with, so
+// where one comes it is better.
+const minPoints = 2
 
 // Starts implements Assembler. Where the sets are in band, a unit without them
 // may have lost them. They may be in any order, with SEI between and before them
@@ -153,7 +163,7 @@ func (a *nalAssembler) Assemble(payloads [][]byte) (Unit, error) {
 		a.inBand = a.inBand || len(a.came) > 0 && a.sets.format() == nil
 		return Unit{Format: a.sets.format()}, nil
 	}
-	key := a.irap >= 0 && a.isKey(a.sample[a.irap+nalLengthSize:], a.slices)
+	key := a.isStart()
 	missing, err := a.sets.picture(a.nalCodec, key, a.slices)
 	if err != nil {
 		return Unit{}, fmt.Errorf("%s: %w", a.name, err)
@@ -168,6 +178,24 @@ func (a *nalAssembler) Assemble(payloads [][]byte) (Unit, error) {
 	u := Unit{Data: prepend(missing, a.sample), Key: key, Format: a.sets.format(), Reorder: a.depth}
 	a.sample = nil // the caller owns it now
 	return u, nil
+}
+
+// isStart reports whether decoding can start with the unit.
+func (a *nalAssembler) isStart() bool {
+	if a.irap >= 0 && a.isKey(a.sample[a.irap+nalLengthSize:], a.slices) {
+		a.points = 0
+		return true
+	}
+	if !a.point {
+		return false
+	}
+	a.points++
+	for id := range a.slices.all() {
+		if a.reorder(id) > 0 { // pictures that are shown before it may need what came before it
+			return false
+		}
+	}
+	return a.points >= minPoints
 }
 
 // store keeps the parameter sets that came with the unit.
@@ -213,7 +241,7 @@ func (a *nalAssembler) begin(payloads [][]byte) {
 	a.sample = a.sample[:0]
 	clear(a.came)
 	a.came = a.came[:0]
-	a.fu, a.irap, a.slices, a.picture = -1, -1, idSet{}, false
+	a.fu, a.irap, a.slices, a.picture, a.point = -1, -1, idSet{}, false, false
 }
 
 // add adds what one RTP payload holds.
@@ -360,6 +388,8 @@ func (a *nalAssembler) place(start, size int) error {
 	case nalSlice:
 		a.slices.add(pps)
 		a.picture = true
+	case nalRecovery:
+		a.point = true
 	case nalKeep:
 	}
 	binary.BigEndian.PutUint32(a.sample[start:], uint32(size))
