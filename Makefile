@@ -21,7 +21,7 @@ MINIO    := .cache/bin/minio
 
 export GO
 
-.PHONY: build run run-liveman web deps prepare programs test e2e interop soak check static race fuzz bench bench-catalogue clean
+.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak check static race fuzz bench bench-catalogue clean
 
 build: ## the servers, with the page that was built last
 	$(GO) build -o $(BIN) ./cmd/live777
@@ -68,6 +68,10 @@ interop: prepare ## publish with every client that is there, and tell what becam
 
 soak: deps build ## the end-to-end test of outages of storage, a minute each
 	OUTAGE_SECONDS=60 $(GO) test -count=1 -v -timeout 60m -run '^TestOutages$$' ./internal/e2e
+
+# SHAPES=word,word plays those alone, MATRIX_DIR keeps the recordings.
+matrix: deps ## all shapes of recordings in all players, and the table of what they showed
+	MATRIX=full MATRIX_TABLE=$(CURDIR)/.cache/matrix.md $(GO) test -count=1 -v -timeout 60m -run '^TestPlayers' ./internal/e2e/matrix
 
 check: static race ## everything that judges the code
 

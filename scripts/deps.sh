@@ -17,6 +17,7 @@ need() { # need PROGRAM PACKAGE...
   for package; do missing+=("$package"); done
 }
 need chromium chromium       # publishes and plays in the end-to-end tests
+need pulseaudio pulseaudio   # what Firefox needs to play sound, where there is no sound card
 need ffmpeg ffmpeg           # decodes what was recorded
 need ffprobe ffmpeg          # in the same package
 need xmllint libxml2-utils   # validates manifests against the schema
@@ -34,7 +35,7 @@ for name in "Gst", "GstSdp", "GstWebRTC":
     gi.require_version(name, "1.0")
 from gi.repository import Gst
 Gst.init(None)
-for name in "webrtcbin", "nicesrc", "rtph264pay", "matroskademux", "opusparse", "avdec_h264":
+for name in "webrtcbin", "nicesrc", "rtph264pay", "matroskademux", "opusparse", "avdec_h264", "dashdemux", "souphttpsrc":
     assert Gst.ElementFactory.find(name), name
 PYTHON
   missing+=(python3-gi gir1.2-gst-plugins-base-1.0 gir1.2-gst-plugins-bad-1.0 gstreamer1.0-plugins-base gstreamer1.0-plugins-good
