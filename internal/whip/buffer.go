@@ -11,6 +11,8 @@ const (
 	// keeps each for ever. A publisher that starts its encoder anew every minute for a
 	// day stays below.
 	maxBuffers = 4096
+	// maxViewerBuffers is the same for a viewer, who sends RTCP of a few sources.
+	maxViewerBuffers = 256
 	// viewerBuffer bounds what waits of a viewer's RTCP, in bytes, for each SSRC.
 	viewerBuffer = 100_000
 )
@@ -26,7 +28,11 @@ type taker interface {
 // newBuffer makes what the WebRTC stack puts the packets of one more SSRC into. For
 // a publisher that is the taker itself; the stack finds nothing to read.
 func (se *session) newBuffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCloser {
-	if se.buffers.Add(1) == maxBuffers {
+	limit := int64(maxBuffers)
+	if se.taker == nil {
+		limit = maxViewerBuffers
+	}
+	if se.buffers.Add(1) == limit {
 		se.end("the client uses too many SSRCs")
 	}
 	switch {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
+	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 )
@@ -261,4 +262,26 @@ func TestAnotherSSRCOnTheWire(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestViewerWithManySSRCs: a viewer whose reports are of ever new sources costs little
+// before its session ends, and disturbs nobody.
+func TestViewerWithManySSRCs(t *testing.T) {
+	n := newNode(t, Options{})
+	p := n.peer(peerOptions{codecs: []webrtc.RTPCodecParameters{h264}})
+	video := p.send(h264, "video")
+	p.connect("/whip/cam")
+	v := n.peer(peerOptions{codecs: allCodecs})
+	v.receive(webrtc.RTPCodecTypeVideo)
+	v.connect("/whep/cam")
+	for i := range uint32(10 * maxViewerBuffers) {
+		report := &rtcp.ReceiverReport{SSRC: i, Reports: []rtcp.ReceptionReport{{SSRC: 1<<20 + i}}}
+		if err := v.pc.WriteRTCP([]rtcp.Packet{report}); err != nil {
+			break // the node has closed the session
+		}
+	}
+	eventually(t, "the viewer's session ends", func() bool { return !n.has(v.location) })
+	l := n.listen("cam")
+	write(t, video, script(20))
+	l.until("media", func() bool { return len(l.packets) == 20 })
 }

@@ -51,7 +51,7 @@ const en = {
   noMedia:
     'No way for media: UDP {addresses} of the server was not reached. Firewalls, webrtc.listen and webrtc.public_ips of the server decide that; its log says more.',
   noMediaLoopback:
-    'No way for media: the server has the loopback address {addresses} alone, which Firefox does not use. Set media.peerconnection.ice.loopback to true in about:config, or give the machine another address.',
+    'No way for media: the browser and the server have no address but loopback, which Firefox does not use. Give the machine another address, or set media.peerconnection.ice.loopback to true in about:config.',
   lostConnection: 'The connection to the server was lost. Start again.',
   sourceEnded: 'The picture or sound ended at its source.',
   noStreams: 'No streams yet. Publish one above, or from any WHIP client.',
@@ -163,7 +163,7 @@ const zh: Record<Key, string> = {
   noMedia:
     '媒体无法连接：未能到达服务器的 UDP {addresses}。这取决于防火墙以及服务器的 webrtc.listen 和 webrtc.public_ips，详见服务器日志。',
   noMediaLoopback:
-    '媒体无法连接：服务器只有回环地址 {addresses}，Firefox 不使用它。请在 about:config 中把 media.peerconnection.ice.loopback 设为 true，或为本机配置其他地址。',
+    '媒体无法连接：浏览器和服务器除回环地址外没有其他地址，而 Firefox 不使用回环地址。请为本机配置其他地址，或在 about:config 中把 media.peerconnection.ice.loopback 设为 true。',
   lostConnection: '与服务器的连接已断开，请重新开始。',
   sourceEnded: '画面或声音在来源处结束了。',
   noStreams: '还没有直播流。可以在上方推流，或使用任意 WHIP 客户端。',

@@ -31,9 +31,12 @@ export function mediaAddresses(sdp: string): string[] {
   return found.map(([, host, port]) => (host?.includes(':') ? `[${host}]:${port}` : `${host}:${port}`));
 }
 
-/** Whether all of them are loopback ones, which some browsers never use. */
+/**
+ * Whether all of them are loopback ones, which some browsers never use. Such a browser gives up
+ * before the server has answered where it has no other address itself: there are none then.
+ */
 export const onlyLoopback = (addresses: readonly string[]) =>
-  addresses.length > 0 && addresses.every((a) => /^(127\.|\[::1\])/.test(a));
+  addresses.every((a) => /^(127\.|\[::1\])/.test(a));
 
 /** A WebRTC session with the server. end() may be called at any time and more than once. */
 export class WishSession {
