@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pion/interceptor"
 	"github.com/pion/interceptor/pkg/nack"
@@ -284,4 +285,42 @@ func TestViewerWithManySSRCs(t *testing.T) {
 	l := n.listen("cam")
 	write(t, video, script(20))
 	l.until("media", func() bool { return len(l.packets) == 20 })
+}
+
+// TestOverrunsAreCounted: what the WebRTC stack drops because the node does not keep up
+// is counted, too.
+func TestOverrunsAreCounted(t *testing.T) {
+	n := newNode(t, Options{})
+	p := n.peer(peerOptions{codecs: []webrtc.RTPCodecParameters{h264}})
+	video := p.send(h264, "video")
+	p.connect("/whip/cam")
+	l := n.listen("cam")
+	write(t, video, script(10))
+	l.until("media", func() bool { return len(l.packets) == 10 })
+	n.whip.mu.Lock()
+	var in *ingest
+	for _, se := range n.whip.sessions {
+		in, _ = se.taker.(*ingest)
+	}
+	n.whip.mu.Unlock()
+	in.mu.Lock() // it takes no packet
+	payload := make([]byte, 1100)
+	overrun := func() bool {
+		in.discarded.mu.Lock()
+		defer in.discarded.mu.Unlock()
+		return in.discarded.causes[causeOverrun] != nil
+	}
+	for i := 0; !overrun() && i < 20000; i++ {
+		if err := video.WriteRTP(&rtp.Packet{Header: rtp.Header{Version: 2, SequenceNumber: uint16(100 + i)}, Payload: payload}); err != nil {
+			t.Fatal(err)
+		}
+		if i%20 == 19 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	in.mu.Unlock()
+	l.until("what was dropped is told", func() bool { return len(l.discards) > 0 })
+	if got := l.discarded(causeOverrun); got == 0 {
+		t.Errorf("discarded: %+v", *l.discards[0])
+	}
 }

@@ -232,19 +232,27 @@ func (l *line) layer(h *rtp.Header, rtx bool) *upstream {
 	if len(l.tracks) == 1 {
 		return l.tracks[0]
 	}
-	id := l.ridID
+	ids := []uint8{l.ridID}
 	if rtx {
-		id = l.rridID
+		ids = []uint8{l.rridID, l.ridID} // some repeat the whole header
 	}
-	if rid := string(h.GetExtension(id)); id != 0 && rid != "" {
-		for _, t := range l.tracks {
-			if t.RID == rid {
-				return t
-			}
+	for _, id := range ids {
+		if t := l.named(string(h.GetExtension(id))); t != nil {
+			return t
 		}
 	}
 	if d, ok := l.find(h.SSRC); ok && d.layer < len(l.tracks) {
 		return l.tracks[d.layer]
+	}
+	return nil
+}
+
+// named returns the layer of that name.
+func (l *line) named(rid string) *upstream {
+	for _, t := range l.tracks {
+		if rid != "" && t.RID == rid {
+			return t
+		}
 	}
 	return nil
 }
