@@ -7,25 +7,23 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/media"
 )
 
-// This file has what a node of the original live777 needs to be one of a fleet. It tells
-// less than ours, and can do less: whether a stream is recorded has to be asked one by
-// one, its index of recordings has no deletions and is emptied by managers of its own
-// kind, it keeps no account of what is missing from a recording, and it deletes none.
+// This file and originalindex.go have what a node of the original live777 needs to be one
+// of a fleet. It tells less than ours, and can do less: whether a stream is recorded has to
+// be asked one by one, its index of recordings has no deletions and is emptied by managers
+// of its own kind, it keeps no account of what is missing from a recording, and it deletes
+// none.
 
 // The kinds of nodes.
 const (
@@ -353,201 +351,4 @@ func (n *node) statusOf(ctx context.Context, stream string, recording bool) api.
 		said["started_at"], said["status"] = r.Start, r.Status
 	}
 	return n.say(said)
-}
-
-// originalSession is a recording as the index of an original has it.
-type originalSession struct {
-	Stream     string `json:"stream"`
-	StartTS    int64  `json:"start_ts"` // µs
-	EndTS      *int64 `json:"end_ts"`
-	DurationMS *int64 `json:"duration_ms"`
-	MPDPath    string `json:"mpd_path"`
-	Status     string `json:"status"`
-}
-
-// What there is to say about recordings whose node keeps no account of what is missing.
-const (
-	reasonNoLedger  = "an original live777 recorded it, which does not tell what is missing"
-	reasonFailed    = "an original live777 says that it failed"
-	reasonForgotten = "an original live777 recorded it, and does not tell when it ended"
-)
-
-// recording returns s as the node's own recordings are. ok is false for what no
-// recording can be.
-func (s *originalSession) recording() (r media.Recording, ok bool) {
-	mpd := strings.Trim(s.MPDPath, "/")
-	r = media.Recording{
-		Stream: s.Stream, RecordDir: path.Dir(mpd), MPDPath: mpd, Start: time.UnixMicro(s.StartTS).UTC(),
-		Tracks: []media.RecordingTrack{}, Status: media.StatusRecording,
-	}
-	r.RecordID = media.RecordID(r.RecordDir)
-	if media.CheckStreamID(r.Stream) != nil || media.CheckPath(mpd) != nil || path.Base(mpd) != media.ManifestName || r.RecordDir == "." {
-		return r, false
-	}
-	if s.Status == "Active" {
-		return r, true
-	}
-	if s.DurationMS != nil {
-		r.Duration = float64(max(*s.DurationMS, 0)) / 1000
-	}
-	r.DurableThrough = r.Duration
-	end := r.Start.Add(time.Duration(r.Duration * float64(time.Second)))
-	if s.EndTS != nil {
-		end = time.UnixMicro(*s.EndTS).UTC()
-	}
-	r.End, r.Status, r.Reason = &end, media.StatusDegraded, reasonNoLedger
-	if s.Status == "Failed" {
-		r.Status, r.Reason = media.StatusFailed, reasonFailed
-	}
-	return r, true
-}
-
-// catchUpOriginal applies the index of an original to the catalogue. It is not told that
-// the manager has them: the original would take them off its own lists.
-func (n *node) catchUpOriginal(ctx context.Context, at *follower) error {
-	feed := "original:" + n.alias // its index has no id of its own
-	if at.feed != feed {
-		*at = follower{feed: feed}
-		if err := n.saveCursor(ctx, at); err != nil {
-			return ours(err)
-		}
-	}
-	if !n.hasRecorder() {
-		return nil
-	}
-	for {
-		query := url.Values{"limit": {strconv.Itoa(feedLimit)}}
-		if at.cursor.Seq > 0 {
-			query.Set("since_ts", strconv.FormatInt(at.cursor.Seq, 10))
-		}
-		var page struct {
-			Sessions []originalSession `json:"sessions"`
-			LastTS   *int64            `json:"last_ts"`
-		}
-		if err := n.client.getList(ctx, "/api/recordings", query, n.fleet.o.Timeout, &page); err != nil {
-			return err
-		}
-		if err := n.putSessions(ctx, page.Sessions); err != nil {
-			return ours(err)
-		}
-		if page.LastTS == nil || *page.LastTS <= at.cursor.Seq {
-			break
-		}
-		at.cursor = media.Cursor{Seq: *page.LastTS}
-		if err := n.saveCursor(ctx, at); err != nil {
-			return ours(err)
-		}
-	}
-	n.level(at.cursor.Seq)
-	return n.endForgotten(ctx)
-}
-
-func (n *node) putSessions(ctx context.Context, sessions []originalSession) error {
-	var puts []media.Recording
-	for i := range sessions {
-		r, ok := sessions[i].recording()
-		if !ok {
-			n.log.Warn("a recording of the node is left out: its stream or its path cannot be used", "stream", sessions[i].Stream)
-			continue
-		}
-		puts = append(puts, n.mount(r))
-	}
-	return n.put(ctx, puts)
-}
-
-func (n *node) put(ctx context.Context, recordings []media.Recording) error {
-	if len(recordings) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-	defer cancel()
-	err := n.fleet.o.Catalogue.PutAll(ctx, recordings)
-	if fault.KindOf(err) == fault.Invalid {
-		n.log.Error("recordings are left out of the catalogue", "error", err)
-		err = nil // the others are in it; asking again would not help
-	}
-	for _, r := range recordings {
-		n.fleet.forget(r.RecordDir)
-	}
-	return err
-}
-
-// running returns the recordings that the catalogue takes for running on the node, the
-// newest first; of all streams where none is given.
-func (n *node) running(ctx context.Context, stream string) ([]media.Recording, error) {
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-	defer cancel()
-	list, _, err := n.fleet.o.Catalogue.List(ctx, catalogue.Query{Node: n.alias, Stream: stream, Status: media.StatusRecording})
-	return slices.DeleteFunc(list, func(r media.Recording) bool { return !mounted(r) }), err
-}
-
-// endForgotten ends recordings of whose end the index will not tell any more: the
-// original died while it recorded, or a manager of its own kind has taken it off.
-func (n *node) endForgotten(ctx context.Context) error {
-	list, err := n.running(ctx, "")
-	if err != nil {
-		return ours(err)
-	}
-	var ended []media.Recording
-	latest := map[string]bool{}
-	for _, r := range list {
-		first := !latest[r.Stream]
-		latest[r.Stream] = true
-		if first {
-			recording, err := n.isRecording(ctx, r.Stream)
-			if err != nil {
-				return fmt.Errorf("whether streams are recorded: %w", err)
-			}
-			if recording {
-				continue
-			}
-		}
-		now := n.fleet.now().UTC()
-		r.End, r.Status, r.Reason = &now, media.StatusDegraded, reasonForgotten
-		ended = append(ended, r)
-	}
-	if err := n.put(ctx, ended); err != nil {
-		return ours(err)
-	}
-	return nil
-}
-
-// deleteOriginal forgets a recording of which the node has nothing any more: an original
-// deletes none itself.
-func (s *shelf) deleteOriginal(ctx context.Context, n *node, r media.Recording) error {
-	if r.Status == media.StatusRecording {
-		return fault.Errorf(fault.Conflict, "the recording runs; stop it first")
-	}
-	there, err := n.hasObject(ctx, path.Join(unmount(r).RecordDir, media.ManifestName))
-	if err != nil {
-		return err
-	}
-	if there {
-		return fault.Errorf(fault.Unsupported, "node %q is an original live777, which deletes no recordings: remove %q from its storage, and then delete it here", n.alias, unmount(r).RecordDir)
-	}
-	return s.Catalogue.Delete(ctx, r.RecordDir)
-}
-
-// hasObject asks the node whether it has an object.
-func (n *node) hasObject(ctx context.Context, key string) (bool, error) {
-	resp, err := n.client.do(ctx, call{method: http.MethodGet, path: "/api/record/object/" + api.EscapePath(key), wait: n.fleet.o.Timeout})
-	if err != nil {
-		n.suspect()
-		return false, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if resp.StatusCode == http.StatusOK {
-		return true, nil
-	}
-	said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-	if isMissing(resp.StatusCode, said) {
-		return false, nil
-	}
-	return false, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, statusError(resp.StatusCode, said))
-}
-
-// isMissing reports whether an answer says that there is no such object, for which an
-// original has no status of its own.
-func isMissing(status int, said []byte) bool {
-	return status == http.StatusNotFound || status == http.StatusInternalServerError && strings.HasPrefix(string(said), "NotFound")
 }

@@ -166,7 +166,7 @@ func (o *originalNode) start(w http.ResponseWriter, r *http.Request) {
 		s.recording = true
 		o.note(map[string]any{"id": second, "stream": id, "start_ts": o.clock, "end_ts": nil, "duration_ms": nil, "mpd_path": dir + "/manifest.mpd", "status": "Active"})
 	}
-	o.objects[dir+"/manifest.mpd"], o.objects[dir+"/v_init.m4s"] = "<MPD/>", "0123456789"
+	o.objects[dir+"/manifest.mpd"], o.objects[dir+"/v_init.m4s"] = originalMPD, "0123456789"
 	_ = json.NewEncoder(w).Encode(map[string]string{"id": id, "record_id": second, "record_dir": dir, "mpd_path": dir + "/manifest.mpd"})
 }
 
@@ -189,6 +189,9 @@ func (o *originalNode) awaitMedia(ctx context.Context, id string) bool {
 		}
 	}
 }
+
+const originalMPD = `<?xml version="1.0" encoding="utf-8"?>
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT20.100S"><Period/></MPD>`
 
 // note puts a session into the index, in place of what it has of it. It is called with
 // o.mu locked.
@@ -356,7 +359,7 @@ func TestOriginalNode(t *testing.T) {
 // playsOriginal fetches the objects of a recording, which come whole.
 func (s *server) playsOriginal(t *testing.T, said recordAnswer) {
 	t.Helper()
-	for path, want := range map[string]string{said.MPDPath: "<MPD/>", said.RecordDir + "/v_init.m4s": "0123456789"} {
+	for path, want := range map[string]string{said.MPDPath: originalMPD, said.RecordDir + "/v_init.m4s": "0123456789"} {
 		if resp, body := s.request(http.MethodGet, "/api/record/object/"+path, "", "Range", "bytes=2-3"); resp.StatusCode != http.StatusOK || body != want {
 			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
 		}
@@ -368,7 +371,7 @@ func (s *server) playsOriginal(t *testing.T, said recordAnswer) {
 	if code := s.call(http.MethodPost, "/api/sign/"+said.RecordDir, "", &signed); code != http.StatusOK {
 		t.Errorf("sign: %d", code)
 	}
-	if resp, body := s.request(http.MethodGet, signed.URL, ""); resp.StatusCode != http.StatusOK || body != "<MPD/>" {
+	if resp, body := s.request(http.MethodGet, signed.URL, ""); resp.StatusCode != http.StatusOK || body != originalMPD {
 		t.Errorf("the URL: %d %s", resp.StatusCode, body)
 	}
 }
@@ -486,7 +489,7 @@ func TestOriginalForgets(t *testing.T) {
 	o.mu.Unlock()
 	until(t, "what was taken off the index has ended", func() bool {
 		r := m.recordings("taken")[0]
-		return r.Status == media.StatusDegraded && r.Reason == reasonForgotten
+		return r.Status == media.StatusDegraded && r.Reason == reasonForgotten && r.Duration == 20.1 && r.End.Sub(r.Start).Seconds() == 20.1
 	})
 }
 
@@ -511,6 +514,16 @@ func TestOriginalSessions(t *testing.T) {
 		r, ok := tt.s.recording()
 		if ok != tt.ok || ok && (r.Status != tt.status || r.RecordDir != tt.dir || r.MPDPath != tt.dir+"/manifest.mpd" || (r.End == nil) != (r.Status == media.StatusRecording)) {
 			t.Errorf("%s: %+v, %v", name, r, ok)
+		}
+	}
+}
+
+func TestXSSeconds(t *testing.T) {
+	for s, want := range map[string]float64{
+		"PT20.100S": 20.1, "PT1H2M3S": 3723, "PT90M": 5400, "PT0S": 0, "P1D": 0, "": 0, "PT": 0, "20": 0, "PT-1S": 0, "PT1e9S": 0, "PT999999999S": 0,
+	} {
+		if got := xsSeconds(s); got != want {
+			t.Errorf("%q is %v, want %v", s, got, want)
 		}
 	}
 }

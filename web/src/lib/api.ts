@@ -49,6 +49,7 @@ export interface NodeLoad {
 export interface Node {
   alias: string;
   state: string; // connecting, up, down
+  kind?: string; // recorder, original
   storage: string; // shared, local
   error?: string;
   version?: string;

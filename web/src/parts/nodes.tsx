@@ -44,7 +44,7 @@ export function NodesPart({ nodes, error }: NodesProps) {
 }
 
 /** What a node has to do, in words; what it does not tell is left out. */
-function loadOf({ load, version, storage: kept }: Node): string[] {
+function loadOf({ load, version, kind, storage: kept }: Node): string[] {
   const { traffic, process, storage, spool } = load;
   return [
     t('nodeLoad', { streams: load.streams, viewers: load.viewers, recordings: load.recordings }),
@@ -55,6 +55,7 @@ function loadOf({ load, version, storage: kept }: Node): string[] {
     spool &&
       spool.waiting_bytes > 0 &&
       t('nodeSpool', { waiting: bytes(spool.waiting_bytes), time: duration(spool.oldest_seconds) }),
+    kind === 'original' && t('nodeOriginal'),
     version,
   ].filter((text) => typeof text === 'string' && text !== '') as string[];
 }

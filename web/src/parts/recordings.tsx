@@ -223,7 +223,7 @@ function RecordingRow({ recording, played, onPlay }: RowProps) {
             {[
               recording.node,
               duration(recording.duration),
-              bytes(recording.bytes),
+              recording.bytes > 0 && bytes(recording.bytes), // nodes of the original live777 do not tell
               codecNames(tracks),
               pictureSizes(tracks),
             ]
