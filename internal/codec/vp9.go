@@ -26,6 +26,7 @@ const (
 // picture are one sample.
 type vp9Assembler struct {
 	format *media.Format
+	slots  [8]vp9Size // sizes of the reference frames
 
 	// Of the unit being assembled:
 	buf    []byte     // the layer frames, one after the other
@@ -37,6 +38,8 @@ type vp9Assembler struct {
 type vp9Layer struct {
 	id  uint8
 	end int // in the buffer
+
+	newEnd int // while another buffer is made
 }
 
 func newVP9(media.Track) (Assembler, error) { return &vp9Assembler{}, nil }
@@ -69,6 +72,7 @@ func (a *vp9Assembler) Assemble(payloads [][]byte) (Unit, error) {
 			a.format = f
 		}
 	}
+	a.follow()
 	u := Unit{Data: a.buf, Key: key, Format: a.format}
 	if len(a.layers) > 1 {
 		u.Data, err = vp9Superframe(a.buf, a.layers)
@@ -76,6 +80,44 @@ func (a *vp9Assembler) Assemble(payloads [][]byte) (Unit, error) {
 	}
 	a.buf = nil // the caller owns it now
 	return u, nil
+}
+
+// follow notes the sizes of the layers' frames and hides all but the last, so that a
+// decoder shows one of them. Frames of one size stay as they are: those that follow a
+// shown one of their size are coded otherwise.
+func (a *vp9Assembler) follow() {
+	profile := a.buf[0]>>5&1 | a.buf[0]>>3&2
+	var out []byte
+	start := 0
+	for i := range a.layers {
+		l := &a.layers[i]
+		frame := a.buf[start:l.end]
+		start = l.end
+		size, ok := vp9LayerSize(frame, profile, &a.slots)
+		if len(a.layers) > 1 {
+			if _, inner := vp9Index(frame); ok && inner == 0 && i < len(a.layers)-1 && a.differs(i+1, start, profile, size) {
+				if hidden, ok := vp9Hide(frame, size.width); ok {
+					frame = hidden
+				}
+			}
+			out = append(out, frame...)
+			l.newEnd = len(out)
+		}
+	}
+	if out == nil {
+		return
+	}
+	a.buf = out
+	for i := range a.layers {
+		a.layers[i].end = a.layers[i].newEnd
+	}
+}
+
+// differs reports whether layer i, which begins at start, has another size.
+func (a *vp9Assembler) differs(i, start int, profile byte, size vp9Size) bool {
+	slots := a.slots // the frame is looked at again, when its turn comes
+	next, ok := vp9LayerSize(a.buf[start:a.layers[i].end], profile, &slots)
+	return ok && next != size
 }
 
 // collect strips the descriptors and checks that each layer frame is whole. It

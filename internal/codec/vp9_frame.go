@@ -26,7 +26,7 @@ func vp9TopSize(buf []byte, layers []vp9Layer, sizes vp9Sizes, h *vp9.Header) (v
 	}
 	for i := 1; i < len(layers); i++ {
 		var ok bool
-		if size, ok = vp9LayerSize(buf[layers[i-1].end:layers[i].end], h, &slots); !ok {
+		if size, ok = vp9LayerSize(buf[layers[i-1].end:layers[i].end], h.Profile, &slots); !ok {
 			return vp9Size{}, fmt.Errorf("VP9: the frame header of spatial layer %d is broken", layers[i].id)
 		}
 	}
@@ -56,10 +56,10 @@ func vp9Shape(frame []byte, h *vp9.Header) media.Ratio {
 
 // vp9LayerSize reads the size of a frame from its uncompressed header (VP9
 // bitstream specification 6.2) and notes it in the slots that it refreshes.
-func vp9LayerSize(frame []byte, h *vp9.Header, slots *[8]vp9Size) (vp9Size, bool) {
+func vp9LayerSize(frame []byte, profile byte, slots *[8]vp9Size) (vp9Size, bool) {
 	r := bitReader{data: frame}
 	r.skip(4) // frame_marker, profile
-	if h.Profile == 3 {
+	if profile == 3 {
 		r.skip(1)
 	}
 	if r.flag() { // show_existing_frame
@@ -85,7 +85,7 @@ func vp9LayerSize(frame []byte, h *vp9.Header, slots *[8]vp9Size) (vp9Size, bool
 	var refresh uint32
 	var size vp9Size
 	if intraOnly {
-		refresh, size = vp9IntraSize(&r, h.Profile)
+		refresh, size = vp9IntraSize(&r, profile)
 	} else {
 		refresh, size = vp9InterSize(&r, slots)
 	}

@@ -166,6 +166,9 @@ func TestVP9Layers(t *testing.T) {
 					s = nil
 				}
 				payloads = append(payloads, layerPacket(byte(i), i > 0, s, f))
+				if i == 0 && len(tc.frames) > 1 && len(tc.frames[1]) > 3 { // the next has another size
+					f = append([]byte{f[0] &^ 2}, f[1:]...) // show_frame
+				}
 				want = append(want, f...)
 				sizes = append(sizes, len(f))
 			}
@@ -187,6 +190,72 @@ func TestVP9Layers(t *testing.T) {
 				t.Errorf("superframe of %v, want %v", got, sizes)
 			}
 		})
+	}
+}
+
+// readLayers returns the payloads of pictures of two spatial layers, as a browser sent
+// them, by the superframes of a recording.
+func readLayers(t *testing.T) (pictures [][][]byte) {
+	t.Helper()
+	for i, picture := range readIVF(t, "layers.ivf") {
+		sizes, _ := vp9Index(picture)
+		var payloads [][]byte
+		for id, n := range sizes {
+			payloads = append(payloads, layerPacket(byte(id), i > 0, nil, picture[:n]))
+			picture = picture[n:]
+		}
+		pictures = append(pictures, payloads)
+	}
+	return pictures
+}
+
+// TestVP9HidesLowerLayers has one shown frame in each superframe, and all else as it
+// was sent.
+func TestVP9HidesLowerLayers(t *testing.T) {
+	a := assembler(t, "VP9", "")
+	for i, payloads := range readLayers(t) {
+		u, err := a.Assemble(payloads)
+		if err != nil || u.Format.Width != 640 || u.Format.Height != 360 || u.Key != (i == 0) {
+			t.Fatalf("picture %d: %+v, %v", i, u.Format, err)
+		}
+		sizes, _ := vp9Index(u.Data)
+		if len(sizes) != 2 {
+			t.Fatalf("picture %d: a superframe of %v", i, sizes)
+		}
+		sent := payloads[0][len(payloads[0])-sizes[0]+min(i, 1):] // an inter frame has grown by a byte at most
+		base, top := u.Data[:sizes[0]], u.Data[sizes[0]:][:sizes[1]]
+		if base[0]&2 != 0 || top[0]&2 == 0 || !bytes.HasSuffix(payloads[1], top) {
+			t.Errorf("picture %d: show_frame of the layers: %v, %v", i, base[0]&2 != 0, top[0]&2 != 0)
+		}
+		if tail := 20; !bytes.Equal(base[len(base)-tail:], sent[len(sent)-tail:]) {
+			t.Errorf("picture %d: the data of the lower layer changed", i)
+		}
+	}
+}
+
+// What cannot be parsed to its end, or is not shown, stays.
+func TestVP9HideBounds(t *testing.T) {
+	frame := readLayers(t)[1][0]
+	d := vp9Descriptor{}
+	n, err := d.parse(frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	frame = frame[n:]
+	hidden, ok := vp9Hide(frame, 320)
+	if !ok {
+		t.Fatal("a real frame could not be hidden")
+	}
+	for i := range 12 {
+		if out, ok := vp9Hide(frame[:i], 320); ok && i < 8 {
+			t.Errorf("%d bytes of a header became %x", i, out)
+		}
+	}
+	if _, ok := vp9Hide(hidden, 320); ok {
+		t.Error("a hidden frame was hidden")
+	}
+	if _, ok := vp9Hide(bitString("10 00 1 001"), 320); ok {
+		t.Error("what shows another frame was hidden")
 	}
 }
 
@@ -292,6 +361,18 @@ func TestVP9KeyIsOfTheLowestLayer(t *testing.T) {
 	if u, err := a.Assemble([][]byte{{descB | descE, 0b10001000}}); err != nil || u.Key || len(u.Data) != 1 {
 		t.Errorf("got %+v, %v for a frame that shows an existing one", u, err)
 	}
+}
+
+// FuzzVP9Hide looks for a crash in the parser of headers.
+func FuzzVP9Hide(f *testing.F) {
+	f.Add([]byte{0x87, 0x10, 0x08, 0x00, 0x02, 0x7e, 1, 2, 3, 4, 5, 6, 7, 8, 9}, uint32(320))
+	f.Add(vp9Key(320, 180), uint32(320))
+	f.Fuzz(func(t *testing.T, frame []byte, width uint32) {
+		out, ok := vp9Hide(frame, width)
+		if ok && (len(out) < len(frame) || len(out) > len(frame)+1) {
+			t.Errorf("%d bytes became %d", len(frame), len(out))
+		}
+	})
 }
 
 func FuzzVP9(f *testing.F) {

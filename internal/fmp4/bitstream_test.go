@@ -2,6 +2,7 @@ package fmp4
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math"
 	"os"
@@ -227,4 +228,74 @@ func TestShape(t *testing.T) {
 			t.Errorf("%s: pasp %v, want %v", tc.file, sar, tc.sar)
 		}
 	}
+}
+
+// TestSpatialLayers has ffmpeg show one picture of those that a sender of layers marks
+// as shown, the biggest, and that as it would be otherwise.
+func TestSpatialLayers(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "codec", "testdata", "layers.ivf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := codec.Lookup("VP9")
+	a, err := c.NewAssembler(media.Track{Kind: media.Video, Codec: "VP9", ClockRate: c.ClockRate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asSent, recorded []*media.Frame
+	for at := 32; at < len(data); { // behind the header of the file
+		picture := data[at+12:][:binary.LittleEndian.Uint32(data[at:])]
+		at += 12 + len(picture)
+		u, err := a.Assemble(layers(t, picture))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := media.Frame{Timestamp: int64(len(recorded) * frameTicks), Key: u.Key, Format: u.Format, Data: u.Data}
+		recorded = append(recorded, &f)
+		sent := f
+		sent.Data = picture
+		asSent = append(asSent, &sent)
+	}
+	var sums [2][]string
+	for i, frames := range [][]*media.Frame{asSent, recorded} {
+		path := filepath.Join(t.TempDir(), "layers.mp4")
+		if err := os.WriteFile(path, store(t, frames), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out := tool(t, "ffprobe", "-v", "error", "-show_entries", "frame=width,height", "-of", "csv=p=0", path)
+		if big := strings.Count(out, "640,360"); big != len(frames) || i == 1 && len(strings.Fields(out)) != len(frames) {
+			t.Errorf("%d of %d pictures have the size of the upper layer:\n%s", big, len(frames), out)
+		}
+		// Without scaling, which ffmpeg does where sizes change.
+		out = tool(t, "ffmpeg", "-v", "error", "-i", path, "-fps_mode", "passthrough", "-autoscale", "0", "-f", "framemd5", "-")
+		for line := range strings.Lines(out) {
+			if fields := strings.Split(line, ","); len(fields) == 6 && strings.TrimSpace(fields[4]) == "345600" {
+				sums[i] = append(sums[i], fields[5])
+			}
+		}
+	}
+	if len(sums[0]) != len(recorded) || !slices.Equal(sums[0], sums[1]) {
+		t.Errorf("ffmpeg decodes other pictures: %d and %d", len(sums[0]), len(sums[1]))
+	}
+}
+
+// layers returns the payloads of a picture with a layer in each frame of its
+// superframe (VP9 bitstream specification annex B).
+func layers(t *testing.T, picture []byte) (payloads [][]byte) {
+	t.Helper()
+	marker := picture[len(picture)-1]
+	if marker>>5 != 6 {
+		t.Fatal("a picture is no superframe")
+	}
+	mag, count := int(marker>>3&3)+1, int(marker&7)+1
+	index := picture[len(picture)-1-mag*count:]
+	for id := range count {
+		n := 0
+		for i := range mag {
+			n |= int(index[id*mag+i]) << (8 * i)
+		}
+		payloads = append(payloads, append([]byte{0x3c, byte(id << 1)}, picture[:n]...)) // L, F, B, E
+		picture = picture[n:]
+	}
+	return payloads
 }

@@ -62,3 +62,6 @@ ff testsrc2=size=72x58:rate=10 -frames:v 2 -vf setsar=16/11 -pix_fmt yuv420p -c:
 # Nothing but the first picture is an IDR: every sixth begins to refresh the picture.
 ff testsrc2=size=64x64:rate=10 -frames:v 30 -pix_fmt yuv420p -c:v libx264 -threads 1 \
     -profile:v baseline -x264-params aud=1:keyint=6:intra-refresh=1:crf=36 -f h264 refresh.h264
+
+# layers.ivf is not made here: the superframes of twelve pictures that Chromium sent with
+# scalabilityMode L2T2, as a recording had them before lower layers were hidden.
