@@ -76,6 +76,7 @@ func (d *Decoder) Decode(ctx context.Context, backend storage.Backend, r *Record
 		out.Picture += best[media.Video]
 		out.Sound += best[media.Audio]
 	}
+	out.Picture, out.Sound = toMillis(out.Picture), toMillis(out.Sound)
 	return out, problems, nil
 }
 
@@ -115,6 +116,7 @@ func (d *Decoder) part(ctx context.Context, backend storage.Backend, r *Recordin
 	if n := len(messages); n > maxMessages {
 		messages = append(messages[:maxMessages], fmt.Sprintf("%d more messages of ffmpeg", n-maxMessages))
 	}
+	part.Seconds = toMillis(part.Seconds)
 	return part, messages, nil
 }
 

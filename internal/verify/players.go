@@ -2,6 +2,7 @@ package verify
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -44,12 +45,16 @@ func Forecasts(r *Recording) []Forecast {
 	f := forecaster{rec: r, periods: periods}
 	forecasts := []Forecast{f.all(), f.shaka(), f.dashjs(), f.ffmpeg()}
 	for i := range forecasts {
+		forecasts[i].Picture, forecasts[i].Sound = toMillis(forecasts[i].Picture), toMillis(forecasts[i].Sound)
 		if n := len(forecasts[i].Notes); n > maxNotes {
 			forecasts[i].Notes = append(forecasts[i].Notes[:maxNotes], fmt.Sprintf("%d more", n-maxNotes))
 		}
 	}
 	return forecasts
 }
+
+// toMillis rounds seconds to milliseconds.
+func toMillis(s float64) float64 { return math.Round(s*1000) / 1000 }
 
 // Less reports whether a player shows less than what a forecast of another says.
 func (f Forecast) Less(than Forecast) bool {

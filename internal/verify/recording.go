@@ -6,6 +6,7 @@ package verify
 import (
 	"bytes"
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -205,7 +206,7 @@ func readRecording(ctx context.Context, backend storage.Backend, dir string, kee
 	if err != nil {
 		return nil, fmt.Errorf("read recording %s: %w", dir, err)
 	}
-	m, err := mpd.MPDFromBytes(data)
+	m, err := parseManifest(data)
 	if err != nil {
 		return nil, fmt.Errorf("parse manifest of %s: %w", dir, err)
 	}
@@ -218,6 +219,33 @@ func readRecording(ctx context.Context, backend storage.Backend, dir string, kee
 		}
 	}
 	return r.rec, nil
+}
+
+// parseManifest parses a manifest. The library's own parser never returns from some
+// that are no XML document, so another one reads it first.
+func parseManifest(data []byte) (*mpd.MPD, error) {
+	tokens := xml.NewDecoder(bytes.NewReader(data))
+	root := ""
+	for {
+		token, err := tokens.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read XML: %w", err)
+		}
+		if start, ok := token.(xml.StartElement); ok && root == "" {
+			root = start.Name.Local
+		}
+	}
+	if root != "MPD" {
+		return nil, fmt.Errorf("the document is %q, not MPD", root)
+	}
+	m, err := mpd.MPDFromBytes(data)
+	if err != nil {
+		return nil, fmt.Errorf("read MPD: %w", err)
+	}
+	return m, nil
 }
 
 // reader is one ReadRecording.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -375,6 +376,24 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
+func FuzzLedger(f *testing.F) {
+	w := newWhole(f, "vp9.ivf")
+	w.count(f)
+	m := w.fake.write(f)
+	f.Add(m[dir+"/"+media.InfoName])
+	f.Fuzz(func(t *testing.T, info []byte) {
+		other := maps.Clone(m)
+		other[dir+"/"+media.InfoName] = info
+		rec, err := CheckRecording(t.Context(), other, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if Audit(rec); len(rec.Problems) > 0 {
+			t.Errorf("problems %v of the files, of which nothing changed", rec.Problems)
+		}
+	})
+}
+
 func FuzzManifest(f *testing.F) {
 	m := record(f, sentLog(f, "vp9.ivf", "opus_mono.ogg", 3)).write(f)
 	f.Add(m[dir+"/"+ManifestName])
@@ -383,6 +402,10 @@ func FuzzManifest(f *testing.F) {
 		rec, err := ReadRecording(t.Context(), part, dir)
 		if err != nil {
 			return
+		}
+		Audit(rec)
+		if n := len(Forecasts(rec)); n != 4 {
+			t.Errorf("%d forecasts", n)
 		}
 		for _, tr := range rec.Tracks {
 			if len(tr.Segments) > 0 && len(rec.Problems) == 0 {
