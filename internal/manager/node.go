@@ -180,6 +180,7 @@ func (n *node) probed(info nodeInfo, took time.Duration, err error) (doubt bool)
 			close(n.up)
 		case was != n.isOriginal(): // another program answers there, and is asked anew
 			n.log.Info("node is another program now", "version", info.Version, "kind", info.kind())
+			delete(n.errs, "recordings")
 			n.end()
 			n.setStreams(nil)
 			n.period, n.end = context.WithCancel(n.fleet.ctx)

@@ -88,6 +88,9 @@ const (
 	// originalStart is how long one that starts a recording is waited for, at most: where
 	// the stream has media it answers at once.
 	originalStart = 10 * time.Second
+	// asideTimeout is how long an answer waits for the catalogue, which has what is good to
+	// know and not needed.
+	asideTimeout = time.Second
 )
 
 // followOriginal keeps what an original does not tell with its streams: which of them
@@ -299,6 +302,8 @@ func (n *node) putStarted(ctx context.Context, s *originalSession) error {
 		return nil
 	}
 	r = n.mount(r)
+	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
+	defer cancel()
 	known, err := n.fleet.findAll(ctx, []string{r.RecordDir})
 	if err != nil || len(known) > 0 {
 		return err
@@ -311,7 +316,11 @@ var errLate = errors.New("no answer in time: an original live777 gives none whil
 // passOriginal is pass for what is not for a client: errors are plain text, and one that
 // stops answers with nothing.
 func (n *node) passOriginal(ctx context.Context, r api.RecordRequest, body []byte, limit time.Duration) (answer []byte, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errLate)
+	late := fmt.Errorf("no answer within %v", limit)
+	if r.Method == http.MethodPost {
+		late = errLate
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
 	resp, err := n.client.do(ctx, call{method: r.Method, path: recordPath(r.Stream), body: body, wait: 2 * limit})
 	if err != nil {
@@ -344,6 +353,8 @@ func (n *node) statusOf(ctx context.Context, stream string, recording bool) api.
 	if !recording {
 		return n.say(said)
 	}
+	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
+	defer cancel()
 	if list, err := n.running(ctx, stream); err == nil && len(list) > 0 { // the newest; without the catalogue it is less
 		r := list[0]
 		dir := unmount(r).RecordDir

@@ -439,6 +439,38 @@ func TestOriginalWithoutMedia(t *testing.T) {
 	until(t, "the publisher after that is recorded", func() bool { return m.stream("cam").Recording })
 }
 
+// TestOriginalHangs: while something holds up all that an original says of recordings, each
+// request ends with its deadline, and the node is still there with its streams.
+func TestOriginalHangs(t *testing.T) {
+	t.Parallel()
+	o := newOriginalNode(t)
+	o.publish("cam", "p1", true)
+	m := manageOriginal(t, o, func(c *config.Liveman) { c.Fleet.Timeout, c.Fleet.ControlTimeout = 1, 1 })
+	until(t, "the stream is there", func() bool { return m.stream("cam").ID != "" })
+	o.busy <- struct{}{}
+	for method, why := range map[string]string{http.MethodGet: "no answer within", http.MethodDelete: "no answer within", http.MethodPost: "has no media"} {
+		var said recordAnswer
+		if code := m.call(method, "/api/record/cam", "", &said); code != http.StatusServiceUnavailable || !strings.Contains(said.Error, why) {
+			t.Errorf("%s: %d %+v", method, code, said)
+		}
+	}
+	until(t, "that is said of the node", func() bool {
+		var n api.FleetNode
+		m.call(http.MethodGet, "/api/nodes/rust", "", &n)
+		return n.State == "up" && strings.Contains(n.Error, "whether streams are recorded")
+	})
+	if m.stream("cam").ID == "" {
+		t.Error("the stream is gone")
+	}
+	<-o.busy
+	until(t, "it records again", func() bool { return m.call(http.MethodPost, "/api/record/cam", "", nil) == http.StatusOK })
+	until(t, "nothing is wrong with the node", func() bool {
+		var n api.FleetNode
+		m.call(http.MethodGet, "/api/nodes/rust", "", &n)
+		return n.Error == ""
+	})
+}
+
 // TestOriginalWithoutRecorder: a build that has none is not asked for recordings.
 func TestOriginalWithoutRecorder(t *testing.T) {
 	t.Parallel()
