@@ -3,6 +3,7 @@
 package manifest
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"time"
@@ -262,6 +263,9 @@ func (r *Representation) append(dst []byte, kind media.Kind, periodStart time.Du
 	if kind == media.Video {
 		dst = appendPositive(dst, "width", r.Format.Width)
 		dst = appendPositive(dst, "height", r.Format.Height)
+		if sar := r.Format.SAR; sar != (media.Ratio{}) {
+			dst = appendString(dst, "sar", fmt.Sprintf("%d:%d", sar.Num, sar.Den))
+		}
 		if r.FrameRate != "" {
 			dst = appendString(dst, "frameRate", r.FrameRate)
 		}

@@ -20,6 +20,7 @@ var (
 
 	h264 = &media.Format{Codec: "H264", RFC6381: "avc1.42C01F", Timescale: 90000, Width: 1280, Height: 720}
 	vp9  = &media.Format{Codec: "VP9", RFC6381: "vp09.00.31.08", Timescale: 90000, Width: 640, Height: 360}
+	wide = &media.Format{Codec: "H264", RFC6381: "avc1.42C01E", Timescale: 90000, Width: 720, Height: 576, SAR: media.Ratio{Num: 16, Den: 11}}
 	vp8  = &media.Format{Codec: "VP8", RFC6381: "vp8", Timescale: 90000, Width: 640, Height: 360}
 	opus = &media.Format{Codec: "opus", RFC6381: "opus", Timescale: 48000, Channels: 2}
 )
@@ -90,6 +91,7 @@ func presentations(tb testing.TB) map[string]Presentation {
 		"closed_dynamic": dynamic(change[0]), // the publisher is away and may come back
 		"audio":          dynamic(Period{ID: "p1", Sets: []AdaptationSet{audio1}}),
 		"video":          static(18033333333, Period{ID: "p1", Sets: []AdaptationSet{video1}}),
+		"sar":            static(18033333333, Period{ID: "p1", Sets: []AdaptationSet{video(wide, 1, timelineOf(tb, 0, 540000, 543000, 540000))}}),
 		"webm":           static(12033*time.Millisecond, Period{ID: "p1", Sets: []AdaptationSet{webm, audio1}}),
 		"layers":         static(6*time.Second, Period{ID: "p1", Sets: []AdaptationSet{layers}}),
 		"names":          named,

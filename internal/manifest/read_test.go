@@ -151,6 +151,11 @@ func readRepresentation(t *testing.T, q *Period, kind media.Kind, want *Represen
 	equal(t, "mimeType", got.MimeType, kind.String()+container)
 	equal(t, "width", int(got.Width), want.Format.Width)
 	equal(t, "height", int(got.Height), want.Format.Height)
+	sar := ""
+	if want.Format == wide {
+		sar = "16:11"
+	}
+	equal(t, "sar", string(got.Sar), sar)
 	equal(t, "frameRate", string(got.FrameRate), want.FrameRate)
 	if kind == media.Audio {
 		equal(t, "audioSamplingRate", string(*got.AudioSamplingRate), "48000")
