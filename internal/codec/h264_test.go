@@ -468,6 +468,13 @@ func TestH264Starts(t *testing.T) {
 func FuzzH264(f *testing.F) {
 	f.Add("", join(stapA(spsSmall, pps0, idr0), p0))
 	f.Add("packetization-mode=1;sprop-parameter-sets=Z0LACvpl,aMA=", join(fuA(idr0, 3)...))
+	f.Add("", join(sei, spsSmall, pps0, idr0))
+	f.Add("", join(slices.Concat(sei, []byte{0, 0, 1}, spsSmall, []byte{0, 0, 0, 1}, pps0, []byte{0, 0, 1}, idr0, []byte{0, 0})))
+	f.Add("", join(fuA(slices.Concat([]byte{0x67, 0, 0, 1}, spsSmall, []byte{0, 0, 1}, pps0), 2)...))
+	sps, pps, idr, inter := renumbered(7, 200)
+	f.Add("", join(stapA(spsSmall, pps0, idr0), stapA(sps, pps, idr), inter, pps0b, p0))
+	point := []byte{0x06, 6, 1, 0xc4, 0x80}
+	f.Add("", join(spsSmall, pps0, stapA(point, p0), stapA(point, p0)))
 	f.Fuzz(func(t *testing.T, fmtp string, data []byte) {
 		a, err := newH264(media.Track{Fmtp: fmtp})
 		if err != nil {

@@ -26,7 +26,6 @@ const (
 	h265SPSType   = 33
 	h265PPSType   = 34
 	h265AUD       = 35
-	h265EOS       = 36
 	h265EOB       = 37
 	h265Filler    = 38
 	h265PrefixSEI = 39
@@ -161,8 +160,8 @@ func (c *h265) class(nal []byte) (nalClass, uint8, error) {
 	switch t := h265Type(nal[0]); {
 	case t == h265VPSType, t == h265SPSType, t == h265PPSType:
 		return nalSet, 0, nil
-	case t == h265AUD, t == h265EOS, t == h265EOB, t == h265Filler:
-		return nalDrop, 0, nil
+	case t == h265AUD, t == h265EOB, t == h265Filler:
+		return nalDrop, 0, nil // the end of a sequence stays: a CRA picture after it is another
 	case t <= h265RASLR, t >= h265BLAWLP && t <= h265CRA:
 		pps, ok := h265SlicePPS(nal)
 		switch {

@@ -221,7 +221,7 @@ func TestH265Assemble(t *testing.T) {
 		"fu in one":             {append([][]byte{sets}, fu265(idr265, 1)...), sample(idr265), true, ""},
 		"sps in fu":             {append(append([][]byte{vps265}, fu265(sps265, 2)...), pps265, idr265), sample(idr265), true, ""},
 		"slices":                {[][]byte{sets, idr265, second265}, sample(idr265, second265), true, ""},
-		"dropped and kept":      {[][]byte{aud265, sets, sei265, filler265, idr265, suffix265, filler265, eos265, eob265}, sample(sei265, idr265, suffix265), true, ""},
+		"dropped and kept":      {[][]byte{aud265, sets, sei265, filler265, idr265, suffix265, filler265, eos265, eob265}, sample(sei265, idr265, suffix265, eos265), true, ""},
 		"other layer":           {[][]byte{sets, idr265, layer265, {0x42, 0x09, 1, 2}}, sample(idr265), true, ""},
 		"start codes inside":    {[][]byte{slices.Concat(vps265, []byte{0, 0, 1}, sps265, []byte{0, 0, 0, 1}, pps265, []byte{0, 0, 1}, idr265)}, sample(idr265), true, ""},
 		"start code first":      {[][]byte{slices.Concat([]byte{0, 0, 0, 1}, sets), slices.Concat([]byte{0, 0, 1}, idr265)}, sample(idr265), true, ""},
@@ -385,6 +385,9 @@ func FuzzH265(f *testing.F) {
 	b64 := base64.StdEncoding.EncodeToString
 	f.Add("", join(ap(vps265, sps265, pps265), idr265, trail265))
 	f.Add("sprop-vps="+b64(vps265)+";sprop-sps="+b64(sps265)+";sprop-pps="+b64(pps265), join(fu265(idr265, 3)...))
+	f.Add("", join(sei265, vps265, sps265, pps265, idr265))
+	f.Add("", join(slices.Concat(vps265, []byte{0, 0, 1}, sps265, []byte{0, 0, 0, 1}, pps265, []byte{0, 0, 1}, idr265, []byte{0})))
+	f.Add("", join(ap(vps265, sps265, pps265, idr265), pps265b, trail265, pps265one, idr265one, eos265, cra265))
 	unit := readH265(f, "main422.h265")[0]
 	f.Add("", join((&codecs.H265Payloader{}).Payload(200, unit.annexB)...))
 	f.Fuzz(func(t *testing.T, fmtp string, data []byte) {

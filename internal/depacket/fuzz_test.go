@@ -13,6 +13,7 @@ import (
 // step, timestamp step, time step, and the start of a payload.
 func FuzzPush(f *testing.F) {
 	f.Add(false, []byte{1, 0, 0, 0, 0x67, 1, 0, 33, 0x80, 0, 1, 30, 0x41, 0xe0, 0, 1})
+	f.Add(false, []byte{1, 0, 0, 0, 0x06, 1, 1, 0x80, 0x80, 0, 3, 20, 0x41, 0xe0, 0, 1, 0x80, 0, 255, 20, 0x01, 0xe0, 0, 1}) // SEI first, a picture shown earlier
 	f.Add(true, []byte{0x80, 0, 1, 20, 0xfc, 1, 2, 3, 0x80, 0, 2, 20, 0xfc, 1, 2, 3})
 	f.Fuzz(func(t *testing.T, audio bool, data []byte) {
 		track, name := videoInfo, "H264"
