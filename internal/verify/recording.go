@@ -5,6 +5,7 @@ package verify
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/xml"
 	"errors"
@@ -222,9 +223,28 @@ func readRecording(ctx context.Context, backend storage.Backend, dir string, kee
 }
 
 // parseManifest parses a manifest. The library's own parser never returns from some
-// that are no XML document, so another one reads it first.
+// documents that have text where there are elements, or nothing else, so another one
+// reads them first.
 func parseManifest(data []byte) (*mpd.MPD, error) {
+	if err := checkXML(data); err != nil {
+		return nil, err
+	}
+	m, err := mpd.MPDFromBytes(data)
+	if err != nil {
+		return nil, fmt.Errorf("read MPD: %w", err)
+	}
+	return m, nil
+}
+
+// mpdTexts are the elements of an MPD that consist of text.
+var mpdTexts = map[string]bool{
+	"BaseURL": true, "Location": true, "PatchLocation": true, "Title": true, "Source": true, "Copyright": true, "Label": true,
+}
+
+// checkXML wants an XML document whose outermost element is MPD.
+func checkXML(data []byte) error {
 	tokens := xml.NewDecoder(bytes.NewReader(data))
+	var open []string
 	root := ""
 	for {
 		token, err := tokens.Token()
@@ -232,20 +252,25 @@ func parseManifest(data []byte) (*mpd.MPD, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read XML: %w", err)
+			return fmt.Errorf("read XML: %w", err)
 		}
-		if start, ok := token.(xml.StartElement); ok && root == "" {
-			root = start.Name.Local
+		switch token := token.(type) {
+		case xml.StartElement:
+			open = append(open, token.Name.Local)
+			root = cmp.Or(root, token.Name.Local)
+		case xml.EndElement:
+			open = open[:len(open)-1]
+		case xml.CharData:
+			text := bytes.TrimSpace(token)
+			if len(text) > 0 && (len(open) == 0 || !mpdTexts[open[len(open)-1]]) {
+				return fmt.Errorf("there is text between elements: %.20q", text)
+			}
 		}
 	}
 	if root != "MPD" {
-		return nil, fmt.Errorf("the document is %q, not MPD", root)
+		return fmt.Errorf("the document is %q, not MPD", root)
 	}
-	m, err := mpd.MPDFromBytes(data)
-	if err != nil {
-		return nil, fmt.Errorf("read MPD: %w", err)
-	}
-	return m, nil
+	return nil
 }
 
 // reader is one ReadRecording.
