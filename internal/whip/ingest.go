@@ -151,6 +151,10 @@ func (in *ingest) takeRTP(b []byte) {
 		in.discarded.count(causeHeader)
 		return
 	}
+	if t, ok := in.link.decrypted(h.SSRC, h.SequenceNumber); ok {
+		in.log.Info("the client sends from another address", "from", t.old.String(), "to", t.from.String())
+		in.server.sockets.paths.move(in.session, t.old, t.from)
+	}
 	in.feedback.received(h)
 	end := len(b)
 	if h.Padding && end > n {
@@ -345,4 +349,9 @@ func (p publication) Close() {
 }
 
 // discard counts a packet that the WebRTC stack refused.
-func (in *ingest) discard(cause string) { in.discarded.count(cause) }
+func (in *ingest) discard(cause string) {
+	if cause == causeDecryption && in.link.trying() {
+		return // of an address that is not the client's
+	}
+	in.discarded.count(cause)
+}

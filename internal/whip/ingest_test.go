@@ -41,7 +41,7 @@ func newTestIngest(t *testing.T, lines ...testLine) (in *ingest, items func() []
 	if err != nil {
 		t.Fatal(err)
 	}
-	se := &session{server: &Server{o: Options{Now: time.Now, Logger: quiet}}, publisher: true, log: quiet, pc: pc}
+	se := &session{server: &Server{o: Options{Now: time.Now, Logger: quiet}, sockets: &sockets{paths: newPaths()}}, publisher: true, log: quiet, pc: pc}
 	se.link.now, se.link.began = time.Now, time.Now()
 	se.ctx, se.cancel = context.WithCancel(t.Context())
 	var cs []chosen

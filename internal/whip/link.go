@@ -2,9 +2,7 @@ package whip
 
 import (
 	"fmt"
-	"log/slog"
-	"net"
-	"strconv"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +18,6 @@ const pathSilent = time.Second
 
 // link is what a session knows of its way to the client.
 type link struct {
-	log    *slog.Logger
 	now    func() time.Time
 	began  time.Time
 	heard  atomic.Int64 // when the last packet of any kind came, after began
@@ -29,24 +26,37 @@ type link struct {
 	// current is the client's address on the way that is in use; of the goroutine of
 	// the ICE agent.
 	current ice.Candidate
+
+	remote    atomic.Pointer[netip.AddrPort] // the address of current
+	addresses []netip.AddrPort               // all, guarded by paths.mu
+	trial     atomic.Pointer[trial]
+	tries     atomic.Int64 // in trySecond
+	trySecond atomic.Int64
 }
 
 // checked is called for each valid connectivity check, on the goroutine of the ICE
 // agent. It reports whether the pair is to be used from now on although the client has
 // not nominated it: behind a NAT that gives it another port a client may not notice,
 // and goes on to send as before.
-func (l *link) checked(m *stun.Message, _, remote ice.Candidate, _ *ice.CandidatePair) (use bool) {
+func (se *session) checked(m *stun.Message, _, remote ice.Candidate, _ *ice.CandidatePair) (use bool) {
+	l := &se.link
 	l.checks.Add(1)
 	l.hear(false)
+	address := addressOf(remote)
+	moved := se.server.sockets.paths.check(se, address)
 	switch {
 	case m.Contains(stun.AttrUseCandidate):
-		l.current = remote
+	case moved:
+		use = true
 	case l.current != nil && l.current != remote && time.Since(l.current.LastReceived()) > pathSilent:
-		l.log.Info("the client sends from another address", "from", addressOf(l.current), "to", addressOf(remote))
-		l.current = remote
-		return true
+		se.log.Info("the client sends from another address", "from", addressOf(l.current).String(), "to", address.String())
+		use = true
+	default:
+		return false
 	}
-	return false
+	l.current = remote
+	l.remote.Store(&address)
+	return use
 }
 
 // hear notes that a packet came.
@@ -64,7 +74,10 @@ func (l *link) silence() (d time.Duration, flowed bool) {
 	return l.now().Sub(l.began) - heard, media > 0 && heard-media < flowing
 }
 
-func addressOf(c ice.Candidate) string { return net.JoinHostPort(c.Address(), strconv.Itoa(c.Port())) }
+func addressOf(c ice.Candidate) netip.AddrPort {
+	a, _ := netip.ParseAddr(c.Address())                      // what a check came from is an address
+	return canonical(netip.AddrPortFrom(a, uint16(c.Port()))) //nolint:gosec // and a port
+}
 
 // whyNot says, to an operator, why a session has not connected.
 func (se *session) whyNot() string {

@@ -202,6 +202,7 @@ func (in *ingest) route(h *rtp.Header, payload []byte) (*source, string) {
 	}
 	in.makeRoom()
 	in.sources[s.ssrc] = s
+	in.server.sockets.paths.register(s.ssrc, in.session)
 	return s, ""
 }
 
@@ -289,6 +290,7 @@ func (in *ingest) makeRoom() {
 	}
 	if oldest != nil {
 		delete(in.sources, oldest.ssrc)
+		in.server.sockets.paths.forgetSource(oldest.ssrc, in.session)
 	}
 }
 

@@ -98,7 +98,7 @@ func (s *Server) newSession(stream string, o *offer, cs []chosen, sd side) (*ses
 		password:  o.password,
 	}
 	se.log = s.o.Logger.With("stream", stream, "session", se.id)
-	se.link.log, se.link.now, se.link.began = se.log, s.o.Now, se.created
+	se.link.now, se.link.began = s.o.Now, se.created
 	role := webrtc.DTLSRoleServer
 	if o.passive {
 		role = webrtc.DTLSRoleClient
@@ -117,7 +117,7 @@ func (se *session) connect(m *webrtc.MediaEngine, r *interceptor.Registry, role 
 	settings := s.settings
 	settings.SetICEUDPMux(s.sockets.mux())
 	settings.SetIncludeLoopbackCandidate(s.sockets.loopback())
-	settings.SetICEBindingRequestHandler(se.link.checked)
+	settings.SetICEBindingRequestHandler(se.checked)
 	settings.BufferFactory = se.newBuffer
 	settings.LoggerFactory = countingLogs{pionLogs{s.o.Logger}, se.discard, new(int)}
 	if err := settings.SetAnsweringDTLSRole(role); err != nil {
@@ -253,6 +253,7 @@ func (se *session) run() {
 	if err := se.pc.GracefulClose(); err != nil {
 		se.log.Debug("session did not close cleanly", "error", err)
 	}
+	se.server.sockets.paths.forget(se)
 	se.wg.Wait()
 }
 
@@ -336,6 +337,7 @@ func (se *session) abandon() {
 	if err := se.pc.GracefulClose(); err != nil {
 		se.log.Debug("session did not close cleanly", "error", err)
 	}
+	se.server.sockets.paths.forget(se)
 	se.wg.Wait()
 }
 

@@ -39,6 +39,7 @@ type sockets struct {
 	local     bool // for clients on this machine only
 	addresses addressLister
 	own       ownAddresses
+	paths     *paths
 
 	mu      sync.Mutex
 	extra   map[netip.Addr]*ice.UDPMuxDefault
@@ -58,7 +59,7 @@ func openSockets(listen string, others bool, addresses addressLister, log *slog.
 	}
 	s := &sockets{
 		log: log, addresses: addresses, own: ownAddresses{addresses: addresses},
-		extra: make(map[netip.Addr]*ice.UDPMuxDefault), failed: make(map[netip.Addr]bool),
+		paths: newPaths(), extra: make(map[netip.Addr]*ice.UDPMuxDefault), failed: make(map[netip.Addr]bool),
 	}
 	conn, err := net.ListenUDP("udp", addr)
 	if err != nil {
@@ -67,7 +68,7 @@ func openSockets(listen string, others bool, addresses addressLister, log *slog.
 	s.listen = addrPortOf(conn)
 	s.local = others && s.listen.Addr().IsLoopback()
 	s.setBuffers(conn)
-	s.main = ice.NewUDPMuxDefault(ice.UDPMuxParams{UDPConn: conn, Logger: pionLogs{log}.NewLogger("ice")})
+	s.main = s.newMux(rawConn{conn})
 	s.refresh()
 	return s, nil
 }
@@ -123,11 +124,14 @@ func (s *sockets) openLocked(a netip.Addr) bool {
 	}
 	delete(s.failed, a)
 	s.setBuffers(conn)
-	s.extra[a] = ice.NewUDPMuxDefault(ice.UDPMuxParams{
-		UDPConn: &ownConn{UDPConn: conn, own: &s.own, log: s.log},
-		Logger:  pionLogs{s.log}.NewLogger("ice"),
-	})
+	s.extra[a] = s.newMux(&ownConn{UDPConn: conn, own: &s.own, log: s.log})
 	return true
+}
+
+func (s *sockets) newMux(conn addrConn) *ice.UDPMuxDefault {
+	return ice.NewUDPMuxDefault(ice.UDPMuxParams{
+		UDPConn: pathConn{conn, s.paths}, Logger: pionLogs{s.log}.NewLogger("ice"),
+	})
 }
 
 // selectLocal picks the addresses to offer.

@@ -1,0 +1,253 @@
+package whip
+
+import (
+	"encoding/binary"
+	"maps"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pion/ice/v4"
+)
+
+const (
+	// rtpHeader is the least length of an RTP header, in bytes (RFC 3550 section 5.1).
+	rtpHeader = 12
+	// maxAddresses bounds the addresses that a session may have.
+	maxAddresses = 32
+	// maxTries is how many packets a second of an unknown address are tried with a
+	// session's keys.
+	maxTries = 100
+)
+
+// paths knows from where the packets of sessions come. A client whose NAT gives it
+// another port goes on to send media, and checks the connection only seconds later.
+// Until then the WebRTC stack would drop what comes: it takes media from addresses of
+// checks alone. Here such a packet is shown to the stack as one of the session that has
+// its SSRC. If that can decrypt it, the address is the client's from then on, for what
+// is sent to it, too, until its check makes that known to the stack itself.
+type paths struct {
+	mu       sync.RWMutex
+	checked  map[netip.AddrPort]*session       // addresses of clients' connectivity checks
+	moved    map[netip.AddrPort]netip.AddrPort // new address of a client: the one that the stack knows
+	sendTo   map[netip.AddrPort]netip.AddrPort // the reverse
+	sources  map[uint32]*session               // nil: several have that SSRC
+	redirect atomic.Bool                       // sendTo is not empty
+}
+
+func newPaths() *paths {
+	return &paths{
+		checked: make(map[netip.AddrPort]*session), moved: make(map[netip.AddrPort]netip.AddrPort),
+		sendTo: make(map[netip.AddrPort]netip.AddrPort), sources: make(map[uint32]*session),
+	}
+}
+
+// arrived returns the address by which the stack is to know the sender of a packet.
+func (p *paths) arrived(b []byte, from netip.AddrPort) netip.AddrPort {
+	if len(b) < rtpHeader || b[0]>>6 != 2 {
+		return from // not RTP or RTCP (RFC 7983)
+	}
+	from = canonical(from)
+	p.mu.RLock()
+	_, known := p.checked[from]
+	old, moved := p.moved[from]
+	var se *session
+	if !known && !moved {
+		se = p.sources[ssrcOf(b)]
+	}
+	p.mu.RUnlock()
+	switch {
+	case moved:
+		return old
+	case se == nil:
+		return from
+	}
+	return se.link.try(b, from)
+}
+
+// ssrcOf returns the SSRC of an RTP packet, or of an RTCP packet's sender (RFC 5761
+// section 4).
+func ssrcOf(b []byte) uint32 {
+	if pt := b[1]; 192 <= pt && pt <= 223 {
+		return binary.BigEndian.Uint32(b[4:])
+	}
+	return binary.BigEndian.Uint32(b[8:])
+}
+
+// destination returns where a packet for to is to be sent.
+func (p *paths) destination(to netip.AddrPort) netip.AddrPort {
+	if !p.redirect.Load() {
+		return to
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if now, ok := p.sendTo[canonical(to)]; ok {
+		return now
+	}
+	return to
+}
+
+// check notes an address from which a connectivity check of se came: the stack knows
+// it. It reports whether media have come from there before.
+func (p *paths) check(se *session, from netip.AddrPort) (moved bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(se.link.addresses) < maxAddresses && p.checked[from] != se {
+		se.link.addresses = append(se.link.addresses, from)
+		p.checked[from] = se
+	}
+	old, moved := p.moved[from]
+	if moved {
+		delete(p.moved, from)
+		delete(p.sendTo, old)
+		p.redirect.Store(len(p.sendTo) > 0)
+	}
+	return moved
+}
+
+// move makes an address the one of a client that the stack knows by another.
+func (p *paths) move(se *session, old, from netip.AddrPort) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(se.link.addresses) == maxAddresses {
+		return
+	}
+	se.link.addresses = append(se.link.addresses, from)
+	p.moved[from], p.sendTo[old] = old, from
+	p.redirect.Store(true)
+}
+
+// register notes that a session has a source.
+func (p *paths) register(ssrc uint32, se *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if other, ok := p.sources[ssrc]; ok && other != se {
+		se = nil // cannot be told
+	}
+	p.sources[ssrc] = se
+}
+
+// forgetSource notes that a session has a source no more.
+func (p *paths) forgetSource(ssrc uint32, se *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sources[ssrc] == se {
+		delete(p.sources, ssrc)
+	}
+}
+
+// forget removes what is known of a session.
+func (p *paths) forget(se *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, a := range se.link.addresses {
+		if p.checked[a] == se {
+			delete(p.checked, a)
+		}
+		delete(p.moved, a)
+		delete(p.sendTo, a)
+	}
+	p.redirect.Store(len(p.sendTo) > 0)
+	// An SSRC that several have is forgotten, too: of what is not known nothing is made.
+	maps.DeleteFunc(p.sources, func(_ uint32, other *session) bool { return other == se || other == nil })
+}
+
+// canonical is the form in which addresses are compared.
+func canonical(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+}
+
+// trial is a packet of an unknown address that is being tried with a session's keys.
+type trial struct {
+	from netip.AddrPort
+	ssrc uint32
+	seq  uint16
+	old  netip.AddrPort
+}
+
+// try shows a packet of an unknown address to the stack as one of the session, some of
+// them at least: each costs a decryption.
+func (l *link) try(b []byte, from netip.AddrPort) netip.AddrPort {
+	old := l.remote.Load()
+	now := time.Now()
+	if second := now.Unix(); l.trySecond.Swap(second) != second {
+		l.tries.Store(0)
+	}
+	if old == nil || l.tries.Add(1) > maxTries {
+		return from // the stack drops it
+	}
+	if pt := b[1]; pt < 192 || pt > 223 { // RTCP that can be decrypted goes with the next media
+		l.trial.Store(&trial{from, ssrcOf(b), binary.BigEndian.Uint16(b[2:]), *old})
+	}
+	return *old
+}
+
+// decrypted is told of each packet of media. It reports that the client has another
+// address, if this is the packet that was tried.
+func (l *link) decrypted(ssrc uint32, seq uint16) (t *trial, ok bool) {
+	t = l.trial.Load()
+	if t == nil || t.ssrc != ssrc || t.seq != seq {
+		return nil, false
+	}
+	l.trial.Store(nil)
+	return t, true
+}
+
+// trying reports that packets were tried lately: nothing is lost with one that cannot
+// be decrypted.
+func (l *link) trying() bool { return time.Now().Unix()-l.trySecond.Load() <= 1 }
+
+// addrConn is a socket that pion reads without an allocation for each address.
+type addrConn interface {
+	net.PacketConn
+	ice.AddrPortReaderWriter
+}
+
+// rawConn is a UDPConn as addrConn.
+type rawConn struct{ *net.UDPConn }
+
+// ReadFromAddrPort implements ice.AddrPortReaderWriter.
+func (c rawConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	return c.ReadFromUDPAddrPort(b)
+}
+
+// WriteToAddrPort implements ice.AddrPortReaderWriter.
+func (c rawConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	return c.WriteToUDPAddrPort(b, to)
+}
+
+// pathConn is a socket whose packets go and come by paths.
+type pathConn struct {
+	addrConn
+	paths *paths
+}
+
+// ReadFromAddrPort implements ice.AddrPortReaderWriter.
+func (c pathConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
+	n, from, err := c.addrConn.ReadFromAddrPort(b)
+	if err != nil {
+		return n, from, err
+	}
+	return n, c.paths.arrived(b[:n], from), nil
+}
+
+// WriteToAddrPort implements ice.AddrPortReaderWriter.
+func (c pathConn) WriteToAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	return c.addrConn.WriteToAddrPort(b, c.paths.destination(to))
+}
+
+// WriteTo implements net.PacketConn.
+func (c pathConn) WriteTo(b []byte, to net.Addr) (int, error) {
+	if a, ok := to.(*net.UDPAddr); ok {
+		return c.WriteToAddrPort(b, a.AddrPort())
+	}
+	return c.addrConn.WriteTo(b, to)
+}
+
+// ReadFrom implements net.PacketConn.
+func (c pathConn) ReadFrom(b []byte) (int, net.Addr, error) {
+	n, from, err := c.ReadFromAddrPort(b)
+	return n, net.UDPAddrFromAddrPort(from), err
+}
