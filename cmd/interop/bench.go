@@ -131,14 +131,13 @@ func (b *bench) try(ctx context.Context, c *client) row {
 		r.absent = why
 		return r
 	}
-	r.version = t.version
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.o.seconds)*time.Second+4*time.Minute)
 	defer cancel()
 	if err := c.publish(ctx, t); err != nil {
 		r.fault = "FAILED: " + lastLine(err)
 		fmt.Fprintf(b.stderr, "interop: %s: %v\n", c.name, err)
 	}
-	r.published = t.published
+	r.published, r.version = t.published, t.version
 	if err := b.judge(ctx, t, &r); err != nil {
 		r.fault = strings.Join(nonEmpty(r.fault, "FAILED: "+lastLine(err)), "; ")
 		fmt.Fprintf(b.stderr, "interop: %s: %v\n", c.name, err)

@@ -24,6 +24,9 @@ type Media struct {
 	Picture time.Duration   // that was decoded: from each picture to the next
 	Sound   time.Duration   // that was decoded
 	Loud    time.Duration   // of Sound that is no digital silence
+
+	last time.Duration // when the last picture begins
+	tail time.Duration // that it was taken to last
 }
 
 const (
@@ -82,7 +85,8 @@ func (m *Media) look(ctx context.Context, args []string) error {
 		}
 	}
 	if pictures > 1 {
-		m.Picture += m.Picture / time.Duration(pictures-1) // the last one lasts too
+		m.last, m.tail = last, m.Picture/time.Duration(pictures-1) // the last one lasts too
+		m.Picture += m.tail
 	}
 	return lines.Err()
 }

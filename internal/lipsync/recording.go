@@ -36,10 +36,31 @@ func Recorded(ctx context.Context, root string, rec *verify.Recording) (*Media, 
 			if err != nil {
 				return nil, fmt.Errorf("look at period %d of %s: %w", period, kind, err)
 			}
+			if kind == media.Video {
+				part.lastUntil(end(rec, track, period))
+			}
 			all.add(part)
 		}
 	}
 	return all, nil
+}
+
+// end returns when the last picture of a Period ends.
+func end(rec *verify.Recording, track *verify.Track, period int) time.Duration {
+	last := rec.Periods[period].Start
+	for _, s := range track.Samples {
+		if s.Period == period {
+			last = max(last, (s.Time + s.Duration).Duration(track.Timescale))
+		}
+	}
+	return last
+}
+
+// lastUntil says until when the last picture lasts, which a file does not tell.
+func (m *Media) lastUntil(end time.Duration) {
+	if m.Picture > 0 || m.last > 0 {
+		m.Picture += end - m.last - m.tail
+	}
 }
 
 func (m *Media) add(part *Media) {

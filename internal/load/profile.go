@@ -49,11 +49,11 @@ var Profiles = []Profile{
 	},
 	{
 		Name: "obs-simulcast-2", What: "the same with two layers",
-		Pictures: []Picture{{GOP: obsGOP}, {Size: "320x180", GOP: obsGOP}}, Set: obs,
+		Pictures: []Picture{{GOP: obsGOP}, {Size: "384x216", GOP: obsGOP}}, Set: obs,
 	},
 	{
 		Name: "simulcast-small-first", What: "Firefox and others: three layers, the smallest first",
-		Pictures: []Picture{{Size: "160x90"}, {Size: "320x180"}, {}},
+		Pictures: []Picture{{Size: "160x90"}, {Size: "384x216"}, {}},
 	},
 	{
 		Name: "ffmpeg", What: "ffmpeg's WHIP output, encoding: NAL units together, requests for key frames change nothing",

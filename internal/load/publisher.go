@@ -94,6 +94,7 @@ type track struct {
 	packets uint32        // counters of sender reports
 	octets  uint32
 	seekKey chan struct{} // a key frame was asked for; capacity 1
+	wantKey bool          // the next unit is to be one
 
 	asked map[uint16]bool // packets that the receiver asked for again; guarded by the session's mu
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -30,8 +31,33 @@ const (
 	flash = "lt(mod(t,1),0.1)"
 )
 
+// made are the sources that were encoded before, by what they were made of: they
+// are never changed, and many publishers send the same.
+var made = struct {
+	sync.Mutex
+	sources map[any]*Source
+}{sources: map[any]*Source{}}
+
+// once returns what was made of key, and makes it the first time.
+func once(key any, encode func() (*Source, error)) (*Source, error) {
+	made.Lock()
+	defer made.Unlock()
+	if src, ok := made.sources[key]; ok {
+		return src, nil
+	}
+	src, err := encode()
+	if err == nil {
+		made.sources[key] = src
+	}
+	return src, err
+}
+
 // Encode makes the video. It needs ffmpeg with libx264 (Debian package ffmpeg).
 func (p Picture) Encode(ctx context.Context) (*Source, error) {
+	return once(p, func() (*Source, error) { return p.encode(ctx) })
+}
+
+func (p Picture) encode(ctx context.Context) (*Source, error) {
 	setDefault(&p.Size, "640x360")
 	setDefault(&p.GOP, 2*pictureRate)
 	setDefault(&p.Profile, "baseline")
@@ -58,6 +84,10 @@ func (p Picture) Encode(ctx context.Context) (*Source, error) {
 // Beep makes the sound that belongs to every Picture, in Opus.
 func Beep(ctx context.Context, seconds int) (*Source, error) {
 	setDefault(&seconds, defaultSeconds)
+	return once(seconds, func() (*Source, error) { return beep(ctx, seconds) })
+}
+
+func beep(ctx context.Context, seconds int) (*Source, error) {
 	tone := "if(" + flash + ",0.5*sin(2*PI*1000*t),0.01*sin(2*PI*200*t))"
 	src, err := ffmpeg(ctx, "-f", "lavfi", "-i", fmt.Sprintf("aevalsrc='%s|%[1]s':s=48000:d=%d", tone, seconds),
 		"-c:a", "libopus", "-b:a", "64k", "-frame_duration", "20", "-f", "ogg")

@@ -66,6 +66,11 @@ func (s *session) next() (at time.Duration, ok bool) {
 
 // wait sleeps until media time at, or until done is closed or the connection ends.
 func (s *session) wait(at time.Duration, done <-chan struct{}) (cancelled bool, err error) {
+	select {
+	case <-done: // also where the time has come already
+		return true, nil
+	default:
+	}
 	wall := time.Duration(float64(at) / s.opts.Pace)
 	timer := time.NewTimer(wall - time.Since(s.start))
 	defer timer.Stop()
@@ -86,6 +91,7 @@ func (s *session) step(at time.Duration) error {
 			return err
 		}
 	}
+	s.takeRequests()
 	if s.opts.RebindAt > 0 && at >= s.opts.RebindAt {
 		if err := s.socket.rebind(); err != nil {
 			return err
@@ -143,8 +149,8 @@ func (s *session) captured(t *track, pos media.Ticks) time.Time {
 
 // sendUnit packetizes the next unit of t and moves on to the one after it.
 func (s *session) sendUnit(t *track) error {
-	fresh := s.renameSource(t)
-	if t.keyRequested(s.opts.KeyFrameOnPLI) || fresh {
+	if s.renameSource(t) || t.wantKey {
+		t.wantKey = false
 		before := t.cursor.next
 		t.cursor.seekKey()
 		t.log.Skipped += (t.cursor.next - before + len(t.src.Units)) % len(t.src.Units)
@@ -196,14 +202,18 @@ func (s *session) sendUnit(t *track) error {
 	return nil
 }
 
-// keyRequested reports whether the receiver asked for a key frame since the
-// last call and the publisher is to obey.
-func (t *track) keyRequested(obey bool) bool {
-	select {
-	case <-t.seekKey:
-		return obey
-	default:
-		return false
+// takeRequests looks for requests for key frames. An encoder makes one of all its
+// layers at once.
+func (s *session) takeRequests() {
+	for _, t := range s.tracks {
+		select {
+		case <-t.seekKey:
+		default:
+			continue
+		}
+		for _, layer := range s.tracks {
+			layer.wantKey = layer.wantKey || s.opts.KeyFrameOnPLI && layer.sender == t.sender
+		}
 	}
 }
 

@@ -16,7 +16,6 @@ const preferences = {
   'media.autoplay.default': 0,
   'media.autoplay.blocking_policy': 0,
   'media.autoplay.block-webaudio': false,
-  'media.cubeb.force_mock_context': true, // loudspeakers, too: without them nothing can be heard in a page
   'datareporting.policy.dataSubmissionEnabled': false,
   'app.update.enabled': false,
   'browser.shell.checkDefaultBrowser': false,
@@ -42,12 +41,27 @@ export class Firefox {
     firefox.profile = await mkdtemp(join(tmpdir(), 'firefox-'));
     const lines = Object.entries({ ...preferences, ...more }).map(([k, v]) => `user_pref(${JSON.stringify(k)}, ${JSON.stringify(v)});\n`);
     await writeFile(join(firefox.profile, 'user.js'), lines.join(''));
+    const PULSE_SERVER = await firefox.#loudspeaker();
     firefox.process = spawn(program, ['--headless', '--marionette', '--no-remote', '--profile', firefox.profile],
-      { stdio: 'ignore', env: { ...process.env, HOME: firefox.profile, MOZ_CRASHREPORTER_DISABLE: '1' } });
-    const ended = new Promise((resolve) => firefox.process.once('exit', resolve));
-    firefox.ended = ended;
+      { stdio: 'ignore', env: { ...process.env, HOME: firefox.profile, MOZ_CRASHREPORTER_DISABLE: '1', PULSE_SERVER } });
+    firefox.ended = new Promise((resolve) => firefox.process.once('exit', resolve));
     await firefox.#connect();
     return firefox;
+  }
+
+  /** A loudspeaker that nobody hears: without one nothing can be heard in a page either. */
+  async #loudspeaker() {
+    const program = '/usr/bin/pulseaudio';
+    check(existsSync(program), `no ${program}: install pulseaudio`);
+    const file = join(this.profile, 'loudspeaker');
+    this.sound = spawn(program, ['-n', '--daemonize=no', '--use-pid-file=no', '--exit-idle-time=-1', '--disable-shm', '--load=module-null-sink',
+      `--load=module-native-protocol-unix socket=${file} auth-anonymous=1`],
+    { stdio: 'ignore', env: { ...process.env, HOME: this.profile, XDG_RUNTIME_DIR: this.profile, DBUS_SESSION_BUS_ADDRESS: 'unix:path=/dev/null' } });
+    for (let ms = 0; !existsSync(file); ms += 50) {
+      check(ms < startSeconds * 1000 && this.sound.exitCode === null, `pulseaudio did not start: ${this.sound.exitCode ?? 'too slow'}`);
+      await pause(50);
+    }
+    return `unix:${file}`;
   }
 
   async #connect() {
@@ -136,6 +150,7 @@ export class Firefox {
     }
     await Promise.race([this.ended, pause(5_000)]);
     this.process.kill('SIGKILL');
+    this.sound.kill('SIGKILL');
     await this.ended;
     await rm(this.profile, { recursive: true, force: true, maxRetries: 5 });
   }
