@@ -259,7 +259,7 @@ func mutations() map[string]mutation {
 		"a second, and the counts":           {by: byLog, before: samples(video, cutOut(8*time.Second, 9*time.Second)), want: "video missing (30)"},
 		"a packet of sound, and the counts":  {by: byLog, before: samples(audio, func(tr *fakeTrack) { tr.samples[100].Data = []byte{0x78} }), want: "audio different (1): #100"},
 		"the end of a Period, of sound":      {before: samples(audio, func(tr *fakeTrack) { tr.without(9500*time.Millisecond, leaves) }), want: "Period 0: from 0.000 s to 10.000 s, its audio ends 0.500 s early"},
-		"the end of a Period, of video":      {before: samples(video, func(tr *fakeTrack) { tr.without(9500*time.Millisecond, leaves) }), want: "its video ends 0.500 s early: dash.js stands"},
+		"the end of a Period, of video":      {before: samples(video, func(tr *fakeTrack) { tr.without(9500*time.Millisecond, leaves) }), want: "its video ends 0.500 s early: Shaka"},
 		"a segment emptied":                  {after: file("v_seg_0003", func(*whole, []byte) []byte { return nil }), want: "v_seg_0003"},
 		"a segment deleted":                  {after: func(w *whole, m memory) { delete(m, dir+"/"+w.name("v_seg_0003")) }, want: "does not exist"},
 		"a chunk cut off":                    {after: file("v_seg_0003", func(_ *whole, d []byte) []byte { return d[:len(d)-100] }), want: "v_seg_0003"},

@@ -147,8 +147,8 @@ var withoutKind = map[media.Kind]string{
 
 // endsEarly says what players do where a kind ends before its Period.
 var endsEarly = map[media.Kind]string{
-	media.Video: "dash.js stands still there",
-	media.Audio: "Shaka Player and dash.js leave out that much",
+	media.Video: "Shaka Player and dash.js skip that, and dash.js stands still where it is more than a second",
+	media.Audio: "Shaka Player and dash.js skip that, and Firefox stands still where it is ten seconds",
 }
 
 // auditCover checks that a kind of media is there from the beginning of its Period

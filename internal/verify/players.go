@@ -25,6 +25,11 @@ const (
 	shakaBuffer = 10 * time.Second
 	// dashjsHole is the smallest hole in a SegmentTimeline at which dash.js stands.
 	dashjsHole = 20 * time.Millisecond
+	// dashjsApart is by how much the picture of a Period may end before its sound.
+	dashjsApart = time.Second
+	// firefoxStill is from when on Firefox stands still at a picture: it wants to
+	// have decoded the next, and Shaka Player does not load that far.
+	firefoxStill = 12 * time.Second
 	// noted is the least that is worth a note.
 	noted = 100 * time.Millisecond
 	// maxNotes bounds the notes of a Forecast.
@@ -75,6 +80,7 @@ func (f *forecaster) all() Forecast {
 		out.Sound += p.of(media.Audio).sum().Seconds()
 	}
 	out.Notes = append(f.seeks(), f.changes()...)
+	out.Notes = append(out.Notes, f.stills()...)
 	return out
 }
 
@@ -94,6 +100,18 @@ func (f *forecaster) seeks() []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("%d segments begin without a key frame and cannot be sought to, the first is %s", n, first)}
+}
+
+// stills notes pictures that last too long.
+func (f *forecaster) stills() (notes []string) {
+	for _, t := range f.rec.Tracks {
+		for _, s := range t.Segments {
+			if d := s.Longest.Duration(t.Timescale); t.Kind == media.Video && d >= firefoxStill {
+				notes = append(notes, fmt.Sprintf("%s has a picture that lasts %s: Firefox stands still there", s.Name, sec(d)))
+			}
+		}
+	}
+	return notes
 }
 
 // changes notes where the codec changes, or the container.
@@ -218,7 +236,7 @@ func (f *Forecast) count(shown map[media.Kind]spans, playable spans) {
 }
 
 // dashjs follows dash.js: it plays Period after Period, and stands still for ever
-// where one has no picture, or its picture ends before its sound, or a
+// where one has no picture, or its picture ends long before its sound, or a
 // SegmentTimeline has a hole.
 func (f *forecaster) dashjs() Forecast {
 	out := Forecast{Player: "dash.js"}
@@ -259,7 +277,7 @@ func (f *forecaster) dashjsStands(p *periodMedia) (at time.Duration, why string)
 			at, why = c.spans[0].end, fmt.Sprintf("the SegmentTimeline of %s has a hole of %s", c.track.ID, sec(hole))
 		}
 	}
-	if video != nil && audio != nil && video.end() < audio.end()-p.slack && video.end() < at {
+	if video != nil && audio != nil && video.end() < audio.end()-dashjsApart && video.end() < at {
 		at, why = video.end(), fmt.Sprintf("the picture of Period %d ends %s before its sound", p.index, sec(audio.end()-video.end()))
 	}
 	return at, why

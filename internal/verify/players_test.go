@@ -78,6 +78,12 @@ func TestForecasts(t *testing.T) {
 			shown{24, 4}, shown{0, 0}, shown{4, 4}, shown{24, 4}, "Shaka Player stands at the beginning"},
 		"a hole of 20 ms": {func(f *fake) { f.tracks[audio].later(10*time.Second, 20*time.Millisecond, 0) },
 			shown{24, 24}, shown{24, 24}, shown{10, 10}, shown{24, 24}, "dash.js stands at 10.000 s: the SegmentTimeline of a has a hole of 0.020 s"},
+		"picture ends a little early": {func(f *fake) {
+			f.secondPeriod(10 * time.Second)
+			f.tracks[video].without(9500*time.Millisecond, 10*time.Second)
+		}, shown{23.5, 24}, shown{23.5, 23.5}, shown{23.5, 23.5}, shown{14, 14}, "skips from 9.500 s to 10.000 s"},
+		"a picture of 13 s": {func(f *fake) { cutOut(4*time.Second, 17*time.Second)(f.tracks[video]) },
+			shown{24, 24}, shown{24, 24}, shown{24, 24}, shown{24, 24}, "lasts 13.033 s: Firefox stands still there"},
 		"a cut without key frame": {func(f *fake) { f.tracks[video].cut = 100 * 3000 },
 			shown{24, 24}, shown{24, 24}, shown{24, 24}, shown{24, 24}, "all 1 segments begin without a key frame and cannot be sought to, the first is v_seg_0003.m4s"},
 		"a Period without duration": {func(f *fake) { f.secondPeriod(14 * time.Second); f.endless = true },

@@ -89,6 +89,7 @@ type Segment struct {
 	Samples  int
 	Fillers  int         // of these: may stand for what was not sent, by the ledger or by what they are
 	Last     media.Ticks // duration of the last sample
+	Longest  media.Ticks // duration of the longest sample
 	Key      bool        // begins with a sync sample
 	Stills   []span      // pictures that last longer than a second, with those before them of which they are copies
 }

@@ -168,6 +168,7 @@ func (s *Segment) count(t *Track, samples []Sample, state *trackState) {
 		if state.filled.has(at) || t.Kind == media.Audio && (isFiller(samples[i].Data, true) || isSilence(samples[i].Data)) {
 			s.Fillers++
 		}
+		s.Longest = max(s.Longest, samples[i].Duration)
 		if t.Kind == media.Video {
 			s.still(&samples[i], at, at+samples[i].Duration.Duration(t.Timescale), &state.still)
 		}
