@@ -133,7 +133,7 @@ func (a *av1Assembler) Assemble(payloads [][]byte) (Unit, error) {
 	} else if err := a.activate(); err != nil {
 		return Unit{}, err
 	}
-	u := Unit{Data: a.sample, Key: a.key, Format: a.format}
+	u := Unit{Data: a.sample, Key: a.key, Format: a.format, Reorder: InOrder}
 	a.sample = nil // the caller owns it now
 	return u, nil
 }

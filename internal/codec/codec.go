@@ -74,9 +74,12 @@ type Unit struct {
 	Format   *media.Format // in force for this unit; the same pointer as long as it does not change; nil before the first key frame
 	Duration media.Ticks   // where the bitstream says it (Opus), else 0
 	// Reorder is how many units may come before one that is shown before them, at
-	// most; 0 where nothing is reordered, and where the bitstream does not say it.
+	// most; 0 where the bitstream does not say it, InOrder where there are none.
 	Reorder int
 }
+
+// InOrder is the Reorder of a unit whose bitstream cannot reorder.
+const InOrder = -1
 
 // Assembler turns the RTP payloads of one track into access units. It keeps
 // parameter sets, and nothing of a unit that failed. Not safe for concurrent

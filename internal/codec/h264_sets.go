@@ -205,19 +205,22 @@ const (
 // left to what is seen.
 func (ps *h264ParameterSets) reorder(pps uint8) int {
 	sps := ps.sps[ps.pps[pps].sps]
-	if sps == nil || sps.info.PicOrderCntType == 2 {
+	if sps == nil {
 		return 0
+	}
+	if sps.info.PicOrderCntType == 2 {
+		return InOrder
 	}
 	switch flags := sps.nal[2]; sps.info.Profile {
 	case h264Baseline:
-		return 0
+		return InOrder
 	case 77, 100, 118, 128:
 		if flags&h264NoBSlices != 0 {
-			return 0
+			return InOrder
 		}
 	case 110, 122, 244, 44:
 		if flags&h264IntraOnly != 0 {
-			return 0
+			return InOrder
 		}
 	}
 	if vui := sps.info.VUI; vui != nil && vui.BitstreamRestrictionFlag {

@@ -142,7 +142,7 @@ func (a *multiopusAssembler) Assemble(payloads [][]byte) (Unit, error) {
 		}
 		duration, rest = d, rest[size:]
 	}
-	return Unit{Data: bytes.Clone(payloads[0]), Key: true, Format: a.format, Duration: duration}, nil
+	return Unit{Data: bytes.Clone(payloads[0]), Key: true, Format: a.format, Duration: duration, Reorder: InOrder}, nil
 }
 
 // multiopusFiller is opusFiller with a frame without data for each stream of f.

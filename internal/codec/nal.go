@@ -170,7 +170,7 @@ func (a *nalAssembler) Assemble(payloads [][]byte) (Unit, error) {
 	}
 	if key {
 		a.inBand = len(a.came) > 0
-		a.depth = 0
+		a.depth = InOrder
 		for id := range a.slices.all() {
 			a.depth = max(a.depth, a.reorder(id))
 		}

@@ -66,7 +66,7 @@ func (a *opusAssembler) Assemble(payloads [][]byte) (Unit, error) {
 	if err != nil {
 		return Unit{}, err
 	}
-	return Unit{Data: bytes.Clone(payloads[0]), Key: true, Format: a.format, Duration: d}, nil
+	return Unit{Data: bytes.Clone(payloads[0]), Key: true, Format: a.format, Duration: d, Reorder: InOrder}, nil
 }
 
 // opusFiller returns what stands in for audio that is missing after packet: a

@@ -55,7 +55,7 @@ func (a *vp8Assembler) Assemble(payloads [][]byte) (Unit, error) {
 	if h.key && (a.format == nil || a.format.Width != h.width || a.format.Height != h.height) {
 		a.format = &media.Format{Codec: "VP8", RFC6381: "vp8", Timescale: videoClock, Width: h.width, Height: h.height}
 	}
-	return Unit{Data: frame, Key: h.key, Format: a.format}, nil
+	return Unit{Data: frame, Key: h.key, Format: a.format, Reorder: InOrder}, nil
 }
 
 // vp8Descriptor is what is needed of a VP8 payload descriptor (RFC 7741 4.2).

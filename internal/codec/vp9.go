@@ -73,7 +73,7 @@ func (a *vp9Assembler) Assemble(payloads [][]byte) (Unit, error) {
 		}
 	}
 	a.follow()
-	u := Unit{Data: a.buf, Key: key, Format: a.format}
+	u := Unit{Data: a.buf, Key: key, Format: a.format, Reorder: InOrder}
 	if len(a.layers) > 1 {
 		u.Data, err = vp9Superframe(a.buf, a.layers)
 		return u, err

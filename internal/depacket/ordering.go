@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -25,7 +26,7 @@ const (
 // many frames that takes at most is the depth: the bitstream says it, and where
 // it does not, the first B-frames do: their decode times are squeezed in, a tick
 // each, behind those that were given already. A stream that reorders nothing has
-// depth 0, and its frames pass through.
+// depth 0, and its frames pass through, as all do of one that cannot.
 type ordering struct {
 	clockRate uint32
 
@@ -44,6 +45,11 @@ type ordering struct {
 // Timestamp, and appends those whose decode times are known to out.
 func (o *ordering) push(f *media.Frame, depth int, out []Result) []Result {
 	o.arrival = f.Arrival
+	if depth == codec.InOrder {
+		out = o.flush(out)
+		o.started, o.last = true, f.Timestamp
+		return append(out, Result{Frame: f})
+	}
 	if f.Key || o.jumped(f.Timestamp, depth) {
 		// Nothing is shown before a key frame that comes after it.
 		out = o.flush(out)

@@ -67,6 +67,7 @@ func scanChunk(r io.ReadSeeker, span media.Span, size int64) (media.Span, error)
 				span.Start = f.time
 			}
 			span.Bytes, span.End, span.Sequence = at+length, f.time+f.duration, f.sequence
+			span.Samples += f.samples
 			return span, nil
 		default:
 			return span, errTorn
@@ -93,7 +94,8 @@ type fragment struct {
 	time     media.Ticks // of the first sample
 	duration media.Ticks // of all
 	bytes    int64       // of all
-	fallback uint32      // sample duration where trun has none
+	samples  int
+	fallback uint32 // sample duration where trun has none
 }
 
 // parse reads the content of a moof and reports whether it is one.
@@ -154,6 +156,7 @@ func (f *fragment) parseRun(body []byte) bool {
 	if flags&trunSizes == 0 || count == 0 || int64(len(body)) != 4*fields*count {
 		return false
 	}
+	f.samples += int(count)
 	for ; len(body) > 0; body = body[4*fields:] {
 		sample, duration := body, f.fallback
 		if flags&trunDurations != 0 {

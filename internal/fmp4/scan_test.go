@@ -20,14 +20,16 @@ func scanSegment(kind media.Kind) (data []byte, spans []media.Span) {
 		}},
 		{Time: 103_501, Samples: []Sample{{Data: bytes.Repeat([]byte("x"), 300), Duration: 9}}},
 	}
+	samples := 0
 	for i, c := range chunks {
+		samples += len(c.Samples)
 		c.TrackID, c.Kind, c.Sequence = 1, kind, uint32(7+i)
 		data = c.Append(data)
 		end := c.Time
 		for _, s := range c.Samples {
 			end += media.Ticks(s.Duration)
 		}
-		spans = append(spans, media.Span{Bytes: int64(len(data)), Start: 90_000, End: end, Sequence: c.Sequence})
+		spans = append(spans, media.Span{Bytes: int64(len(data)), Start: 90_000, End: end, Samples: samples, Sequence: c.Sequence})
 	}
 	return data, spans
 }

@@ -14,6 +14,7 @@ type Segment struct {
 // chunks, from the first on.
 type Span struct {
 	Bytes    int64  // length of those chunks
+	Samples  int    // in them
 	Start    Ticks  // decode time of the first sample
 	End      Ticks  // end of the last sample
 	Sequence uint32 // mfhd sequence number of the last chunk; 0 in WebM

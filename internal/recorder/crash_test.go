@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/journal"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
@@ -69,7 +70,7 @@ func (c *camera) shoot(at string) {
 			if t.Kind == media.Audio.String() {
 				kind = media.Audio
 			}
-			c.frames[dir][lane{kind, t.Layer}] = int(t.Frames)
+			c.frames[dir][lane{Kind: kind, Layer: t.Layer}] = int(t.Frames)
 		}
 	}
 	for dir, tracks := range c.frames {
@@ -246,7 +247,7 @@ func (g *rig) mended(img image, log *load.Log, lost int) {
 		if info.Duration == 0 {
 			for l, n := range img.frames[dir] {
 				if n > lost {
-					g.t.Errorf("%s is empty, %d frames of %s had been written", dir, n, l.id())
+					g.t.Errorf("%s is empty, %d frames of %s had been written", dir, n, l.String())
 				}
 			}
 			continue
@@ -256,13 +257,13 @@ func (g *rig) mended(img image, log *load.Log, lost int) {
 			g.t.Errorf("the manifest of %s is dynamic", dir)
 		}
 		for l, n := range img.frames[dir] {
-			track, ok := rec.Track(l.kind)
+			track, ok := rec.Track(l.Kind)
 			got := 0
 			if ok {
 				got = len(track.Samples)
 			}
 			if n-got > lost {
-				g.t.Errorf("%s: %d samples of %s are left of %d", dir, got, l.id(), n)
+				g.t.Errorf("%s: %d samples of %s are left of %d", dir, got, l.String(), n)
 			}
 		}
 		g.compare(only(log, rec), rec, verify.CompareOptions{TailUnits: -1, AllowFillers: true, MaxAV: -1})
@@ -457,7 +458,7 @@ func TestCrashAndComeBack(t *testing.T) {
 				}
 				g.compare(s.log, rec.InPeriods(0, last-1), verify.CompareOptions{TailUnits: -1, AllowFillers: true})
 				g.compare(back.log, rec.InPeriods(last, last), verify.CompareOptions{})
-				if gaps := info.Tracks[0].Gaps; len(gaps) != 1 || gaps[0].Cause != causeReconnect {
+				if gaps := info.Tracks[0].Gaps; len(gaps) != 1 || gaps[0].Cause != arrange.CauseReconnect {
 					t.Errorf("gaps: %+v", gaps)
 				}
 			})

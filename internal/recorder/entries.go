@@ -63,6 +63,30 @@ type trackEntry struct {
 type segmentEntry struct {
 	Lane    lane          `json:"lane"`
 	Segment media.Segment `json:"segment"`
+	Counts  counts        `json:"counts"`
+}
+
+// counts are what a lane's ledger counts, up to the end of a segment.
+type counts struct {
+	Frames    int64 `json:"frames"` // that were sent
+	Received  int64 `json:"received,omitempty"`
+	Lost      int64 `json:"lost,omitempty"`
+	Recovered int64 `json:"recovered,omitempty"`
+	Dropped   int64 `json:"dropped,omitempty"`
+	Corrected int64 `json:"corrected,omitempty"`
+}
+
+// countsOf returns what a ledger counts.
+func countsOf(t *media.RecordingTrack) counts {
+	return counts{t.Frames, t.PacketsReceived, t.PacketsLost, t.PacketsRecovered, t.FramesDropped, t.PacketsCorrected}
+}
+
+// into puts the counts into a ledger, where that does not have newer ones: when a
+// journal is replayed. Frames are those of the segments that are there.
+func (c counts) into(t *media.RecordingTrack) {
+	t.Frames, t.PacketsReceived = c.Frames, max(t.PacketsReceived, c.Received)
+	t.PacketsLost, t.PacketsRecovered = max(t.PacketsLost, c.Lost), max(t.PacketsRecovered, c.Recovered)
+	t.FramesDropped, t.PacketsCorrected = max(t.FramesDropped, c.Dropped), max(t.PacketsCorrected, c.Corrected)
 }
 
 // periodEndEntry gives a Period its end, on the media timeline.
@@ -71,7 +95,8 @@ type periodEndEntry struct {
 	End    time.Duration `json:"end"`
 }
 
-// gapEntry is a gap for the ledger.
+// gapEntry is a gap for the ledger. It replaces the lane's last one where that starts
+// at the same time: gaps are told of while they grow.
 type gapEntry struct {
 	Lane lane      `json:"lane"`
 	Gap  media.Gap `json:"gap"`
@@ -131,13 +156,11 @@ func (rec *recording) apply(e *entry) error {
 	case e.Track != nil:
 		return rec.applyTrack(e.Track)
 	case e.Segment != nil:
-		return rec.applySegment(e.Segment.Lane, e.Segment.Segment)
+		return rec.applySegment(e.Segment)
 	case e.PeriodEnd != nil:
 		return rec.applyPeriodEnd(e.PeriodEnd)
 	case e.Gap != nil:
-		if t := rec.ledger(e.Gap.Lane); len(t.Gaps) < maxGaps {
-			t.Gaps = append(t.Gaps, e.Gap.Gap)
-		}
+		rec.applyGap(e.Gap.Lane, e.Gap.Gap)
 	case e.Protect != nil:
 		rec.info.Protected = *e.Protect
 	case e.Info != nil:
@@ -173,10 +196,10 @@ func (rec *recording) applyPeriodEnd(e *periodEndEntry) error {
 
 func (rec *recording) applyTrack(e *trackEntry) error {
 	if e.Period < 0 || e.Period >= len(rec.pres.Periods) || e.Format == nil || e.Format.Timescale == 0 {
-		return fmt.Errorf("track %s cannot be in period %d", e.Lane.id(), e.Period)
+		return fmt.Errorf("track %s cannot be in period %d", e.Lane.String(), e.Period)
 	}
 	*rec.representationIn(e.Period, e.Lane) = manifest.Representation{
-		ID: e.Lane.id(), Format: e.Format, Init: e.Init, Media: e.Media,
+		ID: e.Lane.String(), Format: e.Format, Init: e.Init, Media: e.Media,
 		StartNumber: e.StartNumber, Timeline: manifest.NewTimeline(e.Start),
 	}
 	s := rec.state(e.Lane)
@@ -188,7 +211,8 @@ func (rec *recording) applyTrack(e *trackEntry) error {
 }
 
 // applySegment puts a lane's segment into the manifest.
-func (rec *recording) applySegment(l lane, s media.Segment) error {
+func (rec *recording) applySegment(e *segmentEntry) error {
+	l, s := e.Lane, e.Segment
 	delete(rec.open, s.Name)
 	rep := rec.representation(l, s.Number)
 	if rep == nil {
@@ -211,6 +235,8 @@ func (rec *recording) applySegment(l lane, s media.Segment) error {
 	rec.info.Bytes += s.Bytes
 	lt := rec.ledger(l)
 	lt.Segments++
+	e.Counts.into(lt)
+	rec.closed[l] = e.Counts.Frames
 	lt.Bytes += s.Bytes
 	st := rec.state(l)
 	st.Number, st.Written, st.Sequence = s.Number, s.Time+s.Duration, max(st.Sequence, s.Sequence)

@@ -34,17 +34,21 @@ func (s *session) due() (goOn bool) {
 // has left with what caused it.
 func (s *session) survive(p any, left bool) {
 	s.log.Error("a fault of this program has stopped a recording: please report it", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-	for _, ep := range []*epoch{s.prev, s.cur} {
-		if ep != nil && ep.rec != s.rec && !ep.rec.isSealed() {
-			ep.rec.abort()
-			_ = ep.rec.seal(ep.failed) // logged, and tried again
-		}
-	}
+	s.endRotated()
 	// Nothing is known of the state of its tracks any more.
+	s.rearrange()
 	if left || s.pub == nil {
 		s.pub, s.leftAt = nil, s.now
 	} else {
 		s.pub = s.newPublication(s.joined.Tracks())
+		s.arr.Join(s.now, s.pub.arranged())
 	}
 	s.must(fmt.Errorf("a fault of this program: %v", p))
+}
+
+// rearrange begins with another arranger behind what has been recorded.
+func (s *session) rearrange() {
+	zero, end := s.arr.Zero(), s.arr.Ended()
+	s.arr = s.newArranger()
+	s.arr.GoOn(zero, end, nil, nil)
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
 )
@@ -38,7 +39,8 @@ func TestTimestampsJump(t *testing.T) {
 					t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
 				}
 			}
-			if rec.Status != media.StatusComplete || rec.Periods != 1 || len(rec.Tracks[0].Gaps)+len(rec.Tracks[1].Gaps) != 0 {
+			// The last sound that was sent had not arrived.
+			if rec.Status != media.StatusComplete || rec.Periods != 1 || len(rec.Tracks[0].Gaps) != 0 || holes(rec.Tracks[1])[arrange.CausePause] > 0.15 {
 				t.Errorf("ended as %+v", rec)
 			}
 		})
@@ -63,7 +65,7 @@ func TestTimestampsGoBack(t *testing.T) {
 	}
 }
 
-// The packets of a track begin anew: what may be missing is counted, and the
+// The packets of a track are numbered anew, while its time goes on: nothing is missing, and the
 // other track goes on as if nothing had happened.
 func TestNewStreamOfTheOtherTrack(t *testing.T) {
 	g := newRig(t, nil)
@@ -79,12 +81,12 @@ func TestNewStreamOfTheOtherTrack(t *testing.T) {
 			t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
 		}
 	}
-	if rec.Periods != 1 || rec.Status != media.StatusDegraded || rec.Tracks[1].PacketsLost != 20_000 {
+	if rec.Periods != 1 || rec.Status != media.StatusComplete || rec.Tracks[1].PacketsLost != 0 {
 		t.Errorf("ended as %+v", rec)
 	}
 	for _, tr := range rec.Tracks {
 		for _, gap := range tr.Gaps {
-			if gap.Cause == causeReconnect {
+			if gap.Cause == arrange.CauseReconnect {
 				t.Errorf("%s: the publisher was there all the time: %+v", tr.Kind, gap)
 			}
 		}
@@ -104,7 +106,7 @@ func TestReportsCorrectThemselves(t *testing.T) {
 		s.send(10 * time.Second)
 		rec := g.stop("camera")
 		report := verify.Compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{AllowFillers: true})
-		if rec.Status != media.StatusComplete || rec.Periods != 2 || report.AV.Last.Abs() > driftMin {
+		if rec.Status != media.StatusComplete || rec.Periods != 2 || report.AV.Last.Abs() > 20*time.Millisecond {
 			t.Errorf("lie of %v: %s with %d periods, A/V error %v at the end", lie, rec.Status, rec.Periods, report.AV.Last)
 		}
 		// The last correction may cost a packet.
@@ -125,7 +127,7 @@ func TestLongPauseOfBoth(t *testing.T) {
 	rec := g.stop("camera")
 	g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
 	for _, tr := range rec.Tracks {
-		if len(tr.Gaps) != 1 || tr.Gaps[0].Cause != causePause || tr.Gaps[0].Duration < 11.9 {
+		if len(tr.Gaps) != 1 || tr.Gaps[0].Cause != arrange.CausePause || tr.Gaps[0].Duration < 11.9 {
 			t.Errorf("%s: gaps %+v, want one pause of 12 s", tr.Kind, tr.Gaps)
 		}
 	}

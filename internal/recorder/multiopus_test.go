@@ -24,7 +24,7 @@ func TestSurround(t *testing.T) {
 		s.log.Audio.Units[i].Lost = 1
 	}
 	report := g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{AllowLost: true, AllowFillers: true})
-	if len(report.Tracks) != 1 || report.Tracks[0].Fillers != 5 {
+	if len(report.Tracks) != 1 || report.Tracks[0].Filled != 5 {
 		t.Errorf("%+v: want 5 fillers for 5 lost packets", report.Tracks)
 	}
 	if tr := rec.Tracks[0]; tr.Codec != "multiopus" || tr.PacketsLost != 5 {

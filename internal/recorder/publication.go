@@ -1,8 +1,8 @@
 package recorder
 
 import (
+	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/timeline"
 )
 
 // publication is the recorder's side of a live.Publication.
@@ -10,29 +10,24 @@ type publication struct {
 	announced []media.Track            // all that were negotiated
 	missing   map[lane]string          // why tracks cannot be recorded
 	tracks    map[media.TrackID]*track // those that are recorded
-	videos    []*track                 // the layers that are recorded; one where there is no simulcast
-	lead      *track                   // the layer that decides where Periods and segments begin; nil before the first key frame
-	audio     *track
-	time      *timeline.Timeline
-	refused   bool // none of it can be recorded
+	recorded  []*track                 // the same, in the order of the offer
+	written   map[lane]bool            // those of which something was written
+	refused   bool                     // none of it can be recorded
 }
 
-// lanes returns the lanes of the tracks that are recorded and have not gone silent.
-func (p *publication) lanes() []lane {
-	var lanes []lane
-	for _, tr := range p.tracks {
-		if !tr.away {
-			lanes = append(lanes, tr.lane)
-		}
+// arranged returns the tracks as the arranger knows them.
+func (p *publication) arranged() []arrange.Track {
+	tracks := make([]arrange.Track, len(p.recorded))
+	for i, tr := range p.recorded {
+		tracks[i] = tr.arranged()
 	}
-	return lanes
+	return tracks
 }
 
 // newPublication chooses the tracks to record: one of audio, and one of video
 // or all of its layers.
 func (s *session) newPublication(announced []media.Track) *publication {
-	pub := &publication{announced: announced, missing: map[lane]string{}, tracks: map[media.TrackID]*track{}}
-	var recorded []media.Track
+	pub := &publication{announced: announced, missing: map[lane]string{}, tracks: map[media.TrackID]*track{}, written: map[lane]bool{}}
 	for _, mt := range announced {
 		if !pub.wants(mt) {
 			s.log.Warn("track is not recorded: one of its kind is", "kind", mt.Kind.String(), "mid", mt.MID)
@@ -41,28 +36,24 @@ func (s *session) newPublication(announced []media.Track) *publication {
 		tr, err := newTrack(mt, pub.layer(mt))
 		if err != nil {
 			s.log.Warn("track is not recorded", "kind", mt.Kind.String(), "codec", mt.Codec, "reason", err)
-			pub.missing[lane{mt.Kind, pub.layer(mt)}] = err.Error()
+			pub.missing[lane{Kind: mt.Kind, Layer: pub.layer(mt)}] = err.Error()
 			continue
 		}
 		pub.tracks[mt.ID] = tr
-		recorded = append(recorded, mt)
-		if mt.Kind == media.Audio {
-			pub.audio = tr
-		} else {
-			pub.videos = append(pub.videos, tr)
-		}
+		pub.recorded = append(pub.recorded, tr)
 	}
-	pub.time = timeline.New(recorded)
 	return pub
 }
 
 // wants reports whether a track is to be recorded: the first of its kind, or
 // another layer of the first video.
 func (p *publication) wants(mt media.Track) bool {
-	if mt.Kind == media.Audio {
-		return p.audio == nil
+	for _, tr := range p.recorded {
+		if tr.Kind == mt.Kind {
+			return mt.Kind == media.Video && mt.RID != "" && mt.MID == tr.MID
+		}
 	}
-	return len(p.videos) == 0 || mt.RID != "" && mt.MID == p.videos[0].MID
+	return true
 }
 
 // layer returns the place of a track among the layers of its video, in the

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
@@ -214,7 +215,7 @@ func TestReconnect(t *testing.T) {
 			}
 			g.compare(a.log, got.InPeriods(0, 0), verify.CompareOptions{})
 			g.compare(b.log, got.InPeriods(1, 1), verify.CompareOptions{})
-			if rec.Status != media.StatusComplete || rec.Periods != 2 || rec.Tracks[0].Gaps[0].Cause != causeReconnect {
+			if rec.Status != media.StatusComplete || rec.Periods != 2 || rec.Tracks[0].Gaps[0].Cause != arrange.CauseReconnect {
 				t.Errorf("ended as %+v", rec)
 			}
 			for _, name := range []string{tc.init, tc.segment} {
@@ -350,8 +351,8 @@ func TestLoss(t *testing.T) {
 		}
 	}
 	report := g.compare(s.log, got, verify.CompareOptions{AllowLost: true, AllowFillers: true})
-	if report.Tracks[1].Fillers != 5 {
-		t.Errorf("%d fillers for 5 lost audio packets", report.Tracks[1].Fillers)
+	if report.Tracks[1].Filled != 5 {
+		t.Errorf("%d fillers for 5 lost audio packets", report.Tracks[1].Filled)
 	}
 	if rec.Status != media.StatusDegraded || rec.Tracks[0].FramesDropped == 0 || rec.Tracks[1].PacketsLost != 5 {
 		t.Errorf("ended as %+v", rec)
@@ -363,16 +364,21 @@ func TestLoss(t *testing.T) {
 	}
 }
 
-// A sender that pauses: nothing decodable is thrown away, and a long pause
-// begins a new Period.
+// A sender that pauses: nothing decodable is thrown away, and the last picture
+// lasts. A pause that the node has slept through begins a new Period.
 func TestPause(t *testing.T) {
 	for _, tc := range []struct {
 		video   string
 		pause   time.Duration
 		periods int
+		status  media.Status
 	}{
-		{"h264_baseline.h264", 8 * time.Second, 1}, {"h264_baseline.h264", 30 * time.Second, 2},
-		{"vp8.ivf", 8 * time.Second, 1}, {"vp8.ivf", 30 * time.Second, 2},
+		{"h264_baseline.h264", 8 * time.Second, 1, media.StatusComplete},
+		{"h264_baseline.h264", 30 * time.Second, 1, media.StatusDegraded},
+		{"h264_baseline.h264", 90 * time.Second, 2, media.StatusDegraded},
+		{"vp8.ivf", 8 * time.Second, 1, media.StatusComplete},
+		{"vp8.ivf", 30 * time.Second, 1, media.StatusDegraded},
+		{"vp8.ivf", 90 * time.Second, 2, media.StatusDegraded},
 	} {
 		t.Run(tc.video+" "+tc.pause.String(), func(t *testing.T) {
 			g := newRig(t, nil)
@@ -387,15 +393,14 @@ func TestPause(t *testing.T) {
 				t.Errorf("%d periods, want %d", len(got.Periods), tc.periods)
 			}
 			g.compare(s.log, got, verify.CompareOptions{})
-			if rec.Status != media.StatusComplete || len(rec.Tracks[0].Gaps) != 1 {
+			if rec.Status != tc.status || len(rec.Tracks[0].Gaps) != 1 {
 				t.Errorf("ended as %+v", rec)
 			}
 		})
 	}
 }
 
-// Audio that starts before the video is cut at the first video frame, and
-// audio whose video never comes is recorded without it.
+// Sound whose picture never comes is recorded with a neutral one, and that is said.
 func TestVideoThatNeverComes(t *testing.T) {
 	g := newRig(t, nil)
 	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
@@ -404,7 +409,11 @@ func TestVideoThatNeverComes(t *testing.T) {
 	s.send(12 * time.Second)
 	rec := g.stop("camera")
 	s.log.Video = nil
-	g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+	got := g.read(rec.RecordDir)
+	audio := g.compare(s.log, got.WithLayer("none"), verify.CompareOptions{}).Tracks[0]
+	if audio.Matched != audio.Sent || len(got.Periods) != 1 {
+		t.Errorf("%d of %d packets of sound in %d periods", audio.Matched, audio.Sent, len(got.Periods))
+	}
 	if rec.Status != media.StatusDegraded || !strings.Contains(rec.Reason, "video") {
 		t.Errorf("ended as %s: %s", rec.Status, rec.Reason)
 	}

@@ -8,11 +8,10 @@ import (
 	"math"
 	"path"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
+	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/journal"
 	"github.com/live777/recorder/internal/manifest"
 	"github.com/live777/recorder/internal/media"
@@ -24,47 +23,15 @@ import (
 // durations, before that is logged.
 const maxSegmentFactor = 3
 
+// slowPicture is how far apart pictures may be without anything being wrong.
+const slowPicture = 10 * time.Second
+
 // manifestShare is the part of the media bytes that manifests written while
 // recording may cost: one in this many.
 const manifestShare = 100
 
-// lane is a place for a track in a recording: the audio, or a layer of the
-// video, from 0. It has one Representation in a Period.
-type lane struct {
-	kind  media.Kind
-	layer int
-}
-
-// id returns the lane's Representation@id.
-func (l lane) id() string {
-	if l.layer == 0 {
-		return l.kind.String()
-	}
-	return fmt.Sprintf("%s-%d", l.kind, l.layer+1)
-}
-
-// MarshalText implements encoding.TextMarshaler, for the journal.
-func (l lane) MarshalText() ([]byte, error) { return []byte(l.id()), nil }
-
-// UnmarshalText is the reverse of MarshalText.
-func (l *lane) UnmarshalText(text []byte) error {
-	kind, layer, several := strings.Cut(string(text), "-")
-	*l = lane{kind: media.Video}
-	if kind == media.Audio.String() {
-		l.kind = media.Audio
-	}
-	if several {
-		n, err := strconv.Atoi(layer)
-		if err != nil {
-			return fmt.Errorf("lane %q: %w", text, err)
-		}
-		l.layer = n - 1
-	}
-	if l.layer < 0 || l.id() != string(text) {
-		return fmt.Errorf("there is no lane %q", text)
-	}
-	return nil
-}
+// lane is a place for a track in a recording.
+type lane = arrange.Lane
 
 // laneOutput is the recording as one lane's track writes to it.
 type laneOutput struct {
@@ -77,7 +44,14 @@ func (o laneOutput) Closed(s media.Segment) {
 	// A segment that is uploaded may be nowhere else: after a power failure nobody
 	// would find it but by this line.
 	_, uploaded := o.r.o.Store.(storage.Buffer)
-	o.keep(o.note(entry{Segment: &segmentEntry{o.lane, s}}, uploaded))
+	o.keep(o.note(entry{Segment: &segmentEntry{o.lane, s, o.counts()}}, uploaded))
+}
+
+// counts returns what the lane's ledger counts now.
+func (o laneOutput) counts() counts {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return countsOf(o.ledger(o.lane))
 }
 
 // Init implements segmenter.Output. The journal has the name first: no other init
@@ -111,6 +85,8 @@ type recording struct {
 	pres      manifest.Presentation
 	states    map[lane]*segmenter.State // where the tracks are, of those that have begun
 	open      map[string]lane           // segments being written
+	filled    map[lane]*filling         // what stands for something else
+	closed    map[lane]int64            // frames that were sent, in closed segments
 	unstored  []stored                  // what storage may not have acknowledged
 	durable   time.Duration             // media time up to which storage has acknowledged everything, when last looked at
 	version   int                       // changes with pres
@@ -133,13 +109,13 @@ type sealing struct{ manifest, info bool }
 func (r *Recorder) newRecording(info media.Recording, j *journal.Journal, limit time.Duration) *recording {
 	return &recording{
 		r: r, dir: info.RecordDir, limit: limit, journal: j,
-		tracks: map[lane]*segmenter.Track{}, states: map[lane]*segmenter.State{}, open: map[string]lane{},
+		tracks: map[lane]*segmenter.Track{}, states: map[lane]*segmenter.State{}, open: map[string]lane{}, filled: map[lane]*filling{}, closed: map[lane]int64{},
 		info: info,
 		pres: manifest.Presentation{
 			ID: info.RecordDir, Dynamic: true, AvailabilityStart: info.Start, UTCTiming: timeURL(info.RecordDir),
 			SegmentDuration: r.o.SegmentDuration,
 			// A sender that pauses makes a segment longer than one without key frames.
-			MaxSegmentDuration: max(maxSegmentFactor*r.o.SegmentDuration, r.o.SegmentDuration+pauseLimit),
+			MaxSegmentDuration: max(maxSegmentFactor*r.o.SegmentDuration, r.o.SegmentDuration+slowPicture),
 		},
 		version: 1,
 	}
@@ -156,7 +132,7 @@ func (r *Recorder) register(rec *recording) {
 func (rec *recording) track(l lane) *segmenter.Track {
 	t := rec.tracks[l]
 	if t == nil {
-		t = segmenter.NewTrack(l.kind, l.layer, rec.r.segmenterOptions(), laneOutput{rec, l})
+		t = segmenter.NewTrack(l.Kind, l.Layer, rec.r.segmenterOptions(), laneOutput{rec, l})
 		rec.tracks[l] = t
 	}
 	return t
@@ -190,19 +166,6 @@ func (rec *recording) beginPeriod(start time.Duration, lanes []lane) (period int
 	return len(rec.pres.Periods) - 1, start, err
 }
 
-// closedTo reports whether a lane cannot join a Period any more: it has been in
-// it, or players have seen the Period without it.
-func (rec *recording) closedTo(period int, l lane) bool {
-	rec.mu.Lock()
-	defer rec.mu.Unlock()
-	for _, set := range rec.pres.Periods[period].Sets {
-		if slices.ContainsFunc(set.Representations, func(r manifest.Representation) bool { return r.ID == l.id() && r.Format != nil }) {
-			return true
-		}
-	}
-	return rec.pres.Shows(period)
-}
-
 // endPeriod gives a Period whose media ends at end its duration.
 func (rec *recording) endPeriod(period int, end time.Duration) {
 	rec.keep(rec.note(entry{PeriodEnd: &periodEndEntry{period, end}}, false))
@@ -225,23 +188,23 @@ func (rec *recording) beginTrack(period int, l lane, f *media.Format, start medi
 // made where there is none. Called with mu held.
 func (rec *recording) representationIn(period int, l lane) *manifest.Representation {
 	p := &rec.pres.Periods[period]
-	i := slices.IndexFunc(p.Sets, func(s manifest.AdaptationSet) bool { return s.Kind == l.kind })
+	i := slices.IndexFunc(p.Sets, func(s manifest.AdaptationSet) bool { return s.Kind == l.Kind })
 	if i < 0 {
-		p.Sets = append(p.Sets, manifest.AdaptationSet{ID: int(l.kind), Kind: l.kind})
+		p.Sets = append(p.Sets, manifest.AdaptationSet{ID: int(l.Kind), Kind: l.Kind})
 		slices.SortFunc(p.Sets, func(a, b manifest.AdaptationSet) int { return a.ID - b.ID })
-		i = slices.IndexFunc(p.Sets, func(s manifest.AdaptationSet) bool { return s.Kind == l.kind })
+		i = slices.IndexFunc(p.Sets, func(s manifest.AdaptationSet) bool { return s.Kind == l.Kind })
 	}
 	set := &p.Sets[i]
 	for j := range set.Representations {
-		if set.Representations[j].ID == l.id() {
+		if set.Representations[j].ID == l.String() {
 			return &set.Representations[j]
 		}
 	}
-	at := slices.IndexFunc(set.Representations, func(r manifest.Representation) bool { return r.ID > l.id() })
+	at := slices.IndexFunc(set.Representations, func(r manifest.Representation) bool { return r.ID > l.String() })
 	if at < 0 {
 		at = len(set.Representations)
 	}
-	set.Representations = slices.Insert(set.Representations, at, manifest.Representation{ID: l.id()})
+	set.Representations = slices.Insert(set.Representations, at, manifest.Representation{ID: l.String()})
 	return &set.Representations[at]
 }
 
@@ -280,7 +243,7 @@ func (rec *recording) representation(l lane, number int) *manifest.Representatio
 	for _, p := range slices.Backward(rec.pres.Periods) {
 		for _, set := range p.Sets {
 			for i := range set.Representations {
-				if rep := &set.Representations[i]; rep.ID == l.id() && rep.Format != nil && rep.StartNumber <= number {
+				if rep := &set.Representations[i]; rep.ID == l.String() && rep.Format != nil && rep.StartNumber <= number {
 					return rep
 				}
 			}
@@ -292,17 +255,18 @@ func (rec *recording) representation(l lane, number int) *manifest.Representatio
 // ledger returns the recording's entry for a lane. Called with mu held.
 func (rec *recording) ledger(l lane) *media.RecordingTrack {
 	for i := range rec.info.Tracks {
-		if t := &rec.info.Tracks[i]; t.Kind == l.kind.String() && t.Layer == l.layer {
+		if t := &rec.info.Tracks[i]; t.Kind == l.Kind.String() && t.Layer == l.Layer {
 			return t
 		}
 	}
-	rec.info.Tracks = append(rec.info.Tracks, media.RecordingTrack{Kind: l.kind.String(), Layer: l.layer})
+	rec.info.Tracks = append(rec.info.Tracks, media.RecordingTrack{Kind: l.Kind.String(), Layer: l.Layer})
 	return &rec.info.Tracks[len(rec.info.Tracks)-1]
 }
 
 // gap notes a span without media of its own in a lane's ledger.
-func (rec *recording) gap(l lane, start, duration time.Duration, cause string) {
-	rec.keep(rec.note(entry{Gap: &gapEntry{l, media.Gap{Start: seconds(start), Duration: seconds(duration), Cause: cause}}}, false))
+func (rec *recording) gap(l lane, start, duration time.Duration, cause string, filled bool) {
+	g := media.Gap{Start: seconds(start), Duration: seconds(duration), Cause: cause, Filled: filled}
+	rec.keep(rec.note(entry{Gap: &gapEntry{l, g}}, false))
 }
 
 // overrun counts packets that were dropped before they could be recorded.
@@ -310,6 +274,24 @@ func (rec *recording) overrun(packets int) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	rec.info.PacketsOverrun += int64(packets)
+}
+
+// maxDiscards bounds the causes for which packets are counted as discarded.
+const maxDiscards = 32
+
+// discard counts packets that were no part of a track.
+func (rec *recording) discard(d media.Discard) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	for i := range rec.info.Discarded {
+		if rec.info.Discarded[i].Cause == d.Cause {
+			rec.info.Discarded[i].Packets += d.Packets
+			return
+		}
+	}
+	if len(rec.info.Discarded) < maxDiscards {
+		rec.info.Discarded = append(rec.info.Discarded, d)
+	}
 }
 
 // isEmpty reports whether no Period has begun.
@@ -339,6 +321,8 @@ func (rec *recording) snapshot() media.Recording {
 	defer rec.mu.Unlock()
 	info := rec.info
 	info.DurableThrough = seconds(rec.durableThrough())
+	rec.total()
+	info.Discarded = slices.Clone(info.Discarded)
 	info.Tracks = slices.Clone(info.Tracks)
 	for i := range info.Tracks {
 		info.Tracks[i].Gaps = slices.Clone(info.Tracks[i].Gaps)

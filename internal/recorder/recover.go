@@ -7,11 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/journal"
 	"github.com/live777/recorder/internal/media"
@@ -213,6 +218,7 @@ func (o *orphan) mend(ctx context.Context) error {
 		if err := o.mendTrack(ctx, l); err != nil {
 			return err
 		}
+		o.update(l, func(t *media.RecordingTrack) { t.Frames = o.closed[l] }) // a chunk may be missing
 	}
 	return nil
 }
@@ -264,10 +270,12 @@ func (o *orphan) mendTrack(ctx context.Context, l lane) error {
 		if err != nil {
 			return err
 		}
+		counted := countsOf(o.ledger(l))
+		counted.Frames = o.closed[l] + int64(span.Samples)
 		err = o.note(entry{Segment: &segmentEntry{l, media.Segment{
 			Number: state.Number + 1, Name: name, Time: span.Start, Duration: span.End - span.Start,
 			Bytes: span.Bytes, Sequence: span.Sequence,
-		}}}, false)
+		}, counted}}, false)
 		if err != nil {
 			return err
 		}
@@ -329,7 +337,7 @@ func (r *Recorder) resumable(orphans []*orphan) map[string]*orphan {
 // resume makes a session of a recording, which waits for its publisher.
 func (r *Recorder) resume(o *orphan) error {
 	for l, state := range o.states {
-		t, err := segmenter.Resume(l.kind, l.layer, r.segmenterOptions(), laneOutput{o.recording, l}, *state)
+		t, err := segmenter.Resume(l.Kind, l.Layer, r.segmenterOptions(), laneOutput{o.recording, l}, *state)
 		if err != nil {
 			return err
 		}
@@ -361,11 +369,24 @@ func (s *session) goOn(o *orphan) {
 	if o.isEmpty() {
 		return
 	}
-	s.zero, s.end = o.info.Start, o.recording.end
-	for l, state := range o.states {
-		if state.Format != nil {
-			s.ends[l] = state.Written.Duration(state.Format.Timescale)
+	var tracks []arrange.Track
+	var ends []time.Duration
+	lanes := slices.SortedFunc(maps.Keys(o.states), func(a, b lane) int { return strings.Compare(b.String(), a.String()) })
+	for _, l := range lanes {
+		state := o.states[l]
+		if state.Format == nil {
+			continue
 		}
+		c, ok := codec.Lookup(state.Format.Codec)
+		if !ok {
+			continue // it was recorded: there is
+		}
+		tracks = append(tracks, arrange.Track{Lane: l, Codec: c})
+		ends = append(ends, state.Written.Duration(state.Format.Timescale))
+	}
+	s.arr.GoOn(o.info.Start, o.recording.end, tracks, ends)
+	if o.limit > 0 {
+		s.rotateAt = o.limit
 	}
 	last := len(o.pres.Periods) - 1
 	o.endPeriod(last, max(o.recording.end, o.pres.Periods[last].Start))

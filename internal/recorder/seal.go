@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
@@ -21,6 +22,8 @@ import (
 func (rec *recording) seal(failure error) error {
 	now := rec.r.o.Now().UTC().Round(time.Millisecond)
 	rec.mu.Lock()
+	rec.bookHoles(failure != nil)
+	rec.total()
 	info := rec.info
 	info.End = &now
 	if rec.crashed {
@@ -241,10 +244,32 @@ func verdict(info *media.Recording, failure error) (media.Status, string) {
 	if info.Recovered > 0 {
 		return media.StatusDegraded, reasonRecovered
 	}
+	if why := discarded(info); why != "" {
+		return media.StatusDegraded, why
+	}
 	if n := info.PacketsOverrun; n > 0 {
 		return media.StatusDegraded, fmt.Sprintf("%d packets were dropped because storage was too slow", n)
 	}
 	return media.StatusComplete, ""
+}
+
+// discardedShare is the part of all packets, one in this many, that may be of no track
+// without anything of the media being missing.
+const discardedShare = 100
+
+// discarded says which packets were of no track, where they are many.
+func discarded(info *media.Recording) string {
+	var received, packets int64
+	for _, t := range info.Tracks {
+		received += t.PacketsReceived
+	}
+	for _, d := range info.Discarded {
+		packets += d.Packets
+	}
+	if packets*discardedShare <= received+packets {
+		return ""
+	}
+	return fmt.Sprintf("%d packets could not be recorded: %s", packets, info.Discarded[0].Cause)
 }
 
 // missing says what of a track that was sent is not in the recording.
@@ -261,13 +286,39 @@ func missing(t *media.RecordingTrack) string {
 	if t.Missing != "" {
 		return t.Missing
 	}
+	if t.Frames == 0 && t.FilledSeconds > 0 {
+		return reasonUndecodable
+	}
 	if t.FramesDropped > 0 || t.PacketsLost > 0 {
 		return fmt.Sprintf("%d packets were lost, %d frames left out", t.PacketsLost, t.FramesDropped)
 	}
 	for _, g := range t.Gaps {
-		if g.Cause == causeLoss || g.Cause == causeOverrun {
+		if g.Cause == arrange.CauseLoss || g.Cause == arrange.CauseOverrun {
 			return fmt.Sprintf("a gap of %.3f s at %.3f s", g.Duration, g.Start)
 		}
 	}
-	return ""
+	return quiet(t)
+}
+
+const (
+	// quietLong is the shortest time without media that may be more than a still
+	// picture or a pause in talking, and quietShare the part of a recording, one in
+	// this many, from which on such times make it incomplete.
+	quietLong  = 10.0
+	quietShare = 10
+)
+
+// quiet says for how long a sender sent nothing, where that is much of the recording.
+func quiet(t *media.RecordingTrack) string {
+	sum := 0.0
+	for _, g := range t.Gaps {
+		if g.Duration >= quietLong && (g.Cause == arrange.CausePause || g.Cause == arrange.CauseAbsent) {
+			sum += g.Duration
+		}
+	}
+	all := t.MediaSeconds + t.FilledSeconds + t.GapSeconds
+	if sum*quietShare < all || sum == 0 {
+		return ""
+	}
+	return fmt.Sprintf("nothing came for %.1f s of %.1f s, in pauses of %.0f s and longer", sum, all, quietLong)
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/depacket"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/live"
@@ -25,14 +27,13 @@ const (
 	readTimeout = 200 * time.Millisecond
 	// readBatch is the number of items taken at once.
 	readBatch = 256
-	// videoPatience is how long audio is held back for the first video key
-	// frame of a publication that announced video.
-	videoPatience = 5 * time.Second
 	// reportEvery is how often the catalogue hears of a running recording.
 	reportEvery = 30 * time.Second
-	// straggler is how long a track may stay in the Period before the current
-	// one: until then its frames from before the boundary may still arrive.
-	straggler = 3 * time.Second
+	// staggerShare and staggerMax bound by how much a stream's first recording
+	// is shorter than the limit, so that streams that began together do not
+	// rotate together.
+	staggerShare = 20
+	staggerMax   = time.Minute
 )
 
 // session is one stream being recorded: over reconnects of its publisher,
@@ -40,7 +41,8 @@ const (
 // away. One goroutine (run) does the work; the registry and the status look at
 // what mu guards.
 //
-// Session time is the time since the first frame that was recorded; each
+// The session takes in what arrives and has the arranger decide where it goes; what
+// that decides is carried out by output. Session time is the arranger's; each
 // recording's media time 0 is at some offset of it.
 type session struct {
 	r       *Recorder
@@ -65,34 +67,36 @@ type session struct {
 	unsealed error           // why the last recording is not sealed yet
 
 	// Below: run's own.
-	now         time.Time    // of the last arrival, or the clock where nothing waits: a session that lags decides as if it did not
-	pub         *publication // nil while there is no publisher
-	leftAt      time.Time    // when the publisher left; zero while it is there
-	zero        time.Time    // arrival at session time 0; zero before the first frame
-	end         time.Duration
-	ends        map[lane]time.Duration // session times at which tracks left the Period that they were in last
-	overrunAt   time.Time              // when the queue was last found to have been full
-	cur         *epoch                 // where frames go; nil before the first and after a discontinuity
-	prev        *epoch                 // the one before, while tracks are still in it
-	remap       bool                   // the next Period is to follow the mapping
-	recast      bool                   // layers came or went: a new Period is due
-	recastAsked time.Time              // when key frames were last asked for it
-	dirs        int                    // record_dirs claimed
-	retryAt     time.Time              // when a recording that storage stopped is tried anew
-	retries     int                    // without a segment in between
-	joined      *live.Publication
-	report      time.Time // when the catalogue is to be told next
-	results     []depacket.Result
+	now       time.Time         // of the last arrival, or the clock where nothing waits: a session that lags decides as if it did not
+	pub       *publication      // nil while there is no publisher
+	leftAt    time.Time         // when the publisher left; zero while it is there
+	overrunAt time.Time         // when the queue was last found to have been full
+	arr       *arrange.Arranger // where what comes goes
+	places    map[lane]place    // where that is, of those that are in a Period
+	cur       *epoch            // the newest Period; nil before the first
+	writeErr  error             // of storage, since the arranger was called
+	rotateAt  time.Duration     // what the arranger is to be told; 0: nothing
+	dirs      int               // record_dirs claimed
+	retryAt   time.Time         // when a recording that storage stopped is tried anew
+	retries   int               // without a segment in between
+	joined    *live.Publication
+	report    time.Time // when the catalogue is to be told next
+	results   []depacket.Result
 }
 
 func newSession(r *Recorder, st *live.Stream, sub *live.Subscription, baseDir string) *session {
 	s := &session{
 		r: r, log: r.log.With("stream", st.ID()), stream: st.ID(), source: st, sub: sub, baseDir: baseDir,
 		started: make(chan struct{}), done: make(chan struct{}), now: r.o.Now(), leftAt: r.o.Now(),
-		ends: map[lane]time.Duration{},
+		places: map[lane]place{},
 	}
+	s.arr = s.newArranger()
 	s.ready = sync.OnceFunc(func() { close(s.started) })
 	return s
+}
+
+func (s *session) newArranger() *arrange.Arranger {
+	return arrange.New(arrange.Options{SegmentDuration: s.r.o.SegmentDuration, Log: s.log}, output{s})
 }
 
 // stop asks the session to end: what has arrived is still recorded.
@@ -259,20 +263,9 @@ func (s *session) must(err error) {
 	s.endRotated()
 	s.rec.abort()
 	s.seal(err)
-	s.discontinue()
-}
-
-// endRotated ends what is left of a recording that has been rotated: what goes
-// wrong with its successor is not its fault.
-func (s *session) endRotated() {
-	if s.pub == nil {
-		return
-	}
-	for _, tr := range s.pub.tracks {
-		if tr.ep != nil && tr.ep.rec != s.rec {
-			_ = s.exit(tr, 0) // nil: what goes wrong there is in its verdict
-		}
-	}
+	clear(s.places)
+	s.cur, s.writeErr, s.rotateAt = nil, nil, 0
+	s.arr.Reset()
 }
 
 // seal ends the current recording, whose media is closed.
@@ -337,15 +330,19 @@ func (s *session) handle(item *live.Item) error {
 		return s.leave()
 	case s.pub == nil:
 		return nil
-	case item.Report != nil:
-		s.pub.time.Report(item.Report)
-		return s.release(false)
+	case item.Discarded != nil:
+		if s.rec != nil {
+			s.rec.discard(*item.Discarded)
+		}
+	case item.Report != nil && s.rec != nil:
+		s.arr.Report(item.Report)
+		return s.arranged()
 	case item.Packet != nil:
 		tr := s.pub.tracks[item.Packet.Track]
 		if tr == nil {
 			return nil
 		}
-		tr.lastPacket = item.Packet.Arrival
+		s.arr.Packet(tr.ID, item.Packet.Arrival)
 		s.results = tr.dep.Push(item.Packet, s.results[:0])
 		return s.take(tr, s.results)
 	}
@@ -365,15 +362,12 @@ func (s *session) overrun(packets int) {
 func (s *session) join(p *live.Publication) error {
 	s.leftAt, s.joined = time.Time{}, p
 	s.pub = s.newPublication(p.Tracks())
+	s.arr.Join(s.now, s.pub.arranged())
 	if s.rec != nil {
 		s.announce()
-	} else if err := s.resume(); err != nil {
-		return err
+		return nil
 	}
-	for _, tr := range s.pub.videos {
-		s.wantKey(tr)
-	}
-	return nil
+	return s.resume()
 }
 
 // resume begins a recording where there is none, unless it is too early to try
@@ -396,7 +390,7 @@ func (s *session) resume() error {
 // announce tells the recording of the tracks that the publisher has.
 func (s *session) announce() {
 	for _, mt := range s.pub.announced {
-		s.rec.update(lane{mt.Kind, s.pub.layer(mt)}, func(t *media.RecordingTrack) {
+		s.rec.update(lane{Kind: mt.Kind, Layer: s.pub.layer(mt)}, func(t *media.RecordingTrack) {
 			if t.RID = mt.RID; !t.Recorded {
 				t.Codec = mt.Codec
 			}
@@ -417,21 +411,58 @@ func (s *session) leave() error {
 		s.results = tr.dep.Flush(s.results[:0])
 		err = errors.Join(err, s.take(tr, s.results))
 	}
-	err = errors.Join(err, s.release(true), s.endWithSound(), s.endEpochs())
-	for _, tr := range s.pub.videos {
-		s.noteAbsence(tr, s.end)
-	}
-	s.account()
+	s.arr.Leave()
+	err = errors.Join(err, s.arranged())
 	s.noteUndecodable()
-	s.pub, s.leftAt = nil, s.now
+	s.account()
+	s.pub, s.leftAt, s.cur = nil, s.now, nil
 	return err
+}
+
+// take records what the depacketizer has made final.
+func (s *session) take(tr *track, results []depacket.Result) error {
+	for i := range results {
+		res := &results[i]
+		if res.Lost {
+			s.lost(tr, res.Err)
+		}
+		if s.rec == nil { // storage is failing
+			continue
+		}
+		if res.Resync {
+			s.log.Warn("the sender began a new RTP stream", "kind", tr.Kind.String())
+			s.arr.Restarted(tr.ID)
+		}
+		if res.Frame == nil {
+			continue
+		}
+		tr.losing = false
+		s.arr.Frame(tr.ID, res.Frame)
+		if err := s.arranged(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lost notes that something is missing before what comes next.
+func (s *session) lost(tr *track, reason error) {
+	if !tr.losing {
+		s.log.Debug("media was lost", "kind", tr.Kind.String(), "reason", reason)
+		tr.losing = true
+	}
+	cause := arrange.CauseLoss
+	if !s.overrunAt.IsZero() && s.now.Sub(s.overrunAt) < 2*reorderDelay {
+		cause = arrange.CauseOverrun // noticed when the packets have been waited for
+	}
+	s.arr.Missing(tr.ID, cause)
 }
 
 // noteUndecodable tells of the tracks of a publication that is over of which
 // packets came, but nothing that could be recorded.
 func (s *session) noteUndecodable() {
 	for _, tr := range s.pub.tracks {
-		if s.rec != nil && !tr.entered && tr.dep.Stats().PacketsReceived > 0 {
+		if s.rec != nil && !s.pub.written[tr.lane] && tr.dep.Stats().PacketsReceived > 0 {
 			s.rec.update(tr.lane, func(t *media.RecordingTrack) { t.Missing = reasonUndecodable })
 		}
 	}
@@ -446,16 +477,10 @@ func (s *session) tick() bool {
 	for _, tr := range s.pub.tracks {
 		s.results = tr.dep.Advance(now, s.results[:0])
 		s.must(s.take(tr, s.results))
-		if tr.keyWanted && now.Sub(tr.keyAsked) >= tr.keyBackoff {
-			s.wantKey(tr)
-		}
 	}
-	s.must(s.release(false))
-	s.must(s.watchLayers())
-	s.must(s.watchSilence())
-	s.askRecast()
-	if s.prev != nil && now.Sub(s.cur.opened) >= straggler {
-		s.must(s.endStragglers())
+	if s.rec != nil {
+		s.arr.Advance(now)
+		s.must(s.arranged())
 	}
 	if s.rec == nil {
 		s.must(s.resume())
@@ -491,22 +516,23 @@ func (s *session) account() {
 			t.PacketsRecovered += st.PacketsLate - was.PacketsLate
 			t.FramesDropped += st.FramesDropped - was.FramesDropped
 		})
-		if tr.ep != nil && tr.ep.rec == s.rec && s.pub.time.Ready(tr.ID) {
-			offset := s.pub.time.Media(tr.ID, tr.last) - tr.sessionTime(tr.last)
-			s.rec.update(tr.lane, func(t *media.RecordingTrack) {
-				t.Synced, t.Offset = s.pub.time.Reported(tr.ID), seconds(offset)
-			})
+		if reported, offset, ok := s.arr.Sync(tr.ID); ok {
+			s.rec.update(tr.lane, func(t *media.RecordingTrack) { t.Synced, t.Offset = reported, seconds(offset) })
 		}
 	}
 }
 
-// wantKey asks for a key frame of a video track; tick asks again while none comes.
-func (s *session) wantKey(tr *track) {
-	if tr.keyWanted {
-		tr.keyBackoff = min(2*tr.keyBackoff, keyBackoffMax)
-	} else {
-		tr.keyWanted, tr.keyBackoff = true, keyBackoffMin
+// wall returns the wall clock of a session time.
+func (s *session) wall(at time.Duration) time.Time { return s.arr.Zero().Add(at) }
+
+// limit returns the length at which the next recording is to be rotated.
+func (s *session) limit() time.Duration {
+	limit := s.r.o.MaxRecording
+	if s.dirs > 0 {
+		return limit
 	}
-	tr.keyAsked = s.now
-	s.sub.RequestKeyFrame(tr.ID)
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s.stream)) // never fails
+	span := min(limit/staggerShare, staggerMax)
+	return limit - span*time.Duration(h.Sum32()%1000)/1000
 }

@@ -1,83 +1,273 @@
 package recorder
 
 import (
-	"strings"
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
 )
 
-// Audio that comes when players have seen the Period without it has one of its
-// own, and what was sent before that is in the ledger.
-func TestLateAudio(t *testing.T) {
-	g := newRig(t, nil)
-	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
-	s.tracks[1].off = true
-	rec := g.start("camera", "")
-	s.sendSteps(30 * time.Second)
-	if data, _, ok := g.recorder.Manifest(rec.MPDPath); !ok || strings.Contains(string(data), `contentType="audio"`) {
-		t.Fatal("want a published Period without audio")
+// whole checks that each Period of a recording has all kinds of media that the
+// recording has, from its beginning to its end, to within a frame and a packet, and
+// that the ledger's sums are exact.
+func whole(t *testing.T, rec media.Recording, got *verify.Recording) {
+	t.Helper()
+	const slack = 100 * time.Millisecond
+	for i, p := range got.Periods {
+		var starts, ends []time.Duration
+		for _, kind := range []media.Kind{media.Video, media.Audio} {
+			if _, ok := got.Track(kind); !ok {
+				continue
+			}
+			tr, ok := got.InPeriods(i, i).Track(kind)
+			if !ok || len(tr.Samples) == 0 {
+				t.Errorf("period %d has no %s", i, kind)
+				continue
+			}
+			first, last := tr.Samples[0], tr.Samples[len(tr.Samples)-1]
+			starts = append(starts, first.Time.Duration(tr.Timescale))
+			ends = append(ends, (last.Time + last.Duration).Duration(tr.Timescale))
+		}
+		for j := range starts {
+			if d := starts[j] - p.Start; d.Abs() > slack {
+				t.Errorf("period %d: track %d begins %v after it", i, j, d)
+			}
+			if d := ends[j] - ends[0]; d.Abs() > slack {
+				t.Errorf("period %d: track %d ends %v after the first", i, j, d)
+			}
+		}
 	}
-	s.send(500 * time.Millisecond)
-	s.tracks[1].off = false
-	asked := s.asked(0)
-	s.sendSteps(10 * time.Second)
-	if s.asked(0) == asked {
-		t.Error("no key frame was asked for")
-	}
-	rec = g.stop("camera")
-	got := g.read(rec.RecordDir)
-	if len(got.Periods) != 2 {
-		t.Fatalf("periods %+v", got.Periods)
-	}
-	audio, sent := rec.Tracks[1], int64(len(s.log.Audio.Units))
-	for i := range s.log.Audio.Units[:audio.FramesDropped] {
-		s.log.Audio.Units[i].Lost = 1
-	}
-	g.compare(s.log, got, verify.CompareOptions{AllowLost: true})
-	if got.Periods[1].Start > 31*time.Second+100*time.Millisecond || audio.Frames+audio.FramesDropped != sent {
-		t.Errorf("%d packets were sent, period at %v: %+v", sent, got.Periods[1].Start, audio)
+	for _, tr := range rec.Tracks {
+		if sum := tr.MediaSeconds + tr.FilledSeconds + tr.GapSeconds; sum-rec.Duration > 0.002 || rec.Duration-sum > 0.002 {
+			t.Errorf("%s: media %v + filled %v + gap %v is not the duration of %v", tr.Kind, tr.MediaSeconds, tr.FilledSeconds, tr.GapSeconds, rec.Duration)
+		}
 	}
 }
 
-// Video that is turned off: the audio goes on without it, in a Period that
-// players need not wait for, and with rotation; so does audio that is. What
-// comes back has a Period again.
-func TestTrackGoesSilent(t *testing.T) {
-	for off, name := range []string{"video", "audio"} {
-		t.Run(name, func(t *testing.T) {
+// lasts fails where a track of a recording does not go on to about its end.
+func lasts(t *testing.T, got *verify.Recording, end time.Duration) {
+	t.Helper()
+	for _, tr := range got.Tracks {
+		last := tr.Samples[len(tr.Samples)-1]
+		if at := (last.Time + last.Duration).Duration(tr.Timescale); (at - end).Abs() > 200*time.Millisecond {
+			t.Errorf("%s ends at %v, want %v", tr.ID, at, end)
+		}
+	}
+}
+
+// Sound that comes later than the picture, or never: there is silence until then,
+// and the recording can be played while it runs.
+func TestLateSound(t *testing.T) {
+	for _, late := range []time.Duration{time.Second, 3 * time.Second, 6 * time.Second, 12 * time.Second, 20 * time.Second, time.Hour} {
+		t.Run(late.String(), func(t *testing.T) {
 			g := newRig(t, nil)
 			s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+			s.tracks[1].off = true
 			rec := g.start("camera", "")
-			s.sendSteps(10 * time.Second)
-			s.tracks[off].off = true
-			s.sendSteps(60 * time.Second)
-			// What goes on is listed up to now.
-			if info := g.recorder.Status("camera").Info; info.Periods != 2 || info.Duration < 66 {
-				t.Errorf("%d periods, %v s", info.Periods, info.Duration)
+			const all = 30 * time.Second
+			s.steps(min(late, all))
+			if late > 9*time.Second && g.recorder.Status("camera").Info.Duration < (min(late, all)-8*time.Second).Seconds() {
+				t.Errorf("%v s are listed after %v", g.recorder.Status("camera").Info.Duration, min(late, all))
 			}
-			data, _, _ := g.recorder.Manifest(rec.MPDPath)
-			if i := strings.LastIndex(string(data), "<Period"); strings.Contains(string(data[i:]), `contentType="`+name+`"`) {
-				t.Errorf("players wait for it:\n%s", data)
+			if late < all {
+				s.tracks[1].off = false
+				s.steps(all - late)
 			}
-			s.tracks[off].off = false
-			s.sendSteps(10 * time.Second)
 			rec = g.stop("camera")
 			got := g.read(rec.RecordDir)
-			report := verify.Compare(s.log, got, verify.CompareOptions{})
-			for i, tr := range report.Tracks {
-				if lacks := tr.Sent - tr.Matched; i != off && lacks > 0 || lacks > 60 || int64(lacks) != rec.Tracks[i].FramesDropped {
-					t.Errorf("%s: %d of %d units, ledger %+v", tr.Kind, tr.Matched, tr.Sent, rec.Tracks[i])
+			whole(t, rec, got)
+			lasts(t, got, all)
+			if rec.Periods != 1 {
+				t.Errorf("%d periods, want one", rec.Periods)
+			}
+			if late > all {
+				if rec.Status != media.StatusDegraded {
+					t.Errorf("sound that never came: %s", rec.Status)
+				}
+				return
+			}
+			report := g.compare(s.log, got, verify.CompareOptions{})
+			for _, tr := range report.Tracks {
+				if tr.Matched != tr.Sent {
+					t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
 				}
 			}
-			if d := holes(rec.Tracks[off])[causePause]; rec.Periods != 3 || d < 59.9 || d > 61.5 {
-				t.Errorf("%d periods, pause of %v s", rec.Periods, d)
-			}
-			if report.AV.Last.Abs() > driftMin {
-				t.Errorf("A/V error of %v", report.AV.Last)
+			absent := holes(rec.Tracks[1])[arrange.CauseAbsent]
+			if want := late.Seconds(); absent < want-0.1 || absent > want+0.1 {
+				t.Errorf("absent for %v s, want %v", absent, want)
 			}
 		})
+	}
+}
+
+// A picture that comes later than the sound: a neutral one stands there until then.
+func TestLatePicture(t *testing.T) {
+	for _, video := range []string{"h264_baseline.h264", "vp9.ivf", "av1.ivf", "h265.h265", "vp8.ivf"} {
+		for _, late := range []time.Duration{3 * time.Second, 12 * time.Second} {
+			t.Run(video+" "+late.String(), func(t *testing.T) {
+				g := newRig(t, nil)
+				s := g.publish("camera", source(t, video), source(t, "opus_stereo.ogg"))
+				s.tracks[0].off = true
+				g.start("camera", "")
+				s.steps(late)
+				s.tracks[0].off = false
+				s.skipToKey(0)
+				s.steps(10 * time.Second)
+				rec := g.stop("camera")
+				got := g.read(rec.RecordDir)
+				whole(t, rec, got)
+				report := g.compare(s.log, got, verify.CompareOptions{MaxAV: -1})
+				for _, tr := range report.Tracks {
+					if tr.Matched != tr.Sent {
+						t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
+					}
+				}
+				if absent := holes(rec.Tracks[0])[arrange.CauseAbsent]; rec.Periods != 2 || absent < late.Seconds()-0.1 {
+					t.Errorf("%d periods, absent for %v s", rec.Periods, absent)
+				}
+			})
+		}
+	}
+}
+
+// skipToKey makes the next unit of a track one with a key frame.
+func (s *sender) skipToKey(i int) {
+	tr := s.tracks[i]
+	for !tr.src.Units[tr.unit%len(tr.src.Units)].Key {
+		tr.unit++
+	}
+}
+
+// steps is send, with the recorder keeping up, and looking at its clock though nothing
+// may come: a report of no track has it do so.
+func (s *sender) steps(d time.Duration) {
+	s.g.t.Helper()
+	for ; d > 0; d -= 250 * time.Millisecond {
+		s.send(min(d, 250*time.Millisecond))
+		s.g.items[s.stream]++
+		s.pub.WriteReport(&media.SenderReport{Track: -1, Arrival: s.g.clock.Now()})
+		s.g.caughtUp(s.stream)
+	}
+}
+
+// A camera or a microphone that is turned off for a while: the last picture stands,
+// or silence, and everything that was sent is there.
+func TestTrackGoesSilent(t *testing.T) {
+	for off, name := range []string{"video", "audio"} {
+		for _, span := range []time.Duration{8 * time.Second, 14 * time.Second, 60 * time.Second} {
+			t.Run(name+" "+span.String(), func(t *testing.T) {
+				g := newRig(t, nil)
+				s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+				g.start("camera", "")
+				s.steps(10 * time.Second)
+				s.tracks[off].off = true
+				s.steps(span)
+				if info := g.recorder.Status("camera").Info; info.Periods != 1 || info.Duration < (span+2*time.Second).Seconds() {
+					t.Errorf("%d periods, %v s", info.Periods, info.Duration)
+				}
+				s.tracks[off].off = false
+				if off == 0 {
+					s.skipToKey(0)
+				}
+				s.steps(10 * time.Second)
+				rec := g.stop("camera")
+				got := g.read(rec.RecordDir)
+				whole(t, rec, got)
+				report := g.compare(s.log, got, verify.CompareOptions{})
+				for _, tr := range report.Tracks {
+					if tr.Matched != tr.Sent {
+						t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
+					}
+				}
+				want := map[bool]media.Status{true: media.StatusDegraded, false: media.StatusComplete}[span > 10*time.Second]
+				if d := holes(rec.Tracks[off])[arrange.CausePause]; rec.Periods != 1 || d < span.Seconds()-0.1 || d > span.Seconds()+0.1 || rec.Status != want {
+					t.Errorf("%d periods, pause of %v s, %s (%s)", rec.Periods, d, rec.Status, rec.Reason)
+				}
+			})
+		}
+	}
+}
+
+// sparse is video of one key frame and then a picture every so often.
+func sparse(t *testing.T, every time.Duration, n int) *load.Source {
+	t.Helper()
+	src := *source(t, "h264_baseline.h264")
+	units := src.Units[:1:1]
+	for i := 1; i < n; i++ {
+		units = append(units, src.Units[i])
+	}
+	src.Units = nil
+	for _, u := range units {
+		u.Duration = media.TicksOf(every, src.ClockRate)
+		src.Units = append(src.Units, u)
+	}
+	return &src
+}
+
+// A screen of which a picture comes every few seconds, from a sender that answers no
+// request: each picture is there, lasts until the next, and what is closed can be
+// played and is safe while it runs.
+func TestFewPictures(t *testing.T) {
+	for _, every := range []time.Duration{6 * time.Second, 12 * time.Second} {
+		for _, sound := range []bool{true, false} {
+			t.Run(every.String(), func(t *testing.T) {
+				g := newRig(t, nil)
+				sources := []*load.Source{sparse(t, every, 20)}
+				if sound {
+					sources = append(sources, source(t, "opus_stereo.ogg"))
+				}
+				s := g.publish("camera", sources...)
+				g.start("camera", "")
+				s.steps(58 * time.Second)
+				if info := g.recorder.Status("camera").Info; info.Duration < 45 || info.DurableThrough < 45 {
+					t.Errorf("after 58 s %v s are listed, %v s are safe", info.Duration, info.DurableThrough)
+				}
+				rec := g.stop("camera")
+				got := g.read(rec.RecordDir)
+				whole(t, rec, got)
+				report := g.compare(s.log, got, verify.CompareOptions{})
+				for _, tr := range report.Tracks {
+					if tr.Matched != tr.Sent {
+						t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
+					}
+				}
+				if rec.Periods != 1 {
+					t.Errorf("%d periods, want one", rec.Periods)
+				}
+			})
+		}
+	}
+}
+
+// A sender that never sends another key frame, whatever it is asked: segments are
+// closed all the same.
+func TestNoOtherKeyFrame(t *testing.T) {
+	g := newRig(t, nil)
+	src := *source(t, "h264_baseline.h264")
+	key := src.Units[0]
+	rest := src.Units[1:30]
+	src.Units = []load.AccessUnit{key}
+	for range 40 {
+		src.Units = append(src.Units, rest...)
+	}
+	s := g.publish("camera", &src, source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	s.steps(38 * time.Second)
+	if info := g.recorder.Status("camera").Info; info.Duration < 30 || info.DurableThrough < 30 {
+		t.Errorf("after 38 s %v s are listed, %v s are safe", info.Duration, info.DurableThrough)
+	}
+	rec := g.stop("camera")
+	got, err := verify.ReadRecording(t.Context(), g.store, rec.RecordDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole(t, rec, got)
+	video, _ := got.Track(media.Video)
+	if len(video.Samples) != len(s.log.Video.Units) || rec.Periods != 1 {
+		t.Errorf("%d of %d frames in %d periods", len(video.Samples), len(s.log.Video.Units), rec.Periods)
 	}
 }
 
@@ -86,119 +276,67 @@ func TestRotationWithoutVideo(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.MaxRecording = 20 * time.Second })
 	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
 	g.start("camera", "")
-	s.sendSteps(5 * time.Second)
+	s.steps(5 * time.Second)
 	s.tracks[0].off = true
-	for range 60 {
-		s.send(time.Second)
-		g.caughtUp("camera")
-	}
+	s.steps(60 * time.Second)
 	g.stop("camera")
 	g.listed()
+	packets := 0
 	for dir, rec := range g.catalogue.last {
-		g.read(dir)
-		if rec.Duration > 20.5 {
+		got := g.read(dir)
+		whole(t, rec, got)
+		audio, _ := got.Track(media.Audio)
+		packets += len(audio.Samples)
+		if rec.Duration > 23 {
 			t.Errorf("%s lasts %v s", dir, rec.Duration)
 		}
 	}
-	if n := len(g.catalogue.last); n != 4 {
-		t.Errorf("%d recordings of 65 s, want 4", n)
+	if n := len(g.catalogue.last); n < 3 || n > 4 || packets < len(s.log.Audio.Units) || packets > len(s.log.Audio.Units)+2 {
+		t.Errorf("%d recordings of 65 s with %d of %d packets, want 4", n, packets, len(s.log.Audio.Units))
 	}
 }
 
-// Both pause for long, and the audio alone comes back.
-func TestAudioAloneComesBack(t *testing.T) {
+// Both pause for long, and the sound alone comes back.
+func TestSoundAloneComesBack(t *testing.T) {
 	g := newRig(t, nil)
 	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
 	g.start("camera", "")
-	s.sendSteps(5 * time.Second)
+	s.steps(5 * time.Second)
 	s.tracks[0].off = true
 	s.pause(15 * time.Second)
-	s.sendSteps(10 * time.Second)
+	s.steps(10 * time.Second)
 	s.tracks[0].off = false
-	s.sendSteps(5 * time.Second)
+	s.skipToKey(0)
+	s.steps(5 * time.Second)
 	rec := g.stop("camera")
-	report := verify.Compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
-	if tr := report.Tracks[1]; tr.Matched != tr.Sent || holes(rec.Tracks[1])[causePause] < 14 {
+	got := g.read(rec.RecordDir)
+	whole(t, rec, got)
+	lasts(t, got, 35*time.Second)
+	report := g.compare(s.log, got, verify.CompareOptions{})
+	if tr := report.Tracks[1]; tr.Matched != tr.Sent || holes(rec.Tracks[1])[arrange.CausePause] < 14 {
 		t.Errorf("%d of %d packets: %+v", tr.Matched, tr.Sent, rec.Tracks[1])
-	}
-	if rec.Duration < 34.5 {
-		t.Errorf("35 s are %v s", rec.Duration)
 	}
 }
 
-// Five minutes in which nothing comes are not filled with silence packet by
-// packet, even if the video goes on in the middle of a GOP.
-func TestLongPauseIsNotFilled(t *testing.T) {
+// Five minutes in which the node slept are a hole between two Periods, even if the
+// video goes on in the middle of a GOP.
+func TestSleepIsNotFilled(t *testing.T) {
 	g := newRig(t, nil)
 	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
 	g.start("camera", "")
 	s.send(3500 * time.Millisecond)
+	g.caughtUp("camera")
 	s.pause(5 * time.Minute)
-	s.sendSteps(5 * time.Second)
+	s.steps(5 * time.Second)
 	rec := g.stop("camera")
 	got := g.read(rec.RecordDir)
+	whole(t, rec, got)
 	report := verify.Compare(s.log, got, verify.CompareOptions{AllowFillers: true})
 	audio := report.Tracks[1]
-	if audio.Matched != audio.Sent || audio.Fillers > 10 || report.AV.Last.Abs() > driftMin {
-		t.Errorf("%d of %d packets with %d fillers, A/V error of %v", audio.Matched, audio.Sent, audio.Fillers, report.AV.Last)
+	if audio.Matched != audio.Sent || audio.Fillers+audio.Filled > 10 || report.AV.Last.Abs() > 20*time.Millisecond {
+		t.Errorf("%d of %d packets with %d fillers, A/V error of %v", audio.Matched, audio.Sent, audio.Fillers+audio.Filled, report.AV.Last)
 	}
-	if d := holes(rec.Tracks[1])[causePause]; d < 299.9 || d > 300.2 {
-		t.Errorf("pause of %v s", d)
-	}
-}
-
-// Audio that was silent comes back just before the video, after a pause of
-// both: they begin one Period.
-func TestAudioComesBackWithVideo(t *testing.T) {
-	g := newRig(t, nil)
-	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
-	g.start("camera", "")
-	s.sendSteps(4 * time.Second)
-	s.tracks[1].off = true
-	s.sendSteps(14 * time.Second)
-	s.send(time.Second - 10*time.Millisecond) // up to a key frame
-	s.tracks[1].off = false
-	s.pause(12 * time.Second)
-	s.tracks[0].next += 500 * time.Millisecond // the audio is first
-	s.tracks[0].ts += 45000
-	s.sendSteps(5 * time.Second)
-	rec := g.stop("camera")
-	report := verify.Compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
-	for i, tr := range report.Tracks {
-		if lacks := tr.Sent - tr.Matched; lacks > 60 || int64(lacks) != rec.Tracks[i].FramesDropped {
-			t.Errorf("%s: %d of %d units, ledger %+v", tr.Kind, tr.Matched, tr.Sent, rec.Tracks[i])
-		}
-	}
-	if rec.Periods != 3 || report.AV.Last.Abs() > driftMin {
-		t.Errorf("%d periods, A/V error of %v", rec.Periods, report.AV.Last)
-	}
-}
-
-// Video that comes back later than the audio of its time, which has got into the
-// time of their Period then, and goes on there behind less than a packet's hole.
-func TestVideoComesBackLate(t *testing.T) {
-	g := newRig(t, nil)
-	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
-	g.start("camera", "")
-	s.sendSteps(4 * time.Second)
-	s.tracks[0].off = true
-	s.sendSteps(15 * time.Second)
-	s.send(time.Second - 10*time.Millisecond) // up to a key frame
-	s.tracks[0].off = false
-	s.tracks[0].delay = 300 * time.Millisecond
-	s.send(300 * time.Millisecond)
-	g.caughtUp("camera")
-	s.tracks[1].ts += 480
-	s.sendSteps(5 * time.Second)
-	rec := g.stop("camera")
-	// Not by read: what had got into the time of the next Period, which nothing told of
-	// then, may be a segment behind the end of its own.
-	got, err := verify.ReadRecording(t.Context(), g.store, rec.RecordDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	report := verify.Compare(s.log, got, verify.CompareOptions{MaxAV: -1})
-	if tr := report.Tracks[1]; rec.Periods != 3 || tr.Matched != tr.Sent {
-		t.Errorf("%d periods, %d of %d packets", rec.Periods, tr.Matched, tr.Sent)
+	if d := rec.Tracks[1].GapSeconds; d < 299.9 || d > 300.2 {
+		t.Errorf("a hole of %v s", d)
 	}
 }

@@ -151,6 +151,10 @@ func (t *Track) Media() string { return t.prefix + "_seg_" + numberField + t.mux
 // Next returns the number that the next segment will have.
 func (t *Track) Next() int { return t.number + 1 }
 
+// Timescale returns the ticks of a second of the samples' times. There is none before
+// Begin.
+func (t *Track) Timescale() uint32 { return t.format.Timescale }
+
 // Written returns the media time up to which whole chunks have been written.
 func (t *Track) Written() media.Ticks { return t.written }
 

@@ -66,7 +66,7 @@ func Compare(log *load.Log, rec *Recording, o CompareOptions) *Report {
 		report.Tracks = append(report.Tracks, compareTrack(sent, track, rec.filled(track), rec.Start, o))
 	}
 	for _, t := range rec.Tracks {
-		if !slices.ContainsFunc(report.Tracks, func(r *TrackReport) bool { return r.Kind == t.Kind }) {
+		if !slices.ContainsFunc(report.Tracks, func(r *TrackReport) bool { return r.Kind == t.Kind }) && !rec.isFilled(t) {
 			report.Problems = append(report.Problems, Problem{Where: t.Kind.String(), What: "was recorded and never sent"})
 		}
 	}
@@ -133,9 +133,21 @@ func compareTrack(sent *load.TrackLog, track *Track, filled spans, start time.Ti
 	m.checkInits(sent, track)
 	if m.anchor(start) {
 		m.match()
+	} else {
+		m.countFillers()
 	}
 	m.findMissing()
 	return m.report
+}
+
+// countFillers counts what stands for media in a track that has nothing of what was
+// sent.
+func (m *matcher) countFillers() {
+	for i := range m.rec {
+		if m.opts.AllowFillers && (m.isFiller(m.rec[i].Data) || isSilence(m.rec[i].Data)) {
+			m.report.Fillers++
+		}
+	}
 }
 
 // brokenUnits says which units of a track cannot be decoded: those that lost

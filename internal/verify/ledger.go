@@ -70,6 +70,13 @@ func (r *Recording) filled(t *Track) spans {
 	return spansOf(l.Gaps, func(g media.Gap) bool { return g.Filled })
 }
 
+// isFilled reports whether the ledger calls all of a track filled: its lane was there,
+// and nobody sent to it.
+func (r *Recording) isFilled(t *Track) bool {
+	filled := r.filled(t)
+	return !slices.ContainsFunc(t.Samples, func(s Sample) bool { return !filled.has(s.Time.Duration(t.Timescale)) })
+}
+
 // span is a part of the media timeline.
 type span struct{ start, end time.Duration }
 

@@ -159,7 +159,7 @@ func (r *Report) Err() error {
 
 func (t *TrackReport) describe(b *strings.Builder, o CompareOptions) {
 	name := t.Kind.String()
-	if t.Matched == 0 {
+	if t.Matched == 0 && (t.Recorded == 0 || t.Filled+t.Fillers < t.Recorded) {
 		fmt.Fprintf(b, "%s: none of the %d units sent is among the %d recorded\n", name, t.Sent, t.Recorded)
 	}
 	list(b, name+" missing", t.Missing, Unit.sent)

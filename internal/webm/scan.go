@@ -19,18 +19,19 @@ const maxCluster = 256 << 20
 func Scan(r io.ReadSeeker, size int64) (media.Span, error) {
 	var span media.Span
 	for {
-		start, end, length, err := scanCluster(r, size-span.Bytes)
-		if errors.Is(err, errTorn) || err == nil && span.Bytes > 0 && start != span.End {
+		next, err := scanCluster(r, size-span.Bytes)
+		if errors.Is(err, errTorn) || err == nil && span.Bytes > 0 && next.Start != span.End {
 			return span, nil
 		}
 		if err != nil {
 			return media.Span{}, err
 		}
 		if span.Bytes == 0 {
-			span.Start = start
+			span.Start = next.Start
 		}
-		span.End = end
-		span.Bytes += length
+		span.End = next.End
+		span.Bytes += next.Bytes
+		span.Samples += next.Samples
 	}
 }
 
@@ -38,42 +39,47 @@ func Scan(r io.ReadSeeker, size int64) (media.Span, error) {
 var errTorn = errors.New("torn cluster")
 
 // scanCluster reads the next Cluster, of at most left bytes.
-func scanCluster(r io.Reader, left int64) (start, end media.Ticks, length int64, err error) {
+func scanCluster(r io.Reader, left int64) (media.Span, error) {
 	head := make([]byte, min(left, 4+8)) // its ID and the longest size
 	n, err := io.ReadFull(r, head)
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return 0, 0, 0, err
+		return media.Span{}, err
 	}
 	id, size, rest, ok := parseHeader(head[:n])
 	if !ok || id != idCluster || size > maxCluster {
-		return 0, 0, 0, errTorn
+		return media.Span{}, errTorn
 	}
-	length = int64(n-len(rest)) + size
+	length := int64(n-len(rest)) + size
 	if length > left || size < int64(len(rest)) {
-		return 0, 0, 0, errTorn
+		return media.Span{}, errTorn
 	}
 	body := make([]byte, size)
 	copy(body, rest)
 	switch _, err := io.ReadFull(r, body[len(rest):]); {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return 0, 0, 0, errTorn
+		return media.Span{}, errTorn
 	case err != nil:
-		return 0, 0, 0, err
+		return media.Span{}, err
 	}
-	if start, end, ok = parseCluster(body); !ok {
-		return 0, 0, 0, errTorn
+	span, ok := parseCluster(body)
+	if !ok {
+		return media.Span{}, errTorn
 	}
-	return start, end, length, nil
+	span.Bytes = length
+	return span, nil
 }
 
-// parseCluster returns the times of a Cluster as appendCluster writes it.
-func parseCluster(body []byte) (start, end media.Ticks, ok bool) {
+// parseCluster returns the times of a Cluster as appendCluster writes it, and its
+// number of frames.
+func parseCluster(body []byte) (span media.Span, ok bool) {
 	timed := false
 	whole := eachElement(body, func(id uint32, body []byte) bool {
 		switch id {
 		case idTimestamp:
-			start, timed = media.Ticks(number(body)), len(body) > 0 && len(body) <= 8
-			return timed && start >= 0
+			span.Start, timed = media.Ticks(number(body)), len(body) > 0 && len(body) <= 8
+			return timed && span.Start >= 0
+		case idSimpleBlock:
+			span.Samples++
 		case idBlockGroup:
 			var relative, duration media.Ticks
 			whole := eachElement(body, func(id uint32, body []byte) bool {
@@ -88,12 +94,13 @@ func parseCluster(body []byte) (start, end media.Ticks, ok bool) {
 				}
 				return true
 			})
-			end = start + relative + duration
+			span.End = span.Start + relative + duration
+			span.Samples++
 			return whole
 		}
 		return true
 	})
-	return start, end, whole && timed && end > start
+	return span, whole && timed && span.End > span.Start
 }
 
 // eachElement calls visit with the elements that fill data; false where they do

@@ -13,7 +13,7 @@ func scanSegment() (data []byte, spans []media.Span) {
 		{Time: 1066, Samples: []Sample{{Data: bytes.Repeat([]byte("x"), 500), Duration: 40}}},
 	} {
 		data = c.Append(data)
-		spans = append(spans, media.Span{Bytes: int64(len(data)), Start: 1000, End: []media.Ticks{1066, 1106}[i]})
+		spans = append(spans, media.Span{Bytes: int64(len(data)), Start: 1000, End: []media.Ticks{1066, 1106}[i], Samples: 2 + i})
 	}
 	return data, spans
 }

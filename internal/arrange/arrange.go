@@ -1,0 +1,445 @@
+// Package arrange decides where each access unit of a stream goes in its recording:
+// on the timeline, in which Period, at which cut. It is told of frames, reports and
+// time, and answers with calls of Output. It has no clock, no goroutine, no storage
+// and no error of its own, so that tables of inputs test it.
+//
+// Session time is the time since the first frame that was recorded. It goes on over
+// reconnects, Periods and recordings.
+package arrange
+
+import (
+	"cmp"
+	"log/slog"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/timeline"
+)
+
+// The causes of gaps (media.Gap).
+const (
+	CauseLoss      = "loss"      // packets were lost on the way
+	CausePause     = "pause"     // the sender sent nothing
+	CauseReconnect = "reconnect" // there was no publisher
+	CauseLayer     = "layer"     // a simulcast layer was not sent, or waited for a Period
+	CauseOverrun   = "overrun"   // packets came and were dropped, for storage was too slow
+	CauseAbsent    = "absent"    // announced, and nothing had come yet
+)
+
+const (
+	// pauseNoted is the shortest pause of a sender that is told of.
+	pauseNoted = time.Second
+	// headStart is how much earlier than the first picture the sound may begin and
+	// be left out: what is longer is recorded with a neutral picture.
+	headStart = 2 * time.Second
+	// headStartLater is the same for a publication that a recording goes on with.
+	headStartLater = 500 * time.Millisecond
+	// picturePatience is how long sound waits for the first picture of a
+	// publication that announced one.
+	picturePatience = 5 * time.Second
+	// soundPatience is how long the first sound waits for the sender's reports,
+	// which say where it belongs.
+	soundPatience = 5 * time.Second
+	// maxStep bounds what one Advance believes to have passed: a process that stood
+	// still finds what came meanwhile in its queue.
+	maxStep = 500 * time.Millisecond
+)
+
+// Sample is a frame at its place. What is not the sender's stands for something that
+// did not come: silence, or a picture that lasts.
+type Sample struct {
+	Time        media.Ticks // session time of decoding
+	Duration    media.Ticks // what it lasts by itself; between samples the difference of their times counts
+	Composition media.Ticks // presentation time minus Time
+	Key         bool
+	Cut         bool // video: it begins a segment
+	Filler      bool // not sent at its time
+	Data        []byte
+}
+
+// Gap is a span of session time in which a lane has nothing that was sent.
+type Gap struct {
+	Start, End time.Duration
+	Cause      string
+	// Filled: silence or a picture stands there. Else the recording has a hole.
+	Filled bool
+}
+
+// Output carries out what an Arranger decides, in the order of the calls. It must
+// not call the Arranger.
+type Output interface {
+	// BeginRecording begins another recording at a session time, with the Period
+	// that is begun next. Lanes are in the old one until they enter that.
+	BeginRecording(at time.Duration)
+	// BeginPeriod begins a Period in which the given lanes are expected. The lanes
+	// of the Period before, and of no other, may still get samples there.
+	BeginPeriod(at time.Duration, lanes []Lane)
+	// Enter brings a lane, which is nowhere, into the newest Period at or shortly
+	// after its beginning.
+	Enter(l Lane, f *media.Format, at media.Ticks)
+	// Sample writes to a lane that has entered; times rise.
+	Sample(l Lane, s Sample)
+	// End takes a lane out of its Period. Its last sample lasts until at, or as
+	// long as it does by itself if that is later.
+	End(l Lane, at media.Ticks)
+	// Gap tells of a gap; one that starts where the lane's last one did replaces it.
+	Gap(l Lane, g Gap)
+	// LeftOut tells of a frame that could be decoded and has no place.
+	LeftOut(l Lane)
+	// Corrected tells of a packet of sound that was left out so that it stays
+	// synchronous.
+	Corrected(l Lane)
+	// WantKeyFrame asks the sender for a key frame.
+	WantKeyFrame(id media.TrackID)
+}
+
+// Options configure an Arranger.
+type Options struct {
+	SegmentDuration time.Duration // what a segment of video should last
+	Log             *slog.Logger
+}
+
+// Arranger arranges the frames of one stream. Not safe for concurrent use.
+type Arranger struct {
+	o   Options
+	out Output
+
+	now    time.Time     // of the latest arrival, or the clock
+	ticked time.Time     // of the last Advance
+	zero   time.Time     // arrival at session time 0; zero before
+	heard  time.Time     // when something of the publisher last arrived
+	reach  time.Duration // session time up to which nothing more is to be expected, but for what is late
+	moved  bool          // reach has moved since the last Advance
+	// frontier is the session time up to which is filled what has not come. It
+	// follows reach at no more than the pace of the clock: where a process stood
+	// still, what waits for lost packets is behind what does not.
+	frontier time.Duration
+
+	kinds    []media.Kind // of the recording; nil before its first Period
+	lanes    []*lane      // in the order of their first use
+	pub      *publication // nil while there is no publisher
+	cur      *period      // where frames go; nil: the next frames begin one
+	end      time.Duration
+	rotateAt time.Duration // 0: never
+	rotating bool          // key frames have been asked for the rotation
+
+	remap       bool // the next Period is to follow the mapping
+	recast      bool // layers came or went: a new Period is due
+	recastAsked time.Time
+	begun       []time.Duration // session times of the newest Periods
+	deaf        bool            // it was said that the sender ignores requests for key frames
+}
+
+// publication is what one publisher sends.
+type publication struct {
+	sources []*source
+	videos  []*source // the layers
+	lead    *source   // the layer that decides where Periods and segments begin; nil before the first key frame
+	audio   *source
+	time    *timeline.Timeline
+}
+
+// period is a Period of the recording. Around its beginning, lanes are in it and in
+// the one before.
+type period struct {
+	at    time.Duration
+	began time.Time
+	remap bool // lanes do not go on where they were: the mapping changed
+}
+
+// New returns an Arranger at session time 0.
+func New(o Options, out Output) *Arranger {
+	return &Arranger{o: o, out: out}
+}
+
+// GoOn tells of what there was before: session time 0 was at zero, and media has been
+// recorded up to end. lanes are those of the recording that goes on, with where they
+// end; without any a new one begins.
+func (a *Arranger) GoOn(zero time.Time, end time.Duration, lanes []Track, ends []time.Duration) {
+	a.zero, a.end, a.reach = zero, end, end
+	for i, t := range lanes {
+		l := a.lane(t)
+		l.had, l.ended, l.hasReal = true, l.ticks(ends[i]), true
+		l.real = l.ended
+		a.addKind(t.Lane.Kind)
+	}
+}
+
+// Zero returns the wall clock of session time 0, which is the zero time as long as
+// nothing was recorded.
+func (a *Arranger) Zero() time.Time { return a.zero }
+
+// Ended returns the session time up to which there is media.
+func (a *Arranger) Ended() time.Duration {
+	end := a.end
+	for _, l := range a.lanes {
+		if l.period != nil || l.had {
+			end = max(end, l.lasts())
+		}
+	}
+	return end
+}
+
+// RotateAt has the next recording begin at about a session time; 0: never.
+func (a *Arranger) RotateAt(at time.Duration) { a.rotateAt, a.rotating = at, false }
+
+// Reset forgets the recording: what comes next begins another one, and nothing of it
+// relates to what came before.
+func (a *Arranger) Reset() {
+	a.end = a.Ended()
+	a.kinds, a.cur, a.remap, a.recast, a.rotateAt = nil, nil, false, false, 0
+	for _, l := range a.lanes {
+		src, audio := l.src, l.audio.sound
+		*l = lane{Lane: l.Lane, codec: l.codec, src: src}
+		l.audio.sound = audio
+	}
+	if a.pub == nil {
+		return
+	}
+	a.pub.lead = nil
+	tracks := make([]media.Track, 0, len(a.pub.sources))
+	for _, s := range a.pub.sources {
+		s.placed, s.seen, s.held = false, false, nil
+		tracks = append(tracks, s.Track.Track)
+		if s.Kind == media.Video && !s.keyWanted {
+			a.wantKey(s)
+		}
+	}
+	a.pub.time = timeline.New(tracks)
+}
+
+// Join begins with the tracks of a publisher: at most one of audio, and of video
+// the layers of one source.
+func (a *Arranger) Join(now time.Time, tracks []Track) {
+	a.advance(now)
+	a.ticked = now
+	a.pub = &publication{}
+	mapped := make([]media.Track, 0, len(tracks))
+	for _, t := range tracks {
+		s := &source{Track: t, lane: a.lane(t)}
+		s.lane.src, s.lane.codec = s, t.Codec
+		if t.Kind == media.Audio {
+			s.lane.format, s.lane.audio.sound = nil, nil // silence is of the new format
+		}
+		a.pub.sources = append(a.pub.sources, s)
+		mapped = append(mapped, t.Track)
+		if t.Kind == media.Audio {
+			a.pub.audio = s
+		} else {
+			a.pub.videos = append(a.pub.videos, s)
+		}
+	}
+	a.pub.time = timeline.New(mapped)
+	for _, s := range a.pub.videos {
+		a.wantKey(s)
+	}
+}
+
+// Leave ends with the publisher: what is held back is decided now, and the Period
+// ends for all lanes at once.
+func (a *Arranger) Leave() {
+	if a.pub == nil {
+		return
+	}
+	if a.cur == nil && a.pub.audio != nil && len(a.pub.audio.held) > 0 {
+		a.beginWithSound() // the picture did not come in time
+	}
+	a.close()
+	a.pub = nil
+	for _, l := range a.lanes {
+		l.src = nil
+	}
+}
+
+// lane returns the lane of a track.
+func (a *Arranger) lane(t Track) *lane {
+	for _, l := range a.lanes {
+		if l.Lane == t.Lane {
+			return l
+		}
+	}
+	l := &lane{Lane: t.Lane, codec: t.Codec}
+	a.lanes = append(a.lanes, l)
+	return l
+}
+
+// Missing tells that something is missing before the next frame of a track, and why.
+// Of video the next one is a key frame, which is asked for at once: the loss may be
+// of the one that was asked for before.
+func (a *Arranger) Missing(id media.TrackID, cause string) {
+	s := a.source(id)
+	if s == nil {
+		return
+	}
+	s.missing = cause
+	if s.Kind == media.Video {
+		s.keyWanted = false
+		a.wantKey(s)
+	}
+}
+
+// Restarted tells that the next timestamp of a track has no relation to the last.
+func (a *Arranger) Restarted(id media.TrackID) {
+	if s := a.source(id); s != nil {
+		s.resync = true
+	}
+}
+
+// Packet tells that a packet of a track has arrived.
+func (a *Arranger) Packet(id media.TrackID, arrival time.Time) {
+	a.hear(arrival)
+	if s := a.source(id); s != nil {
+		s.lastPacket = arrival
+	}
+}
+
+// Report takes a sender report in.
+func (a *Arranger) Report(r *media.SenderReport) {
+	a.hear(r.Arrival)
+	if a.pub == nil {
+		return
+	}
+	a.pub.time.Report(r)
+	a.release(false)
+}
+
+// Frame gives an access unit its place.
+func (a *Arranger) Frame(id media.TrackID, f *media.Frame) {
+	a.advance(f.Arrival)
+	s := a.source(id)
+	if s == nil {
+		return
+	}
+	if from, jumped := a.observe(s, f); jumped {
+		a.jump(s, from, f.Timestamp)
+	}
+	a.pub.time.Observe(id, f.Timestamp, f.Arrival)
+	a.reached(s, f)
+	if s.Kind == media.Video {
+		if f.Key {
+			s.keyWanted = false
+			a.pub.lead = cmp.Or(a.pub.lead, s)
+		}
+		if a.pub.lead == nil {
+			a.skip(s)
+			return
+		}
+	}
+	if s != a.pub.lead {
+		s.held = append(s.held, s.take(f))
+		a.release(false)
+		return
+	}
+	s.lost = cmp.Or(s.lost, s.take(f).missing)
+	a.picture(s, f)
+	a.release(false)
+}
+
+// Advance does what time makes due. It is to be called a few times a second,
+// whether something arrives or not.
+func (a *Arranger) Advance(now time.Time) {
+	a.advance(now)
+	step := min(a.now.Sub(a.ticked), maxStep)
+	a.ticked = a.now
+	if a.pub == nil {
+		return
+	}
+	for _, s := range a.pub.videos {
+		if s.keyWanted && a.now.Sub(s.keyAsked) >= s.keyBackoff {
+			a.wantKey(s)
+		}
+	}
+	a.release(false)
+	if a.cur == nil {
+		return
+	}
+	if !a.moved { // by the clock, but for a network that stands still: what it holds up is still to come
+		a.reach = max(a.reach, min(a.reach+step, a.heard.Sub(a.zero)))
+	}
+	a.moved = false
+	a.frontier = max(a.frontier, min(a.reach-fillLag, a.frontier+step*5/4))
+	a.watchLayers()
+	a.fill()
+	a.askRecast()
+}
+
+// Sync describes a track for the ledger: whether its place comes from the sender's
+// reports, and by how much the sender's clock is ahead of its media time. It is not
+// ok where that is not known.
+func (a *Arranger) Sync(id media.TrackID) (reported bool, offset time.Duration, ok bool) {
+	s := a.source(id)
+	if s == nil || !s.placed || s.lane.period == nil || !a.pub.time.Ready(id) {
+		return false, 0, false
+	}
+	return a.pub.time.Reported(id), a.drift(s, s.last), true
+}
+
+func (a *Arranger) source(id media.TrackID) *source {
+	if a.pub == nil {
+		return nil
+	}
+	for _, s := range a.pub.sources {
+		if s.ID == id {
+			return s
+		}
+	}
+	return nil
+}
+
+// advance moves the clock, which never goes back.
+func (a *Arranger) advance(now time.Time) {
+	if now.After(a.now) {
+		a.now = now
+	}
+}
+
+// hear notes that something of the publisher has arrived.
+func (a *Arranger) hear(arrival time.Time) {
+	a.advance(arrival)
+	a.heard = a.now
+}
+
+// clock returns the session time of now, by the arrivals.
+func (a *Arranger) clock() time.Duration { return a.now.Sub(a.zero) }
+
+// reached notes how far the media has come.
+func (a *Arranger) reached(s *source, f *media.Frame) {
+	if a.cur == nil || !s.placed && !a.pub.time.Ready(s.ID) {
+		return
+	}
+	a.reach, a.moved = max(a.reach, min(a.sessionTime(s, f), a.clock()+jumpLimit)), true
+}
+
+// sessionTime returns the place of a frame: where its track goes on, or else by the
+// mapping.
+func (a *Arranger) sessionTime(s *source, f *media.Frame) time.Duration {
+	if !s.placed || s.lane.period != a.cur && a.cur != nil && a.cur.remap {
+		return a.pub.time.Media(s.ID, f.Timestamp)
+	}
+	return s.lane.duration(s.time(f.Timestamp))
+}
+
+// drift returns how far the running time of a track is behind its mapping.
+func (a *Arranger) drift(s *source, timestamp int64) time.Duration {
+	if !s.placed || !a.pub.time.Ready(s.ID) {
+		return 0
+	}
+	return a.pub.time.Media(s.ID, timestamp) - s.lane.duration(s.time(timestamp))
+}
+
+// addKind notes that the recording has a kind of media.
+func (a *Arranger) addKind(k media.Kind) {
+	if !a.has(k) {
+		a.kinds = append(a.kinds, k)
+	}
+}
+
+// has reports whether the recording has a kind of media.
+func (a *Arranger) has(k media.Kind) bool {
+	for _, other := range a.kinds {
+		if other == k {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,273 @@
+package arrange
+
+import (
+	"time"
+
+	"github.com/live777/recorder/internal/codec"
+	"github.com/live777/recorder/internal/media"
+)
+
+// A Period is whole: while a publisher is connected, each kind of media that the
+// recording has is there all the time. Players show no picture in a whole recording
+// if one Period lacks it, and stand still where a Period's tracks do not begin and
+// end together. Sound that does not come is silence. A picture lasts until the next;
+// where a segment has to end without one, the next segment begins with a copy of it:
+// of the last key frame and, a moment long each, of the pictures since, if they are
+// few. So what is recorded is closed, safe, and can be played from there. Where they
+// are many the key frame alone stands, and what comes next waits for another.
+
+// fillLag is how far behind what has come the filling stays: longer than packets are
+// waited for.
+const fillLag = 4 * time.Second
+
+// standFor is how long one copy of a key frame lasts: players show what comes after a
+// long sample too early, and some end a Period where its last picture begins.
+const standFor = time.Second
+
+// fill writes what stands for media that has not come.
+func (a *Arranger) fill() {
+	frontier := a.frontier
+	if a.has(media.Video) {
+		a.fillPicture(frontier)
+	}
+	if a.has(media.Audio) {
+		a.fillSound(frontier)
+	}
+}
+
+// fillPicture ends the segments of video that are due before a session time, where
+// no frame came that could.
+func (a *Arranger) fillPicture(frontier time.Duration) {
+	for {
+		l := a.leadLane()
+		if l == nil {
+			return
+		}
+		due := max(l.video.segment+l.ticks(a.o.SegmentDuration), l.end())
+		at := l.duration(due)
+		if at > frontier || !a.canStand(l, frontier) {
+			return
+		}
+		a.placeLayers(at)
+		a.standUntil(l, due)
+		a.note(l, due, "")
+		if a.rotationDue(at) {
+			a.rotateStanding(a.Ended()) // the sound may have got further
+			continue
+		}
+		for _, other := range a.lanes {
+			if other.Kind == media.Video && other.period == a.cur && !other.video.gone && other.end() <= other.ticks(at) {
+				a.standUntil(other, other.ticks(at))
+				a.stand(other, at)
+			}
+		}
+		if l.video.segment < due {
+			return // nothing can stand there
+		}
+	}
+}
+
+// leadLane returns the lane of video that the others follow.
+func (a *Arranger) leadLane() *lane {
+	if s := a.pub.lead; s != nil && s.lane.period == a.cur {
+		return s.lane
+	}
+	if l := a.pictureLane(); l.period == a.cur {
+		return l
+	}
+	return nil
+}
+
+// canStand reports whether a copy of the key frame may begin a segment. What comes
+// next may need the pictures since; where they are too many to be kept, there is time
+// for it to come.
+func (a *Arranger) canStand(l *lane, frontier time.Duration) bool {
+	if l.video.still || l.video.gop.whole {
+		return true
+	}
+	return !a.deaf && l.ticks(frontier) >= l.video.segment+maxSegment*l.ticks(a.o.SegmentDuration)
+}
+
+// rotateStanding begins another recording with pictures that stand.
+func (a *Arranger) rotateStanding(at time.Duration) {
+	var lanes []*lane
+	for _, l := range a.lanes {
+		if l.Kind == media.Video && l.period == a.cur {
+			lanes = append(lanes, l)
+		}
+	}
+	a.open(at, true)
+	for _, l := range lanes {
+		a.leave(l, at)
+		if !l.video.gone {
+			a.stand(l, at)
+		}
+	}
+}
+
+// stand begins a segment at a session time with a picture that was not sent then: the
+// last key frame, or a neutral one where there was none.
+func (a *Arranger) stand(l *lane, at time.Duration) {
+	g := &l.video.gop
+	if g.key == nil {
+		unit, ok := l.codec.Neutral(l.track())
+		if !ok {
+			return // every codec of video has one, which a test holds
+		}
+		*g = gop{key: &media.Frame{Key: true, Format: unit.Format, Data: unit.Data}}
+	}
+	if l.period != a.cur {
+		a.enter(l, g.key.Format, at)
+	}
+	a.again(l, max(l.ticks(at), l.entered), true)
+}
+
+// standUntil has a key frame that stands do so up to t, in copies that are short.
+func (a *Arranger) standUntil(l *lane, t media.Ticks) {
+	if !l.video.stands || len(l.video.gop.rest) > 0 {
+		return
+	}
+	step := l.ticks(standFor)
+	for l.wrote && l.at+step+step/2 < t {
+		a.again(l, l.at+step, false)
+	}
+}
+
+// track returns what is known of the track that the lane is for.
+func (l *lane) track() media.Track {
+	if l.src != nil {
+		return l.src.Track.Track
+	}
+	return media.Track{Kind: l.Kind, Codec: l.codec.Name, ClockRate: l.codec.ClockRate, Channels: l.codec.Channels}
+}
+
+// again writes the picture once more that was sent last, from t on: its key frame and,
+// if they are known, those since, the last of which stands.
+func (a *Arranger) again(l *lane, t media.Ticks, cut bool) {
+	g := &l.video.gop
+	dur := l.dur
+	frames := []*media.Frame{g.key}
+	if g.whole {
+		frames = append(frames, g.rest...)
+	}
+	step := l.moment()
+	for i, f := range frames {
+		s := Sample{Time: t + step*media.Ticks(i), Duration: step, Key: f.Key, Cut: cut && i == 0, Filler: true, Data: f.Data}
+		if i == len(frames)-1 {
+			s.Duration = dur
+		}
+		a.write(l, s)
+	}
+	l.video.stands, l.video.still = true, !g.whole
+}
+
+// moment returns the shortest time that a picture can last.
+func (l *lane) moment() media.Ticks {
+	if l.codec.Container == codec.WebM {
+		return l.ticks(time.Millisecond) // its unit
+	}
+	return 1
+}
+
+// fillSound writes silence up to a session time, where no sound came.
+func (a *Arranger) fillSound(frontier time.Duration) {
+	l := a.soundLane()
+	if l == nil {
+		return
+	}
+	if s := l.src; s != nil && len(s.held) > 0 {
+		limit := a.sessionTime(s, s.held[0].Frame)
+		if !a.pub.time.Ready(s.ID) {
+			limit -= headStart // the mapping may move
+		}
+		frontier = min(frontier, limit)
+	}
+	until := l.ticks(frontier)
+	a.silence(l, until)
+	if l.period == a.cur && l.end()-max(l.noted, l.real) >= l.ticks(a.o.SegmentDuration) {
+		a.note(l, l.end(), "")
+	}
+}
+
+// soundLane returns the lane of audio, nil if there is none.
+func (a *Arranger) soundLane() *lane {
+	for _, l := range a.lanes {
+		if l.Kind == media.Audio {
+			return l
+		}
+	}
+	return nil
+}
+
+// silence writes packets in which nothing is heard, from where a lane ends up to a
+// session time, and brings the lane into the current Period on the way.
+func (a *Arranger) silence(l *lane, until media.Ticks) {
+	start := l.ticks(a.cur.at)
+	if l.period != nil && l.period != a.cur {
+		a.quiet(l, min(until, start))
+	}
+	if l.period != a.cur {
+		if until < start {
+			return
+		}
+		if l.period != nil {
+			a.leave(l, l.duration(l.end()))
+		}
+		f, _, d := a.nothing(l)
+		begin := start
+		if until-start < d {
+			begin = until
+		}
+		begin = max(begin, l.ended)
+		a.enter(l, f, l.duration(begin))
+	}
+	a.quiet(l, until)
+}
+
+// quiet writes packets in which nothing is heard to a lane, as many as fit before a
+// session time.
+func (a *Arranger) quiet(l *lane, until media.Ticks) {
+	_, data, d := a.nothing(l)
+	for d > 0 && l.end()+d <= until {
+		a.write(l, Sample{Time: l.end(), Duration: d, Key: true, Filler: true, Data: data})
+	}
+}
+
+// nothing returns a packet in which nothing is heard, with its format and duration.
+func (a *Arranger) nothing(l *lane) (f *media.Format, data []byte, d media.Ticks) {
+	f = l.format
+	if len(l.audio.sound) == 0 || f == nil {
+		unit, ok := l.codec.Neutral(l.track())
+		if !ok {
+			return f, nil, 0
+		}
+		if f == nil {
+			f = unit.Format
+		}
+		return f, unit.Data, unit.Duration
+	}
+	data, d = l.codec.Filler(f, l.audio.sound)
+	return f, data, d
+}
+
+// note tells of what is missing in a lane behind the last that was sent, up to a
+// session time. Without a cause it is a pause, if it is long enough.
+func (a *Arranger) note(l *lane, until media.Ticks, cause string) {
+	span := l.duration(until - l.real)
+	switch {
+	case cause == "" && span < pauseNoted, span < time.Millisecond:
+		return
+	case (l.src == nil || !l.hasReal) && (cause == "" || cause == CausePause):
+		cause = CauseAbsent
+	case cause == "":
+		cause = CausePause
+	}
+	a.out.Gap(l.Lane, Gap{Start: l.duration(l.real), End: l.duration(until), Cause: cause, Filled: true})
+	l.noted = until
+}
+
+// noteHole tells of what is missing right before a frame at t.
+func (a *Arranger) noteHole(s *source, t media.Ticks) {
+	a.note(s.lane, t, s.lost)
+	s.lane.real = max(s.lane.real, t)
+}

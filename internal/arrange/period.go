@@ -1,0 +1,333 @@
+package arrange
+
+import (
+	"slices"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+const (
+	// periodBurst is how many Periods may begin within periodWindow for other
+	// formats than the last: a sender that changes its size all the time is not
+	// followed. Players need a moment for each, and files are not free.
+	periodBurst  = 10
+	periodWindow = 10 * time.Second
+	// endSlack is by how much sound may end before the Period's last picture does.
+	endSlack = 40 * time.Millisecond
+	// rotateSlack is how much before its limit a recording may be rotated, so that
+	// a key frame that was asked for in time is not missed.
+	rotateSlack = 250 * time.Millisecond
+)
+
+// startAt returns the session time at which a frame that arrives now begins a
+// Period, where nothing tells more: Periods begin at whole milliseconds, and after
+// what is there.
+func (a *Arranger) startAt(arrival time.Time) time.Duration {
+	if a.zero.IsZero() {
+		a.zero = arrival
+		return 0
+	}
+	return max(arrival.Sub(a.zero), a.Ended()+time.Millisecond)
+}
+
+// beginWithPicture begins a Period with the first key frame of the lead. Sound that
+// began much earlier is not thrown away: it gets a Period of its own before.
+func (a *Arranger) beginWithPicture(s *source, f *media.Frame) {
+	least := headStart
+	if a.kinds != nil {
+		least = headStartLater
+	}
+	if h := a.earlySound(); h != nil && f.Arrival.Sub(h.Arrival) > least {
+		a.beginWithSound()
+		a.picture(s, f)
+		return
+	}
+	at := a.startAt(f.Arrival)
+	a.pub.time.Anchor(s.ID, f.Timestamp, at)
+	a.begin(s, f, at)
+}
+
+// begin begins a Period with a key frame of the lead, where there is none.
+func (a *Arranger) begin(s *source, f *media.Frame, at time.Duration) {
+	a.open(at, false)
+	s.place(f.Timestamp, s.lane.ticks(at))
+	a.enter(s.lane, f.Format, at)
+	a.writePicture(s, f, true)
+}
+
+// earlySound returns the first sound that waits, nil if there is none.
+func (a *Arranger) earlySound() *media.Frame {
+	if s := a.pub.audio; s != nil && len(s.held) > 0 {
+		return s.held[0].Frame
+	}
+	return nil
+}
+
+// beginWithSound begins a Period with the first sound that waits. Where the
+// recording has pictures, one stands there until the first comes.
+func (a *Arranger) beginWithSound() {
+	s := a.pub.audio
+	f := s.held[0].Frame
+	at := a.startAt(f.Arrival)
+	a.pub.time.Anchor(s.ID, f.Timestamp, at)
+	a.open(at, false)
+	if a.has(media.Video) {
+		a.stand(a.pictureLane(), at)
+	}
+	a.place(s, func(*media.Frame) bool { return true })
+}
+
+// pictureLane returns the lane that has a picture where none is sent.
+func (a *Arranger) pictureLane() *lane {
+	for _, l := range a.lanes {
+		if l.Kind == media.Video && l.Layer == 0 {
+			return l
+		}
+	}
+	return a.pub.videos[0].lane // its layer 0 cannot be recorded
+}
+
+// open begins a Period at a session time; rotate: of another recording. What is
+// still in the Period before the last is brought into the last.
+func (a *Arranger) open(at time.Duration, rotate bool) {
+	a.settle(at)
+	kinds := a.announced()
+	for _, k := range kinds {
+		// The set of kinds does not change within a recording: players settle on it.
+		rotate = rotate || a.kinds != nil && !a.has(k)
+	}
+	if rotate {
+		a.rotateAt, a.kinds = 0, nil
+		a.out.BeginRecording(at)
+	}
+	if a.kinds == nil {
+		a.kinds = kinds
+	}
+	a.recast, a.remap = false, false
+	a.begun = append(a.begun, at)
+	if len(a.begun) > periodBurst {
+		a.begun = slices.Delete(a.begun, 0, 1)
+	}
+	a.cur = &period{at: at, began: a.now}
+	a.reach, a.moved = max(a.reach, at), true
+	a.frontier = max(a.frontier, at-fillLag)
+	a.out.BeginPeriod(at, a.expected())
+}
+
+// announced returns the kinds of media that the publication has.
+func (a *Arranger) announced() []media.Kind {
+	var kinds []media.Kind
+	if len(a.pub.videos) > 0 {
+		kinds = append(kinds, media.Video)
+	}
+	if a.pub.audio != nil {
+		kinds = append(kinds, media.Audio)
+	}
+	return kinds
+}
+
+// expected returns the lanes that the next Period has: of each kind of the
+// recording one, and the layers that are sent.
+func (a *Arranger) expected() []Lane {
+	var lanes []Lane
+	for _, s := range a.pub.videos {
+		if s == a.pub.lead || !a.isOff(s) && a.pub.lead != nil {
+			lanes = append(lanes, s.Lane)
+		}
+	}
+	if len(lanes) == 0 && a.has(media.Video) {
+		lanes = append(lanes, a.pictureLane().Lane)
+	}
+	if a.has(media.Audio) {
+		lanes = append(lanes, Lane{Kind: media.Audio})
+	}
+	return lanes
+}
+
+// enter brings a lane into the current Period at a session time. What it lacks since
+// it was in one, or since the recording began, is a gap.
+func (a *Arranger) enter(l *lane, f *media.Format, at time.Duration) {
+	t := l.ticks(at)
+	if cause := a.returnCause(l); l.had && cause != "" && l.duration(t-l.ended) > endSlack {
+		a.out.Gap(l.Lane, Gap{Start: l.duration(l.ended), End: l.duration(t), Cause: cause})
+	}
+	if !l.had || l.real < t {
+		l.real = t
+	}
+	a.out.Enter(l.Lane, f, t)
+	l.period, l.format, l.wrote, l.entered, l.had = a.cur, f, false, t, true
+	l.dur = 0
+	if l.Kind == media.Video {
+		l.dur = media.Ticks(l.rate() / 30)
+	}
+	l.noted = t
+	if l.src != nil {
+		l.src.joined = true
+	}
+	l.video.stands, l.video.still = false, false
+	l.video.segment, l.video.keyAsked, l.video.gone = t, 0, false
+	l.video.due = slices.DeleteFunc(l.video.due, func(c leadCut) bool { return c.period != a.cur })
+	l.audio.cutAt = t
+}
+
+// returnCause says why a lane had nothing before it enters a Period that does not
+// follow on.
+func (a *Arranger) returnCause(l *lane) string {
+	switch s := l.src; {
+	case s == nil || !s.joined:
+		return CauseReconnect
+	case s.lost != "":
+		return s.lost
+	case len(a.pub.videos) > 1 && l.Kind == media.Video:
+		return CauseLayer
+	}
+	return CausePause
+}
+
+// leave takes a lane out of its Period, where its last sample lasts until a session
+// time, or as long as it does by itself if that is later.
+func (a *Arranger) leave(l *lane, at time.Duration) {
+	t := max(l.ticks(at), l.end())
+	cause := ""
+	if l.video.gone {
+		cause = CauseLayer
+	}
+	a.note(l, t, cause)
+	a.out.End(l.Lane, t)
+	l.ended, l.period = t, nil
+	a.end = max(a.end, l.duration(t))
+}
+
+// settle brings every lane that is still in the Period before the current one into
+// that: the next begins at a session time.
+func (a *Arranger) settle(at time.Duration) {
+	if a.cur == nil {
+		return
+	}
+	for _, l := range a.lanes {
+		switch {
+		case l.Kind == media.Audio && a.has(media.Audio) && l.period != a.cur:
+			a.silence(l, l.ticks(at))
+		case l.Kind == media.Video && l.period != nil && l.period != a.cur:
+			a.leave(l, a.cur.at)
+		}
+	}
+}
+
+// close ends the current Period for all lanes at once: players stand still where one
+// ends before the other.
+func (a *Arranger) close() {
+	if a.cur == nil {
+		return
+	}
+	a.release(true)
+	end := a.cur.at
+	for _, l := range a.lanes {
+		if l.period == a.cur {
+			end = max(end, l.duration(l.end()))
+		}
+	}
+	a.settle(end)
+	for _, l := range a.lanes {
+		if l.period == nil {
+			if l.had && l.Kind == media.Video && l.duration(l.ended) < end {
+				a.out.Gap(l.Lane, Gap{Start: l.duration(l.ended), End: end, Cause: CauseLayer})
+			}
+			continue
+		}
+		switch {
+		case l.Kind == media.Audio:
+			a.endSound(l, end)
+		case l.video.gone && len(l.video.due) > 0:
+			a.leave(l, l.duration(l.video.due[0].to))
+		default:
+			a.endPicture(l, end)
+		}
+	}
+	a.cur = nil
+}
+
+// endPicture ends a lane of video with its Period, at a session time. A picture that
+// would last for long does so in copies: some players end a Period where its last
+// picture begins.
+func (a *Arranger) endPicture(l *lane, end time.Duration) {
+	t := l.ticks(end)
+	if l.video.gop.key != nil && t-l.end() > l.ticks(standFor) {
+		if !l.video.stands {
+			a.again(l, l.end(), a.cuts(l, l.end()) && len(a.pub.videos) == 1)
+		}
+		a.standUntil(l, t)
+	}
+	a.leave(l, end)
+}
+
+// endSound ends a lane of audio with its Period, at a session time. Less than a frame
+// and a packet is not filled.
+func (a *Arranger) endSound(l *lane, end time.Duration) {
+	if _, _, d := a.nothing(l); end-l.duration(l.end()+d) > endSlack {
+		a.note(l, l.ticks(end)/d*d, CausePause) // before, so that a crash in between does not take it
+		a.silence(l, l.ticks(end))
+	}
+	a.leave(l, l.duration(l.end()))
+}
+
+// boundary begins a new Period with a key frame of the lead, at a session time;
+// rotate: of another recording.
+func (a *Arranger) boundary(s *source, f *media.Frame, at time.Duration, rotate, remap bool) {
+	a.releaseBefore(at)
+	if remap {
+		s.place(f.Timestamp, s.lane.ticks(at))
+	}
+	a.open(at, rotate)
+	a.cur.remap = remap
+	for _, l := range a.lanes {
+		if l.Kind == media.Video && l.period != nil && (l.src == s || l.src == nil || l.video.gone || !l.src.placed) {
+			a.leave(l, a.leaves(l, at))
+		}
+	}
+	s.place(f.Timestamp, s.lane.ticks(at))
+	a.enter(s.lane, f.Format, at)
+	a.writePicture(s, f, true)
+}
+
+// leaves returns the session time at which a lane of video leaves its Period where
+// the next begins at a session time. A layer that has missed a cut ends there.
+func (a *Arranger) leaves(l *lane, at time.Duration) time.Duration {
+	if l.video.gone && len(l.video.due) > 0 && l.video.due[0].period == l.period {
+		return l.duration(l.video.due[0].to)
+	}
+	return at
+}
+
+// remapped returns the session time at which a Period that follows the mapping
+// begins with a frame. Tracks may have got ahead of the mapping by what a sender's
+// report said; media time cannot go back for it, so the mapping moves on.
+func (a *Arranger) remapped(s *source, f *media.Frame) time.Duration {
+	at := a.pub.time.Media(s.ID, f.Timestamp)
+	end := a.cur.at + time.Millisecond
+	for _, l := range a.lanes {
+		if l.period != nil {
+			end = max(end, l.duration(l.end()))
+		}
+	}
+	if at >= end-driftMin {
+		return max(at, s.lane.duration(s.lane.end()))
+	}
+	a.pub.time.Anchor(s.ID, f.Timestamp, end)
+	return end
+}
+
+// rotationDue reports whether the recording has reached its limit at a session time.
+func (a *Arranger) rotationDue(at time.Duration) bool {
+	return a.rotateAt > 0 && a.cur != nil && at >= a.rotateAt-rotateSlack
+}
+
+// crowded reports whether too many Periods have begun lately for another one at a
+// session time that only a format wants.
+func (a *Arranger) crowded(at time.Duration) bool {
+	return len(a.begun) == periodBurst && at-a.begun[0] < periodWindow
+}
+
+// recastDue reports whether a Period is wanted because layers came or went.
+func (a *Arranger) recastDue() bool { return a.recast && a.now.Sub(a.cur.began) >= minRecast }

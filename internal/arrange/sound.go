@@ -1,0 +1,316 @@
+package arrange
+
+import (
+	"slices"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+const (
+	// audioPatience is how long sound waits for video of the same time, which may
+	// begin a Period or a recording: longer than the reordering of the video takes,
+	// for that holds up its frames.
+	audioPatience = 2 * time.Second
+	// maxHeld bounds the frames that wait: 40 s of 20 ms packets.
+	maxHeld = 2000
+	// syncMin is the least distance of sound and picture, as they run, that is
+	// corrected. It is more than half of a packet of 20 ms, or the correction would
+	// have to be taken back.
+	syncMin = 12 * time.Millisecond
+	// syncSure is from when on it is corrected at once. Below it has to last for a
+	// segment, so that corrections do not go back and forth.
+	syncSure = 16 * time.Millisecond
+	// silentBytes is the largest packet of audio in which nothing is heard: a frame
+	// of silence or of comfort noise (DTX).
+	silentBytes = 3
+)
+
+// release writes what is held back, as far as its place is known: it waits for the
+// first video key frame, for the sender's reports and for leading video of the same
+// time, but not for ever. force does not wait.
+func (a *Arranger) release(force bool) {
+	if a.pub == nil {
+		return
+	}
+	if a.cur == nil {
+		if h := a.earlySound(); h == nil || !a.isPatientEnough(h) {
+			return
+		}
+		a.beginWithSound()
+	}
+	for _, s := range a.pub.videos {
+		a.releaseLayer(s, force)
+	}
+	s := a.pub.audio
+	if s == nil || len(s.held) == 0 || a.cur == nil {
+		return
+	}
+	force = force || len(s.held) >= maxHeld
+	if !force && !a.isReady(s) {
+		return
+	}
+	a.place(s, func(f *media.Frame) bool { return force || !a.ahead(s, f) })
+}
+
+// isPatientEnough reports whether the first sound need not wait any more for a
+// picture to begin the Period with.
+func (a *Arranger) isPatientEnough(first *media.Frame) bool {
+	return len(a.pub.videos) == 0 || a.now.Sub(first.Arrival) >= picturePatience || len(a.pub.audio.held) >= maxHeld
+}
+
+// isReady reports whether the place of a track's sound is known as well as it will
+// be. Sound that comes late to a recording has reports of its own to wait for.
+func (a *Arranger) isReady(s *source) bool {
+	if !a.pub.time.Ready(s.ID) {
+		return false
+	}
+	return s.placed || a.pub.time.Reported(s.ID) || a.now.Sub(s.first) >= soundPatience || len(a.pub.sources) == 1
+}
+
+// ahead reports whether video of the time of a packet of sound is still to come:
+// later than the lead's, or what will begin with the first picture that can be
+// decoded.
+func (a *Arranger) ahead(s *source, f *media.Frame) bool {
+	if a.now.Sub(f.Arrival) >= audioPatience {
+		return false
+	}
+	v := a.pub.lead
+	if v == nil || v.lane.period == nil || !v.placed {
+		return slices.ContainsFunc(a.pub.videos, func(v *source) bool { return a.now.Sub(v.lastPacket) < layerSilence })
+	}
+	return a.pub.time.Media(s.ID, f.Timestamp) > a.pub.time.Media(v.ID, v.last)
+}
+
+// releaseBefore writes the sound from before a boundary at a session time. What is
+// known of its place has to do: behind the boundary it has none.
+func (a *Arranger) releaseBefore(at time.Duration) {
+	if s := a.pub.audio; s != nil && a.cur != nil {
+		a.place(s, func(f *media.Frame) bool { return a.sessionTime(s, f) < at })
+	}
+}
+
+// place writes what is held of a track, up to the first frame that is not ready.
+func (a *Arranger) place(s *source, ready func(*media.Frame) bool) {
+	waiting := s.held
+	s.held = nil // a boundary that the track makes looks at it
+	n := 0
+	for ; n < len(waiting) && ready(waiting[n].Frame); n++ {
+		s.waiting = waiting[n+1:]
+		s.lost = firstOf(s.lost, waiting[n].missing)
+		if s.Kind == media.Audio {
+			a.sound(s, waiting[n].Frame)
+		} else {
+			a.layer(s, waiting[n].Frame)
+		}
+	}
+	s.waiting = nil
+	// What is left is moved to the front, so that the array does not grow for ever.
+	rest := copy(waiting, waiting[n:])
+	clear(waiting[rest:])
+	s.held = waiting[:rest]
+}
+
+// firstOf returns the cause that came first.
+func firstOf(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// sound writes a packet of audio whose time is known.
+func (a *Arranger) sound(s *source, f *media.Frame) {
+	l := s.lane
+	if !s.placed && !a.placeFirst(s, f) {
+		return
+	}
+	if a.cur == nil {
+		return
+	}
+	if l.period != nil && l.period != a.cur && a.cur.remap {
+		if at := a.pub.time.Media(s.ID, f.Timestamp); at >= a.cur.at {
+			s.place(f.Timestamp, l.ticks(at))
+		}
+	}
+	t := s.time(f.Timestamp)
+	if a.passed(l, t) {
+		a.out.LeftOut(l.Lane)
+		return
+	}
+	if hole := t - l.end(); l.period != nil && l.duration(hole) > holeMax {
+		a.wakeSound(s, f)
+		return
+	}
+	if l.period == nil {
+		l.real = max(l.real, l.ticks(a.cur.at))
+	}
+	if len(f.Data) > silentBytes && t-l.real >= 3*f.Duration {
+		a.note(l, t, firstOf(s.lost, CausePause)) // silence is written, which the sender did not mean
+	}
+	a.noteHole(s, t)
+	if d := f.Duration; l.period != a.cur || t-l.end() >= d {
+		a.silence(l, t)
+	}
+	if a.soundBoundary(s, f) {
+		t = s.time(f.Timestamp)
+	} else if l.wrote && a.correctable(s, f) {
+		if !a.correct(s, f) {
+			return
+		}
+		t = s.time(f.Timestamp)
+	}
+	l.audio.sound, l.audio.skipped = f.Data, false
+	a.write(l, Sample{Time: t, Duration: f.Duration, Key: true, Data: f.Data})
+	l.real, l.hasReal = l.end(), true
+	s.lost = ""
+}
+
+// placeFirst gives the first packet of a publication's sound its place. What is from
+// before the Period in which it can begin has none.
+func (a *Arranger) placeFirst(s *source, f *media.Frame) bool {
+	l := s.lane
+	floor := l.ticks(a.cur.at)
+	if l.period != nil {
+		floor = l.end()
+	}
+	t := l.ticks(a.pub.time.Media(s.ID, f.Timestamp))
+	if t+f.Duration/2 < floor {
+		if l.period != nil {
+			a.out.LeftOut(l.Lane)
+		}
+		return false
+	}
+	s.place(f.Timestamp, max(t, floor))
+	return true
+}
+
+// passed reports whether the time of a packet at t is over: it has been filled, was
+// sent twice, or belongs before the Period.
+func (a *Arranger) passed(l *lane, t media.Ticks) bool {
+	if l.period == nil {
+		return t < l.ticks(a.cur.at)
+	}
+	return l.wrote && t-l.end() <= -l.dur || t < l.entered
+}
+
+// wakeSound goes on after the node has slept: with a Period of its own.
+func (a *Arranger) wakeSound(s *source, f *media.Frame) {
+	at := max(a.pub.time.Media(s.ID, f.Timestamp), a.Ended()+time.Millisecond)
+	a.close()
+	at = max(at, a.Ended())
+	a.open(at, false)
+	if a.has(media.Video) {
+		a.stand(a.pictureLane(), at)
+	}
+	s.place(f.Timestamp, s.lane.ticks(at))
+	a.enter(s.lane, f.Format, at)
+	a.sound(s, f)
+}
+
+// soundBoundary begins another Period with a packet of sound, where a recording has
+// nothing else that could. It reports whether it did.
+func (a *Arranger) soundBoundary(s *source, f *media.Frame) bool {
+	l := s.lane
+	if a.has(media.Video) || l.period != a.cur || !l.wrote {
+		return false
+	}
+	at := l.duration(s.time(f.Timestamp))
+	rotate, remap := a.rotationDue(at), a.remap
+	if !rotate && !remap && f.Format.Equal(l.format) {
+		return false
+	}
+	end := at
+	if remap {
+		end = 0
+		at = a.remapped(s, f)
+		s.place(f.Timestamp, l.ticks(at))
+	}
+	a.open(at, rotate)
+	a.cur.remap = remap
+	a.leave(l, end)
+	at = max(at, l.duration(l.ended))
+	a.enter(l, f.Format, at)
+	return true
+}
+
+// correctable reports whether the sound may be corrected before f: once for a
+// segment, with the video as soon as that has been, and while it is known to be
+// ahead where nobody hears it.
+func (a *Arranger) correctable(s *source, f *media.Frame) bool {
+	l := s.lane
+	t := s.time(f.Timestamp)
+	switch {
+	case l.audio.ahead && len(f.Data) <= silentBytes:
+		return true
+	case l.audio.skipped:
+		return false
+	case l.audio.check && l.duration(t) >= l.audio.checkAt:
+		return true
+	}
+	return t-l.audio.cutAt >= l.ticks(a.o.SegmentDuration)
+}
+
+// correct brings the sound back to the picture, as it runs, and thereby to the
+// mapping: with silence where it is behind, by leaving f out (it is false then) where
+// it is ahead: no two in a row that can be heard. It does so where the distance has
+// lasted, and gets smaller.
+func (a *Arranger) correct(s *source, f *media.Frame) bool {
+	l := s.lane
+	sure := l.audio.check || l.audio.ahead
+	l.audio.check, l.audio.ahead = false, false
+	l.audio.cutAt = s.time(f.Timestamp)
+	if drift := a.drift(s, f.Timestamp); drift.Abs() > driftMax {
+		a.remap = true // with the next video key frame, or packet of sound where there is no video
+		if a.pub.lead != nil {
+			a.wantKey(a.pub.lead)
+		} else if a.has(media.Video) {
+			a.remap = false
+		}
+		return true
+	}
+	behind, least := a.behindVideo(s, f), max(syncMin, l.duration(f.Duration)*5/8)
+	if !a.has(media.Video) {
+		least = max(driftMin, least) // nobody sees it, and a packet that is left out can be heard
+	}
+	was := l.audio.drifting
+	l.audio.drifting = 0
+	if behind.Abs() <= least {
+		return true
+	}
+	l.audio.drifting = sign(behind)
+	if l.audio.drifting != was && !sure && behind.Abs() < syncSure {
+		return true // the next report may say the opposite
+	}
+	if behind > 0 {
+		return a.insert(s, l.ticks(behind))
+	}
+	s.t0 -= f.Duration
+	l.audio.ahead, l.audio.skipped = true, true
+	a.out.Corrected(l.Lane)
+	return false
+}
+
+// insert has the sound go on later, by about d, behind silence.
+func (a *Arranger) insert(s *source, d media.Ticks) bool {
+	l := s.lane
+	_, _, packet := a.nothing(l)
+	if packet == 0 {
+		return true
+	}
+	n := (d + packet/2) / packet
+	before := l.end()
+	a.quiet(l, before+n*packet)
+	s.t0 += n * packet
+	return true
+}
+
+// behindVideo returns how far the running time of the sound is behind that of the
+// picture, or behind the mapping where there is none.
+func (a *Arranger) behindVideo(s *source, f *media.Frame) time.Duration {
+	behind := a.drift(s, f.Timestamp)
+	if v := a.pub.lead; v != nil && v.placed && v.lane.period == s.lane.period && a.pub.time.Ready(s.ID) {
+		behind -= a.drift(v, v.last)
+	}
+	return behind
+}

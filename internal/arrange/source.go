@@ -1,0 +1,153 @@
+package arrange
+
+import (
+	"time"
+
+	"github.com/live777/recorder/internal/codec"
+	"github.com/live777/recorder/internal/media"
+)
+
+const (
+	keyBackoffMin = time.Second     // how soon a key frame is asked for again
+	keyBackoffMax = 8 * time.Second // when the sender does not answer
+
+	// jumpLimit is how far timestamps may run ahead of the clock before they
+	// belong to another clock, and backLimit how far they may go back.
+	jumpLimit = 5 * time.Second
+	backLimit = time.Second
+
+	// restartNoted is from when on the arrivals tell how long a sender took to
+	// begin another RTP stream; below they do not tell it from jitter.
+	restartNoted = 100 * time.Millisecond
+)
+
+// Track is a track of a publication that is to be recorded.
+type Track struct {
+	media.Track
+	Lane  Lane
+	Codec *codec.Codec
+}
+
+// source is one recorded track of the current publication.
+type source struct {
+	Track
+	lane *lane
+
+	joined bool // its lane has entered a Period since the publication began
+	placed bool // ts0 is at t0 of session time
+	ts0    int64
+	t0     media.Ticks
+
+	seen        bool
+	last        int64     // timestamp of the last frame
+	first       time.Time // arrival of the first frame
+	lastArrival time.Time
+	prevArrival time.Time // of the frame before the last
+	lastPacket  time.Time
+
+	missing string // cause, if something is missing between the last frame that came and the next
+	lost    string // cause, if something is missing between the last frame that was written and the next
+	resync  bool   // the next timestamp has no relation to the last
+
+	held    []held // what waits for its place in time: audio, and layers that do not lead
+	waiting []held // what was held behind the frame that is being placed
+
+	keyWanted  bool
+	keyAsked   time.Time
+	keyBackoff time.Duration
+}
+
+// held is a frame that waits. What is missing right before it stays with it: a
+// frame from before the loss may be written first.
+type held struct {
+	*media.Frame
+	missing string // cause
+}
+
+// take returns f with what is missing before it.
+func (s *source) take(f *media.Frame) held {
+	h := held{f, s.missing}
+	s.missing = ""
+	return h
+}
+
+// time returns the session time of a timestamp.
+func (s *source) time(ts int64) media.Ticks { return s.t0 + media.Ticks(ts-s.ts0) }
+
+// place says that the timestamp ts is at t.
+func (s *source) place(ts int64, t media.Ticks) { s.placed, s.ts0, s.t0 = true, ts, t }
+
+// observe takes note of a frame. Where its timestamp belongs to another clock than
+// those before, the frame's place is taken to be where these would have been by the
+// arrivals, and jumped is true.
+func (a *Arranger) observe(s *source, f *media.Frame) (expected int64, jumped bool) {
+	if s.seen {
+		jumped = s.resync || a.hasJumped(s, f)
+		waited := f.Arrival.Sub(s.lastArrival)
+		step, least := max(s.lane.dur, 1), pauseNoted
+		if s.resync {
+			least = restartNoted
+		}
+		if waited > least {
+			step = s.lane.ticks(waited)
+		}
+		expected = s.last + int64(step)
+		if !jumped && s.overtaken(f) {
+			expected, jumped = s.ts0+int64(s.lane.end()-s.t0), true
+		}
+	} else {
+		s.first = f.Arrival
+	}
+	s.prevArrival, s.lastArrival = s.lastArrival, f.Arrival
+	s.seen, s.last, s.resync = true, f.Timestamp, false
+	return expected, jumped
+}
+
+// hasJumped reports whether a frame's timestamp is of another clock: it goes back,
+// or ahead of the wall clock. One that only goes ahead of the last frame's is of a
+// loss or a pause: a process that stood still reads late what came before, and then
+// what comes now.
+func (a *Arranger) hasJumped(s *source, f *media.Frame) bool {
+	sent := s.lane.duration(media.Ticks(f.Timestamp - s.last))
+	if sent < -backLimit {
+		return true
+	}
+	if sent <= f.Arrival.Sub(s.lastArrival)+jumpLimit {
+		return false
+	}
+	return !s.placed || s.lane.duration(s.time(f.Timestamp)) > a.clock()+jumpLimit
+}
+
+// overtaken reports whether a picture is not later than what the sender has sent.
+// Frames come with their decode times, which only rise.
+func (s *source) overtaken(f *media.Frame) bool {
+	l := s.lane
+	if s.Kind != media.Video || !s.placed || l.period == nil || !l.wrote || l.video.still {
+		return false
+	}
+	t := s.time(f.Timestamp)
+	return t < l.at || t == l.at && f.Key
+}
+
+// jump goes on with a track whose timestamps have jumped: from is to now. The
+// others do not notice, nor does decoding if nothing was lost.
+func (a *Arranger) jump(s *source, from, to int64) {
+	a.o.Log.Warn("the sender's timestamps jumped", "kind", s.Kind.String(), "from", from, "to", to)
+	if a.cur != nil {
+		a.place(s, func(*media.Frame) bool { return true }) // by the clock that they have
+	}
+	s.held = nil
+	s.ts0 += to - from
+	a.pub.time.Jump(s.ID, from, to)
+}
+
+// wantKey asks for a key frame; Advance asks again while none comes.
+func (a *Arranger) wantKey(s *source) {
+	if s.keyWanted {
+		s.keyBackoff = min(2*s.keyBackoff, keyBackoffMax)
+	} else {
+		s.keyWanted, s.keyBackoff = true, keyBackoffMin
+	}
+	s.keyAsked = a.now
+	a.out.WantKeyFrame(s.ID)
+}

@@ -1,0 +1,286 @@
+package arrange
+
+import (
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+const (
+	// keyFrameLead is how long before a segment's target a key frame is asked for:
+	// an encoder answers within a frame or two and a round trip.
+	keyFrameLead = 200 * time.Millisecond
+	// cutSlack is how much before the target a key frame is good enough to cut at:
+	// those that were asked for come a little early, and sources with a fixed GOP
+	// jitter by a frame.
+	cutSlack = keyFrameLead + 50*time.Millisecond
+	// maxSegment is how long a segment waits for its key frame, in targets. Then it
+	// is cut at another frame: what is not closed can neither be played nor is it
+	// safe, and memory, spool and viewers must not wait for a sender that never
+	// sends one.
+	maxSegment media.Ticks = 3
+	// holeMax is the longest hole that is filled at once. What is longer was slept
+	// through by the node, and stays a hole.
+	holeMax = time.Minute
+
+	// driftMin is the distance of running time and mapping that is corrected at a
+	// segment boundary; driftMax the one that is not corrected any more, but begins
+	// a new Period.
+	driftMin = 20 * time.Millisecond
+	driftMax = 500 * time.Millisecond
+)
+
+// picture gives a frame of the lead its place.
+func (a *Arranger) picture(s *source, f *media.Frame) {
+	l := s.lane
+	switch {
+	case a.cur == nil && !f.Key:
+		a.skip(s)
+	case a.cur == nil:
+		a.beginWithPicture(s, f)
+	case !s.placed || l.period == nil:
+		a.firstPicture(s, f)
+	default:
+		a.nextPicture(s, f)
+	}
+}
+
+// firstPicture gives the first key frame of the lead its place in a recording that
+// goes on with something else: a neutral picture, or another layer.
+func (a *Arranger) firstPicture(s *source, f *media.Frame) {
+	if !f.Key {
+		a.skip(s)
+		return
+	}
+	at := max(a.pub.time.Media(s.ID, f.Timestamp), a.cur.at+time.Millisecond)
+	for _, l := range a.lanes {
+		if l.Kind == media.Video && l.period == a.cur && l.wrote {
+			at = max(at, l.duration(l.at)+time.Millisecond)
+		}
+	}
+	cause := CauseAbsent
+	if s.lost != "" {
+		cause = s.lost
+	}
+	if l := s.lane; l.period == a.cur {
+		a.note(l, l.ticks(at), cause)
+	}
+	a.boundary(s, f, at, a.rotationDue(at), false)
+}
+
+// nextPicture gives a frame of the lead its place behind the last.
+func (a *Arranger) nextPicture(s *source, f *media.Frame) {
+	l := s.lane
+	t := s.time(f.Timestamp)
+	if t <= l.at {
+		a.late(s, f)
+		return
+	}
+	if l.duration(t-l.end()) > holeMax {
+		a.wake(s, f)
+		return
+	}
+	a.standBefore(l, t)
+	if f.Key {
+		a.noteHole(s, t)
+		a.keyFrame(s, f)
+		return
+	}
+	if l.video.gone || l.video.still {
+		a.skip(s)
+		return
+	}
+	a.noteHole(s, t)
+	a.writePicture(s, f, a.cutWithoutKey(l, t))
+}
+
+// cutWithoutKey reports whether a picture that is no key frame begins a segment: no
+// key frame has come for long. Where the pictures are few, a copy of the key frame,
+// and of those since, is written right before: players can begin there.
+func (a *Arranger) cutWithoutKey(l *lane, t media.Ticks) bool {
+	least := maxSegment
+	if l.duration(t-l.end()) >= pauseNoted {
+		least = 1 // pictures are few: a copy costs little
+	}
+	if len(a.pub.videos) > 1 || l.video.still || t-l.video.segment < least*l.ticks(a.o.SegmentDuration) {
+		return false
+	}
+	if n := l.moment() * media.Ticks(1+len(l.video.gop.rest)); l.video.gop.whole && l.at+n < t {
+		a.again(l, t-n, true)
+		return false
+	}
+	if t-l.video.segment < maxSegment*l.ticks(a.o.SegmentDuration) {
+		return false
+	}
+	if !a.deaf {
+		a.deaf = true
+		a.o.Log.Warn("the sender ignores key frame requests: segments begin without one, and players cannot seek there")
+	}
+	return true
+}
+
+// standBefore fills a hole before a frame at t that could be closed only now.
+func (a *Arranger) standBefore(l *lane, t media.Ticks) {
+	target := l.ticks(a.o.SegmentDuration)
+	for len(a.pub.videos) == 1 && l.video.gop.whole && t-l.end() > target && t-l.video.segment > target+target/2 {
+		a.again(l, max(l.video.segment+target, l.end()), true)
+	}
+	a.standUntil(l, t)
+}
+
+// late leaves a frame out whose time has passed. The pictures that follow may need
+// it all the same.
+func (a *Arranger) late(s *source, f *media.Frame) {
+	l := s.lane
+	if l.video.still {
+		l.video.gop.add(f)
+	}
+	a.out.LeftOut(l.Lane)
+	a.o.Log.Debug("video frame left out: it is not later than the one before", "timestamp", f.Timestamp)
+}
+
+// wake goes on after the node has slept: with a Period of its own, at a key frame.
+func (a *Arranger) wake(s *source, f *media.Frame) {
+	if !f.Key {
+		a.skip(s)
+		return
+	}
+	at := max(a.pub.time.Media(s.ID, f.Timestamp), a.Ended()+time.Millisecond)
+	var rest []held // the sound from after it
+	audio := a.pub.audio
+	if audio != nil {
+		a.releaseBefore(at - holeMax/2)
+		rest, audio.held = audio.held, nil
+	}
+	a.close()
+	a.begin(s, f, max(at, a.Ended()))
+	if audio != nil {
+		audio.held = rest
+	}
+}
+
+// skip leaves video frames out until a key frame comes.
+func (a *Arranger) skip(s *source) {
+	if !s.keyWanted {
+		a.wantKey(s)
+	}
+	if a.kinds != nil { // what comes before a recording's first frame is not missing in it
+		a.out.LeftOut(s.Lane)
+	}
+}
+
+// keyFrame writes a key frame of the lead, at the head of a new Period where one is
+// due.
+func (a *Arranger) keyFrame(s *source, f *media.Frame) {
+	l := s.lane
+	t := s.time(f.Timestamp)
+	at := l.duration(t)
+	remap := a.remap
+	cuts := a.cuts(l, t) && !a.layerLate()
+	if cuts {
+		remap = a.followMapping(s, f) || remap
+	}
+	rotate, other := a.rotationDue(at), !f.Format.Equal(l.format)
+	if other && !rotate && a.crowded(at) {
+		a.skip(s)
+		return
+	}
+	if rotate || remap || other || l.video.gone || a.recastDue() {
+		if remap {
+			at = a.remapped(s, f)
+		}
+		a.boundary(s, f, at, rotate, remap)
+		return
+	}
+	if cuts {
+		a.cutLayers(t, s.time(f.Timestamp))
+	}
+	a.writePicture(s, f, cuts)
+}
+
+// followMapping brings the video back to the mapping, where a segment begins, by the
+// length of its last frame. It reports whether that is too far, and a new Period has
+// to do it.
+func (a *Arranger) followMapping(s *source, f *media.Frame) (remap bool) {
+	l := s.lane
+	drift := a.drift(s, f.Timestamp)
+	switch {
+	case drift.Abs() > driftMax:
+		return true
+	case drift.Abs() <= driftMin:
+		return false
+	}
+	t := s.time(f.Timestamp)
+	s.t0 += max(l.ticks(drift), l.at+l.dur/2+1-t) // the last sample gets longer or shorter, but stays
+	if audio := a.pub.audio; audio != nil {       // it goes along
+		audio.lane.audio.check, audio.lane.audio.checkAt = true, l.duration(s.time(f.Timestamp))
+	}
+	return false
+}
+
+// cuts reports whether a key frame at t begins a segment.
+func (a *Arranger) cuts(l *lane, t media.Ticks) bool {
+	return t-l.video.segment >= l.ticks(a.o.SegmentDuration-min(cutSlack, a.o.SegmentDuration/2))
+}
+
+// writePicture writes a frame of video at its place and asks for the key frames that
+// will be needed.
+func (a *Arranger) writePicture(s *source, f *media.Frame, cut bool) {
+	l := s.lane
+	t := s.time(f.Timestamp)
+	if d := t - l.at; l.wrote && !l.video.stands && d < l.ticks(time.Second) {
+		l.dur = d
+	}
+	l.video.stands, l.video.still = false, false
+	l.video.gop.add(f)
+	a.write(l, Sample{Time: t, Duration: l.dur, Composition: f.Composition, Key: f.Key, Cut: cut, Data: f.Data})
+	l.real, l.hasReal = l.end(), true
+	s.lost = ""
+	if s == a.pub.lead && (a.keyFrameDue(l) || a.rotationNear(l)) {
+		a.askKeys()
+	}
+}
+
+// write hands a sample on.
+func (a *Arranger) write(l *lane, s Sample) {
+	if s.Cut {
+		l.video.segment, l.video.keyAsked = s.Time, 0
+	}
+	a.out.Sample(l.Lane, s)
+	l.wrote, l.at, l.dur = true, s.Time, s.Duration
+}
+
+// keyFrameDue reports whether a key frame is wanted now so that the open segment can
+// end in time: once for a segment, and again after each further target.
+func (a *Arranger) keyFrameDue(l *lane) bool {
+	elapsed := l.at - l.video.segment
+	due := l.ticks(a.o.SegmentDuration - min(keyFrameLead, a.o.SegmentDuration/2))
+	if l.video.keyAsked > 0 {
+		due = l.video.keyAsked + l.ticks(a.o.SegmentDuration)
+	}
+	if elapsed < due {
+		return false
+	}
+	l.video.keyAsked = elapsed
+	return true
+}
+
+// rotationNear reports, once for a recording, that a key frame is needed for its
+// rotation.
+func (a *Arranger) rotationNear(l *lane) bool {
+	if a.rotating || !a.rotationDue(l.duration(l.at)) {
+		return false
+	}
+	a.rotating = true
+	return true
+}
+
+func sign(d time.Duration) int {
+	switch {
+	case d < 0:
+		return -1
+	case d > 0:
+		return 1
+	}
+	return 0
+}

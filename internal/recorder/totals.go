@@ -1,0 +1,161 @@
+package recorder
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/media"
+)
+
+// maxGaps bounds a track's list of gaps. Their sum is exact all the same.
+const maxGaps = 1000
+
+// filling is what of a lane's time is filled with something that was not sent then.
+type filling struct {
+	sum    float64   // seconds
+	last   media.Gap // which another may replace
+	listed bool      // in the ledger
+}
+
+// applyGap puts a gap into a lane's ledger. Called with mu held.
+func (rec *recording) applyGap(l lane, g media.Gap) {
+	t, f := rec.ledger(l), rec.filled[l]
+	if f == nil {
+		f = &filling{}
+		rec.filled[l] = f
+	}
+	if f.last.Duration > 0 && f.last.Start == g.Start && f.last.Filled == g.Filled {
+		if f.last.Filled {
+			f.sum -= f.last.Duration
+		}
+		if f.listed {
+			t.Gaps = t.Gaps[:len(t.Gaps)-1]
+		}
+	}
+	f.last, f.listed = g, len(t.Gaps) < maxGaps
+	if g.Filled {
+		f.sum += g.Duration
+	}
+	if f.listed {
+		t.Gaps = append(t.Gaps, g)
+	}
+}
+
+// edge is what a lane may lack at the ends of a Period without that being told: a
+// frame and a packet.
+const edge = 100 * time.Millisecond
+
+// total accounts for all of the recording's time, lane by lane: media, filled, or
+// missing. Called with mu held.
+func (rec *recording) total() {
+	for i := range rec.info.Tracks {
+		t := &rec.info.Tracks[i]
+		l := laneOf(t)
+		missing := 0.0
+		for _, h := range rec.holes(l) {
+			missing += seconds(h.end - h.start)
+		}
+		t.GapSeconds = roundMilli(missing)
+		t.FilledSeconds = 0
+		if f := rec.filled[l]; f != nil {
+			t.FilledSeconds = roundMilli(min(f.sum, max(rec.info.Duration-t.GapSeconds, 0)))
+		}
+		t.MediaSeconds = roundMilli(rec.info.Duration - t.GapSeconds - t.FilledSeconds)
+	}
+}
+
+// laneOf returns the lane of a track's ledger.
+func laneOf(t *media.RecordingTrack) lane {
+	if t.Kind == media.Audio.String() {
+		return lane{Kind: media.Audio}
+	}
+	return lane{Kind: media.Video, Layer: t.Layer}
+}
+
+// span is a span of media time.
+type span struct{ start, end time.Duration }
+
+// holes returns where a lane has no segments, but for the edges of Periods. Called
+// with mu held.
+func (rec *recording) holes(l lane) []span {
+	var holes []span
+	at := time.Duration(0)
+	for i := range rec.pres.Periods {
+		for _, set := range rec.pres.Periods[i].Sets {
+			for k := range set.Representations {
+				r := &set.Representations[k]
+				if r.ID != l.String() || r.Format == nil || r.Timeline == nil || r.Timeline.Len() == 0 {
+					continue
+				}
+				if start := r.Timeline.Start().Duration(r.Format.Timescale); start-at > edge {
+					holes = append(holes, span{at, start})
+				}
+				at = max(at, r.Timeline.End().Duration(r.Format.Timescale))
+			}
+		}
+	}
+	if rec.end-at > edge {
+		holes = append(holes, span{at, rec.end})
+	}
+	return holes
+}
+
+// bookHoles puts the holes into the ledger of which nothing has told: a crash or a
+// failure of storage has taken what would have, or a layer never came to the Period.
+// Called with mu held, at the end.
+func (rec *recording) bookHoles(failed bool) {
+	for i := range rec.info.Tracks {
+		t := &rec.info.Tracks[i]
+		l := laneOf(t)
+		if !t.Recorded {
+			continue // the verdict says it
+		}
+		cause := causeNode
+		switch {
+		case rec.info.Recovered > 0 || failed:
+		case l.Kind == media.Video && t.RID != "":
+			cause = arrange.CauseLayer
+		default:
+			cause = arrange.CauseAbsent
+		}
+		for _, h := range rec.holes(l) {
+			rec.bookHole(t, h, cause)
+		}
+	}
+}
+
+// causeNode is the cause of a gap that the node made: it died, or its storage failed.
+const causeNode = "node"
+
+// bookHole lists what of a hole no gap of the ledger has.
+func (rec *recording) bookHole(t *media.RecordingTrack, h span, cause string) {
+	at := seconds(h.start)
+	var missing []media.Gap
+	for _, g := range t.Gaps { // by time
+		if g.Filled || g.Start+g.Duration <= at {
+			continue
+		}
+		if g.Start >= seconds(h.end) {
+			break
+		}
+		if g.Start > at {
+			missing = append(missing, media.Gap{Start: at, Duration: roundMilli(g.Start - at), Cause: cause})
+		}
+		at = max(at, g.Start+g.Duration)
+	}
+	if end := seconds(h.end); end > at {
+		missing = append(missing, media.Gap{Start: at, Duration: roundMilli(end - at), Cause: cause})
+	}
+	for _, g := range missing {
+		if g.Duration < edge.Seconds() || len(t.Gaps) >= maxGaps {
+			continue
+		}
+		i, _ := slices.BinarySearchFunc(t.Gaps, g.Start, func(g media.Gap, at float64) int { return cmp.Compare(g.Start, at) })
+		t.Gaps = slices.Insert(t.Gaps, i, g)
+	}
+}
+
+// roundMilli rounds seconds to the millisecond.
+func roundMilli(s float64) float64 { return seconds(time.Duration(s * float64(time.Second))) }
