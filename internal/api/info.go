@@ -46,3 +46,11 @@ func (a *API) getTime(w http.ResponseWriter, _ *http.Request) error {
 	_, _ = w.Write([]byte(a.now().UTC().Format("2006-01-02T15:04:05.000Z"))) // a client that left needs no time
 	return nil
 }
+
+// getPlaybackTime is getTime for players of recordings.
+func (a *API) getPlaybackTime(w http.ResponseWriter, r *http.Request) error {
+	if a.o.Playback == nil {
+		return errNoPlayback
+	}
+	return a.getTime(w, r)
+}

@@ -31,10 +31,10 @@ func (a *API) commonRoutes() []route {
 		{http.MethodGet, "/api/play/{token}/{path...}", signedObject, a.getObject},
 		// Beside the recordings, where their manifests find it whatever is before their
 		// URLs; {mount} is where a manager has those of a node.
-		{http.MethodGet, "/api/record/object/time", public, a.getTime},
-		{http.MethodGet, "/api/record/object/{mount}/time", public, a.getTime},
-		{http.MethodGet, "/api/play/{token}/time", public, a.getTime},
-		{http.MethodGet, "/api/play/{token}/{mount}/time", public, a.getTime},
+		{http.MethodGet, "/api/record/object/time", public, a.getPlaybackTime},
+		{http.MethodGet, "/api/record/object/{mount}/time", public, a.getPlaybackTime},
+		{http.MethodGet, "/api/play/{token}/time", public, a.getPlaybackTime},
+		{http.MethodGet, "/api/play/{token}/{mount}/time", public, a.getPlaybackTime},
 
 		{http.MethodGet, "/api/recordings", viewAll, a.listChanges},
 		{http.MethodGet, "/api/sse/recordings", viewAll, a.watchRecordings},

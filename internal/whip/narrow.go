@@ -118,7 +118,7 @@ func (c *chosen) narrowed(s side, index int) *sdp.MediaDescription {
 	m.MediaName.Formats = []string{pt}
 	m.Attributes = c.formatAttributes(pt)
 	for _, a := range c.desc.Attributes {
-		if c.keeps(a) && !(s == publishing && namesSources(a.Key)) {
+		if c.keeps(a) && (s != publishing || !namesSources(a.Key)) {
 			m.Attributes = append(m.Attributes, a)
 		}
 	}

@@ -45,7 +45,7 @@ func TestProfiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			cs, err := chooseForPublisher(o)
-			got := ""
+			var got string
 			if err != nil {
 				got = err.Error()
 			} else {
