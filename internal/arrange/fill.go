@@ -200,28 +200,38 @@ func (a *Arranger) soundLane() *lane {
 }
 
 // silence writes packets in which nothing is heard, from where a lane ends up to a
-// session time, and brings the lane into the current Period on the way.
+// session time, and brings the lane into the current Period on the way, if that has
+// room for one.
 func (a *Arranger) silence(l *lane, until media.Ticks) {
 	start := l.ticks(a.cur.at)
 	if l.period != nil && l.period != a.cur {
 		a.quiet(l, min(until, start))
 	}
-	if l.period != a.cur {
-		if until < start {
+	if _, _, d := a.nothing(l); l.period != a.cur {
+		if until-max(start, l.lasted()) < d {
 			return
 		}
-		if l.period != nil {
-			a.leave(l, l.duration(l.end()))
-		}
-		f, _, d := a.nothing(l)
-		begin := start
-		if until-start < d {
-			begin = until
-		}
-		begin = max(begin, l.ended)
-		a.enter(l, f, l.duration(begin))
+		a.move(l, start)
 	}
 	a.quiet(l, until)
+}
+
+// lasted returns where the lane ends, or has ended.
+func (l *lane) lasted() media.Ticks {
+	if l.period == nil {
+		return l.ended
+	}
+	return l.end()
+}
+
+// move brings a lane of audio into the current Period, at a session time or when it
+// has ended in the last.
+func (a *Arranger) move(l *lane, at media.Ticks) {
+	f, _, _ := a.nothing(l)
+	if l.period != nil {
+		a.leave(l, l.duration(l.end()))
+	}
+	a.enter(l, f, l.duration(max(at, l.ended)))
 }
 
 // quiet writes packets in which nothing is heard to a lane, as many as fit before a
@@ -254,6 +264,9 @@ func (a *Arranger) nothing(l *lane) (f *media.Format, data []byte, d media.Ticks
 // session time. Without a cause it is a pause, if it is long enough.
 func (a *Arranger) note(l *lane, until media.Ticks, cause string) {
 	span := l.duration(until - l.real)
+	if l.src != nil && cause == "" {
+		cause = firstOf(l.src.lost, l.src.missing)
+	}
 	switch {
 	case cause == "" && span < pauseNoted, span < time.Millisecond:
 		return

@@ -149,8 +149,11 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 		a.note(l, t, firstOf(s.lost, CausePause)) // silence is written, which the sender did not mean
 	}
 	a.noteHole(s, t)
-	if d := f.Duration; l.period != a.cur || t-l.end() >= d {
+	if l.period != a.cur || t-l.end() >= f.Duration {
 		a.silence(l, t)
+	}
+	if l.period != a.cur && t >= l.ticks(a.cur.at) {
+		a.move(l, t)
 	}
 	if a.soundBoundary(s, f) {
 		t = s.time(f.Timestamp)
