@@ -202,6 +202,12 @@ func TestPathsAreForgotten(t *testing.T) {
 		t.Errorf("an SSRC of two comes from %v", got)
 	}
 	p.register(8, a)
+	for i := range uint16(3 * maxAddresses) {
+		p.check(a, at(100+i))
+	}
+	if len(a.link.addresses) != maxAddresses || len(p.checked) != maxAddresses {
+		t.Errorf("%d addresses are kept, want %d", len(p.checked), maxAddresses)
+	}
 	p.forget(a)
 	if len(p.checked)+len(p.moved)+len(p.sendTo)+len(p.sources) > 0 || p.redirect.Load() {
 		t.Errorf("left: %v %v %v %v", p.checked, p.moved, p.sendTo, p.sources)

@@ -15,7 +15,7 @@ import (
 const (
 	// rtpHeader is the least length of an RTP header, in bytes (RFC 3550 section 5.1).
 	rtpHeader = 12
-	// maxAddresses bounds the addresses that a session may have.
+	// maxAddresses bounds the addresses that a session may have; the oldest are forgotten.
 	maxAddresses = 32
 	// maxTries is how many packets a second of an unknown address are tried with a
 	// session's keys.
@@ -94,8 +94,8 @@ func (p *paths) destination(to netip.AddrPort) netip.AddrPort {
 func (p *paths) check(se *session, from netip.AddrPort) (moved bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(se.link.addresses) < maxAddresses && p.checked[from] != se {
-		se.link.addresses = append(se.link.addresses, from)
+	if p.checked[from] != se {
+		p.addLocked(se, from)
 		p.checked[from] = se
 	}
 	old, moved := p.moved[from]
@@ -111,12 +111,30 @@ func (p *paths) check(se *session, from netip.AddrPort) (moved bool) {
 func (p *paths) move(se *session, old, from netip.AddrPort) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(se.link.addresses) == maxAddresses {
-		return
-	}
-	se.link.addresses = append(se.link.addresses, from)
+	p.addLocked(se, from)
 	p.moved[from], p.sendTo[old] = old, from
 	p.redirect.Store(true)
+}
+
+// addLocked notes an address of a session.
+func (p *paths) addLocked(se *session, a netip.AddrPort) {
+	if len(se.link.addresses) == maxAddresses {
+		p.removeLocked(se, se.link.addresses[0])
+		se.link.addresses = se.link.addresses[1:]
+	}
+	se.link.addresses = append(se.link.addresses, a)
+}
+
+func (p *paths) removeLocked(se *session, a netip.AddrPort) {
+	if p.checked[a] == se {
+		delete(p.checked, a)
+	}
+	if old, ok := p.moved[a]; ok {
+		delete(p.moved, a)
+		delete(p.sendTo, old)
+	}
+	delete(p.sendTo, a)
+	p.redirect.Store(len(p.sendTo) > 0)
 }
 
 // register notes that a session has a source.
@@ -143,13 +161,8 @@ func (p *paths) forget(se *session) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, a := range se.link.addresses {
-		if p.checked[a] == se {
-			delete(p.checked, a)
-		}
-		delete(p.moved, a)
-		delete(p.sendTo, a)
+		p.removeLocked(se, a)
 	}
-	p.redirect.Store(len(p.sendTo) > 0)
 	// An SSRC that several have is forgotten, too: of what is not known nothing is made.
 	maps.DeleteFunc(p.sources, func(_ uint32, other *session) bool { return other == se || other == nil })
 }
@@ -171,6 +184,9 @@ type trial struct {
 // them at least: each costs a decryption.
 func (l *link) try(b []byte, from netip.AddrPort) netip.AddrPort {
 	old := l.remote.Load()
+	if old != nil && *old == from {
+		return from
+	}
 	now := time.Now()
 	if second := now.Unix(); l.trySecond.Swap(second) != second {
 		l.tries.Store(0)
