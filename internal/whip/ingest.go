@@ -36,6 +36,7 @@ type ingest struct {
 	ssrc      uint32 // of the RTCP that the node sends
 	feedback  *feedback
 	discarded *discards
+	renamed   sparse
 	wake      chan struct{} // a packet is missing: watch is to ask again
 
 	// mu guards what follows: packets come on one goroutine, watch is another.
@@ -152,7 +153,7 @@ func (in *ingest) takeRTP(b []byte) {
 		return
 	}
 	if t, ok := in.link.decrypted(h.SSRC, h.SequenceNumber); ok {
-		in.log.Info("the client sends from another address", "from", t.old.String(), "to", t.from.String())
+		in.log.Log(in.ctx, in.link.changes.level(), "the client sends from another address", "from", t.old.String(), "to", t.from.String())
 		in.server.sockets.paths.move(in.session, t.old, t.from)
 	}
 	in.feedback.received(h)

@@ -32,6 +32,7 @@ type link struct {
 	trial     atomic.Pointer[trial]
 	tries     atomic.Int64 // in trySecond
 	trySecond atomic.Int64
+	changes   sparse
 }
 
 // checked is called for each valid connectivity check, on the goroutine of the ICE
@@ -49,7 +50,7 @@ func (se *session) checked(m *stun.Message, _, remote ice.Candidate, _ *ice.Cand
 	case moved:
 		use = true
 	case l.current != nil && l.current != remote && time.Since(l.current.LastReceived()) > pathSilent:
-		se.log.Info("the client sends from another address", "from", addressOf(l.current).String(), "to", address.String())
+		se.log.Log(se.ctx, l.changes.level(), "the client sends from another address", "from", addressOf(l.current).String(), "to", address.String())
 		use = true
 	default:
 		return false

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
+	"time"
 
 	"github.com/pion/logging"
 )
@@ -38,6 +40,18 @@ func (l pionLogger) Warn(msg string)           { l.write(msg) }
 func (l pionLogger) Warnf(f string, a ...any)  { l.writef(f, a...) }
 func (l pionLogger) Error(msg string)          { l.write(msg) }
 func (l pionLogger) Errorf(f string, a ...any) { l.writef(f, a...) }
+
+// sparse lets one line a second of its kind into the log: a client can cause them.
+type sparse struct{ last atomic.Int64 }
+
+// level is info for the first line in a second, then debug.
+func (s *sparse) level() slog.Level {
+	now := time.Now().Unix()
+	if s.last.Swap(now) == now {
+		return slog.LevelDebug
+	}
+	return slog.LevelInfo
+}
 
 // countingLogger tells what is logged at info level and above to count as well.
 type countingLogger struct {

@@ -310,7 +310,7 @@ func (in *ingest) isCurrent(s *source, payload []byte, arrival time.Time) bool {
 	}
 	if t.current != nil {
 		t.current.replaced = true
-		in.log.Info("the publisher goes on with another SSRC", "track", int(t.ID), "from", t.current.ssrc, "to", s.ssrc)
+		in.log.Log(in.ctx, in.renamed.level(), "the publisher goes on with another SSRC", "track", int(t.ID), "from", t.current.ssrc, "to", s.ssrc)
 	}
 	s.replaced = false
 	in.activate(t, s)
