@@ -5,7 +5,8 @@
 #   make check   formatting, vet, lint, types, scripts, and the race detector
 #
 # RACE=1 runs the tests of `make test` under the race detector; FUZZTIME and
-# BENCH set the length of each fuzzer and the benchmarks to run.
+# BENCH set the length of each fuzzer and the benchmarks to run, CHAOSTIME how long
+# `make chaos` runs; with SEED it runs that one, and tells what happened.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,6 +15,7 @@ SHELL := bash
 GO       ?= go
 FUZZTIME ?= 10s
 BENCH    ?= .
+CHAOSTIME ?= 30m
 BIN      := bin/live777
 LIVEMAN  := bin/liveman
 LINT     := .cache/bin/golangci-lint
@@ -21,7 +23,7 @@ MINIO    := .cache/bin/minio
 
 export GO
 
-.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak check static race fuzz bench bench-catalogue clean
+.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak check static race chaos fuzz bench bench-catalogue clean
 
 build: ## the servers, with the page that was built last
 	$(GO) build -o $(BIN) ./cmd/live777
@@ -98,6 +100,10 @@ bench-catalogue: deps ## lists of 1,000,000 recordings; fails where a page takes
 
 fuzz: ## every fuzzer, FUZZTIME each
 	scripts/fuzz.sh $(FUZZTIME)
+
+chaos: ## recorders in random lives, each judged by the log of what was sent
+	CHAOS_SEED=$(SEED) CHAOS_SHRINK=$(SEED) CHAOS_FOR=$(CHAOSTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/chaos \
+		| grep --line-buffered -vE '^(=== | *--- PASS)'
 
 bench: ## the benchmarks that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...

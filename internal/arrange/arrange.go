@@ -149,7 +149,7 @@ type period struct {
 
 // New returns an Arranger at session time 0.
 func New(o Options, out Output) *Arranger {
-	return &Arranger{o: o, out: out}
+	return &Arranger{o: o, out: out, frontier: -fillLag}
 }
 
 // GoOn tells of what there was before: session time 0 was at zero, and media has been

@@ -340,3 +340,20 @@ func TestSleepIsNotFilled(t *testing.T) {
 		t.Errorf("a hole of %v s", d)
 	}
 }
+
+// Sound whose place is not known yet is waited for: nothing is filled before time has
+// passed, and the segments of the sound are all named.
+func TestNothingIsFilledAtTheBeginning(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_mono.ogg"))
+	s.reports = false
+	s.tracks[1].next += 9 * time.Millisecond // less than a packet after the picture
+	g.start("camera", "")
+	s.step(8 * time.Second)
+	rec := g.stop("camera")
+	got := g.read(rec.RecordDir)
+	report := g.compare(s.log, got, verify.CompareOptions{MaxAV: -1})
+	if audio, _ := report.Track(media.Audio); audio == nil || audio.Matched != audio.Sent || audio.Fillers+audio.Filled > 0 {
+		t.Errorf("%+v", audio)
+	}
+}

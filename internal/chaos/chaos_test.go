@@ -1,0 +1,63 @@
+package chaos
+
+import (
+	"fmt"
+	"os"
+	"testing"
+	"testing/synctest"
+)
+
+// fixed is how many scenarios every test run has, the first seeds; few is how many
+// the race detector gets.
+const (
+	fixed = 50
+	few   = 4
+)
+
+// unmended are the seeds of these that have findings: what is left of a Period after a
+// crash (21, 47) or a failure of storage (49) is not always whole, a layer that never came to a Period is told of by
+// its sums alone (33), and a stop in the time in which sound waits for its place (42).
+var unmended = map[uint64]bool{21: true, 33: true, 42: true, 47: true, 49: true}
+
+// attempt lets a scenario happen and judges what is left; the second result is the log
+func attempt(t *testing.T, sc *Scenario) (j *judge, log string) {
+	for _, l := range sc.Lives { // before the simulated time begins
+		for _, name := range append(audioOf(&l), l.Video...) {
+			source(t, name)
+		}
+	}
+	dirs := &folders{make: t.TempDir}
+	var w *world
+	synctest.Test(t, func(t *testing.T) { w = run(t, sc, dirs) })
+	return w.judge(t, dirs.last()), w.log.String()
+}
+
+// TestFew is what the race detector gets of it.
+func TestFew(t *testing.T) {
+	for seed := range uint64(few) {
+		one(t, seed)
+	}
+}
+
+// one is the run of a seed.
+func one(t *testing.T, seed uint64) bool {
+	return t.Run(fmt.Sprint(seed), func(t *testing.T) {
+		sc := Generate(seed)
+		j, log := attempt(t, sc)
+		for _, f := range j.faults {
+			t.Error(f)
+		}
+		if os.Getenv("CHAOS_SHRINK") != "" && t.Failed() {
+			sc = shrink(t, sc, j.faults[0].class)
+			j, log = attempt(t, sc)
+			for _, f := range j.faults {
+				t.Logf("with less: %s", f)
+			}
+		}
+		if os.Getenv("CHAOS_SEED") != "" {
+			t.Logf("%s\n%s\n%s", sc, log, j.describe())
+		} else if t.Failed() {
+			t.Logf("again: %s\n%s", command(seed), sc)
+		}
+	})
+}
