@@ -20,6 +20,17 @@ var (
 	aiortcPython = filepath.Join(".cache", "python", "bin", "python") // below the repository, where it is run
 )
 
+// Firefox publishes, watches and plays through the page. It pairs no loopback
+// candidate: the node is the default one all the same.
+func TestFirefox(t *testing.T) {
+	t.Parallel()
+	s := start(t, "[recorder]\nsegment_seconds = 2\n")
+	var m measured
+	startScript(t, nil, "firefox.mjs", "--base", s.url, "--stream", "camera", "--codec", "vp9", "--out", t.ArtifactDir()).wait(&m)
+	rec := read(t, s.root, m.RecordDir)
+	checkShown(t, s, rec, 12*time.Second)
+}
+
 // client is a program that publishes a file, and one that watches.
 type client struct {
 	name    string
