@@ -76,6 +76,12 @@ type Unit struct {
 	// Reorder is how many units may come before one that is shown before them, at
 	// most; 0 where the bitstream does not say it, InOrder where there are none.
 	Reorder int
+	// Order is the place of a picture among those that are shown since the last Key,
+	// where the bitstream tells it (Ordered). Bidirectional says that it is predicted
+	// from two others, of which one may be shown later.
+	Order         int64
+	Ordered       bool
+	Bidirectional bool
 }
 
 // InOrder is the Reorder of a unit whose bitstream cannot reorder.

@@ -229,6 +229,34 @@ func (ps *h264ParameterSets) reorder(pps uint8) int {
 	return 0
 }
 
+// picOrder implements nalCodec (Rec. ITU-T H.264 7.3.3). It is not known of fields, and
+// of the types of counting that few use.
+func (ps *h264ParameterSets) picOrder(nal []byte) (p picOrder) {
+	var buf [48]byte
+	r := bitReader{data: unescape(buf[:0], nal[1:])}
+	r.ue() // first_mb_in_slice
+	p.both = r.ue()%5 == 1
+	sps := ps.sps[ps.pps[uint8(r.ue())].sps]
+	p.reset, p.reference = nal[0]&0x1f == h264IDR, nal[0]&0x60 != 0
+	if sps == nil || sps.info.PicOrderCntType != 0 || sps.info.Profile == h264Baseline {
+		return p
+	}
+	if sps.info.SeparateColourPlaneFlag {
+		r.skip(2) // colour_plane_id
+	}
+	r.skip(int(min(sps.info.Log2MaxFrameNumMinus4, 12)) + 4) // frame_num
+	if !sps.info.FrameMbsOnlyFlag && r.flag() {
+		return p // field_pic_flag
+	}
+	if p.reset {
+		r.ue() // idr_pic_id
+	}
+	p.bits = int(min(sps.info.Log2MaxPicOrderCntLsbMinus4, 12)) + 4
+	p.lsb = r.u(p.bits)
+	p.known = !r.failed
+	return p
+}
+
 func (s *h264SPS) sar() media.Ratio {
 	if s.info.VUI == nil {
 		return media.Ratio{}

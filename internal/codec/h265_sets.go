@@ -34,8 +34,10 @@ type h265SPS struct {
 }
 
 type h265PPS struct {
-	nal []byte
-	sps uint8
+	nal    []byte
+	sps    uint8
+	output bool // output_flag_present_flag
+	extra  int  // num_extra_slice_header_bits
 }
 
 // Keys of the sets of H265: their type and id.
@@ -86,7 +88,9 @@ func (ps *h265ParameterSets) storePPS(nal []byte) (changed bool, err error) {
 	if old := ps.pps[id]; old != nil && bytes.Equal(old.nal, nal) {
 		return false, nil
 	}
-	ps.pps[id] = &h265PPS{nal, uint8(sps)}
+	r.skip(1) // dependent_slice_segments_enabled_flag
+	output, extra := r.flag(), r.u(3)
+	ps.pps[id] = &h265PPS{nal, uint8(sps), output, int(extra)}
 	return true, nil
 }
 
@@ -220,6 +224,42 @@ func h265Format(vps []byte, sps *h265SPS, pps [][]byte) (*media.Format, error) {
 		Chroma:    media.Chroma(sps.info.ChromaFormatIDC),
 		Private:   sw.Bytes(),
 	}, nil
+}
+
+// picOrder implements nalCodec (Rec. ITU-T H.265 7.3.6.1).
+func (ps *h265ParameterSets) picOrder(nal []byte) (p picOrder) {
+	var buf [32]byte
+	r := bitReader{data: unescape(buf[:0], nal[h265HeaderLen:])}
+	t := h265Type(nal[0])
+	irap := t >= h265BLAWLP && t <= h265LastIRAP
+	idr := t == h265IDRWRADL || t == h265IDRNLP
+	first := r.flag()
+	if irap {
+		r.skip(1) // no_output_of_prior_pics_flag
+	}
+	id := r.ue()
+	if id >= h265MaxPPS || ps.pps[id] == nil || ps.spsOf(uint8(id)) == nil || !first {
+		return p
+	}
+	pps, sps := ps.pps[id], ps.spsOf(uint8(id)).info
+	r.skip(pps.extra)
+	p.both = r.ue() == 0 // slice_type
+	p.reset = irap && t != h265CRA
+	p.bits = int(min(sps.Log2MaxPicOrderCntLsbMinus4, 12)) + 4
+	// Those of a sub-layer that no other picture refers to, and leading pictures, are not
+	// counted from.
+	p.reference = nal[1]&7 == 1 && (t > 14 || t&1 == 1) && (t < 6 || t > h265RASLR)
+	if pps.output {
+		r.skip(1) // pic_output_flag
+	}
+	if sps.SeparateColourPlaneFlag {
+		r.skip(2) // colour_plane_id
+	}
+	if !idr {
+		p.lsb = r.u(p.bits)
+	}
+	p.known = !r.failed
+	return p
 }
 
 func (s *h265SPS) sar() media.Ratio {

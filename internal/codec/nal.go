@@ -66,6 +66,9 @@ type nalCodec interface {
 	// reorder returns how many pictures may be sent before one that is shown before
 	// them, by a picture parameter set; 0 where it is not known.
 	reorder(pps uint8) int
+	// picOrder reads what the header of a slice, which refers to a picture parameter
+	// set that is known, says about the order of pictures.
+	picOrder(nal []byte) picOrder
 	// describe returns the format of a key frame whose slices refer to the
 	// picture parameter sets used, and the sets that stand in its sample entry.
 	describe(used idSet) (*media.Format, []nalSetOf, error)
@@ -104,8 +107,10 @@ type nalAssembler struct {
 	picture bool     // has a slice
 	irap    int      // offset in sample of an nalIRAP slice's length, -1 without one
 	point   bool     // has an nalRecovery
+	first   int      // offset in sample of the first slice's length
 
 	points int // units with one since the last key picture
+	count  picCount
 }
 
 // minPoints is how many recovery points must come without a key picture between them
@@ -176,6 +181,9 @@ func (a *nalAssembler) Assemble(payloads [][]byte) (Unit, error) {
 		}
 	}
 	u := Unit{Data: prepend(missing, a.sample), Key: key, Format: a.sets.format(), Reorder: a.depth}
+	if a.sets.active != nil {
+		a.count.place(&u, a.picOrder(a.sample[a.first+nalLengthSize:]))
+	}
 	a.sample = nil // the caller owns it now
 	return u, nil
 }
@@ -386,6 +394,9 @@ func (a *nalAssembler) place(start, size int) error {
 		a.irap = start
 		fallthrough
 	case nalSlice:
+		if !a.picture {
+			a.first = start
+		}
 		a.slices.add(pps)
 		a.picture = true
 	case nalRecovery:

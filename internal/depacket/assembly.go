@@ -190,7 +190,7 @@ func (a *assembly) finish(cut bool, out []Result) []Result {
 	if a.track.Kind == media.Audio {
 		return append(out, Result{Frame: f})
 	}
-	return a.order.push(f, u.Reorder, out)
+	return a.order.push(f, place{u.Reorder, u.Order, u.Ordered, u.Bidirectional}, out)
 }
 
 // drop counts the open unit as dropped.

@@ -16,7 +16,7 @@ func order(o *ordering, depth int, times []int64, keys ...int64) (out [][]*media
 	for i, at := range times {
 		f := &media.Frame{Timestamp: at, Key: i == 0 || slices.Contains(keys, at), Arrival: epoch}
 		var left []*media.Frame
-		for _, r := range o.push(f, depth, nil) {
+		for _, r := range o.push(f, place{depth: depth}, nil) {
 			left = append(left, r.Frame)
 		}
 		out = append(out, left)
@@ -74,6 +74,55 @@ func TestOrdering(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})
+	}
+}
+
+// TestOrderingByDecoder has times in the order of decoding, and places of pictures.
+func TestOrderingByDecoder(t *testing.T) {
+	for name, tc := range map[string]struct {
+		depth  int
+		places []int64 // negative: not bidirectional
+		times  []int64 // nil: 0, 10, 20 ...
+		want   string
+	}{
+		"B-frames":     {1, []int64{0, -3, 1, 2, -6, 4, 5}, nil, "0>0 10>30 20>10 30>20 40>60 50>40 60>50 "},
+		"pyramid":      {2, []int64{0, -4, 2, 1, 3, -8, 6, 5, 7}, nil, "0>0 10>40 20>20 30>10 40>30 50>80 60>60 70>50 80>70 "},
+		"not declared": {0, []int64{0, -3, 1, 2, -6, 4, 5, -9, 7, 8}, nil, "0>0 10>10 20>20 30>30 40>60 50>40 60>50 70>90 80>70 90>80 "},
+		"low delay":    {0, []int64{0, 1, 2, 3}, nil, "0>0 10>10 20>20 30>30 "},
+		"P-frames":     {0, []int64{0, -3, -1, -2}, nil, "0>0 10>10 20>20 30>30 "}, // counted anew, for all that is known
+		"their own":    {1, []int64{0, -3, 1, 2, -6, 4, 5}, []int64{0, 30, 10, 20, 60, 40, 50}, "0>0 10>30 20>10 30>20 40>60 50>40 60>50 "},
+		"mended":       {1, []int64{0, -3, 1, 2, -6, 4, 5}, []int64{0, 10, 20, 30, 60, 40, 50}, "0>0 10>30 20>10 30>20 60>60 61>40 62>50 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &ordering{clockRate: 90000}
+			var out []Result
+			for i, at := range tc.places {
+				f := &media.Frame{Timestamp: int64(10 * i), Key: i == 0, Arrival: epoch}
+				if tc.times != nil {
+					f.Timestamp = tc.times[i]
+				}
+				out = o.push(f, place{depth: tc.depth, order: max(at, -at), ordered: true, bidirectional: at > 0}, out)
+			}
+			if got := spell(frames(o.flush(out))); got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+		})
+	}
+}
+
+// A frame whose turn never comes does not hold up others for ever.
+func TestOrderingBounds(t *testing.T) {
+	o := &ordering{clockRate: 90000}
+	var out []Result
+	for i := range 1000 {
+		f := &media.Frame{Timestamp: int64(i), Key: i == 0, Arrival: epoch}
+		out = o.push(f, place{depth: 2, order: int64(5000 - i), ordered: true, bidirectional: true}, out)
+		if len(o.frames) > maxQueued {
+			t.Fatalf("%d frames wait", len(o.frames))
+		}
+	}
+	if out = o.flush(out); len(out) != 1000 || len(o.times) > 0 {
+		t.Errorf("%d frames left, %d times stayed", len(out), len(o.times))
 	}
 }
 

@@ -3,7 +3,6 @@ package fmp4
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -20,6 +19,12 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
+// How a sender deals with pictures that are reordered.
+const (
+	undeclared = "not declared"      // the bitstream does not say it
+	byDecoder  = "in decoding order" // RTP has the times of decoding
+)
+
 // frameTicks is the distance of the pictures of a bitstream of the tests.
 const frameTicks = 9000
 
@@ -29,22 +34,24 @@ const frameTicks = 9000
 func TestBitstreams(t *testing.T) {
 	for _, tc := range []struct {
 		codec, file string
-		undeclared  bool // that pictures are reordered
+		how         string
 	}{
-		{"H264", "baseline.h264", false},
-		{"H264", "ids.h264", false}, // other ids with each key frame
-		{"H264", "pyramid.h264", false},
-		{"H264", "pyramid.h264", true},
-		{"H264", "sar.h264", false},
-		{"H265", "main.h265", false},
-		{"H265", "pyramid.h265", false},
-		{"H265", "pyramid.h265", true},
-		{"H265", "sar.h265", false},
+		{"H264", "baseline.h264", ""},
+		{"H264", "ids.h264", ""}, // other ids with each key frame
+		{"H264", "pyramid.h264", ""},
+		{"H264", "pyramid.h264", undeclared},
+		{"H264", "sar.h264", ""},
+		{"H265", "main.h265", ""},
+		{"H265", "pyramid.h265", ""},
+		{"H265", "pyramid.h265", undeclared},
+		{"H265", "sar.h265", ""},
+		{"H264", "pyramid.h264", byDecoder},
+		{"H265", "pyramid.h265", byDecoder},
 	} {
-		t.Run(fmt.Sprint(tc.file, tc.undeclared), func(t *testing.T) {
+		t.Run(strings.TrimSpace(tc.file+" "+tc.how), func(t *testing.T) {
 			path := filepath.Join("..", "codec", "testdata", tc.file)
 			units, shown := readUnits(t, path)
-			frames := send(t, tc.codec, units, shown, tc.undeclared)
+			frames := send(t, tc.codec, units, shown, tc.how)
 			stored := filepath.Join(t.TempDir(), "stored.mp4")
 			if err := os.WriteFile(stored, store(t, frames), 0o644); err != nil {
 				t.Fatal(err)
@@ -60,7 +67,7 @@ func TestBitstreams(t *testing.T) {
 				}
 			}
 			out := tool(t, "ffmpeg", "-v", "warning", "-i", stored, "-c", "copy", "-y", stored+".copy.mp4")
-			if out != "" && !(tc.undeclared && strings.Count(out, "\n") == 1 && strings.Contains(out, "DTS discontinuity")) {
+			if out != "" && !(tc.how == undeclared && strings.Count(out, "\n") == 1 && strings.Contains(out, "DTS discontinuity")) {
 				t.Errorf("ffmpeg copies it, but says\n%s", out)
 			}
 		})
@@ -102,7 +109,7 @@ func readUnits(t *testing.T, path string) (units [][][]byte, shown []int) {
 }
 
 // send makes packets of the units and frames of those.
-func send(t *testing.T, name string, units [][][]byte, shown []int, undeclared bool) []*media.Frame {
+func send(t *testing.T, name string, units [][][]byte, shown []int, how string) []*media.Frame {
 	t.Helper()
 	c, _ := codec.Lookup(name)
 	track := media.Track{Kind: media.Video, Codec: name, ClockRate: c.ClockRate}
@@ -110,16 +117,20 @@ func send(t *testing.T, name string, units [][][]byte, shown []int, undeclared b
 	if err != nil {
 		t.Fatal(err)
 	}
-	if undeclared {
+	if how == undeclared {
 		a = silent{a}
 	}
 	d := depacket.New(track, a, depacket.Options{})
 	var results []depacket.Result
 	seq := uint16(0)
 	for i, unit := range units {
+		at := shown[i]
+		if how == byDecoder {
+			at = i
+		}
 		for j, nal := range unit {
 			results = d.Push(&media.Packet{
-				Seq: seq, Timestamp: uint32(shown[i] * frameTicks), Marker: j == len(unit)-1, Payload: nal, Arrival: capture,
+				Seq: seq, Timestamp: uint32(at * frameTicks), Marker: j == len(unit)-1, Payload: nal, Arrival: capture,
 			}, results)
 			seq++
 		}
@@ -201,7 +212,7 @@ func TestShape(t *testing.T) {
 		{"H264", "baseline.h264", media.Ratio{}, 320},
 	} {
 		units, shown := readUnits(t, filepath.Join("..", "codec", "testdata", tc.file))
-		f := send(t, tc.codec, units, shown, false)[0].Format
+		f := send(t, tc.codec, units, shown, "")[0].Format
 		if f.SAR != tc.sar {
 			t.Errorf("%s: shape %v, want %v", tc.file, f.SAR, tc.sar)
 		}

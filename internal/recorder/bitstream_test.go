@@ -1,6 +1,10 @@
 package recorder
 
 import (
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +21,81 @@ func parameters(t media.Track) live.Keeper {
 		return k
 	}
 	return nil
+}
+
+// The order in which the pictures of pyramid.h264 are shown, of each group.
+var pyramid = []int64{0, 4, 2, 1, 3, 8, 6, 5, 7, 11, 9, 10}
+
+// TestBFrames records B-frames that other B-frames refer to, with losses, and with
+// segments that end where groups of pictures do.
+func TestBFrames(t *testing.T) {
+	for name, lose := range map[string]func(unit int) bool{
+		"whole":  nil,
+		"lossy":  func(unit int) bool { return unit == 51 || unit == 98 },
+		"starts": func(unit int) bool { return unit < 5 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, nil)
+			src, err := load.Open(filepath.Join("..", "codec", "testdata", "pyramid.h264"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := g.publish("camera", src, source(t, "opus_stereo.ogg"))
+			step := int64(src.Units[0].Duration)
+			s.tracks[0].shown = func(unit int) int64 {
+				i := unit % len(pyramid)
+				return (pyramid[i] - int64(i)) * step
+			}
+			s.tracks[0].lose = lose
+			g.start("camera", "")
+			s.send(20 * time.Second)
+			rec := g.stop("camera")
+			got := g.read(rec.RecordDir)
+			o := verify.CompareOptions{}
+			if lose == nil {
+				if rec.Status != media.StatusComplete || rec.Periods != 1 {
+					t.Errorf("ended %s, %q, with %d Periods", rec.Status, rec.Reason, rec.Periods)
+				}
+			} else {
+				for i := range s.log.Video.Units {
+					if lose(i) {
+						s.log.Video.Units[i].Lost = 1
+					}
+				}
+				o.AllowLost = true
+			}
+			g.compare(s.log, got, o)
+			checkShown(t, g, rec, got)
+		})
+	}
+}
+
+// checkShown wants each picture at a time of its own, and ffmpeg to decode as many as
+// there are, and to copy them.
+func checkShown(t *testing.T, g *rig, rec media.Recording, got *verify.Recording) {
+	t.Helper()
+	video, _ := got.Track(media.Video)
+	var times []media.Ticks
+	reordered := 0
+	for i := range video.Samples {
+		times = append(times, video.Samples[i].Shown())
+		if video.Samples[i].Composition < 0 {
+			reordered++
+		}
+	}
+	slices.Sort(times)
+	if len(slices.Compact(times)) != len(video.Samples) || reordered < len(times)/3 {
+		t.Errorf("%d pictures at %d times, %d are shown before they are decoded", len(video.Samples), len(slices.Compact(times)), reordered)
+	}
+	mpd := filepath.Join(g.root, filepath.FromSlash(rec.MPDPath))
+	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-i", mpd, "-map", "0:v", "-fps_mode", "passthrough", "-f", "framemd5", "-").CombinedOutput()
+	if n := strings.Count(string(out), "\n0, "); err != nil || rec.Periods == 1 && n != len(video.Samples) {
+		t.Errorf("ffmpeg (install the Debian package ffmpeg if it is missing) decodes %d pictures of %d: %v\n%.1000s", n, len(video.Samples), err, out)
+	}
+	out, err = exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-i", mpd, "-c", "copy", filepath.Join(t.TempDir(), "copy.mp4")).CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("ffmpeg copies it: %v\n%.1000s", err, out)
+	}
 }
 
 // changed returns a source whose bitstream was changed.

@@ -232,6 +232,17 @@ type sentTrack struct {
 	delay     time.Duration       // of all that arrives
 	lie       time.Duration       // by which the clock of the reports is false
 	lose      func(unit int) bool // of this track; nil: none
+	// shown is by how many ticks a unit's timestamp is later than those sent before and
+	// after it tell, for B-frames; nil: none.
+	shown func(unit int) int64
+}
+
+// stamp is the timestamp of the next unit.
+func (tr *sentTrack) stamp() int64 {
+	if tr.shown == nil {
+		return tr.ts
+	}
+	return tr.ts + tr.shown(tr.unit)
 }
 
 // arrives returns the media time of the sender when the next unit arrives.
@@ -370,7 +381,7 @@ func (s *sender) sendUnit(tr *sentTrack) {
 		s.g.sent++
 		s.g.items[s.stream]++
 		s.pub.WritePacket(&media.Packet{
-			Track: tr.ID, SSRC: tr.ssrc, Seq: tr.seq, Timestamp: uint32(tr.ts),
+			Track: tr.ID, SSRC: tr.ssrc, Seq: tr.seq, Timestamp: uint32(tr.stamp()),
 			Marker: i == len(payloads)-1, Payload: p, Arrival: now,
 		})
 	}
@@ -388,8 +399,9 @@ func (s *sender) sendUnit(tr *sentTrack) {
 // note puts a unit into the log.
 func (tr *sentTrack) note(u *load.AccessUnit, captured time.Time) {
 	tr.log.Units = append(tr.log.Units, load.SentUnit{
-		Timestamp: tr.ts, RTP: uint32(tr.ts), Key: u.Key, SampleBytes: u.Sample, Size: len(u.Sample),
-		SHA256: sha256.Sum256(u.Sample), Sent: captured, NTP: captured,
+		Timestamp: tr.stamp(), RTP: uint32(tr.stamp()), Key: u.Key, SampleBytes: u.Sample, Size: len(u.Sample),
+		SHA256: sha256.Sum256(u.Sample), Sent: captured,
+		NTP: captured.Add(media.Ticks(tr.stamp() - tr.ts).Duration(tr.ClockRate)),
 	})
 }
 
