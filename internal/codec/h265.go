@@ -47,16 +47,19 @@ func newH265(t media.Track) (Assembler, error) {
 		}
 	}
 	c := &h265{}
-	for _, name := range []string{"sprop-vps", "sprop-sps", "sprop-pps"} {
-		for _, nal := range spropSets(t.Fmtp, name, isH265Set) {
-			// What is wrong here does not matter as long as the stream has its own.
-			_, _ = c.store(nal)
-		}
-	}
-	for _, nal := range t.Parameters {
+	for _, nal := range slices.Concat(h265Sprop(t.Fmtp), t.Parameters) {
+		// What is wrong here does not matter as long as the stream has its own.
 		_, _ = c.store(nal)
 	}
 	return &nalAssembler{nalCodec: c, name: "H265", fuName: "FU", apName: "AP"}, nil
+}
+
+// h265Sprop returns the parameter sets of a=fmtp (RFC 7798 7.1).
+func h265Sprop(fmtp string) (nals [][]byte) {
+	for _, name := range []string{"sprop-vps", "sprop-sps", "sprop-pps"} {
+		nals = append(nals, spropSets(fmtp, name, isH265Set)...)
+	}
+	return nals
 }
 
 func h265Type(first byte) byte { return first >> 1 & 0x3f }

@@ -42,14 +42,22 @@ type kept interface {
 	key(payload []byte) (uint16, bool)
 }
 
-// NewKeeper returns a Keeper for the packets of t; nil for a codec that has no
-// parameter sets apart from its frames.
+// NewKeeper returns a Keeper for the packets of t, which knows what is in its a=fmtp
+// already; nil for a codec that has no parameter sets apart from its frames.
 func NewKeeper(t media.Track) *Keeper {
 	switch t.Codec {
 	case "H264":
-		return &Keeper{kind: keptH264{}}
+		k := &Keeper{kind: keptH264{}}
+		for _, nal := range spropParameterSets(t.Fmtp) {
+			k.Observe(nal)
+		}
+		return k
 	case "H265":
-		return &Keeper{kind: keptH265{}}
+		k := &Keeper{kind: keptH265{}}
+		for _, nal := range h265Sprop(t.Fmtp) {
+			k.Observe(nal)
+		}
+		return k
 	case "AV1":
 		return &Keeper{kind: keptAV1{}}
 	}

@@ -2,6 +2,7 @@ package codec
 
 import (
 	"bytes"
+	"encoding/base64"
 	"slices"
 	"testing"
 
@@ -96,6 +97,19 @@ func TestKeeperAV1(t *testing.T) {
 	u, err := a.Assemble(late)
 	if err != nil || len(kept) != 1 || !a.Starts(late) || !bytes.Equal(u.Data, whole.Data) || !u.Format.Equal(whole.Format) {
 		t.Errorf("kept %x; %+v, %v, want %+v", kept, u, err, whole)
+	}
+}
+
+// What stands in the offer is kept as if it had been sent.
+func TestKeeperOutOfBand(t *testing.T) {
+	b64 := base64.StdEncoding.EncodeToString
+	for _, track := range []media.Track{
+		{Codec: "H264", Fmtp: "sprop-parameter-sets=" + b64(spsSmall) + "," + b64(pps0)},
+		{Codec: "H265", Fmtp: "sprop-vps=" + b64(vps265) + ";sprop-sps=" + b64(sps265) + ";sprop-pps=" + b64(pps265)},
+	} {
+		if kept := NewKeeper(track).Kept(); len(kept) < 2 {
+			t.Errorf("%s: kept %x", track.Codec, kept)
+		}
 	}
 }
 
