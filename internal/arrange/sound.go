@@ -147,6 +147,7 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 	}
 	if len(f.Data) > silentBytes && t-l.real >= 3*f.Duration {
 		a.note(l, t, firstOf(s.lost, CausePause)) // silence is written, which the sender did not mean
+		l.real = t
 	}
 	a.noteHole(s, t)
 	if l.period != a.cur || t-l.end() >= f.Duration {

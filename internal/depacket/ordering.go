@@ -200,7 +200,8 @@ func (o *ordering) pop(out []Result) []Result {
 // leave gives f its decode time, which is after that of the frame before it, and its
 // presentation time.
 func (o *ordering) leave(f *media.Frame, at, shown int64, out []Result) []Result {
-	twice := at == f.Timestamp && at == o.shown[(o.left+maxReorder-1)%maxReorder] // is for the reader to judge
+	before := o.shown[(o.left+maxReorder-1)%maxReorder]
+	twice := at == f.Timestamp && before == at // is for the reader to judge
 	if o.started && at <= o.last && !twice {
 		at = o.last + 1
 	}

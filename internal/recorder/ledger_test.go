@@ -22,13 +22,6 @@ func holes(tr media.RecordingTrack) map[string]float64 {
 	return sum
 }
 
-// asked returns how often a key frame was asked for.
-func (s *sender) asked(id media.TrackID) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.asks[id]
-}
-
 // sendSteps sends d of media; the recorder keeps up.
 func (s *sender) sendSteps(d time.Duration) {
 	s.g.t.Helper()

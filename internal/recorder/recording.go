@@ -67,12 +67,11 @@ func (o laneOutput) Init(name string, data []byte) error {
 // recording.json. The session's goroutine writes; everything that others read
 // is guarded by mu.
 type recording struct {
-	r        *Recorder
-	dir      string
-	offset   time.Duration // session time of media time 0
-	limit    time.Duration // rotate at this media time; 0: never
-	tracks   map[lane]*segmenter.Track
-	keyAsked bool // a key frame has been asked for its rotation
+	r      *Recorder
+	dir    string
+	offset time.Duration // session time of media time 0
+	limit  time.Duration // rotate at this media time; 0: never
+	tracks map[lane]*segmenter.Track
 
 	journal    *journal.Journal // nil where there is none
 	journalErr error            // of an entry whose writer could not be told; run's own

@@ -66,7 +66,7 @@ func TestLateSound(t *testing.T) {
 			g := newRig(t, nil)
 			s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
 			s.tracks[1].off = true
-			rec := g.start("camera", "")
+			g.start("camera", "")
 			const all = 30 * time.Second
 			s.steps(min(late, all))
 			if late > 9*time.Second && g.recorder.Status("camera").Info.Duration < (min(late, all)-8*time.Second).Seconds() {
@@ -76,7 +76,7 @@ func TestLateSound(t *testing.T) {
 				s.tracks[1].off = false
 				s.steps(all - late)
 			}
-			rec = g.stop("camera")
+			rec := g.stop("camera")
 			got := g.read(rec.RecordDir)
 			whole(t, rec, got)
 			lasts(t, got, all)

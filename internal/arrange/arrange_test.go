@@ -1,0 +1,298 @@
+package arrange
+
+import (
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/codec"
+	"github.com/live777/recorder/internal/media"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// script drives an Arranger with pictures of 10 a second and sound of 50 packets a
+// second, and notes what it decides, a line for each call. Runs of samples that
+// follow on are one line.
+type script struct {
+	a      *Arranger
+	lines  []string
+	run    map[Lane]*run
+	zero   time.Time
+	at     time.Duration // up to which everything has happened
+	gop    int           // pictures from one key frame to the next
+	video  bool          // is sent
+	audio  bool
+	number int // of the next picture
+	asked  int // key frames
+}
+
+// run is samples that follow on.
+type run struct {
+	first, last media.Ticks
+	n           int
+	what        string
+}
+
+const (
+	pictureEvery = 100 * time.Millisecond
+	soundEvery   = 20 * time.Millisecond
+	videoRate    = 90000
+	audioRate    = 48000
+)
+
+var (
+	videoFormat = &media.Format{Codec: "H264", RFC6381: "avc1.42C01F", Timescale: videoRate, Width: 640, Height: 360}
+	audioFormat = &media.Format{Codec: "opus", RFC6381: "opus", Timescale: audioRate, Channels: 2}
+)
+
+func newScript(t *testing.T) *script {
+	t.Helper()
+	s := &script{run: map[Lane]*run{}, zero: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), gop: 10, video: true, audio: true}
+	s.a = New(Options{SegmentDuration: 2 * time.Second, Log: slog.New(slog.DiscardHandler)}, s)
+	s.join(t)
+	return s
+}
+
+// join begins a publication.
+func (s *script) join(t *testing.T) {
+	t.Helper()
+	var tracks []Track
+	for id, name := range []string{"H264", "opus"} {
+		c, ok := codec.Lookup(name)
+		if !ok {
+			t.Fatalf("no codec %s", name)
+		}
+		tracks = append(tracks, Track{
+			Track: media.Track{ID: media.TrackID(id), Kind: c.Kind, Codec: c.Name, ClockRate: c.ClockRate, Channels: c.Channels, MID: name},
+			Lane:  Lane{Kind: c.Kind}, Codec: c,
+		})
+	}
+	s.number = 0
+	s.a.Join(s.now(), tracks)
+}
+
+func (s *script) now() time.Time { return s.zero.Add(s.at) }
+
+// play lets time go by.
+func (s *script) play(d time.Duration) {
+	for end := s.at + d; s.at < end; s.at += soundEvery {
+		if s.video && s.at%pictureEvery == 0 {
+			s.picture()
+		}
+		if s.audio {
+			s.frame(1, &media.Frame{Timestamp: ticks(s.at, audioRate), Duration: 960, Key: true, Format: audioFormat, Data: []byte("sound of 20 ms")})
+		}
+		if s.at%time.Second == 0 {
+			for id, rate := range []int64{videoRate, audioRate} {
+				s.a.Report(&media.SenderReport{
+					Track: media.TrackID(id), NTP: media.NTP(s.now().Add(123 * time.Millisecond)), RTP: uint32(ticks(s.at, rate)), Arrival: s.now(),
+				})
+			}
+		}
+		if s.at%(200*time.Millisecond) == 0 {
+			s.a.Advance(s.now())
+		}
+	}
+}
+
+func (s *script) picture() {
+	key := s.number%s.gop == 0
+	s.frame(0, &media.Frame{Timestamp: ticks(s.at, videoRate), Key: key, Format: videoFormat, Data: fmt.Appendf(nil, "picture %d", s.number)})
+	s.number++
+}
+
+func (s *script) frame(id media.TrackID, f *media.Frame) {
+	f.Track, f.Arrival = id, s.now()
+	s.a.Packet(id, f.Arrival)
+	s.a.Frame(id, f)
+}
+
+func ticks(d time.Duration, rate int64) int64 { return int64(media.TicksOf(d, uint32(rate))) }
+
+func (s *script) note(format string, args ...any) {
+	s.flush()
+	s.lines = append(s.lines, fmt.Sprintf(format, args...))
+}
+
+// flush ends the runs of samples.
+func (s *script) flush() {
+	for _, l := range []Lane{{Kind: media.Video}, {Kind: media.Audio}} {
+		s.end(l)
+	}
+}
+
+// end ends the run of a lane.
+func (s *script) end(l Lane) {
+	r := s.run[l]
+	if r == nil {
+		return
+	}
+	delete(s.run, l)
+	s.lines = append(s.lines, fmt.Sprintf("  %s: %d × %s, %d to %d", l, r.n, r.what, r.first, r.last))
+}
+
+// The calls of Output.
+
+func (s *script) BeginRecording(at time.Duration) { s.note("recording at %v", at) }
+
+func (s *script) BeginPeriod(at time.Duration, lanes []Lane) {
+	s.note("period at %v with %v", at, lanes)
+}
+
+func (s *script) Enter(l Lane, f *media.Format, at media.Ticks) {
+	s.note("%s enters at %d, %dx%d", l, at, f.Width, f.Height)
+}
+
+func (s *script) Sample(l Lane, sample Sample) {
+	what := map[bool]string{true: "filled", false: "sent"}[sample.Filler]
+	r := s.run[l]
+	if sample.Cut || r == nil || r.what != what {
+		s.end(l)
+		if sample.Cut {
+			s.lines = append(s.lines, fmt.Sprintf("segment of %s at %d, key %v", l, sample.Time, sample.Key))
+		}
+		r = &run{first: sample.Time, what: what}
+		s.run[l] = r
+	}
+	r.n++
+	r.last = sample.Time
+}
+
+func (s *script) End(l Lane, at media.Ticks) { s.note("%s ends at %d", l, at) }
+
+func (s *script) Gap(l Lane, g Gap) {
+	s.note("%s: %s from %v to %v, filled %v", l, g.Cause, g.Start, g.End, g.Filled)
+}
+
+func (s *script) LeftOut(l Lane) { s.note("%s: left out", l) }
+
+func (s *script) Corrected(l Lane) { s.note("%s: corrected", l) }
+
+func (s *script) WantKeyFrame(media.TrackID) { s.asked++ }
+
+// What is decided in some lives of a stream is what was looked at once and found
+// right: the golden files in testdata.
+func TestGolden(t *testing.T) {
+	for name, live := range map[string]func(*script){
+		"plain": func(s *script) { s.play(7 * time.Second) },
+		"late_sound": func(s *script) {
+			s.audio = false
+			s.play(6 * time.Second)
+			s.audio = true
+			s.play(3 * time.Second)
+		},
+		"late_picture": func(s *script) {
+			s.video = false
+			s.play(8 * time.Second)
+			s.video = true
+			s.play(3 * time.Second)
+		},
+		"camera_off": func(s *script) {
+			s.play(3 * time.Second)
+			s.video = false
+			s.play(12 * time.Second)
+			s.video, s.number = true, 0
+			s.play(3 * time.Second)
+		},
+		"camera_off_goes_on_in_gop": func(s *script) {
+			s.play(3500 * time.Millisecond)
+			s.video = false
+			s.play(8 * time.Second)
+			s.video = true
+			s.play(2 * time.Second)
+		},
+		"single_key_frame": func(s *script) {
+			s.play(soundEvery)
+			s.video = false
+			s.play(12 * time.Second)
+		},
+		"no_key_frame_any_more": func(s *script) {
+			s.gop = 1000
+			s.play(14 * time.Second)
+		},
+		"rotation": func(s *script) {
+			s.a.RotateAt(4 * time.Second)
+			s.play(7 * time.Second)
+		},
+		"reconnect": func(s *script) {
+			s.play(3 * time.Second)
+			s.a.Leave()
+			s.at += 2 * time.Second
+			s.join(t)
+			s.play(3 * time.Second)
+		},
+		"loss": func(s *script) {
+			s.play(3 * time.Second)
+			s.video = false
+			s.play(700 * time.Millisecond)
+			s.a.Missing(0, CauseLoss)
+			s.video, s.number = true, 0
+			s.play(2 * time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScript(t)
+			live(s)
+			s.a.Leave()
+			s.flush()
+			got := strings.Join(s.lines, "\n") + "\n"
+			file := filepath.Join("testdata", name+".golden")
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("decided\n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+// Nothing that a sender does makes it panic: timestamps, keys, losses, pauses and
+// reports of any kind.
+func FuzzArranger(f *testing.F) {
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
+	f.Add([]byte{20, 20, 20, 20, 200, 20, 20, 9, 9, 9, 20, 7, 20, 20, 6})
+	f.Fuzz(func(t *testing.T, deeds []byte) {
+		s := newScript(t)
+		for _, d := range deeds[:min(len(deeds), 300)] {
+			switch d % 12 {
+			case 0:
+				s.video = !s.video
+			case 1:
+				s.audio = !s.audio
+			case 2:
+				s.a.Missing(media.TrackID(d/12%2), CauseLoss)
+			case 3:
+				s.a.Restarted(media.TrackID(d / 12 % 2))
+			case 4:
+				s.gop = int(d)/12 + 1
+			case 5:
+				s.at += time.Duration(d) * soundEvery
+			case 6:
+				s.a.RotateAt(s.at + time.Second)
+			case 7:
+				s.a.Leave()
+				s.join(t)
+			case 8:
+				s.a.Reset()
+			case 9:
+				s.frame(0, &media.Frame{Timestamp: int64(d) << 20, Key: d&64 != 0, Format: videoFormat, Data: []byte("picture")})
+			default:
+				s.play(time.Duration(d) * soundEvery)
+			}
+		}
+		s.a.Leave()
+	})
+}
