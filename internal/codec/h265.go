@@ -47,11 +47,12 @@ func newH265(t media.Track) (Assembler, error) {
 		}
 	}
 	c := &h265{}
+	a := &nalAssembler{nalCodec: c, name: "H265", fuName: "FU", apName: "AP"}
 	for _, nal := range slices.Concat(h265Sprop(t.Fmtp), t.Parameters) {
 		// What is wrong here does not matter as long as the stream has its own.
-		_, _ = c.store(nal)
+		_, _ = a.nalCodec.store(nal)
 	}
-	return &nalAssembler{nalCodec: c, name: "H265", fuName: "FU", apName: "AP"}, nil
+	return a, nil
 }
 
 // h265Sprop returns the parameter sets of a=fmtp (RFC 7798 7.1).

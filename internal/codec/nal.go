@@ -441,7 +441,6 @@ func (a *nalAssembler) errorf(format string, args ...any) error {
 type idSet [maxPPS / 64]uint64
 
 func (s *idSet) add(id uint8)      { s[id>>6] |= 1 << (id & 63) }
-func (s *idSet) remove(id uint8)   { s[id>>6] &^= 1 << (id & 63) }
 func (s *idSet) has(id uint8) bool { return s[id>>6]&(1<<(id&63)) != 0 }
 
 // all yields the ids in ascending order.

@@ -76,8 +76,12 @@ func vp9SkipInter(r *bitReader, resilient bool) {
 // vp9SkipTools passes over the parameters of the loop filter, the quantizer, the
 // segments and the tiles (6.2.8 to 6.2.14).
 func vp9SkipTools(r *bitReader, width uint32) {
-	r.skip(6 + 3)             // loop_filter_level, loop_filter_sharpness
-	if r.flag() && r.flag() { // loop_filter_delta_enabled, loop_filter_delta_update
+	r.skip(6 + 3)     // loop_filter_level, loop_filter_sharpness
+	delta := r.flag() // loop_filter_delta_enabled
+	if delta {
+		delta = r.flag() // loop_filter_delta_update
+	}
+	if delta {
 		for range 4 + 2 {
 			skipIf(r, 7)
 		}

@@ -64,8 +64,8 @@ func (p *Publication) Session() SessionInfo {
 // queue is full loses the packet and is told. The packet must not be changed
 // afterwards. After Close it does nothing.
 func (p *Publication) WritePacket(pkt *media.Packet) {
-	if k := p.keepers[pkt.Track]; k != nil {
-		k.Observe(pkt.Payload) // before anybody can have the packet, and join right after it
+	if id := int(pkt.Track); id < len(p.keepers) && p.keepers[id] != nil {
+		p.keepers[id].Observe(pkt.Payload) // before anybody can have the packet, and join right after it
 	}
 	p.stream.forward(p, Item{Packet: pkt})
 }
