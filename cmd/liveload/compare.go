@@ -47,6 +47,7 @@ func (c *comparer) run(ctx context.Context, stdout, _ io.Writer) error {
 	if err != nil {
 		return err
 	}
+	rec.Problems = append(rec.Problems, verify.Audit(rec)...)
 	report := verify.Compare(log, rec, c.o)
 	for _, t := range report.Tracks {
 		fmt.Fprintf(stdout, "%s: %d of %d units are recorded bit-exact, from #%d to #%d; %d lost, %d filled in\n",

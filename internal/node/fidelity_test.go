@@ -259,6 +259,7 @@ func (n *testNode) recordings(stream string) []recorded {
 		if err != nil {
 			n.t.Fatal(err)
 		}
+		r.Problems = append(r.Problems, verify.Audit(r)...)
 		one := recorded{Recording: r}
 		data, err := os.ReadFile(filepath.Join(n.root, listed.RecordDir, "recording.json"))
 		if err == nil {

@@ -191,6 +191,7 @@ func (n *testNode) compare(log *load.Log, dir string) {
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	rec.Problems = append(rec.Problems, verify.Audit(rec)...)
 	report := verify.Compare(log, rec, verify.CompareOptions{})
 	if err := report.Err(); err != nil {
 		n.t.Error(err)

@@ -151,8 +151,21 @@ func (g *rig) listed() {
 	until(g.t, "the catalogue has been told", g.recorder.reporter.idle)
 }
 
-// read reads a recording back; what breaks a rule is an error of the test.
+// read reads a recording back; what breaks a rule is an error of the test, and so is
+// what the ledger says that is not so.
 func (g *rig) read(dir string) *verify.Recording {
+	g.t.Helper()
+	rec := g.readFiles(dir)
+	if rec.Info != nil && rec.Info.Recovered == 0 { // a crash takes what it takes
+		for _, p := range verify.Audit(rec) {
+			g.t.Errorf("%s: %s", dir, p)
+		}
+	}
+	return rec
+}
+
+// readFiles is read for a recording whose ledger is judged by the test.
+func (g *rig) readFiles(dir string) *verify.Recording {
 	g.t.Helper()
 	rec, err := verify.ReadRecording(context.Background(), g.store, dir)
 	if err != nil {

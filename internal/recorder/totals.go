@@ -26,7 +26,7 @@ func (rec *recording) applyGap(l lane, g media.Gap) {
 		f = &filling{}
 		rec.filled[l] = f
 	}
-	if f.last.Duration > 0 && f.last.Start == g.Start && f.last.Filled == g.Filled {
+	if f.last.Duration > 0 && f.last.Start == g.Start {
 		if f.last.Filled {
 			f.sum -= f.last.Duration
 		}

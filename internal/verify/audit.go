@@ -90,7 +90,7 @@ func (a *auditor) track(l *media.RecordingTrack) *Track {
 
 // absent checks the entry of a track that the manifest does not have.
 func (a *auditor) absent(l *media.RecordingTrack) {
-	if a.info.Status != media.StatusFailed && (l.Recorded || l.Segments > 0 || l.Frames > 0) {
+	if a.info.Status != media.StatusFailed && (l.Segments > 0 || l.Frames > 0) {
 		a.problem("%s: says %d segments and %d frames, the manifest has none", name(l), l.Segments, l.Frames)
 	}
 }
@@ -121,7 +121,7 @@ func (a *auditor) counts(l *media.RecordingTrack, t *Track) {
 	if l.Bytes != bytes {
 		a.problem("%s: says %d bytes, its segments have %d", name(l), l.Bytes, bytes)
 	}
-	if l.Frames > int64(samples) || l.Frames < int64(own) {
+	if l.Frames > int64(samples) && a.info.Status != media.StatusFailed || l.Frames < int64(own) {
 		a.problem("%s: says %d frames, its segments have %d, of which %d may stand for others", name(l), l.Frames, samples, samples-own)
 	}
 	if in, ok := t.lastInit(); ok {
@@ -341,7 +341,7 @@ func (a *auditor) trackVerdict(l *media.RecordingTrack, contradicts func(format 
 	switch {
 	case l.Missing != "":
 		contradicts("%s is not: %s", name(l), l.Missing)
-	case !l.Recorded && (l.RID == "" || l.PacketsReceived > 0):
+	case (!l.Recorded || a.track(l) == nil) && (l.RID == "" || l.PacketsReceived > 0):
 		contradicts("nothing of %s is recorded", name(l))
 	}
 	if l.PacketsLost > 0 || l.FramesDropped > 0 {
