@@ -104,6 +104,14 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 	if a.kinds == nil {
 		a.kinds = kinds
 	}
+	for _, l := range a.lanes { // of which the next recording has no kind
+		if l.period != nil && !a.has(l.Kind) {
+			if l.Kind == media.Audio {
+				a.quiet(l, l.ticks(at))
+			}
+			a.leave(l, at)
+		}
+	}
 	a.recast, a.remap = false, false
 	a.begun = append(a.begun, at)
 	if len(a.begun) > periodBurst {

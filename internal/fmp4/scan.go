@@ -76,6 +76,40 @@ func scanChunk(r io.ReadSeeker, span media.Span, size int64) (media.Span, error)
 	}
 }
 
+// nonSync is the flag of a sample that is no sync sample (ISO/IEC 14496-12 8.8.3.1).
+const nonSync = 0x00010000
+
+// FirstKey returns the first sample of the media segment of size bytes in r, as
+// Chunk.Append writes it, if that is a sync sample.
+func FirstKey(r io.ReadSeeker, size int64) (data []byte, ok bool) {
+	var f fragment
+	for at := int64(0); at+boxHeaderSize <= size; {
+		var header [boxHeaderSize]byte
+		if readAt(r, at, header[:]) != nil {
+			return nil, false
+		}
+		length, name := int64(binary.BigEndian.Uint32(header[:])), string(header[4:])
+		if length < boxHeaderSize || at+length > size {
+			return nil, false
+		}
+		switch {
+		case name == "moof" && length <= maxMoof:
+			body := make([]byte, length-boxHeaderSize)
+			if readAt(r, at+boxHeaderSize, body) != nil || !f.parse(body) || !f.key {
+				return nil, false
+			}
+		case name == "mdat":
+			if f.first == 0 || f.first > length-boxHeaderSize {
+				return nil, false
+			}
+			data = make([]byte, f.first)
+			return data, readAt(r, at+boxHeaderSize, data) == nil
+		}
+		at += length
+	}
+	return nil, false
+}
+
 // readAt fills buf from offset at. An object that ends before is torn there.
 func readAt(r io.ReadSeeker, at int64, buf []byte) error {
 	if _, err := r.Seek(at, io.SeekStart); err != nil {
@@ -95,6 +129,8 @@ type fragment struct {
 	duration media.Ticks // of all
 	bytes    int64       // of all
 	samples  int
+	first    int64  // bytes of the first one ...
+	key      bool   // ... which is a sync sample
 	fallback uint32 // sample duration where trun has none
 }
 
@@ -141,11 +177,12 @@ func (f *fragment) parseRun(body []byte) bool {
 	}
 	flags, count := binary.BigEndian.Uint32(body)&0xffffff, int64(binary.BigEndian.Uint32(body[4:]))
 	body = body[12:]
+	var first uint32 // flags
 	if flags&trunFirstFlags != 0 {
 		if len(body) < 4 {
 			return false
 		}
-		body = body[4:]
+		first, body = binary.BigEndian.Uint32(body), body[4:]
 	}
 	fields := int64(1)
 	for _, flag := range []uint32{trunDurations, trunFlags, trunOffsets} {
@@ -157,10 +194,17 @@ func (f *fragment) parseRun(body []byte) bool {
 		return false
 	}
 	f.samples += int(count)
-	for ; len(body) > 0; body = body[4*fields:] {
-		sample, duration := body, f.fallback
+	for at := body; len(at) > 0; at = at[4*fields:] {
+		sample, duration := at, f.fallback
 		if flags&trunDurations != 0 {
 			duration, sample = binary.BigEndian.Uint32(sample), sample[4:]
+		}
+		if len(at) == len(body) {
+			f.first = int64(binary.BigEndian.Uint32(sample))
+			if flags&trunFlags != 0 {
+				first = binary.BigEndian.Uint32(sample[4:])
+			}
+			f.key = first&nonSync == 0
 		}
 		f.duration += media.Ticks(duration)
 		f.bytes += int64(binary.BigEndian.Uint32(sample))

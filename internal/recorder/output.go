@@ -186,7 +186,7 @@ func (o output) Gap(l lane, g arrange.Gap) {
 	}
 	note := func(rec *recording, until time.Duration) {
 		start, end := max(g.Start, rec.offset), min(g.End, until)
-		if !rec.isEmpty() && !rec.isSealed() && end > start {
+		if !rec.isEmpty() && !rec.isSealed() && end-start >= time.Millisecond {
 			rec.gap(l, start-rec.offset, end-start, g.Cause, g.Filled)
 		}
 	}

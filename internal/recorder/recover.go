@@ -220,6 +220,10 @@ func (o *orphan) mend(ctx context.Context) error {
 		}
 		o.update(l, func(t *media.RecordingTrack) { t.Frames = o.closed[l] }) // a chunk may be missing
 	}
+	if err := o.resumeTracks(); err != nil {
+		return err
+	}
+	o.makeWhole(ctx)
 	return nil
 }
 
@@ -336,13 +340,6 @@ func (r *Recorder) resumable(orphans []*orphan) map[string]*orphan {
 
 // resume makes a session of a recording, which waits for its publisher.
 func (r *Recorder) resume(o *orphan) error {
-	for l, state := range o.states {
-		t, err := segmenter.Resume(l.Kind, l.Layer, r.segmenterOptions(), laneOutput{o.recording, l}, *state)
-		if err != nil {
-			return err
-		}
-		o.tracks[l] = t
-	}
 	if err := o.interrupted(); err != nil {
 		return err
 	}
