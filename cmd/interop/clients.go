@@ -31,7 +31,8 @@ type trial struct {
 	program   string
 	version   string
 	published time.Duration
-	local     string // the client's own recording, or what it copied; empty for none
+	leaves    time.Duration // that it takes to stop in order, before it is interrupted
+	local     string        // the client's own recording, or what it copied; empty for none
 }
 
 func (t *trial) endpoint() string { return t.bench.url + "/whip/" + t.stream }
@@ -106,14 +107,14 @@ func (t *trial) run(ctx context.Context, cmd *exec.Cmd, byItself bool) error {
 		}
 	}
 	began := time.Now()
-	defer func() { t.published = time.Since(began) }()
 	if !byItself {
 		select {
 		case err := <-ended:
 			return fmt.Errorf("it ended too early: %w: %s", err, tail(out.String()))
-		case <-time.After(t.duration()):
+		case <-time.After(t.duration() + t.leaves):
 		case <-ctx.Done():
 		}
+		t.published = time.Since(began) - t.leaves
 		// Programs that were started by others are in the group, and an interrupt
 		// is no success to everyone.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)
@@ -125,7 +126,9 @@ func (t *trial) run(ctx context.Context, cmd *exec.Cmd, byItself bool) error {
 		}
 		return nil
 	}
-	if err := <-ended; err != nil {
+	err := <-ended
+	t.published = time.Since(began)
+	if err != nil {
 		return fmt.Errorf("%w: %s", err, tail(out.String()))
 	}
 	return nil
@@ -316,7 +319,7 @@ func prepareAiortc(ctx context.Context, t *trial) string {
 func prepareWerift(ctx context.Context, t *trial) string {
 	t.place = t.bench.places[len(t.bench.places)-1]
 	t.program = "node"
-	t.version = t.output(ctx, "node", "-p", "require("+strconv.Quote(filepath.Join(absolute(t.bench.o.repository), "web/node_modules/werift/package.json"))+").version")
+	t.version = t.output(ctx, "node", "-p", "require("+strconv.Quote(filepath.Join(absolute(t.bench.o.repository), "web", "node_modules", "werift", "package.json"))+").version")
 	if t.version == "" {
 		return "no werift; scripts/web.sh install installs it"
 	}

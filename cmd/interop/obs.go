@@ -76,7 +76,7 @@ func publishOBS(ctx context.Context, t *trial, layers int) error {
 		return err
 	}
 	home := filepath.Join(t.place.scratch, t.stream)
-	port, err := freePort()
+	port, err := freePort(ctx)
 	if err != nil {
 		return err
 	}
@@ -88,6 +88,7 @@ func publishOBS(ctx context.Context, t *trial, layers int) error {
 		"LIBGL_ALWAYS_SOFTWARE=1", "xvfb-run", "-a", "-s", "-screen 0 1280x720x24", t.program, "--startstreaming", "--startrecording",
 		"--profile", "live777", "--collection", "live777", "--scene", "Scene", "--multi", "--disable-shutdown-check",
 		"--disable-missing-files-check")
+	t.leaves = obsLeaves
 	leave := make(chan error, 1)
 	stopping, stop := context.WithCancel(ctx)
 	defer stop()
@@ -103,11 +104,11 @@ func publishOBS(ctx context.Context, t *trial, layers int) error {
 	return err
 }
 
-// obsLeaves is how long before the end of a trial OBS is told to stop: interrupted
-// while it streams, it may crash.
+// obsLeaves is how long before it is interrupted OBS is told to stop: while it
+// streams it may crash.
 const obsLeaves = 4 * time.Second
 
-// leaveOBS stops its outputs in order, shortly before OBS is interrupted.
+// leaveOBS stops its outputs in order, before OBS is interrupted.
 func (t *trial) leaveOBS(ctx context.Context, port int) error {
 	if err := t.bench.awaitMedia(ctx, t.stream); err != nil {
 		return nil //nolint:nilerr // who waits for OBS has noticed it too
@@ -115,7 +116,7 @@ func (t *trial) leaveOBS(ctx context.Context, port int) error {
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-time.After(t.duration() - obsLeaves):
+	case <-time.After(t.duration()):
 	}
 	cmd := exec.CommandContext(ctx, "node", "--experimental-websocket", "internal/e2e/clients/obs_stop.mjs", strconv.Itoa(port))
 	cmd.Dir = t.bench.o.repository
@@ -178,8 +179,8 @@ func writeOBS(t *trial, home, source string, layers, port int) error {
 	return nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) (int, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a port: %w", err)
 	}

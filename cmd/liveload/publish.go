@@ -77,6 +77,7 @@ func faultFlags(flags *flag.FlagSet, o *load.Options) {
 	flags.DurationVar(&o.Jitter, "jitter", 0, "largest random delay")
 	flags.DurationVar(&o.VideoDelay, "video-delay", 0, "of all that the video track sends")
 	flags.DurationVar(&o.AudioDelay, "audio-delay", 0, "of all that the audio track sends")
+	flags.DurationVar(&o.LayerDelay, "layer-delay", 0, "of each simulcast layer against the one before")
 	flags.DurationVar(&o.StallAt, "stall-at", 0, "media time from which nothing leaves")
 	flags.DurationVar(&o.StallFor, "stall-for", 0, "how long; then everything leaves at once")
 	flags.DurationVar(&o.PauseAt, "pause-at", 0, "media time from which nothing is captured")

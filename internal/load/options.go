@@ -72,6 +72,7 @@ type Options struct {
 	Duplicate  float64       // probability that a packet is sent twice
 	VideoDelay time.Duration // every packet and report of the track leaves so much later
 	AudioDelay time.Duration
+	LayerDelay time.Duration // each of Layers leaves so much later than the one before
 	StallAt    time.Duration // from this media time on nothing leaves
 	StallFor   time.Duration // for so long; then all that was held leaves in a burst. 0: no stall
 	Seed       uint64        // of all random decisions
@@ -158,7 +159,7 @@ func (o *Options) check() error {
 		return fmt.Errorf("reports that are late by %v to %v", o.ReportLate.Min, o.ReportLate.Max)
 	case o.Pace < 0, o.Duration < 0, o.Units < 0, o.LossBurst < 0, o.ReportInterval < 0, o.ReportDelay < 0, o.Drain < 0,
 		o.PauseAt < 0, o.PauseFor < 0, o.StallAt < 0, o.StallFor < 0,
-		o.VideoFrom < 0, o.VideoOff.At < 0, o.VideoOff.For < 0, o.AudioOff.At < 0, o.AudioOff.For < 0,
+		o.VideoFrom < 0, o.LayerDelay < 0, o.VideoOff.At < 0, o.VideoOff.For < 0, o.AudioOff.At < 0, o.AudioOff.For < 0,
 		o.SSRCAt < 0, o.RebindAt < 0, o.ReorderBy < 0, o.Jitter < 0, o.JumpAt < 0, o.LieAt < 0, o.VideoDelay < 0, o.AudioDelay < 0:
 		return errors.New("an option is negative")
 	}

@@ -30,10 +30,12 @@ const (
 
 // obs sets what OBS does whatever it encodes: its first key frame is sent before
 // there is a connection, requests for others change nothing, one clock makes all
-// reports, at the time when they are sent, and DTLS ends before WHIP does.
+// reports, at the time when they are sent, layers come one after the other, and DTLS
+// ends before WHIP does.
 func obs(o *Options) {
 	o.VideoFrom, o.KeyFrameOnPLI, o.Packetize, o.HangUp = 1, false, PacketizeSingle, true
 	o.ReportLate = Late{Min: 30 * time.Millisecond, Max: 75 * time.Millisecond}
+	o.LayerDelay = 23 * time.Millisecond
 }
 
 // Profiles are all of them. A row is the data of its publisher; what tests
@@ -44,7 +46,7 @@ var Profiles = []Profile{
 		Pictures: []Picture{{GOP: obsGOP, Profile: "high"}}, Set: obs,
 	},
 	{
-		Name: "obs-simulcast", What: "OBS Studio with three layers: equal RTP timestamps, origins that wander by 30 to 75 ms",
+		Name: "obs-simulcast", What: "OBS Studio with three layers, 23 ms apart: equal RTP timestamps, origins that wander by 30 to 75 ms",
 		Pictures: []Picture{{GOP: obsGOP}, {Size: "426x240", GOP: obsGOP}, {Size: "212x120", GOP: obsGOP}}, Set: obs,
 	},
 	{

@@ -128,8 +128,8 @@ func (s *session) addTracks() error {
 		}
 		s.log.Video = t.log
 	}
-	for _, src := range o.Layers {
-		t, err := s.addTrack(src, o.VideoSeq, o.VideoTimestamp, o.VideoDelay)
+	for i, src := range o.Layers {
+		t, err := s.addTrack(src, o.VideoSeq, o.VideoTimestamp, o.VideoDelay+time.Duration(i+1)*o.LayerDelay)
 		if err != nil {
 			return err
 		}

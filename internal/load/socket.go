@@ -11,6 +11,7 @@ import (
 // socket is the UDP socket of a publisher whose network changes: it moves to
 // another port, or is gone, without anybody being told.
 type socket struct {
+	host    net.IP
 	address net.Addr // of the first port, which is the one that was offered
 
 	mu   sync.Mutex
@@ -25,15 +26,16 @@ func newSocket(o *Options) (*socket, error) {
 	if o.RebindAt == 0 && !o.Vanish {
 		return nil, nil
 	}
-	host := ""
+	s := &socket{host: net.IPv4zero}
 	if isLoopback(o.URL) {
-		host = "127.0.0.1"
+		s.host = net.IPv4(127, 0, 0, 1)
 	}
-	conn, err := net.ListenPacket("udp4", net.JoinHostPort(host, "0"))
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: s.host})
 	if err != nil {
 		return nil, fmt.Errorf("open socket: %w", err)
 	}
-	return &socket{conn: conn, address: conn.LocalAddr()}, nil
+	s.conn, s.address = conn, conn.LocalAddr()
+	return s, nil
 }
 
 func (s *socket) current() (conn net.PacketConn, gone bool) {
@@ -50,11 +52,7 @@ func (s *socket) rebind() error {
 	if s.old != nil {
 		return nil
 	}
-	host, _, err := net.SplitHostPort(s.address.String())
-	if err != nil {
-		return fmt.Errorf("move socket: %w", err)
-	}
-	conn, err := net.ListenPacket("udp4", net.JoinHostPort(host, "0"))
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: s.host})
 	if err != nil {
 		return fmt.Errorf("move socket: %w", err)
 	}
