@@ -84,7 +84,7 @@ func (s *Store) putWhole(ctx context.Context, key string, b *exactReader, size i
 			return err
 		}
 	}
-	_, err = s.client.PutObject(ctx, &alioss.PutObjectRequest{
+	result, err := s.client.PutObject(ctx, &alioss.PutObjectRequest{
 		Bucket: &s.bucket, Key: s.objectName(key), Body: b, ContentLength: &size,
 		ContentMD5: sum, ContentType: alioss.Ptr(storage.ContentType(key)), ForbidOverwrite: forbid,
 	})
@@ -92,7 +92,30 @@ func (s *Store) putWhole(ctx context.Context, key string, b *exactReader, size i
 		// Without a sum beforehand OSS has stored what arrived. Better nothing.
 		return errors.Join(err, s.removeDamaged(ctx, key))
 	}
-	return err
+	if err != nil || result.HashCRC64 != nil && *result.HashCRC64 != "" { // which the SDK has compared
+		return err
+	}
+	return s.prove(ctx, key, size)
+}
+
+// prove makes sure that OSS has an object of a size. Nothing is taken for stored that
+// storage has not shown: a captive portal answers a PUT with 200, too.
+func (s *Store) prove(ctx context.Context, key string, size int64) error {
+	o, err := s.Stat(ctx, key)
+	why := ""
+	switch {
+	case errors.Is(err, storage.ErrNotFound):
+		why = "it does not have the object"
+	case err != nil:
+		return fmt.Errorf("look whether the object is stored: %w", err)
+	case o.Size != size:
+		why = fmt.Sprintf("its object has %d bytes instead of %d", o.Size, size)
+	case o.ETag == "":
+		why = "it does not answer like OSS: there is no ETag"
+	default:
+		return nil
+	}
+	return fault.Errorf(fault.Unavailable, "storage answered that it has stored the object, but %s: is a proxy or a login page in between?", why)
 }
 
 func (s *Store) removeDamaged(ctx context.Context, key string) error {
@@ -118,7 +141,7 @@ func (s *Store) putParts(ctx context.Context, key string, b *exactReader, size i
 		})
 	}
 	if err == nil {
-		return nil
+		return s.prove(ctx, key, size)
 	}
 	abortCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()

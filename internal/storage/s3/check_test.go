@@ -178,7 +178,7 @@ type oldServer struct {
 func (s *oldServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, found := s.objects[r.URL.Path]
+	object, found := s.objects[r.URL.Path]
 	switch {
 	case r.Header.Get("If-None-Match") != "" && s.refuses:
 		w.WriteHeader(http.StatusNotImplemented)
@@ -194,6 +194,8 @@ func (s *oldServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.Method == http.MethodHead && !found:
 		w.WriteHeader(http.StatusNotFound)
 	case r.Method == http.MethodHead:
+		w.Header().Set("Content-Length", fmt.Sprint(len(object)))
+		w.Header().Set("ETag", `"x"`)
 	default:
 		fmt.Fprint(w, "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
 	}

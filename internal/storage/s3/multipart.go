@@ -41,8 +41,9 @@ func (s *Store) putParts(ctx context.Context, key string, body io.Reader, size i
 	}
 	if err != nil {
 		s.abortUpload(ctx, key, id)
+		return err
 	}
-	return err
+	return s.proveSize(ctx, key, size)
 }
 
 func (s *Store) beginUpload(ctx context.Context, key string) (id *string, err error) {

@@ -134,19 +134,27 @@ func (s *Store) putObject(ctx context.Context, key string, body io.ReadSeeker, s
 	if err != nil {
 		return err
 	}
-	return s.conditional(ctx, key, ifNoneMatch, func(ifNoneMatch condition) error {
+	var tag *string
+	err = s.conditional(ctx, key, ifNoneMatch, func(ifNoneMatch condition) error {
 		return s.renewing(ctx, func() error {
 			if _, err := body.Seek(start, io.SeekStart); err != nil {
 				return err
 			}
-			_, err := s.client.PutObject(ctx, &s3.PutObjectInput{
+			out, err := s.client.PutObject(ctx, &s3.PutObjectInput{
 				Bucket: &s.bucket, Key: s.name(key), ContentLength: &size, IfNoneMatch: ifNoneMatch,
 				ContentType: aws.String(storage.ContentType(key)), // for those who fetch it by URL
 				Body:        struct{ io.ReadSeeker }{body},        // its Close is the caller's
 			})
+			if err == nil {
+				tag = out.ETag
+			}
 			return err
 		})
 	})
+	if err != nil {
+		return err
+	}
+	return s.proveWhole(ctx, key, body, start, size, tag)
 }
 
 // conditional calls write with the condition. Where the server does not know
