@@ -122,9 +122,12 @@ func (a *Arranger) stand(l *lane, at time.Duration) {
 	a.again(l, max(l.ticks(at), l.entered), true)
 }
 
-// standUntil has a key frame that stands do so up to t, in copies that are short.
+// standFew is how many pictures are written again for each copy of the last.
+const standFew = 8
+
+// standUntil has a picture that stands do so up to t, in copies that are short.
 func (a *Arranger) standUntil(l *lane, t media.Ticks) {
-	if !l.video.stands || len(l.video.gop.rest) > 0 {
+	if !l.video.stands || len(l.video.gop.rest) > standFew {
 		return
 	}
 	step := l.ticks(standFor)
@@ -150,7 +153,7 @@ func (a *Arranger) again(l *lane, t media.Ticks, cut bool) {
 	if g.whole {
 		frames = append(frames, g.rest...)
 	}
-	step := l.moment()
+	step := l.moment(len(frames))
 	for i, f := range frames {
 		s := Sample{Time: t + step*media.Ticks(i), Duration: step, Key: f.Key, Cut: cut && i == 0, Filler: true, Data: f.Data}
 		if i == len(frames)-1 {
@@ -161,12 +164,18 @@ func (a *Arranger) again(l *lane, t media.Ticks, cut bool) {
 	l.video.stands, l.video.still = true, !g.whole
 }
 
-// moment returns the shortest time that a picture can last.
-func (l *lane) moment() media.Ticks {
+// blink is how long pictures may be seen that are shown only for the next: less than
+// a screen needs for one.
+const blink = 16 * time.Millisecond
+
+// moment returns how long each of n pictures lasts that are written for the sake of
+// the next: a millisecond, which is WebM's unit, or a part of blink if they are many.
+// Where pictures are few, Chromium shows nothing that follows shorter ones.
+func (l *lane) moment(n int) media.Ticks {
 	if l.codec.Container == codec.WebM {
-		return l.ticks(time.Millisecond) // its unit
+		return l.ticks(time.Millisecond)
 	}
-	return 1
+	return max(1, l.ticks(min(time.Millisecond, blink/time.Duration(n))))
 }
 
 // fillSound writes silence up to a session time, where no sound came.

@@ -218,7 +218,7 @@ func (a *Arranger) settle(at time.Duration) {
 		case l.Kind == media.Audio && a.has(media.Audio) && l.period != a.cur:
 			a.silence(l, l.ticks(at))
 		case l.Kind == media.Video && l.period != nil && l.period != a.cur:
-			a.leave(l, a.cur.at)
+			a.endPicture(l, a.cur.at)
 		}
 	}
 }
@@ -256,6 +256,9 @@ func (a *Arranger) close() {
 	a.cur = nil
 }
 
+// standLast is how long the last copy of a picture lasts in a Period.
+const standLast = 200 * time.Millisecond
+
 // endPicture ends a lane of video with its Period, at a session time. A picture that
 // would last for long does so in copies: some players end a Period where its last
 // picture begins.
@@ -265,7 +268,9 @@ func (a *Arranger) endPicture(l *lane, end time.Duration) {
 		if !l.video.stands {
 			a.again(l, l.end(), a.cuts(l, l.end()) && len(a.pub.videos) == 1)
 		}
-		a.standUntil(l, t)
+		if a.standUntil(l, t); l.at+2*l.ticks(standLast) < t && len(l.video.gop.rest) <= standFew {
+			a.again(l, t-l.ticks(standLast), false)
+		}
 	}
 	a.leave(l, end)
 }
@@ -291,7 +296,7 @@ func (a *Arranger) boundary(s *source, f *media.Frame, at time.Duration, rotate,
 	a.cur.remap = remap
 	for _, l := range a.lanes {
 		if l.Kind == media.Video && l.period != nil && (l.src == s || l.src == nil || l.video.gone || !l.src.placed) {
-			a.leave(l, a.leaves(l, at))
+			a.endPicture(l, a.leaves(l, at))
 		}
 	}
 	s.place(f.Timestamp, s.lane.ticks(at))

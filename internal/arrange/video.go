@@ -105,8 +105,9 @@ func (a *Arranger) cutWithoutKey(l *lane, t media.Ticks) bool {
 	if len(a.pub.videos) > 1 || l.video.still || t-l.video.segment < least*l.ticks(a.o.SegmentDuration) {
 		return false
 	}
-	if n := l.moment() * media.Ticks(1+len(l.video.gop.rest)); l.video.gop.whole && l.at+n < t {
-		a.again(l, t-n, true)
+	again := 1 + len(l.video.gop.rest)
+	if d := l.moment(again) * media.Ticks(again); l.video.gop.whole && l.at+d < t {
+		a.again(l, t-d, true)
 		return false
 	}
 	if t-l.video.segment < maxSegment*l.ticks(a.o.SegmentDuration) {

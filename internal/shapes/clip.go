@@ -190,7 +190,7 @@ func encode(ctx context.Context, path string, args []string, input []byte) error
 
 // pictures are those of a clip, a byte for each field of the bar code.
 func (st *Studio) pictures(v Video) []byte {
-	n := int(time.Duration(st.seconds) * time.Second / v.interval())
+	n := int((time.Duration(st.seconds)*time.Second + v.interval() - 1) / v.interval())
 	out := make([]byte, 0, n*Columns*Rows)
 	for i := range n {
 		second := int(time.Duration(i) * v.interval() / time.Second)

@@ -12,6 +12,8 @@ type Shape struct {
 	Rotate time.Duration // the length of a recording; 0: no rotation
 	// Cannot are the players that cannot play it, whatever the recorder does, and why.
 	Cannot map[string]string
+	// Less are the players that show less, whatever the recorder does, and why.
+	Less map[string]string
 	// Crash is when the node dies and is started again; 0: never.
 	Crash time.Duration
 }
@@ -190,9 +192,11 @@ func layerShapes() []Shape {
 	}
 	stops := layers(3)
 	stops[0].On = []Span{{0, 8}}
+	stop := one("simulcast-stop", "three layers, the biggest of which ends after 8 s", 20, sound, stops...)
+	stop.Less = map[string]string{"ffmpeg": "reads all layers at once, and ends a Period where the first of them ends"}
 	return []Shape{
 		one("simulcast-2", "two layers", 14, sound, layers(2)...),
 		one("simulcast-3", "three layers", 14, sound, layers(3)...),
-		one("simulcast-stop", "three layers, the biggest of which ends after 8 s", 20, sound, stops...),
+		stop,
 	}
 }

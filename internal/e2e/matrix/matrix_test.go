@@ -37,6 +37,8 @@ func full() bool { return os.Getenv("MATRIX") == "full" }
 
 func chosen(shape int) []string {
 	switch {
+	case os.Getenv("PLAYERS") != "":
+		return strings.Split(os.Getenv("PLAYERS"), ",")
 	case full():
 		return all
 	case shape%2 == 0:
@@ -45,19 +47,10 @@ func chosen(shape int) []string {
 	return []string{"firefox/shaka", "chromium/dashjs", "ffmpeg", "gstreamer"}
 }
 
-// pending are the shapes that the recorder has yet to learn.
-var pending = []string{
-	"picture-12s-late", "key-frame-8s-late", "sound-1s-late", "sound-6s-late", "sound-20s-late", "camera-off", "still-6s", "still-12s",
-	"still-6s-deaf", "still-12s-deaf", "one-key-frame", "loss-3s", "loss-20s", "simulcast-stop",
-}
-
 // wanted are the shapes whose names have one of the words in SHAPES, or all.
 func wanted() []shapes.Shape {
 	words := strings.FieldsFunc(os.Getenv("SHAPES"), func(r rune) bool { return r == ',' })
 	return slices.DeleteFunc(shapes.All(), func(s shapes.Shape) bool {
-		if !full() && slices.Contains(pending, s.Name) {
-			return true
-		}
 		return len(words) > 0 && !slices.ContainsFunc(words, func(w string) bool { return strings.Contains(s.Name, w) })
 	})
 }
@@ -196,7 +189,7 @@ func play(ctx context.Context, t *testing.T, stage *players.Stage, made *shapes.
 		}
 	}
 	keep(t, made, c)
-	if !c.verdict.OK() {
+	if !c.verdict.OK() && made.Less[c.player] == "" {
 		t.Errorf("%s, %s: %s", made.Name, c.player, brief(c.verdict.Missing))
 	}
 }
@@ -241,7 +234,7 @@ func show(ctx context.Context, stage *players.Stage, made *shapes.Made, rec medi
 		s.Result = players.FFmpeg(ctx, path)
 	case "gstreamer":
 		s.Timeless = true
-		s.Result = players.GStreamer(ctx, stage.URL+url)
+		s.Result = gstreamer(ctx, stage.URL+url)
 	default:
 		browser, name, _ := strings.Cut(player, "/")
 		var err error
@@ -249,6 +242,21 @@ func show(ctx context.Context, stage *players.Stage, made *shapes.Made, rec medi
 		return s, err
 	}
 	return s, nil
+}
+
+// gstreamer plays with GStreamer, again where it does not come to an end: its playbin
+// does so now and then where a Period ends, in no recording each time.
+func gstreamer(ctx context.Context, url string) (r *players.Result) {
+	for range 3 {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		r = players.GStreamer(ctx, url)
+		hangs := ctx.Err() != nil
+		cancel()
+		if !hangs {
+			break
+		}
+	}
+	return r
 }
 
 func brief(missing []string) string {
