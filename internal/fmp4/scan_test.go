@@ -88,3 +88,20 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// The key frame that a segment begins with is found, and no other sample.
+func TestFirstKey(t *testing.T) {
+	data, spans := scanSegment(media.Video)
+	if got, ok := FirstKey(bytes.NewReader(data), int64(len(data))); !ok || string(got) != "key frame" {
+		t.Errorf("%q, %v", got, ok)
+	}
+	rest := data[spans[0].Bytes:] // begins with a sample that is no key frame
+	if got, ok := FirstKey(bytes.NewReader(rest), int64(len(rest))); ok {
+		t.Errorf("a segment that begins with another sample: %q", got)
+	}
+	for _, n := range []int64{0, 10, spans[0].Bytes / 2} {
+		if got, ok := FirstKey(bytes.NewReader(data[:n]), n); ok {
+			t.Errorf("of %d bytes: %q", n, got)
+		}
+	}
+}

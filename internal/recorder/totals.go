@@ -109,8 +109,8 @@ func (rec *recording) bookHoles(failed bool) {
 	for i := range rec.info.Tracks {
 		t := &rec.info.Tracks[i]
 		l := laneOf(t)
-		if !t.Recorded {
-			continue // the verdict says it
+		if !t.Recorded && (t.RID == "" || t.PacketsReceived == 0) {
+			continue // the verdict says it, or it is a layer that was never sent
 		}
 		cause := causeNode
 		switch {
