@@ -277,7 +277,7 @@ func (a *Arranger) note(l *lane, until media.Ticks, cause string) {
 		cause = firstOf(l.src.lost, l.src.missing)
 	}
 	switch {
-	case cause == "" && span < pauseNoted, span < time.Millisecond:
+	case cause == "" && span < pauseNoted && !l.video.stands, span < time.Millisecond:
 		return
 	case (l.src == nil || !l.hasReal) && (cause == "" || cause == CausePause):
 		cause = CauseAbsent

@@ -62,6 +62,18 @@ const delaySegments = 3
 // so that a server does better to say that there is nothing to play yet.
 func (p *Presentation) Ready() bool { return len(p.listed()) > 0 }
 
+// Count returns the number of Periods that have a segment: the others are not listed.
+func (p *Presentation) Count() (n int) {
+	for i := range p.Periods {
+		if slices.ContainsFunc(p.Periods[i].Sets, func(s AdaptationSet) bool {
+			return slices.ContainsFunc(s.Representations, func(r Representation) bool { return r.segments() > 0 })
+		}) {
+			n++
+		}
+	}
+	return n
+}
+
 // AppendMPD appends the recording's MPD (ISO/IEC 23009-1, profile isoff-live) to
 // dst. Segments are listed when they are in a Timeline, which they enter when
 // they are closed, so that everything listed is available.

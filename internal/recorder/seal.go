@@ -23,6 +23,7 @@ func (rec *recording) seal(failure error) error {
 	now := rec.r.o.Now().UTC().Round(time.Millisecond)
 	rec.mu.Lock()
 	rec.bookHoles(failure != nil)
+	rec.info.Periods = rec.pres.Count()
 	rec.total()
 	info := rec.info
 	info.End = &now
