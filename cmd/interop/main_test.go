@@ -1,0 +1,87 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const repository = "../.."
+
+// The README's quick starts have what is put in their place.
+func TestQuickStarts(t *testing.T) {
+	t.Parallel()
+	for text, sources := range map[string][]string{
+		"-f whip":                  {"testsrc2=size=1280x720:rate=30", "sine=frequency=440:sample_rate=48000"},
+		"whipclientsink name=whip": {"videotestsrc is-live=true", "audiotestsrc is-live=true"},
+		"whipsink name=whip":       {"videotestsrc is-live=true", "audiotestsrc is-live=true"},
+	} {
+		command, err := quickStart(repository, text)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		pairs := []string{readmeEndpoint, "URL"}
+		for _, source := range sources {
+			pairs = append(pairs, source, "SOURCE")
+		}
+		if command, err = substitute(command, pairs...); err != nil || strings.Contains(command, "\n") {
+			t.Errorf("%q: %v", command, err)
+		}
+	}
+	if _, err := quickStart(repository, "no such command"); err == nil {
+		t.Error("a command was found that is not there")
+	}
+}
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	table := render([]row{
+		{
+			name: "a", version: "1", published: 20 * time.Second, picture: 19 * time.Second, sound: 19 * time.Second, periods: 1,
+			verdict: "complete", offset: -7 * time.Millisecond, hasOffset: true, played: true, shownPicture: 18.9, shownSound: 18.8,
+		},
+		{name: "b", absent: "no b"},
+	}, 20)
+	for _, want := range []string{"| a | 1 | 20.0 s | 19.0 s, 19.0 s | 18.9 s, 18.8 s | -7 ms |  | 1 | complete |\n", "- b: no b\n"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "doc.md")
+	if err := os.WriteFile(file, []byte("before\n"+beginMark+"old\n"+endMark+"\nafter\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := replace(file, table); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(file)
+	if err != nil || string(got) != "before\n"+beginMark+table+endMark+"\nafter\n" {
+		t.Errorf("%v %s", err, got)
+	}
+	if err := replace(filepath.Join(repository, "LICENSE"), table); err == nil {
+		t.Error("a table was put where no marks are")
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		args   []string
+		code   int
+		stderr string
+	}{
+		{[]string{"-help"}, 0, "-unstable folder"},
+		{[]string{"x"}, 2, "unexpected argument"},
+		{[]string{"-clients", "nobody"}, 1, `no client "nobody"; there are: OBS Studio, `},
+		{[]string{"-repository", t.TempDir()}, 1, "make build"},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), tt.args, &stdout, &stderr); code != tt.code || !strings.Contains(stderr.String(), tt.stderr) {
+			t.Errorf("%q: %d %s", tt.args, code, stderr.String())
+		}
+	}
+}
