@@ -164,7 +164,7 @@ func TestStrangerWithTheSSRC(t *testing.T) {
 		l.sub.RequestKeyFrame(0)
 		return len(requests.c) > 0
 	})
-	if n.whip.sockets.paths.redirect.Load() {
+	if len(n.whip.sockets.paths.now.Load().sendTo) > 0 {
 		t.Error("the stranger was taken for the client")
 	}
 	n.do("DELETE", p.location, "", "")
@@ -205,11 +205,11 @@ func TestPathsAreForgotten(t *testing.T) {
 	for i := range uint16(3 * maxAddresses) {
 		p.check(a, at(100+i))
 	}
-	if len(a.link.addresses) != maxAddresses || len(p.checked) != maxAddresses {
-		t.Errorf("%d addresses are kept, want %d", len(p.checked), maxAddresses)
+	if len(a.link.addresses) != maxAddresses || len(p.now.Load().checked) != maxAddresses {
+		t.Errorf("%d addresses are kept, want %d", len(p.now.Load().checked), maxAddresses)
 	}
 	p.forget(a)
-	if len(p.checked)+len(p.moved)+len(p.sendTo)+len(p.sources) > 0 || p.redirect.Load() {
-		t.Errorf("left: %v %v %v %v", p.checked, p.moved, p.sendTo, p.sources)
+	if now := p.now.Load(); len(now.checked)+len(now.moved)+len(now.sendTo)+len(now.sources) > 0 {
+		t.Errorf("left: %+v", now)
 	}
 }

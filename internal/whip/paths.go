@@ -29,19 +29,39 @@ const (
 // its SSRC. If that can decrypt it, the address is the client's from then on, for what
 // is sent to it, too, until its check makes that known to the stack itself.
 type paths struct {
-	mu       sync.RWMutex
-	checked  map[netip.AddrPort]*session       // addresses of clients' connectivity checks
-	moved    map[netip.AddrPort]netip.AddrPort // new address of a client: the one that the stack knows
-	sendTo   map[netip.AddrPort]netip.AddrPort // the reverse
-	sources  map[uint32]*session               // nil: several have that SSRC
-	redirect atomic.Bool                       // sendTo is not empty
+	// now is replaced, never changed: whoever reads the socket waits for nobody, or the
+	// kernel would drop what comes meanwhile.
+	now atomic.Pointer[table]
+	mu  sync.Mutex // of those who replace it
+}
+
+// table is what paths knows at a time.
+type table struct {
+	checked map[netip.AddrPort]*session       // addresses of clients' connectivity checks
+	moved   map[netip.AddrPort]netip.AddrPort // new address of a client: the one that the stack knows
+	sendTo  map[netip.AddrPort]netip.AddrPort // the reverse
+	sources map[uint32]*session               // nil: several have that SSRC
 }
 
 func newPaths() *paths {
-	return &paths{
+	p := new(paths)
+	p.now.Store(&table{
 		checked: make(map[netip.AddrPort]*session), moved: make(map[netip.AddrPort]netip.AddrPort),
 		sendTo: make(map[netip.AddrPort]netip.AddrPort), sources: make(map[uint32]*session),
+	})
+	return p
+}
+
+// change replaces the table by a changed one.
+func (p *paths) change(f func(t *table)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old := p.now.Load()
+	next := &table{
+		checked: maps.Clone(old.checked), moved: maps.Clone(old.moved), sendTo: maps.Clone(old.sendTo), sources: maps.Clone(old.sources),
 	}
+	f(next)
+	p.now.Store(next)
 }
 
 // arrived returns the address by which the stack is to know the sender of a packet.
@@ -49,22 +69,17 @@ func (p *paths) arrived(b []byte, from netip.AddrPort) netip.AddrPort {
 	if len(b) < rtpHeader || b[0]>>6 != 2 {
 		return from // not RTP or RTCP (RFC 7983)
 	}
-	from = canonical(from)
-	p.mu.RLock()
-	_, known := p.checked[from]
-	old, moved := p.moved[from]
-	var se *session
-	if !known && !moved {
-		se = p.sources[ssrcOf(b)]
-	}
-	p.mu.RUnlock()
-	switch {
-	case moved:
-		return old
-	case se == nil:
+	t, at := p.now.Load(), canonical(from)
+	if _, known := t.checked[at]; known {
 		return from
 	}
-	return se.link.try(b, from)
+	if old, moved := t.moved[at]; moved {
+		return old
+	}
+	if se := t.sources[ssrcOf(b)]; se != nil {
+		return se.link.try(b, at)
+	}
+	return from
 }
 
 // ssrcOf returns the SSRC of an RTP packet, or of an RTCP packet's sender (RFC 5761
@@ -78,12 +93,11 @@ func ssrcOf(b []byte) uint32 {
 
 // destination returns where a packet for to is to be sent.
 func (p *paths) destination(to netip.AddrPort) netip.AddrPort {
-	if !p.redirect.Load() {
+	t := p.now.Load()
+	if len(t.sendTo) == 0 {
 		return to
 	}
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	if now, ok := p.sendTo[canonical(to)]; ok {
+	if now, ok := t.sendTo[canonical(to)]; ok {
 		return now
 	}
 	return to
@@ -92,79 +106,79 @@ func (p *paths) destination(to netip.AddrPort) netip.AddrPort {
 // check notes an address from which a connectivity check of se came: the stack knows
 // it. It reports whether media have come from there before.
 func (p *paths) check(se *session, from netip.AddrPort) (moved bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.checked[from] != se {
-		p.addLocked(se, from)
-		p.checked[from] = se
+	t := p.now.Load()
+	if _, moved = t.moved[from]; t.checked[from] == se && !moved {
+		return false
 	}
-	old, moved := p.moved[from]
-	if moved {
-		delete(p.moved, from)
-		delete(p.sendTo, old)
-		p.redirect.Store(len(p.sendTo) > 0)
-	}
+	p.change(func(t *table) {
+		if t.checked[from] != se {
+			t.add(se, from)
+			t.checked[from] = se
+		}
+		if old, ok := t.moved[from]; ok {
+			delete(t.moved, from)
+			delete(t.sendTo, old)
+		}
+	})
 	return moved
 }
 
 // move makes an address the one of a client that the stack knows by another.
 func (p *paths) move(se *session, old, from netip.AddrPort) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.addLocked(se, from)
-	p.moved[from], p.sendTo[old] = old, from
-	p.redirect.Store(true)
+	p.change(func(t *table) {
+		t.add(se, from)
+		t.moved[from], t.sendTo[old] = old, from
+	})
 }
 
-// addLocked notes an address of a session.
-func (p *paths) addLocked(se *session, a netip.AddrPort) {
+// add notes an address of a session.
+func (t *table) add(se *session, a netip.AddrPort) {
 	if len(se.link.addresses) == maxAddresses {
-		p.removeLocked(se, se.link.addresses[0])
+		t.remove(se, se.link.addresses[0])
 		se.link.addresses = se.link.addresses[1:]
 	}
 	se.link.addresses = append(se.link.addresses, a)
 }
 
-func (p *paths) removeLocked(se *session, a netip.AddrPort) {
-	if p.checked[a] == se {
-		delete(p.checked, a)
+func (t *table) remove(se *session, a netip.AddrPort) {
+	if t.checked[a] == se {
+		delete(t.checked, a)
 	}
-	if old, ok := p.moved[a]; ok {
-		delete(p.moved, a)
-		delete(p.sendTo, old)
+	if old, ok := t.moved[a]; ok {
+		delete(t.moved, a)
+		delete(t.sendTo, old)
 	}
-	delete(p.sendTo, a)
-	p.redirect.Store(len(p.sendTo) > 0)
+	delete(t.sendTo, a)
 }
 
 // register notes that a session has a source.
 func (p *paths) register(ssrc uint32, se *session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if other, ok := p.sources[ssrc]; ok && other != se {
-		se = nil // cannot be told
-	}
-	p.sources[ssrc] = se
+	p.change(func(t *table) {
+		if other, ok := t.sources[ssrc]; ok && other != se {
+			se = nil // cannot be told
+		}
+		t.sources[ssrc] = se
+	})
 }
 
 // forgetSource notes that a session has a source no more.
 func (p *paths) forgetSource(ssrc uint32, se *session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.sources[ssrc] == se {
-		delete(p.sources, ssrc)
-	}
+	p.change(func(t *table) {
+		if t.sources[ssrc] == se {
+			delete(t.sources, ssrc)
+		}
+	})
 }
 
 // forget removes what is known of a session.
 func (p *paths) forget(se *session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, a := range se.link.addresses {
-		p.removeLocked(se, a)
-	}
-	// An SSRC that several have is forgotten, too: of what is not known nothing is made.
-	maps.DeleteFunc(p.sources, func(_ uint32, other *session) bool { return other == se || other == nil })
+	p.change(func(t *table) {
+		for _, a := range se.link.addresses {
+			t.remove(se, a)
+		}
+		// An SSRC that several have is forgotten, too: of what is not known nothing is made.
+		maps.DeleteFunc(t.sources, func(_ uint32, other *session) bool { return other == se || other == nil })
+	})
 }
 
 // canonical is the form in which addresses are compared.
