@@ -38,6 +38,9 @@ func Judge(made *shapes.Made, showings []Showing, from int) *Verdict {
 			v.Missing = append(v.Missing, fmt.Sprintf("%s at %.1f of %.1f s", r.End, r.Time, showings[j].Duration))
 		}
 		v.Missing = append(v.Missing, r.Errors...)
+		if made.Shown != "" && r.Width > 0 && made.Shown != fmt.Sprintf("%dx%d", r.Width, r.Height) {
+			v.Missing = append(v.Missing, fmt.Sprintf("shown as %dx%d", r.Width, r.Height))
+		}
 	}
 	for i, want := range made.Seconds {
 		if i < from {

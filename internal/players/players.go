@@ -35,7 +35,9 @@ type Result struct {
 	Time     float64  // of the presentation, in the end
 	Duration float64
 	Took     float64 // seconds of real time
-	Note     string  // what else is to be known
+	Width    int     // of the picture as it is shown, in the end; 0 where that is not known
+	Height   int
+	Note     string // what else is to be known
 }
 
 // Jumps are the places where time went on by more than d at once.

@@ -175,7 +175,7 @@ func (s *Stage) result(w http.ResponseWriter, r *http.Request) {
 }
 
 func (in *posted) result() *Result {
-	out := &Result{End: in.End, Errors: in.Errors, Time: in.Time, Took: in.Took}
+	out := &Result{End: in.End, Errors: in.Errors, Time: in.Time, Took: in.Took, Width: in.Width, Height: in.Height}
 	if in.Duration != nil {
 		out.Duration = finite(*in.Duration)
 	}

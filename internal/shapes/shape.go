@@ -9,6 +9,7 @@ type Shape struct {
 	For  time.Duration
 	Pubs []Publication
 
+	Shown  string        // the size at which the picture is shown, "1047x576"; empty: not looked at
 	Rotate time.Duration // the length of a recording; 0: no rotation
 	// Cannot are the players that cannot play it, whatever the recorder does, and why.
 	Cannot map[string]string
@@ -176,10 +177,12 @@ func changeShapes() []Shape {
 func bitstreamShapes() []Shape {
 	b, ids, sar := plain, plain, of("H264", 720, 576)
 	b.BFrames, ids.Ids, sar.SAR = 2, true, "16/11"
+	wide := one("sar", "720x576 with pixels of 16:11", 14, sound, Take{Video: sar})
+	wide.Shown = "1047x576"
 	return []Shape{
 		one("b-frames", "H264 with two B-frames in a row", 14, sound, Take{Video: b}),
 		one("other-ids", "other ids of SPS and PPS with each key frame", 14, sound, Take{Video: ids}),
-		one("sar", "720x576 with pixels of 16:11", 14, sound, Take{Video: sar}),
+		wide,
 	}
 }
 
