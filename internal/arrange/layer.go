@@ -101,6 +101,7 @@ func (a *Arranger) layer(s *source, f *media.Frame) {
 		a.out.LeftOut(l.Lane)
 		return
 	case l.video.gone, !ok, hole > layerLag, f.Key && !f.Format.Equal(l.format), l.video.still && !f.Key:
+		a.out.LeftOut(l.Lane) // it came, and has no place
 		l.video.gone = true
 		a.recast = true
 		return
@@ -119,6 +120,7 @@ func (a *Arranger) enterLayer(s *source, f *media.Frame, at time.Duration) bool 
 		a.leave(l, a.leaves(l, a.cur.at))
 	}
 	if !f.Key || at > a.cur.at+snap {
+		a.out.LeftOut(l.Lane) // it came, and has no place
 		a.recast = true
 		return false
 	}

@@ -290,6 +290,9 @@ func missing(t *media.RecordingTrack) string {
 	if t.Frames == 0 && t.FilledSeconds > 0 {
 		return reasonUndecodable
 	}
+	if t.RID != "" && t.PacketsLost == 0 && t.FramesDropped*layerShare <= t.Frames {
+		return quiet(t) // it came or went, and waited for a Period
+	}
 	if t.FramesDropped > 0 || t.PacketsLost > 0 {
 		return fmt.Sprintf("%d packets were lost, %d frames left out", t.PacketsLost, t.FramesDropped)
 	}
@@ -300,6 +303,10 @@ func missing(t *media.RecordingTrack) string {
 	}
 	return quiet(t)
 }
+
+// layerShare is the part of a layer's frames, one in this many, that may have come
+// while the layer waited for a Period that it can be in.
+const layerShare = 4
 
 const (
 	// quietLong is the shortest time without media that may be more than a still
