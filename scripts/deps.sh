@@ -25,7 +25,6 @@ need ip iproute2             # network namespaces, with links that lose packets
 need pg_ctl postgresql       # the catalogue's other database
 need cc gcc libc6-dev        # the race detector links with it
 need firefox-esr firefox-esr # another browser that publishes, watches and plays
-need pulseaudio pulseaudio   # its loudspeaker, which nobody hears
 need gst-launch-1.0 gstreamer1.0-tools
 
 # Debian's own Python has GStreamer's bindings; the clients' modules get an

@@ -320,9 +320,9 @@ func (rec *recording) snapshot() media.Recording {
 	defer rec.mu.Unlock()
 	info := rec.info
 	info.DurableThrough = seconds(rec.durableThrough())
-	rec.total()
 	info.Discarded = slices.Clone(info.Discarded)
 	info.Tracks = slices.Clone(info.Tracks)
+	rec.total(info.Tracks)
 	for i := range info.Tracks {
 		info.Tracks[i].Gaps = slices.Clone(info.Tracks[i].Gaps)
 	}

@@ -24,8 +24,9 @@ func (rec *recording) seal(failure error) error {
 	rec.mu.Lock()
 	rec.bookHoles(failure != nil)
 	rec.info.Periods = rec.pres.Count()
-	rec.total()
 	info := rec.info
+	info.Tracks = slices.Clone(info.Tracks)
+	rec.total(info.Tracks)
 	info.End = &now
 	if rec.crashed {
 		end := info.Start.Add(rec.end) // and not when that was found out

@@ -47,11 +47,11 @@ func (rec *recording) applyGap(l lane, g media.Gap) {
 // frame and a packet.
 const edge = 100 * time.Millisecond
 
-// total accounts for all of the recording's time, lane by lane: media, filled, or
-// missing. Called with mu held.
-func (rec *recording) total() {
-	for i := range rec.info.Tracks {
-		t := &rec.info.Tracks[i]
+// total accounts for all of the recording's time, lane by lane, in a copy of its
+// ledger: media, filled, or missing. Called with mu held.
+func (rec *recording) total(ledger []media.RecordingTrack) {
+	for i := range ledger {
+		t := &ledger[i]
 		l := laneOf(t)
 		missing := 0.0
 		for _, h := range rec.holes(l) {
