@@ -22,6 +22,9 @@ const (
 	exact = 2 * time.Millisecond
 	// closeEnough is the uncertainty of an origin that needs no better one.
 	closeEnough = 40 * time.Millisecond
+	// tight is the uncertainty of one that nothing waits for any more: less than what
+	// is corrected later.
+	tight = 5 * time.Millisecond
 	// stepMin is the least shift of a clock that is followed by a step, when two
 	// reports tell it to within stepAgree. A smaller one is followed slowly.
 	stepMin   = 100 * time.Millisecond
@@ -42,6 +45,7 @@ type clock struct {
 	reports  []report // the last ones that were believed, oldest first
 	reported bool     // there are any, its own or those of another layer
 	known    bool     // the origin was known to within closeEnough
+	sure     bool     // and to within tight
 	origin   int64    // by the reports
 	is       span     // in which the origin is
 	movedAt  int64    // when origin was last looked at
@@ -171,6 +175,7 @@ func (c *clock) told() (span, bool) {
 	is := among(spans)
 	is.whole = !slices.ContainsFunc(spans, func(s span) bool { return !s.whole })
 	c.known = c.known || is.hi-is.lo <= int64(closeEnough)
+	c.sure = c.sure || is.hi-is.lo <= int64(tight)
 	return is, true
 }
 

@@ -266,6 +266,17 @@ func (t *Timeline) Reported(id media.TrackID) bool {
 	return c != nil && c.known
 }
 
+// sure reports whether every track has reports that tell it to within tight: a place
+// that less is known of is corrected soon, which costs a packet.
+func (t *Timeline) sure() bool {
+	for _, c := range t.tracks {
+		if !c.sure {
+			return false
+		}
+	}
+	return true
+}
+
 // Synced reports whether every track has such reports.
 func (t *Timeline) Synced() bool {
 	for _, c := range t.tracks {
@@ -295,7 +306,7 @@ func (t *Timeline) settle() {
 	}
 	t.zero = t.wall(t.tracks[t.track], t.ts) - int64(t.at)
 	t.fixed = t.latest-t.anchorAt >= int64(settle)
-	t.settled = t.settled || t.fixed || t.Synced()
+	t.settled = t.settled || t.fixed || t.sure()
 	if t.fixed {
 		t.transit.follow = true
 		for _, c := range t.tracks {
