@@ -94,7 +94,7 @@ func TestNewStreamOfTheOtherTrack(t *testing.T) {
 }
 
 // Reports that are false at first: when they tell the truth a Period puts it
-// right, once, and no video is lost.
+// right, or two where they are believed in steps, and no video is lost.
 func TestReportsCorrectThemselves(t *testing.T) {
 	for _, lie := range []time.Duration{2 * time.Second, -2 * time.Second} {
 		g := newRig(t, nil)
@@ -106,7 +106,7 @@ func TestReportsCorrectThemselves(t *testing.T) {
 		s.send(10 * time.Second)
 		rec := g.stop("camera")
 		report := verify.Compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{AllowFillers: true})
-		if rec.Status != media.StatusComplete || rec.Periods != 2 || report.AV.Last.Abs() > 20*time.Millisecond {
+		if rec.Status != media.StatusComplete || rec.Periods < 2 || rec.Periods > 3 || report.AV.Last.Abs() > 20*time.Millisecond {
 			t.Errorf("lie of %v: %s with %d periods, A/V error %v at the end", lie, rec.Status, rec.Periods, report.AV.Last)
 		}
 		// The last correction may cost a packet.
