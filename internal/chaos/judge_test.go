@@ -204,7 +204,7 @@ func (j *judge) lane(l lane) {
 	all := j.place(l, sent, of)
 	j.placed[l] = all
 	j.checkOrder(l, all, sent)
-	j.checkMissing(l, sent, all)
+	j.checkMissing(l, sent)
 	j.checkGaps(l, all)
 }
 
@@ -311,7 +311,7 @@ func (j *judge) checkOrder(l lane, all []placed, sent []*unit) {
 }
 
 // checkMissing finds units that should have been recorded and were not.
-func (j *judge) checkMissing(l lane, sent []*unit, all []placed) {
+func (j *judge) checkMissing(l lane, sent []*unit) {
 	first := -1
 	corrected := int64(0)
 	for _, r := range j.recordings {

@@ -188,7 +188,7 @@ func (w *world) crash(down time.Duration, folders *folders) {
 	w.truth.note("crash", w.age(), w.age()+down)
 	w.node = nil
 	dead.store.fail("dead")
-	dead.close() // whose errors nobody hears
+	_ = dead.close() // whose errors nobody hears
 	w.at(w.age()+down, func() { w.boot(root) })
 }
 

@@ -166,10 +166,9 @@ func (d dice) life(last *Life) Life {
 			l.Video = pick(d, ladders...)
 		}
 		l.Audio = pick(d, audios...)
-		switch {
-		case d.chance(0.1):
+		if d.chance(0.1) {
 			l.Video = nil
-		case d.chance(0.1):
+		} else if d.chance(0.1) {
 			l.Audio = ""
 		}
 	}

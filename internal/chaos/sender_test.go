@@ -29,7 +29,6 @@ type sender struct {
 	pub    *live.Publication
 	tracks []*track
 	ntp    time.Duration // by which its clock is ahead
-	turned int           // turns that have happened
 	over   bool          // sends nothing more
 	closed bool          // the node has taken its leave
 	number int

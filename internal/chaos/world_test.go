@@ -108,7 +108,7 @@ func (w *world) push(at time.Duration, net bool, do func()) {
 // run lets a scenario happen and returns what was recorded, in a folder. It must
 // run in a bubble.
 func run(t *testing.T, sc *Scenario, folders *folders) *world {
-	time.Sleep(time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC).Sub(time.Now()))
+	time.Sleep(time.Until(time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)))
 	w := &world{t: t, sc: sc, dice: dice{rand.New(rand.NewPCG(sc.Seed, 999))}, log: &diary{}, start: time.Now()}
 	w.boot(folders.next())
 	for i := range sc.Lives {

@@ -102,7 +102,7 @@ func (s *Store) putWhole(ctx context.Context, key string, b *exactReader, size i
 // storage has not shown: a captive portal answers a PUT with 200, too.
 func (s *Store) prove(ctx context.Context, key string, size int64) error {
 	o, err := s.Stat(ctx, key)
-	why := ""
+	var why string
 	switch {
 	case errors.Is(err, storage.ErrNotFound):
 		why = "it does not have the object"
