@@ -1,6 +1,7 @@
 package arrange
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/live777/recorder/internal/codec"
@@ -274,7 +275,7 @@ func (a *Arranger) nothing(l *lane) (f *media.Format, data []byte, d media.Ticks
 func (a *Arranger) note(l *lane, until media.Ticks, cause string) {
 	span := l.duration(until - l.real)
 	if l.src != nil && cause == "" {
-		cause = firstOf(l.src.lost, l.src.missing)
+		cause = cmp.Or(l.src.lost, l.src.missing)
 	}
 	switch {
 	case cause == "" && span < pauseNoted && !l.video.stands, span < time.Millisecond:

@@ -111,12 +111,7 @@ func (l *lane) end() media.Ticks {
 
 // lasts returns the session time up to which the lane has media in its Period, or
 // had in the last.
-func (l *lane) lasts() time.Duration {
-	if l.period == nil {
-		return l.duration(l.ended)
-	}
-	return l.duration(l.end())
-}
+func (l *lane) lasts() time.Duration { return l.duration(l.lasted()) }
 
 // gop is what a decoder has to know before it can decode the next picture.
 type gop struct {

@@ -1,6 +1,7 @@
 package arrange
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -97,7 +98,7 @@ func (a *Arranger) place(s *source, ready func(*media.Frame) bool) {
 	n := 0
 	for ; n < len(waiting) && ready(waiting[n].Frame); n++ {
 		s.waiting = waiting[n+1:]
-		s.lost = firstOf(s.lost, waiting[n].missing)
+		s.lost = cmp.Or(s.lost, waiting[n].missing)
 		if s.Kind == media.Audio {
 			a.sound(s, waiting[n].Frame)
 		} else {
@@ -109,14 +110,6 @@ func (a *Arranger) place(s *source, ready func(*media.Frame) bool) {
 	rest := copy(waiting, waiting[n:])
 	clear(waiting[rest:])
 	s.held = waiting[:rest]
-}
-
-// firstOf returns the cause that came first.
-func firstOf(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // sound writes a packet of audio whose time is known.
@@ -146,7 +139,7 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 		l.real = max(l.real, l.ticks(a.cur.at))
 	}
 	if len(f.Data) > silentBytes && t-l.real >= 3*f.Duration {
-		a.note(l, t, firstOf(s.lost, CausePause)) // silence is written, which the sender did not mean
+		a.note(l, t, cmp.Or(s.lost, CausePause)) // silence is written, which the sender did not mean
 		l.real = t
 	}
 	a.noteHole(s, t)

@@ -102,20 +102,7 @@ func (s *Store) putWhole(ctx context.Context, key string, b *exactReader, size i
 // storage has not shown: a captive portal answers a PUT with 200, too.
 func (s *Store) prove(ctx context.Context, key string, size int64) error {
 	o, err := s.Stat(ctx, key)
-	var why string
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		why = "it does not have the object"
-	case err != nil:
-		return fmt.Errorf("look whether the object is stored: %w", err)
-	case o.Size != size:
-		why = fmt.Sprintf("its object has %d bytes instead of %d", o.Size, size)
-	case o.ETag == "":
-		why = "it does not answer like OSS: there is no ETag"
-	default:
-		return nil
-	}
-	return fault.Errorf(fault.Unavailable, "storage answered that it has stored the object, but %s: is a proxy or a login page in between?", why)
+	return storage.Proved("OSS", o, err, size)
 }
 
 func (s *Store) removeDamaged(ctx context.Context, key string) error {

@@ -4,12 +4,9 @@ import (
 	"context"
 	"crypto/md5" // ETag of an object that is neither encrypted by a key service nor in parts
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"io"
 	"strings"
 
-	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -37,20 +34,5 @@ func (s *Store) proveWhole(ctx context.Context, key string, body io.ReadSeeker, 
 // proveSize makes sure that storage has an object of a size.
 func (s *Store) proveSize(ctx context.Context, key string, size int64) error {
 	o, err := s.stat(ctx, key)
-	switch {
-	case errors.Is(err, storage.ErrNotFound):
-		return notStored("it does not have the object")
-	case err != nil:
-		return fmt.Errorf("look whether the object is stored: %w", err)
-	case o.Size != size:
-		return notStored(fmt.Sprintf("its object has %d bytes instead of %d", o.Size, size))
-	case o.ETag == "":
-		return notStored("it does not answer like S3: there is no ETag")
-	}
-	return nil
-}
-
-// notStored says that the answer to an upload was not true.
-func notStored(why string) error {
-	return fault.Errorf(fault.Unavailable, "storage answered that it has stored the object, but %s: is a proxy or a login page in between?", why)
+	return storage.Proved("S3", o, err, size)
 }
