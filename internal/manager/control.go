@@ -127,8 +127,9 @@ func (f *fleet) choose(ctx context.Context, r api.RecordRequest) (*node, error) 
 		}
 		return only(r.Stream, live, "have")
 	}
-	if len(having) > 1 && len(recording) != 1 {
-		recording = f.recording(ctx, r.Stream, having) // what is known may be a second old
+	if len(having) > 1 {
+		// What is known may be a second old: another node may have begun since.
+		recording = f.recording(ctx, r.Stream, having)
 	}
 	if len(recording) == 0 {
 		if err := f.recordedByAbsent(ctx, r.Stream, len(having) > 0); err != nil {
@@ -269,7 +270,8 @@ func nothingRecorded(r api.RecordRequest) (api.NodeAnswer, error) {
 	return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "no node that is up has a stream %q", r.Stream)
 }
 
-// recording asks nodes, all at the same time, which of them record a stream.
+// recording asks nodes, all at the same time, which of them record a stream. Of one
+// that does not answer, what is known counts.
 func (f *fleet) recording(ctx context.Context, stream string, nodes []*node) []*node {
 	records := make([]bool, len(nodes))
 	var asked sync.WaitGroup
@@ -279,7 +281,11 @@ func (f *fleet) recording(ctx context.Context, stream string, nodes []*node) []*
 				Recording bool `json:"recording"`
 			}
 			err := n.client.getJSON(ctx, recordPath(stream), f.o.Timeout, &status)
-			records[i] = err == nil && status.Recording
+			if err != nil {
+				known, _ := n.stream(stream)
+				status.Recording = known.Recording
+			}
+			records[i] = status.Recording
 		})
 	}
 	asked.Wait()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/logging/logtest"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/portlock"
@@ -81,6 +82,32 @@ func TestStreamOnTwoNodes(t *testing.T) {
 	}
 	if len(a.recordings("cam")) != 0 || len(b.recordings("cam")) != 1 {
 		t.Error("the other one was deleted")
+	}
+}
+
+// What nodes told a moment ago does not decide which recording is stopped: another
+// may have begun since.
+func TestStopAsksWhoRecords(t *testing.T) {
+	t.Parallel()
+	node := func(told bool) *fakeNode {
+		return newFakeNode(t, &fakeNode{
+			list: func() []api.NodeStream { return []api.NodeStream{published("cam", told)} },
+			record: func(w http.ResponseWriter, r *http.Request) {
+				if r.Method != http.MethodGet {
+					t.Errorf("%s %s, though two nodes record", r.Method, r.URL)
+				}
+				_ = json.NewEncoder(w).Encode(map[string]bool{"recording": true})
+			},
+		})
+	}
+	f := followed(t, time.Minute, 30*time.Second, map[string]*fakeNode{"a": node(false), "b": node(true)})
+	until(t, "both nodes have told", func() bool {
+		all, _, _ := f.having("cam")
+		return len(all) == 2
+	})
+	_, err := f.Record(t.Context(), api.RecordRequest{Method: http.MethodDelete, Stream: "cam"})
+	if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "a, b") {
+		t.Errorf("DELETE: %v", err)
 	}
 }
 
