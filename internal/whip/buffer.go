@@ -2,6 +2,7 @@ package whip
 
 import (
 	"io"
+	"slices"
 
 	"github.com/pion/transport/v4/packetio"
 )
@@ -16,6 +17,9 @@ const (
 	// viewerBuffer bounds what waits of a viewer's RTCP, in bytes, for each SSRC.
 	viewerBuffer = 100_000
 )
+
+// endSSRCs is the end of a session whose client makes the stack keep too much.
+const endSSRCs = "the client uses too many SSRCs"
 
 // taker takes what a client sends, decrypted, on the goroutines that decrypt. It
 // must not keep b.
@@ -33,9 +37,11 @@ func (se *session) newBuffer(kind packetio.BufferPacketType, ssrc uint32) io.Rea
 		limit = maxViewerBuffers
 	}
 	if se.buffers.Add(1) == limit {
-		se.end("the client uses too many SSRCs")
+		se.end(endSSRCs)
 	}
 	switch {
+	case se.taker == nil && !slices.Contains(se.reads, ssrc):
+		return sink(func([]byte) {}) // nobody reads it, and an empty buffer is not small
 	case se.taker == nil:
 		b := packetio.NewBuffer()
 		b.SetLimitSize(viewerBuffer)

@@ -93,8 +93,9 @@ func (d *discards) tellLocked(cause string, c *discard, now time.Time) {
 // tells there only; the messages are matched by a part that a test holds.
 type countingLogs struct {
 	pionLogs
-	count func(cause string)
-	srtp  *int // loggers of that scope: the first is the one of RTP, the second of RTCP
+	count   func(cause string)
+	control func() // RTCP cannot be decrypted
+	srtp    *int   // loggers of that scope: the first is the one of RTP, the second of RTCP
 }
 
 // NewLogger implements logging.LoggerFactory.
@@ -103,7 +104,7 @@ func (f countingLogs) NewLogger(scope string) logging.LeveledLogger {
 	switch scope {
 	case "srtp":
 		if *f.srtp++; *f.srtp > 1 {
-			return l
+			return countingLogger{l, func(string) { f.control() }}
 		}
 		return countingLogger{l, func(msg string) {
 			if !strings.Contains(msg, "duplicated packet") { // what it repeats was taken

@@ -62,6 +62,9 @@ func newEgress(se *session, from *live.Stream, cs []chosen, tracks []media.Track
 		if err != nil {
 			return nil, err
 		}
+		for _, e := range sender.GetParameters().Encodings {
+			se.reads = append(se.reads, uint32(e.SSRC), uint32(e.RTX.SSRC), uint32(e.FEC.SSRC))
+		}
 		t := tracks[slices.IndexFunc(tracks, func(t media.Track) bool { return t.Kind == c.kind })]
 		out.outs = append(out.outs, &output{
 			kind: c.kind, codec: c.row.Name, fmtp: t.Fmtp, local: local, sender: sender,

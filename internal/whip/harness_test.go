@@ -106,6 +106,8 @@ func statusOf(err error) int {
 		return http.StatusUnsupportedMediaType
 	case fault.Unprocessable:
 		return http.StatusUnprocessableEntity
+	case fault.TooMany:
+		return http.StatusTooManyRequests
 	case fault.Unavailable:
 		return http.StatusServiceUnavailable
 	}

@@ -239,6 +239,10 @@ func (s *Server) PatchSession(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	default:
+		if wait, ok := se.restarts.take(s.o.Now(), restartBurst, restartInterval); !ok {
+			w.Header().Set("Retry-After", seconds(wait))
+			return fault.New(fault.TooMany, "the session's ICE was restarted too often: try again later")
+		}
 		if err := se.restart(f); err != nil {
 			return err
 		}

@@ -44,7 +44,11 @@ func (se *session) checked(m *stun.Message, _, remote ice.Candidate, _ *ice.Cand
 	l.checks.Add(1)
 	l.hear(false)
 	address := addressOf(remote)
-	moved := se.server.sockets.paths.check(se, address)
+	moved, room := se.server.sockets.paths.check(se, address)
+	if !room {
+		se.end("the client's address has changed too often")
+		return false
+	}
 	switch {
 	case m.Contains(stun.AttrUseCandidate):
 	case moved:

@@ -186,11 +186,11 @@ func TestPathsAreForgotten(t *testing.T) {
 	}
 	packet := []byte{0x80, 96, 0, 1, 0, 0, 0, 0, 0, 0, 0, 7}
 	p.check(a, at(1))
-	if got := p.arrived(packet, at(2)); got != at(2) {
+	if got, _ := p.arrived(packet, at(2)); got != at(2) {
 		t.Errorf("an unknown SSRC comes from %v", got)
 	}
 	p.register(7, a)
-	if got := p.arrived(packet, at(2)); got != at(1) {
+	if got, _ := p.arrived(packet, at(2)); got != at(1) {
 		t.Errorf("a packet of the session comes from %v, want its address", got)
 	}
 	p.move(a, at(1), at(2))
@@ -198,15 +198,17 @@ func TestPathsAreForgotten(t *testing.T) {
 		t.Errorf("sent to %v, want the new address", got)
 	}
 	p.register(7, b)
-	if got := p.arrived(packet, at(3)); got != at(3) {
+	if got, _ := p.arrived(packet, at(3)); got != at(3) {
 		t.Errorf("an SSRC of two comes from %v", got)
 	}
 	p.register(8, a)
 	for i := range uint16(3 * maxAddresses) {
-		p.check(a, at(100+i))
+		if _, room := p.check(a, at(100+i)); room != (len(a.link.addresses) < maxAddresses || p.now.Load().checked[at(100+i)] == a) {
+			t.Fatalf("address %d: room is %v", i, room)
+		}
 	}
-	if len(a.link.addresses) != maxAddresses || len(p.now.Load().checked) != maxAddresses {
-		t.Errorf("%d addresses are kept, want %d", len(p.now.Load().checked), maxAddresses)
+	if got := len(p.now.Load().checked) + len(p.now.Load().moved); len(a.link.addresses) != maxAddresses || got != maxAddresses {
+		t.Errorf("%d addresses are kept, want %d", got, maxAddresses)
 	}
 	p.forget(a)
 	if now := p.now.Load(); len(now.checked)+len(now.moved)+len(now.sendTo)+len(now.sources) > 0 {

@@ -15,6 +15,8 @@ import (
 // be read in no time. A parser that compares each with each needs such bounds.
 const (
 	maxLayers     = 8    // simulcast layers; browsers send three
+	maxRID        = 16   // bytes of the name of a layer
+	maxMID        = 64   // bytes of the name of an m-line
 	maxSections   = 16   // m-lines
 	maxFormats    = 128  // of an m-line: there are no more payload types
 	maxAttributes = 1000 // of an m-line, and of the session
@@ -124,6 +126,9 @@ func (o *offer) add(m *sdp.MediaDescription, s side) error {
 	mid, _ := m.Attribute(sdp.AttrKeyMID)
 	if mid == "" || strings.ContainsAny(mid, " \t") {
 		return fault.Errorf(fault.Invalid, "the %s m-line of the SDP offer lacks a=mid", sec.kind)
+	}
+	if len(mid) > maxMID {
+		return fault.Errorf(fault.Invalid, "a=mid of the %s m-line of the SDP offer has more than %d bytes", sec.kind, maxMID)
 	}
 	sec.mid = mid
 	if err := checkDirection(o.desc, m, s); err != nil {
@@ -263,12 +268,28 @@ func parseSimulcast(m *sdp.MediaDescription) ([]string, error) {
 	}
 	for i, rid := range rids {
 		rid = strings.TrimPrefix(rid, "~")
-		if rid == "" || slices.Contains(rids[:i], rid) || !declaresRID(m, rid) {
+		if !isRID(rid) {
+			return nil, fault.Errorf(fault.Invalid, "a=simulcast of the SDP offer names the layer %q: a name is 1 to %d letters and digits", printable(rid), maxRID)
+		}
+		if slices.Contains(rids[:i], rid) || !declaresRID(m, rid) {
 			return nil, fault.Errorf(fault.Invalid, "a=simulcast of the SDP offer names the layer %q, which is not declared once by a=rid", rid)
 		}
 		rids[i] = rid
 	}
 	return rids, nil
+}
+
+// isRID tells the name of a layer (RFC 8852 section 3.3). What is longer fits no header
+// extension of one byte.
+func isRID(s string) bool {
+	for _, c := range []byte(s) {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		default:
+			return false
+		}
+	}
+	return 0 < len(s) && len(s) <= maxRID
 }
 
 // parseSIM returns the layers of a=ssrc-group:SIM, by which browsers sent simulcast

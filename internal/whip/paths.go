@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,8 +16,6 @@ import (
 const (
 	// rtpHeader is the least length of an RTP header, in bytes (RFC 3550 section 5.1).
 	rtpHeader = 12
-	// maxAddresses bounds the addresses that a session may have; the oldest are forgotten.
-	maxAddresses = 32
 	// maxTries is how many packets a second of an unknown address are tried with a
 	// session's keys.
 	maxTries = 100
@@ -64,28 +63,57 @@ func (p *paths) change(f func(t *table)) {
 	p.now.Store(next)
 }
 
-// arrived returns the address by which the stack is to know the sender of a packet.
-func (p *paths) arrived(b []byte, from netip.AddrPort) netip.AddrPort {
-	if len(b) < rtpHeader || b[0]>>6 != 2 {
-		return from // not RTP or RTCP (RFC 7983)
+// arrived returns the address by which the stack is to know the sender of a packet. It
+// is not ok for one that is not to go on to the stack.
+func (p *paths) arrived(b []byte, from netip.AddrPort) (as netip.AddrPort, ok bool) {
+	if len(b) < 8 || b[0]>>6 != 2 {
+		return from, true // not RTP or RTCP (RFC 7983)
+	}
+	control := isRTCP(b)
+	if !control && len(b) < rtpHeader {
+		return from, true
 	}
 	t, at := p.now.Load(), canonical(from)
-	if _, known := t.checked[at]; known {
-		return from
+	if se, known := t.checked[at]; known {
+		return from, t.admits(se, control, b)
 	}
 	if old, moved := t.moved[at]; moved {
-		return old
+		return old, t.admits(t.checked[old], control, b)
 	}
 	if se := t.sources[ssrcOf(b)]; se != nil {
-		return se.link.try(b, at)
+		return se.link.try(b, at), true
 	}
-	return from
+	return from, true
 }
+
+// admits reports whether a packet of a client may go on to the stack.
+func (t *table) admits(se *session, control bool, b []byte) bool {
+	switch {
+	case se == nil:
+		return true
+	case se.over.Load():
+		return false
+	case !control:
+		return true
+	}
+	ssrc := ssrcOf(b)
+	if t.sources[ssrc] == se {
+		return true
+	}
+	ok, tooMany := se.senders.admit(ssrc, se.link.now())
+	if tooMany {
+		go se.end(endSSRCs) // not here: whoever reads the socket waits for nobody
+	}
+	return ok
+}
+
+// isRTCP tells RTCP from RTP (RFC 5761 section 4).
+func isRTCP(b []byte) bool { return 192 <= b[1] && b[1] <= 223 }
 
 // ssrcOf returns the SSRC of an RTP packet, or of an RTCP packet's sender (RFC 5761
 // section 4).
 func ssrcOf(b []byte) uint32 {
-	if pt := b[1]; 192 <= pt && pt <= 223 {
+	if isRTCP(b) {
 		return binary.BigEndian.Uint32(b[4:])
 	}
 	return binary.BigEndian.Uint32(b[8:])
@@ -104,15 +132,17 @@ func (p *paths) destination(to netip.AddrPort) netip.AddrPort {
 }
 
 // check notes an address from which a connectivity check of se came: the stack knows
-// it. It reports whether media have come from there before.
-func (p *paths) check(se *session, from netip.AddrPort) (moved bool) {
+// it. It reports whether media have come from there before, and whether the session may
+// have one more: none is forgotten that the stack knows, or what comes from there would
+// be looked at by nobody else.
+func (p *paths) check(se *session, from netip.AddrPort) (moved, room bool) {
 	t := p.now.Load()
 	if _, moved = t.moved[from]; t.checked[from] == se && !moved {
-		return false
+		return false, true
 	}
 	p.change(func(t *table) {
-		if t.checked[from] != se {
-			t.add(se, from)
+		if t.checked[from] == se || t.add(se, from) {
+			room = true
 			t.checked[from] = se
 		}
 		if old, ok := t.moved[from]; ok {
@@ -120,24 +150,28 @@ func (p *paths) check(se *session, from netip.AddrPort) (moved bool) {
 			delete(t.sendTo, old)
 		}
 	})
-	return moved
+	return moved, room
 }
 
 // move makes an address the one of a client that the stack knows by another.
 func (p *paths) move(se *session, old, from netip.AddrPort) {
 	p.change(func(t *table) {
-		t.add(se, from)
-		t.moved[from], t.sendTo[old] = old, from
+		if t.add(se, from) {
+			t.moved[from], t.sendTo[old] = old, from
+		}
 	})
 }
 
-// add notes an address of a session.
-func (t *table) add(se *session, a netip.AddrPort) {
-	if len(se.link.addresses) == maxAddresses {
-		t.remove(se, se.link.addresses[0])
-		se.link.addresses = se.link.addresses[1:]
+// add notes an address of a session, if it may have one more.
+func (t *table) add(se *session, a netip.AddrPort) bool {
+	switch {
+	case slices.Contains(se.link.addresses, a):
+	case len(se.link.addresses) == maxAddresses:
+		return false
+	default:
+		se.link.addresses = append(se.link.addresses, a)
 	}
-	se.link.addresses = append(se.link.addresses, a)
+	return true
 }
 
 func (t *table) remove(se *session, a netip.AddrPort) {
@@ -208,7 +242,7 @@ func (l *link) try(b []byte, from netip.AddrPort) netip.AddrPort {
 	if old == nil || l.tries.Add(1) > maxTries {
 		return from // the stack drops it
 	}
-	if pt := b[1]; pt < 192 || pt > 223 { // RTCP that can be decrypted goes with the next media
+	if !isRTCP(b) { // RTCP that can be decrypted goes with the next media
 		l.trial.Store(&trial{from, ssrcOf(b), binary.BigEndian.Uint16(b[2:]), *old})
 	}
 	return *old
@@ -256,11 +290,15 @@ type pathConn struct {
 
 // ReadFromAddrPort implements ice.AddrPortReaderWriter.
 func (c pathConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
-	n, from, err := c.addrConn.ReadFromAddrPort(b)
-	if err != nil {
-		return n, from, err
+	for {
+		n, from, err := c.addrConn.ReadFromAddrPort(b)
+		if err != nil {
+			return n, from, err
+		}
+		if from, ok := c.paths.arrived(b[:n], from); ok {
+			return n, from, nil
+		}
 	}
-	return n, c.paths.arrived(b[:n], from), nil
 }
 
 // WriteToAddrPort implements ice.AddrPortReaderWriter.

@@ -43,6 +43,9 @@ type session struct {
 	link      link
 	taker     taker // of what the client sends; nil for a viewer
 	buffers   atomic.Int64
+	senders   senders
+	reads     []uint32                // SSRCs of which the RTCP is read: those that a viewer is sent
+	over      atomic.Bool             // it has ended: what comes is not looked at any more
 	rejected  []int                   // m-lines of the offer that are answered with port 0
 	offered   *sdp.SessionDescription // as the client sent it
 
@@ -64,6 +67,7 @@ type session struct {
 	ufrag     string
 	password  string
 	restarted string // the answer to the last ICE restart
+	restarts  bucket
 }
 
 // attachment is the publication or the subscription of a session. Its methods
@@ -119,7 +123,7 @@ func (se *session) connect(m *webrtc.MediaEngine, r *interceptor.Registry, role 
 	settings.SetIncludeLoopbackCandidate(s.sockets.loopback())
 	settings.SetICEBindingRequestHandler(se.checked)
 	settings.BufferFactory = se.newBuffer
-	settings.LoggerFactory = countingLogs{pionLogs{s.o.Logger}, se.discard, new(int)}
+	settings.LoggerFactory = countingLogs{pionLogs{s.o.Logger}, se.discard, func() { se.senders.refused.Add(1) }, new(int)}
 	if err := settings.SetAnsweringDTLSRole(role); err != nil {
 		return fmt.Errorf("set DTLS role: %w", err)
 	}
@@ -304,6 +308,7 @@ func (se *session) end(reason string) {
 	se.mu.Lock()
 	ended, attached := se.ended, se.attached
 	se.ended = true
+	se.over.Store(true)
 	se.mu.Unlock()
 	if ended {
 		return
@@ -328,6 +333,7 @@ func (se *session) lost(reason string) {
 func (se *session) abandon() {
 	se.mu.Lock()
 	se.ended = true
+	se.over.Store(true)
 	attached := se.attached
 	se.mu.Unlock()
 	if attached != nil {
