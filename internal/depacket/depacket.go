@@ -127,6 +127,12 @@ func (d *Depacketizer) Advance(now time.Time, out []Result) []Result {
 	return out
 }
 
+// OrderUntold reports whether the stream has B-frames of which neither the bitstream
+// nor the times tell when they are shown: the sender puts decoding times into RTP, and
+// its pictures have no order that is known here (fields, pic_order_cnt_type 1; Rec.
+// ITU-T H.264 7.4.2.1.1). Its frames are returned as if they were shown as they come.
+func (d *Depacketizer) OrderUntold() bool { return d.units.order.untold >= untoldLimit }
+
 // Flush returns everything that is left at the end of a publication. An access
 // unit that is not known to be complete is left out: the sender stopped within
 // it. A later Push begins a new stream.

@@ -45,6 +45,8 @@ type ordering struct {
 	shown   [maxReorder]int64 // presentation times of the last frames that left, a ring
 	left    int               // frames that left
 	learned int               // depth that was observed
+	came    int64             // time of the last frame that came
+	untold  int               // B-frames in a row of which nothing has told the order
 
 	// Of the group of pictures since the last key frame:
 	latest    int64 // the place of the picture that is shown last, of those that came
@@ -98,6 +100,7 @@ func (o *ordering) push(f *media.Frame, p place, out []Result) []Result {
 	if o.started && f.Timestamp < o.last {
 		o.learn(f.Timestamp)
 	}
+	o.count(f, &p)
 	depth := min(max(p.depth, o.learned), maxReorder)
 	if depth == 0 && len(o.frames) == 0 {
 		return o.leave(f, f.Timestamp, f.Timestamp, out)
@@ -112,6 +115,22 @@ func (o *ordering) push(f *media.Frame, p place, out []Result) []Result {
 		out = o.pop(out)
 	}
 	return out
+}
+
+// untoldLimit is how many B-frames in a row show that their order cannot be told.
+// Where times are presentation times, one of the first few goes back in time.
+const untoldLimit = 4 * maxReorder
+
+// count counts the B-frames of which neither the bitstream nor the times have told
+// when they are shown.
+func (o *ordering) count(f *media.Frame, p *place) {
+	switch {
+	case p.ordered, f.Timestamp < o.came && !f.Key:
+		o.untold = 0
+	case p.bidirectional:
+		o.untold++
+	}
+	o.came = f.Timestamp
 }
 
 // judge finds out whether the sender sends decode times: by a B-frame that is shown
@@ -224,4 +243,6 @@ func (o *ordering) flush(out []Result) []Result {
 }
 
 // restart begins with another clock.
-func (o *ordering) restart() { *o = ordering{clockRate: o.clockRate, learned: o.learned} }
+func (o *ordering) restart() {
+	*o = ordering{clockRate: o.clockRate, learned: o.learned, came: o.came, untold: o.untold}
+}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -123,6 +124,42 @@ func TestOrderingBounds(t *testing.T) {
 	}
 	if out = o.flush(out); len(out) != 1000 || len(o.times) > 0 {
 		t.Errorf("%d frames left, %d times stayed", len(out), len(o.times))
+	}
+}
+
+// B-frames whose order nothing tells are found, and no others.
+func TestOrderUntold(t *testing.T) {
+	for name, tc := range map[string]struct {
+		depth int
+		place place
+		back  bool // times are presentation times
+		want  bool
+	}{
+		"decoding times, no order":     {0, place{bidirectional: true}, false, true},
+		"declared":                     {2, place{bidirectional: true}, false, true},
+		"presentation times":           {0, place{bidirectional: true}, true, false},
+		"presentation times, declared": {2, place{bidirectional: true}, true, false},
+		"decoding times, an order":     {0, place{bidirectional: true, ordered: true}, false, false},
+		"no B-frames":                  {0, place{}, false, false},
+		"nothing reordered":            {codec.InOrder, place{bidirectional: true}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := &Depacketizer{}
+			d.units.order.clockRate = 90000
+			for i := range int64(200) {
+				at, p := 10*i, tc.place
+				if i%2 == 0 {
+					p.bidirectional = false
+				} else if tc.back {
+					at -= 15
+				}
+				p.depth, p.order = tc.depth, at
+				d.units.order.push(&media.Frame{Timestamp: at, Key: i == 0, Arrival: epoch}, p, nil)
+			}
+			if got := d.OrderUntold(); got != tc.want {
+				t.Errorf("untold: %v", got)
+			}
+		})
 	}
 }
 

@@ -18,6 +18,9 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
+// reasonOrder is why pictures may be shown in another order than their sender meant.
+const reasonOrder = "the stream has B-frames and does not tell when they are shown; encode without B-frames, or send presentation times"
+
 // reasonUndecodable is why a track has nothing to record.
 const reasonUndecodable = "announced by the publisher, but nothing came that can be decoded"
 
@@ -510,7 +513,14 @@ func (s *session) account() {
 		if s.rec == nil {
 			continue // what happens between two recordings is in neither
 		}
+		if tr.dep.OrderUntold() && !tr.untold {
+			tr.untold = true
+			s.log.Warn("the pictures may be shown in the wrong order", "kind", tr.Kind.String(), "reason", reasonOrder)
+		}
 		s.rec.update(tr.lane, func(t *media.RecordingTrack) {
+			if tr.untold {
+				t.Missing = reasonOrder
+			}
 			t.PacketsReceived += st.PacketsReceived - was.PacketsReceived
 			t.PacketsLost += st.PacketsLost - was.PacketsLost
 			t.PacketsRecovered += st.PacketsLate - was.PacketsLate

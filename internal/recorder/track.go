@@ -23,6 +23,7 @@ type track struct {
 	dep     *depacket.Depacketizer
 	counted depacket.Stats // what the ledger has of dep's
 	losing  bool           // the loss has been logged
+	untold  bool           // reasonOrder has been logged
 }
 
 // newTrack returns the recorder's side of a track; the error says why it
