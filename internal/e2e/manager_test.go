@@ -388,7 +388,7 @@ func (f *fleet) play(r media.Recording) *script {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	for _, problem := range back.Problems {
+	for _, problem := range slices.Concat(back.Problems, verify.Audit(back)) {
 		f.t.Errorf("%s: %s", r.RecordDir, problem)
 	}
 	// Where a player jumps over what a killed node has not recorded it leaves some

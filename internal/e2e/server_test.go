@@ -256,7 +256,7 @@ func read(t *testing.T, root, dir string) *verify.Recording {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range rec.Problems {
+	for _, p := range slices.Concat(rec.Problems, verify.Audit(rec)) {
 		t.Errorf("%s: %s", dir, p)
 	}
 	return rec
