@@ -9,7 +9,9 @@ cd "$(dirname "$0")/.."
 
 step=${1:?usage: scripts/web.sh install|build|test|browse|types}
 stamps=.cache/web
-modules=web/node_modules/.package-lock.json # npm writes it last; it goes when the modules go
+# The lock file of the modules that are there; it goes when the modules go. Times
+# would not do: a copy of a tree has new ones.
+installed=web/node_modules/.installed.json
 built=$stamps/built
 
 if ! command -v npm >/dev/null 2>&1; then
@@ -23,9 +25,10 @@ fi
 mkdir -p "$stamps"
 
 install() {
-  if [ -e "$modules" ] && [ ! web/package-lock.json -nt "$modules" ]; then return; fi
+  if cmp -s web/package-lock.json "$installed"; then return; fi
   echo "web: installing modules"
   npm --prefix web ci --no-audit --no-fund --loglevel=error
+  cp web/package-lock.json "$installed"
 }
 
 # changed says whether a source of the page is newer than the file $1.

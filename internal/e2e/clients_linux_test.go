@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -53,6 +54,7 @@ func TestClients(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			s := s.in(t)
 			publisher := runClient(t, &c, "publish", s.url+"/whip/"+c.name, file, strconv.Itoa(c.seconds))
 			dir := s.await("a recording", c.name, func(st status) bool { return st.Recording && st.Duration > 0 }).RecordDir
 			watched := runClient(t, &c, "watch", s.url+"/whep/"+c.name, "4")()
@@ -89,13 +91,7 @@ type tally struct {
 // runClient starts a client's script; what it returns waits for its end.
 func runClient(t *testing.T, c *client, args ...string) func() map[string]tally {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), c.line[0], append(c.line[1:len(c.line):len(c.line)], args...)...)
-	cmd.Dir = repository
-	script := &script{t: t, cmd: cmd}
-	cmd.Stdout, cmd.Stderr = &script.stdout, &script.stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("%s (scripts/deps.sh and scripts/python.sh install what it needs): %v", c.name, err)
-	}
+	script := runScript(t, slices.Concat(c.line, args)...)
 	return func() (m map[string]tally) {
 		t.Helper()
 		var raw map[string]json.RawMessage

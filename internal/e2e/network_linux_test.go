@@ -94,8 +94,9 @@ func judge(t *testing.T, l *link, s *server, c camera) (*verify.Recording, media
 	for _, track := range info.Tracks {
 		judgeTrack(t, l, track, c.Sent)
 		// What a publisher does while it is away is not missing: it may come back with a
-		// session of which nothing is.
-		missing := slices.ContainsFunc(track.Gaps, func(g media.Gap) bool { return g.Cause != "reconnect" })
+		// session of which nothing is. Nor is what it did not send: a moment of silence
+		// stands where one of its tracks ended before the other.
+		missing := slices.ContainsFunc(track.Gaps, func(g media.Gap) bool { return g.Cause != "reconnect" && g.Cause != "pause" })
 		complete = complete && track.PacketsLost == 0 && track.FramesDropped == 0 && !missing
 	}
 	if complete != (info.Status == media.StatusComplete) {

@@ -34,18 +34,34 @@ type script struct {
 	t              *testing.T
 	cmd            *exec.Cmd
 	stdout, stderr bytes.Buffer
+	ended          bool
 }
 
 // startScript starts a browser script, by way of a command wrapper as in start.
 func startScript(t *testing.T, wrapper []string, name string, args ...string) *script {
 	t.Helper()
-	line := slices.Concat(wrapper, []string{"node", "web/e2e/" + name}, args)
+	return runScript(t, slices.Concat(wrapper, []string{"node", "web/e2e/" + name}, args)...)
+}
+
+// runScript starts a command that prints a line of JSON. What it said is logged where
+// the test fails before it waited for it.
+func runScript(t *testing.T, line ...string) *script {
+	t.Helper()
 	s := &script{t: t, cmd: exec.CommandContext(t.Context(), line[0], line[1:]...)}
 	s.cmd.Dir = repository
 	s.cmd.Stdout, s.cmd.Stderr = &s.stdout, &s.stderr
 	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%s (make deps installs what the tests run): %v", line[0], err)
 	}
+	t.Cleanup(func() {
+		if s.ended {
+			return
+		}
+		err := s.cmd.Wait() // the test's context has ended it
+		if t.Failed() {
+			t.Logf("%s: %v\n%s\n%s", strings.Join(line, " "), err, s.stdout.String(), s.stderr.String())
+		}
+	})
 	return s
 }
 
@@ -53,6 +69,7 @@ func startScript(t *testing.T, wrapper []string, name string, args ...string) *s
 func (s *script) wait(result any) {
 	s.t.Helper()
 	name := filepath.Base(s.cmd.Path)
+	s.ended = true
 	if err := s.cmd.Wait(); err != nil {
 		s.t.Fatalf("%s: %v\n%s\n%s", strings.Join(s.cmd.Args, " "), err, s.stdout.String(), s.stderr.String())
 	}

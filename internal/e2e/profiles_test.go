@@ -83,6 +83,7 @@ func TestProfiles(t *testing.T) {
 	for i, e := range profileTable {
 		t.Run(e.profile, func(t *testing.T) {
 			t.Parallel()
+			s := s.in(t)
 			dir := s.await("the end", e.profile, func(st status) bool { return !st.Recording }).RecordDir
 			if dir == "" {
 				dir = s.newest(e.profile)

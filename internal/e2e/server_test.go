@@ -181,6 +181,13 @@ func (s *server) status(stream string) (st status) {
 	return st
 }
 
+// in returns the server for a subtest, in which what goes wrong is the subtest's.
+func (s *server) in(t *testing.T) *server {
+	of := *s
+	of.t = t
+	return &of
+}
+
 // await asks until ok is content with the answer.
 func (s *server) await(what, stream string, ok func(status) bool) status {
 	s.t.Helper()
