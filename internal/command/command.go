@@ -9,9 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/live777/recorder/internal/auth"
 )
@@ -45,12 +43,9 @@ type Surroundings struct {
 }
 
 // Main runs the program in the process's surroundings and ends it. The context of
-// its commands ends with the first SIGINT or SIGTERM.
+// its commands ends with the first signal that would end the process.
 func (p *Program) Main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// From the first signal on a second one ends the process at once, as if
-	// nobody caught it: an orderly end may take longer than its user has.
-	context.AfterFunc(ctx, stop)
+	ctx := endBySignal(os.Stderr)
 	os.Exit(p.Run(ctx, os.Args[1:], Surroundings{os.Environ(), os.Stdout, os.Stderr}))
 }
 

@@ -67,6 +67,8 @@ func (v *Service[C]) serve(ctx context.Context, s Surroundings, load func(Surrou
 	if check {
 		return cfg.Print(s.Stdout)
 	}
+	stop := outlive(log)
+	defer stop()
 	server, err := v.New(ctx, cfg, Version(v.Version), log)
 	if err != nil {
 		return err

@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package command
+
+import "os"
+
+// more is empty: no others have it.
+var more []os.Signal
