@@ -56,7 +56,7 @@ func readBaseDir(w http.ResponseWriter, r *http.Request) (string, error) {
 		return "", nil
 	}
 	baseDir := strings.Trim(*body.BaseDir, "/")
-	if err := media.CheckPath(baseDir); err != nil {
+	if err := media.CheckNewPath(baseDir); err != nil {
 		return "", fault.Errorf(fault.Invalid, "base_dir: %w", err)
 	}
 	// Folders of other streams' recordings begin with their ids.

@@ -287,7 +287,7 @@ format = "json"
 [database]
 url = "postgres://user:hunter-db@host/name?password=hunter-query&sslmode=disable"
 [recorder]
-node_alias = "tab\t \"quoted\" \\ é\u007F"
+node_alias = "\"quoted\" \\ é"
 auto_streams = ["a-*", 'b\*']
 [[webrtc.ice_servers]]
 urls = ["turn:a", "stun:b"]

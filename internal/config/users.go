@@ -3,9 +3,9 @@ package config
 import (
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/live777/recorder/internal/auth"
+	"github.com/live777/recorder/internal/media"
 )
 
 // User is somebody who logs in to the page, or to the API, by name and password.
@@ -31,8 +31,8 @@ func (l *loader) checkUsers(users []User) {
 			l.fail(at+".name", "is missing")
 		case twice:
 			l.fail(at+".name", "%q is the name of auth.users[%d] too", u.Name, other)
-		case len(u.Name) > maxUserName || strings.TrimSpace(u.Name) != u.Name || strings.ContainsFunc(u.Name, unicode.IsControl):
-			l.fail(at+".name", "%q is no name; use up to %d bytes without control characters, and no space at the ends", u.Name, maxUserName)
+		case len(u.Name) > maxUserName || strings.TrimSpace(u.Name) != u.Name || strings.ContainsFunc(u.Name, media.IsHidden):
+			l.fail(at+".name", "%q is no name; use up to %d bytes without control and format characters, and no space at the ends", u.Name, maxUserName)
 		}
 		seen[u.Name] = i
 		if u.PasswordHash == "" {

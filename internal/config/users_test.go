@@ -42,6 +42,8 @@ func TestUserProblems(t *testing.T) {
 		users("'anna'", "''"):                             "x.toml:2: auth.users[0].name: is missing",
 		users("'anna'", "' anna'"):                        "auth.users[0].name: \" anna\" is no name",
 		users("'anna'", `"a\u0000b"`):                     "auth.users[0].name",
+		users("'anna'", `"a\u202eb"`):                     `auth.users[0].name: "a\u202eb" is no name`,
+		"[recorder]\nnode_alias = \"a\\u2066b\"\n":        "recorder.node_alias",
 		users("'anna'", "'"+strings.Repeat("x", 101)+"'"): "auth.users[0].name",
 		users() + users():                                 "x.toml:7: auth.users[1].name: \"anna\" is the name of auth.users[0] too",
 		users(userHash, "correct horse"):                  "x.toml:3: auth.users[0].password_hash: is no Argon2id or bcrypt hash",

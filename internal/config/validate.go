@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/live777/recorder/internal/media"
 )
 
 // minSecretLen is the shortest accepted HS256 key, in bytes: anything shorter
@@ -193,6 +195,9 @@ func (l *loader) checkPatterns(at string, patterns []string) {
 
 func (l *loader) checkRecorder(r *Recorder) {
 	l.checkPatterns("recorder.auto_streams", r.AutoStreams)
+	if strings.ContainsFunc(r.NodeAlias, media.IsHidden) {
+		l.fail("recorder.node_alias", "%q has characters that are not seen; leave control and format characters out", r.NodeAlias)
+	}
 	if r.Chunk.Duration() > r.Segment.Duration() {
 		l.fail("recorder.chunk_ms", "%d is longer than segment_seconds = %d", r.Chunk, r.Segment)
 	}

@@ -32,6 +32,9 @@ func TestSIGTERMSeals(t *testing.T) {
 		t.Errorf("first segment while recording: %d", code)
 	}
 
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil { // which ends nothing
+		t.Fatal(err)
+	}
 	if err := s.stop(syscall.SIGTERM); err != nil {
 		t.Errorf("SIGTERM: %v", err)
 	}

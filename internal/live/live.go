@@ -103,7 +103,7 @@ func New(o Options) *Streams {
 // It fails with ErrExists, with ErrClosed, or with a fault.Invalid for an
 // unusable id.
 func (s *Streams) Create(id string) (*Stream, error) {
-	if err := media.CheckStreamID(id); err != nil {
+	if err := media.CheckNewStreamID(id); err != nil {
 		return nil, err
 	}
 	st, err := s.create(id)
@@ -196,7 +196,7 @@ func (s *Streams) Delete(id string) error {
 // next item. The caller ends it with Publication.Close. It fails with
 // ErrPublishing, with ErrClosed, or with a fault.Invalid for an unusable id.
 func (s *Streams) Publish(id string, session SessionInfo, tracks []media.Track, p Publisher) (*Publication, error) {
-	if err := media.CheckStreamID(id); err != nil {
+	if err := media.CheckNewStreamID(id); err != nil {
 		return nil, err
 	}
 	pub, err := s.publish(id, session, tracks, p)

@@ -245,7 +245,7 @@ func TestDeleteEndsEverybody(t *testing.T) {
 
 func TestBadID(t *testing.T) {
 	s := New(Options{})
-	for _, id := range []string{"", "..", "a/b", `a\b`, "a\x00"} {
+	for _, id := range []string{"", "..", "a/b", `a\b`, "a\x00", "a\u202eb", "a\u200d"} {
 		if _, err := s.Create(id); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("Create(%q) = %v, want a fault.Invalid", id, err)
 		}

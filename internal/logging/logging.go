@@ -2,9 +2,14 @@
 package logging
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"log/slog"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/live777/recorder/internal/media"
 )
 
 // New returns a logger that writes to w from level on ("debug", "info", "warn",
@@ -19,7 +24,36 @@ func New(w io.Writer, level, format string) (*slog.Logger, error) {
 	case "text":
 		return slog.New(slog.NewTextHandler(w, o)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, o)), nil
+		return slog.New(slog.NewJSONHandler(seen{w}, o)), nil
 	}
 	return nil, fmt.Errorf("log format %q is neither text nor json", format)
 }
+
+// seen escapes in JSON the characters that change how what is around them is shown, or
+// are not seen: who sends a request has a say in what is logged. It stays the same JSON.
+// (The text handler quotes them.)
+type seen struct{ w io.Writer }
+
+// Write takes whole lines, as a slog.Handler writes them.
+func (s seen) Write(line []byte) (int, error) {
+	if i := bytes.IndexFunc(line, hidden); i < 0 {
+		return s.w.Write(line)
+	}
+	var out []byte
+	for _, r := range string(line) {
+		if !hidden(r) {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+	}
+	if _, err := s.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// hidden leaves out the line feed, which is between the lines.
+func hidden(r rune) bool { return r != '\n' && media.IsHidden(r) }

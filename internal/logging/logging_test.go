@@ -20,10 +20,20 @@ func TestNew(t *testing.T) {
 		t.Errorf("%v: %s", err, b.String())
 	}
 	b.Reset()
+	l.Warn("odd", "stream", "a\u202eb\U000e0041c\n相机")
+	if err := json.Unmarshal(b.Bytes(), &line); err != nil || line.Stream != "a\u202eb\U000e0041c\n相机" ||
+		!strings.Contains(b.String(), `"a\u202eb\udb40\udc41c\n相机"`) || !strings.HasSuffix(b.String(), "}\n") {
+		t.Errorf("%v: %q", err, b.String())
+	}
+	b.Reset()
 	if l, err = New(&b, "debug", "text"); err != nil {
 		t.Fatal(err)
 	}
 	l.Debug("fine")
+	l.Debug("odd", "stream", "a\u202eb")
+	if strings.Contains(b.String(), "\u202e") || !strings.Contains(b.String(), `"a\u202eb"`) {
+		t.Errorf("text: %q", b.String())
+	}
 	if !strings.Contains(b.String(), "level=DEBUG msg=fine") {
 		t.Errorf("text: %s", b.String())
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
 )
 
@@ -111,13 +112,13 @@ func (o *Output) Finding(f Finding) {
 	}
 	o.clear()
 	for _, p := range f.Problems {
-		o.printf("%s: %s\n", p.Where, p.What)
+		o.printf("%s: %s\n", media.Show(p.Where), media.Show(p.What))
 	}
 	if f.Error != "" {
-		o.printf("%s: could not be checked: %s\n", f.RecordDir, f.Error)
+		o.printf("%s: could not be checked: %s\n", media.Show(f.RecordDir), media.Show(f.Error))
 	}
 	if players != "" {
-		o.printf("%s: %s\n", f.RecordDir, players)
+		o.printf("%s: %s\n", media.Show(f.RecordDir), players)
 	}
 }
 
@@ -166,13 +167,13 @@ func (o *Output) Rebuilt(s RebuildSummary) {
 		return
 	}
 	for _, p := range s.Problems {
-		o.printf("%s: %s\n", p.Where, p.What)
+		o.printf("%s: %s\n", media.Show(p.Where), media.Show(p.What))
 	}
 	for _, dir := range s.Running {
-		o.printf("%s: is not sealed; its node is recording it, or seals it when it is started\n", dir)
+		o.printf("%s: is not sealed; its node is recording it, or seals it when it is started\n", media.Show(dir))
 	}
 	for _, dir := range s.Kept {
-		o.printf("%s: is not in storage yet, and stays in the catalogue\n", dir)
+		o.printf("%s: is not in storage yet, and stays in the catalogue\n", media.Show(dir))
 	}
 	o.printf("%d recordings in storage: %d added to the catalogue, %d corrected there, %d removed from it, %d deletions ended, %d problems\n",
 		s.Recordings, s.Added, s.Updated, s.Removed, s.Deleted, len(s.Problems))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,18 @@ var findings = []Finding{
 	{RecordDir: "camera/1", Stream: "camera", Status: media.StatusComplete, Bytes: 5},
 	{RecordDir: "camera/2", Stream: "camera", Status: media.StatusComplete, Problems: []verify.Problem{{Where: "camera/2/v_init.m4s", What: "is gone"}}},
 	{RecordDir: "camera/3", Stream: "camera", Error: "the bucket is away"},
+}
+
+// TestOutputHidden: names that are made to mislead are shown as they are.
+func TestOutputHidden(t *testing.T) {
+	var stdout bytes.Buffer
+	o := NewOutput(&stdout, io.Discard, false)
+	const dir = "a\u202eb/1"
+	o.Finding(Finding{RecordDir: dir, Error: "x\u202ey", Problems: []verify.Problem{{Where: dir, What: "lacks " + dir}}})
+	o.Rebuilt(RebuildSummary{Running: []string{dir}, Kept: []string{dir}, Problems: []verify.Problem{{Where: dir, What: "x"}}})
+	if text := stdout.String(); strings.Contains(text, "\u202e") || strings.Count(text, `a\u{202e}b/1`) != 6 {
+		t.Errorf("%q", text)
+	}
 }
 
 func TestOutputText(t *testing.T) {

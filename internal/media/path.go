@@ -1,6 +1,7 @@
 package media
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -44,6 +45,53 @@ func CheckPath(p string) error {
 		case len(e) > MaxElementLen:
 			return fault.Errorf(fault.Invalid, "path has an element of %d bytes, %d are allowed", len(e), MaxElementLen)
 		}
+	}
+	return nil
+}
+
+// CheckNewPath is CheckPath for a name that somebody gives now: it has no format or
+// bidirectional control characters either, nor separators of lines. They are not seen,
+// and make one name look like another. Names that have them already can be used on.
+func CheckNewPath(p string) error {
+	if err := CheckPath(p); err != nil {
+		return err
+	}
+	if i := strings.IndexFunc(p, IsHidden); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(p[i:])
+		return fault.Errorf(fault.Invalid, "path %q contains %U, which is not seen, and no new name may have", p, r)
+	}
+	return nil
+}
+
+// IsHidden reports whether r is not seen where it is shown, or changes how what is
+// around it is: control and format characters, those of bidirectional text among them,
+// and separators of lines and paragraphs.
+func IsHidden(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) }
+
+// Show returns a name as people may see it: what IsHidden is written as an escape.
+func Show(name string) string {
+	if strings.IndexFunc(name, IsHidden) < 0 {
+		return name
+	}
+	var b strings.Builder
+	for _, r := range name {
+		if IsHidden(r) {
+			fmt.Fprintf(&b, `\u{%04x}`, r)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// CheckNewStreamID is CheckStreamID for a stream that is made now, as CheckNewPath is
+// CheckPath.
+func CheckNewStreamID(id string) error {
+	if err := CheckStreamID(id); err != nil {
+		return err
+	}
+	if err := CheckNewPath(id); err != nil {
+		return fault.Errorf(fault.Invalid, "stream id: %w", err)
 	}
 	return nil
 }

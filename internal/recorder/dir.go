@@ -29,7 +29,7 @@ func cleanBaseDir(dir string) (string, error) {
 		return "", nil
 	}
 	trimmed := strings.Trim(dir, "/")
-	if err := media.CheckPath(trimmed); err != nil {
+	if err := media.CheckNewPath(trimmed); err != nil {
 		return "", fault.Errorf(fault.Invalid, "base_dir: %w", err)
 	}
 	return trimmed, nil

@@ -140,7 +140,11 @@ func (s *Server) published(w http.ResponseWriter, stream string) (*live.Stream, 
 
 // readOffer checks a POST and reads its offer.
 func readOffer(w http.ResponseWriter, r *http.Request, stream string, s side) (*offer, error) {
-	if err := media.CheckStreamID(stream); err != nil {
+	check := media.CheckStreamID
+	if s == publishing {
+		check = media.CheckNewStreamID
+	}
+	if err := check(stream); err != nil {
 		return nil, err
 	}
 	if err := checkType(r, typeSDP); err != nil {

@@ -2,6 +2,7 @@ import { useEffect, useState } from 'preact/hooks';
 import { useSession, useToken, words } from './hooks';
 import { t } from './i18n';
 import { byNode, getInfo, type Info, listNodes, type Node, type Stream } from './lib/api';
+import { seen } from './lib/format';
 import { onUnauthorized } from './lib/http';
 import { StreamList } from './lib/list';
 import { getMe, may, mayForAll, type Me } from './lib/session';
@@ -27,7 +28,7 @@ export function App() {
   const fleet = manager && mayForAll(me, 'view');
   const { nodes, nodesError } = useNodes(fleet, credentials);
   const recorder = !info?.features || info.features.includes('recorder');
-  const name = manager ? info.name : info?.node;
+  const name = seen((manager ? info.name : info?.node) ?? '');
   useEffect(() => {
     if (name) document.title = `${name} · ${t('title')}`; // many nodes, many tabs
   }, [name]);

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { chooseLanguage, t, tOr } from '../src/i18n';
 import { codecNames, notRecorded } from '../src/lib/api';
-import { bitrate, bytes, dateTime, duration, pictureSizes } from '../src/lib/format';
+import { bitrate, bytes, dateTime, duration, pictureSizes, seen } from '../src/lib/format';
 
 test.each([
   [['zh-CN', 'en'], 'zh'],
@@ -60,4 +60,10 @@ test('layers have one codec, and one that was never sent is not missing', () => 
   expect(notRecorded([layer(true), layer(false), sound])).toEqual([sound]);
   expect(notRecorded([layer(false), layer(false)])).toHaveLength(2);
   expect(notRecorded(undefined)).toEqual([]);
+});
+
+test('names show what is not seen', () => {
+  expect(seen('camera 1 · 相机 👩‍🚒é')).toBe('camera 1 · 相机 👩\\u{200d}🚒é');
+  expect(seen('a\u202Egpj.b\u2066\u200B\u2028\u{E0041}\u0007')).toBe('a\\u{202e}gpj.b\\u{2066}\\u{200b}\\u{2028}\\u{e0041}\\u{0007}');
+  expect(seen('')).toBe('');
 });

@@ -1,4 +1,12 @@
-// Numbers for people.
+// Numbers and names for people.
+
+/** A name with the characters escaped that are not seen, or change how what is around them is shown. */
+export function seen(name: string): string {
+  return name.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (c) => `\\u{${(c.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}}`,
+  );
+}
 
 /** Seconds as m:ss or h:mm:ss. */
 export function duration(seconds: number): string {

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useAction } from '../hooks';
 import { t } from '../i18n';
+import { seen } from '../lib/format';
 import { login, logout, type Me } from '../lib/session';
 import { TokenForm } from './token';
 
@@ -74,7 +75,7 @@ export function Account({ me }: { me: Me }) {
   return (
     <>
       <span class="about" data-testid="account">
-        {error || me.name}
+        {error || seen(me.name)}
       </span>
       <button type="button" class="quiet" disabled={busy} onClick={() => void run(logout)} data-testid="logout">
         {t('logout')}

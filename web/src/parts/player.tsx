@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { locale, t } from '../i18n';
 import { objectURL, type Recording } from '../lib/api';
-import { dateTime } from '../lib/format';
+import { dateTime, seen } from '../lib/format';
 import { announceUnauthorized } from '../lib/http';
 import type { Player, PlayerError } from '../lib/shaka';
 
@@ -31,7 +31,7 @@ export function PlayerView({ recording }: { recording: Recording }) {
           controls
           autoplay
           playsInline
-          aria-label={t('player', { id: recording.stream, time: dateTime(recording.start, locale) })}
+          aria-label={t('player', { id: seen(recording.stream), time: dateTime(recording.start, locale) })}
           data-testid="player-video"
         />
         {live && (

@@ -99,7 +99,7 @@ function usableCodec(wanted: string): string {
 /** Why a wish cannot be carried out, in words; '' when it can. */
 function refusal({ id, source, microphone }: PublishWish): string {
   if (!id) return t('needStream');
-  if (/[/\\]|^\.|\p{Cc}/u.test(id)) return t('badStream');
+  if (/[/\\]|^\.|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u.test(id)) return t('badStream');
   if (source === 'none' && !microphone) return t('needSource');
   return '';
 }

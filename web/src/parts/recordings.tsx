@@ -9,7 +9,7 @@ import {
   type Recording,
   type StreamRecordings,
 } from '../lib/api';
-import { bytes, dateTime, duration, pictureSizes } from '../lib/format';
+import { bytes, dateTime, duration, pictureSizes, seen } from '../lib/format';
 import { request } from '../lib/http';
 import { LinkView } from './link';
 import { PlayerView } from './player';
@@ -96,7 +96,7 @@ export function RecordingsPart({ changes, running, recorder, manager, token }: R
               onClick={() => setOpen(open === summary.stream ? '' : summary.stream)}
               data-testid="recordings-open"
             >
-              <strong class="name">{summary.stream}</strong>
+              <strong class="name">{seen(summary.stream)}</strong>
               <span class="note">
                 {t(summary.recordings === 1 ? 'countedOne' : 'counted', {
                   n: summary.recordings,
@@ -215,13 +215,13 @@ function RecordingRow({ recording, played, onPlay }: RowProps) {
     >
       <div class="row">
         <div class="row-text">
-          <span class="when">{start || recording.record_dir}</span>
+          <span class="when">{start || seen(recording.record_dir)}</span>
           <span class={`badge ${recording.status}`} data-testid="recording-status">
             {tOr(`status.${recording.status}`, recording.status)}
           </span>
           <p class="note" data-testid="recording-facts">
             {[
-              recording.node,
+              recording.node && seen(recording.node),
               duration(recording.duration),
               recording.bytes > 0 && bytes(recording.bytes), // nodes of the original live777 do not tell
               codecNames(tracks),

@@ -10,7 +10,7 @@ import {
   stopRecording,
   type Stream,
 } from '../lib/api';
-import { bytes, duration } from '../lib/format';
+import { bytes, duration, seen } from '../lib/format';
 import type { FeedState } from '../lib/sse';
 import { WatchView } from './watch';
 
@@ -86,12 +86,12 @@ function StreamRow({ stream, recorder, manager, mayRecord, watched, onWatch }: R
     <li data-testid={`stream-row-${stream.id}`} data-live={live} data-recording={recording}>
       <div class="row">
         <div class="row-text">
-          <strong class="name">{stream.id}</strong>
+          <strong class="name">{seen(stream.id)}</strong>
           <span class={live ? 'badge live' : 'badge'}>{t(live ? 'live' : 'idle')}</span>
           {recording && <RecordingBadge detail={detail} />}
           <p class="note">
             {[
-              stream.node,
+              stream.node && seen(stream.node),
               codecs,
               viewers === 1 ? t('viewer') : t('viewers', { n: viewers }),
               recording && detail?.bytes ? bytes(detail.bytes) : '',

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { words } from '../hooks';
 import { t, tOr } from '../i18n';
+import { seen } from '../lib/format';
 import { watchSession } from '../lib/wish';
 import { noMediaWords } from './publisher';
 
@@ -42,7 +43,7 @@ export function WatchView({ id, live }: { id: string; live: boolean }) {
         muted
         controls
         playsInline
-        aria-label={t('watching', { id })}
+        aria-label={t('watching', { id: seen(id) })}
         data-testid="watch-video"
       />
       {!live && (
