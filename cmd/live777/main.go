@@ -46,7 +46,13 @@ func service() *command.Service[*config.Config] {
 				return nil, nil, err
 			}
 			log, err := logging.New(s.Stderr, cfg.Log.Level, cfg.Log.Format)
-			return cfg, log, err
+			if err != nil {
+				return nil, nil, err
+			}
+			if config.Exposed(path) {
+				log.Warn("everybody on this machine can read the secrets of the configuration: chmod 640, or less", "file", path)
+			}
+			return cfg, log, nil
 		},
 		New: func(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (command.Server, error) {
 			return node.New(ctx, cfg, node.Options{Version: version, Logger: log})

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	neturl "net/url"
 	"os"
 	"path/filepath"
@@ -36,8 +37,11 @@ func openSQLite(ctx context.Context, name string) (*DB, error) {
 	case strings.Contains(name, "?"):
 		return nil, fault.Errorf(fault.Invalid, "%q has parameters, which are not supported: use sqlite://path/to/file.db", name)
 	case name != memory:
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			return nil, fmt.Errorf("make the folder of %q: %w", name, err)
+		}
+		if err := keepFromOthers(name); err != nil {
+			return nil, err
 		}
 	}
 	db, err := connectSQLite(name)
@@ -56,6 +60,29 @@ func openSQLite(ctx context.Context, name string) (*DB, error) {
 		return nil, explainSQLite(name, err)
 	}
 	return db, nil
+}
+
+// keepFromOthers sees to it that the database's files, which are made with the rights
+// of the first, can be read by this user alone: they tell who publishes what, and a
+// manager's has the tokens of nodes. Files of another user stay as they are.
+func keepFromOthers(name string) error {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case err == nil:
+		return f.Close()
+	case !errors.Is(err, fs.ErrExist):
+		return explainSQLite(name, err)
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(name + suffix)
+		if err != nil || info.Mode().Perm()&0o077 == 0 {
+			continue // SQLite says what is wrong with it
+		}
+		if err := os.Chmod(name+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("keep %q from others: %w", name+suffix, err)
+		}
+	}
+	return nil
 }
 
 // connectSQLite returns the two pools; nothing is opened yet.

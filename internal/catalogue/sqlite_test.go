@@ -74,6 +74,40 @@ func TestURLs(t *testing.T) {
 	}
 }
 
+// TestModes: who has an account on the machine reads no database, not even one that an
+// earlier version made.
+func TestModes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new", "folder")
+	name := filepath.Join(dir, "catalogue.db")
+	check := func(when string) {
+		t.Helper()
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			info, err := os.Stat(name + suffix)
+			if err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %s has %v, %v", when, name+suffix, info, err)
+			}
+		}
+	}
+	db := open(t, "sqlite://"+name)
+	if err := db.Put(t.Context(), recording("camera", 0)); err != nil {
+		t.Fatal(err)
+	}
+	check("new")
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("its folder has %v, %v", info, err)
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(name+suffix, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := open(t, "sqlite://"+name)
+	if err := again.Put(t.Context(), recording("camera", 1)); err != nil {
+		t.Fatal(err)
+	}
+	check("of an earlier version")
+}
+
 func TestReopen(t *testing.T) {
 	url := "sqlite://" + filepath.Join(t.TempDir(), "catalogue.db")
 	db := open(t, url)

@@ -166,10 +166,12 @@ const (
 // Storage says where recordings are kept. Which keys are allowed depends on
 // the type: those of another type are empty.
 type Storage struct {
-	Type   string `toml:"type" default:"fs" oneof:"fs|s3|oss"`
-	Root   string `toml:"root" derived:"\"./storage\" (fs), \"/\" (s3, oss)"`
-	Bucket string `toml:"bucket" for:"s3|oss" required:"s3|oss"`
-	Region string `toml:"region" for:"s3|oss" required:"oss"`
+	Type string `toml:"type" default:"fs" oneof:"fs|s3|oss"`
+	Root string `toml:"root" derived:"\"./storage\" (fs), \"/\" (s3, oss)"`
+	// FileMode is that of the files of recordings, before umask, in octal.
+	FileMode FileMode `toml:"file_mode" default:"0640" for:"fs"`
+	Bucket   string   `toml:"bucket" for:"s3|oss" required:"s3|oss"`
+	Region   string   `toml:"region" for:"s3|oss" required:"oss"`
 	// Endpoint is the URL of an S3-compatible service, or of OSS.
 	Endpoint    string `toml:"endpoint" for:"s3|oss" required:"oss"`
 	AccessKeyID string `toml:"access_key_id" for:"s3|oss"`

@@ -30,7 +30,7 @@ func TestDefaults(t *testing.T) {
 		Database: Database{URL: "sqlite://live777.db"},
 		Recorder: Recorder{
 			MaxRecording: 86400, Segment: 6, Chunk: 500, Reconnect: 10, Fsync: "segment",
-			Storage:   Storage{Type: "fs", Root: "./storage"},
+			Storage:   Storage{Type: "fs", Root: "./storage", FileMode: "0640"},
 			Spool:     Spool{Dir: "./spool", MaxBytes: "10GiB", Uploads: 8},
 			Retention: Retention{MaxBytes: "0", MinFree: "0", Check: 60},
 		},

@@ -25,7 +25,7 @@ func TestLivemanDefaults(t *testing.T) {
 		Fleet:      Fleet{Poll: 5, Timeout: 5, ControlTimeout: 60},
 		AutoRecord: AutoRecord{Copies: "all", Retry: 5},
 		Playback:   Playback{SignedRedirectTTL: 300},
-		Storage:    Storage{Type: "none"},
+		Storage:    Storage{Type: "none", FileMode: "0640"},
 	}
 	if got := DefaultLiveman(); !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults:\n%+v\nwant:\n%+v", got, want)

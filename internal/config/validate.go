@@ -221,6 +221,9 @@ func (l *loader) checkStorage(at string, s *Storage) {
 			l.checkMask(f.path, secret)
 		}
 	}
+	if s.Type == StorageFS {
+		l.checkFileMode(at+".file_mode", s.FileMode)
+	}
 	if s.Root == "" && s.Type == StorageFS {
 		l.fail(at+".root", `is empty; write a directory, such as "./storage"`)
 	}

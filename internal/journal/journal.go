@@ -24,6 +24,8 @@ import (
 
 const (
 	extension = ".journal"
+	// What runs is nobody else's business on this machine.
+	dirMode, fileMode = 0o700, 0o600
 	// maxLine bounds a line that is read, in bytes.
 	maxLine = 16 << 20
 )
@@ -42,12 +44,16 @@ func Open(path string, noSync bool) *Dir { return &Dir{path: path, noSync: noSyn
 // Create begins the journal of what name stands for, which may be any text. Where
 // there is one already the error is io/fs.ErrExist.
 func (d *Dir) Create(name string) (*Journal, error) {
-	if err := os.MkdirAll(d.path, 0o755); err != nil {
+	if err := os.MkdirAll(d.path, dirMode); err != nil {
 		return nil, fmt.Errorf("make the folder of journals: %w", err)
+	}
+	// Of another version others may have had it.
+	if err := os.Chmod(d.path, dirMode); err != nil {
+		return nil, fmt.Errorf("keep the folder of journals from others: %w", err)
 	}
 	sum := sha256.Sum256([]byte(name))
 	path := filepath.Join(d.path, hex.EncodeToString(sum[:16])+extension)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, fileMode)
 	if err != nil {
 		return nil, fmt.Errorf("create journal: %w", err)
 	}

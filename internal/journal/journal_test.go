@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,31 @@ func TestAppendRead(t *testing.T) {
 }
 
 // What a power failure leaves of the last lines is cut off, and writing goes on.
+// TestModes: what runs is for this user alone, in folders of earlier versions too.
+func TestModes(t *testing.T) {
+	for name, before := range map[string]os.FileMode{"new": 0, "old": 0o755} {
+		path := filepath.Join(t.TempDir(), name)
+		if before != 0 {
+			if err := os.Mkdir(path, before); err != nil {
+				t.Fatal(err)
+			}
+		}
+		j, err := open(path).Create("camera/1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = j.Close() })
+		folder, err := os.Stat(path)
+		if err != nil || folder.Mode().Perm() != 0o700 {
+			t.Errorf("%s: the folder has %v, %v", name, folder.Mode(), err)
+		}
+		file, err := j.f.Stat()
+		if err != nil || file.Mode().Perm() != 0o600 {
+			t.Errorf("%s: the journal has %v, %v", name, file.Mode(), err)
+		}
+	}
+}
+
 func TestTornEnd(t *testing.T) {
 	for name, torn := range map[string]string{
 		"half a line": `{"a":`, "no end": `{"a":1}`, "zeros": strings.Repeat("\x00", 100), "zeros and a line": "\x00\x00\n{}\n",

@@ -29,7 +29,7 @@ type shared struct {
 func openStorage(ctx context.Context, o config.Storage, log *slog.Logger) (shared, error) {
 	switch o.Type {
 	case config.StorageFS:
-		store, err := fs.New(o.Root, fs.Options{Option: "storage.root", Logger: log})
+		store, err := fs.New(o.Root, fs.Options{Mode: o.FileMode.Mode(), Option: "storage.root", Logger: log})
 		if err != nil {
 			return shared{}, err
 		}

@@ -45,7 +45,7 @@ func openForCommand(ctx context.Context, cfg *config.Config, log *slog.Logger) (
 		if _, err := os.Stat(o.Root); err != nil { // a node would make it
 			return l, fmt.Errorf("recorder.storage.root: %w", err)
 		}
-		store, err := fs.New(o.Root, fs.Options{Logger: log})
+		store, err := fs.New(o.Root, fs.Options{Mode: o.FileMode.Mode(), Logger: log})
 		if err != nil {
 			return l, err
 		}

@@ -73,7 +73,7 @@ func syncOf(o config.Recorder) segmenter.Sync {
 }
 
 func openFolder(o config.Recorder, noSync bool, log *slog.Logger) (*depot, error) {
-	store, err := fs.New(o.Storage.Root, fs.Options{NoSync: noSync, Logger: log})
+	store, err := fs.New(o.Storage.Root, fs.Options{Mode: o.Storage.FileMode.Mode(), NoSync: noSync, Logger: log})
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +129,7 @@ func checkRemote(ctx context.Context, o config.Recorder, backend remote.Storage,
 		if before == now {
 			return nil
 		}
-		return os.WriteFile(name, []byte(now+"\n"), 0o644) //nolint:gosec // no secret is in it
+		return os.WriteFile(name, []byte(now+"\n"), 0o600)
 	case before == now && fault.KindOf(err) != fault.Invalid:
 		log.Error("storage cannot be used now: what is recorded waits in the spool", "error", err)
 		return nil

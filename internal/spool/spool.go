@@ -68,7 +68,8 @@ type Options struct {
 
 const (
 	defaultUploads = 8
-	dirMode        = 0o755 // before umask
+	dirMode        = 0o700 // what waits is for this process alone
+	fileMode       = 0o600
 	lockName       = "lock"
 	objectsName    = "objects"
 	claimsName     = "claims"
@@ -191,7 +192,11 @@ func (s *Spool) open(ctx context.Context) (err error) {
 	if err := os.MkdirAll(s.o.Dir, dirMode); err != nil {
 		return dirError(s.o.Dir, err)
 	}
-	if s.lock, err = os.OpenFile(filepath.Join(s.o.Dir, lockName), os.O_RDWR|os.O_CREATE, 0o644); err != nil {
+	// Of another version others may have had it.
+	if err := os.Chmod(s.o.Dir, dirMode); err != nil {
+		return dirError(s.o.Dir, err)
+	}
+	if s.lock, err = os.OpenFile(filepath.Join(s.o.Dir, lockName), os.O_RDWR|os.O_CREATE, fileMode); err != nil {
 		return dirError(s.o.Dir, err)
 	}
 	if err = filelock.Lock(s.lock); errors.Is(err, filelock.ErrLocked) {
@@ -200,7 +205,7 @@ func (s *Spool) open(ctx context.Context) (err error) {
 	if err != nil {
 		return dirError(s.o.Dir, err)
 	}
-	option := fs.Options{NoSync: s.o.NoSync, Option: "recorder.spool.dir", Logger: s.log}
+	option := fs.Options{Mode: fileMode, NoSync: s.o.NoSync, Option: "recorder.spool.dir", Logger: s.log}
 	if s.local, err = fs.New(filepath.Join(s.o.Dir, objectsName), option); err != nil {
 		return err
 	}

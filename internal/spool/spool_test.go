@@ -6,6 +6,8 @@ import (
 	"io"
 	iofs "io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -183,6 +185,29 @@ func TestSecondProcess(t *testing.T) {
 	}
 	closeSpool(t, s)
 	openSpool(t, Options{Dir: dir, Remote: newMemRemote()})
+}
+
+// TestModes: what waits is for this user alone, also in a directory of an earlier version.
+func TestModes(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "spool")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := openSpool(t, Options{Dir: dir, Remote: newMemRemote()})
+	f := begin(t, s, "camera/1/v_seg_0001.m4s", "media")
+	err := filepath.WalkDir(dir, func(path string, e iofs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := e.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s has %v", path, info.Mode())
+		}
+		return err
+	})
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestManifestLast: the manifest follows what it names, recording.json the manifest.

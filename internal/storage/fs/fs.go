@@ -23,8 +23,9 @@ import (
 )
 
 const (
-	dirMode  = 0o755 // before umask
-	fileMode = 0o644
+	// DefaultMode is that of files, before umask: recordings are not for everybody
+	// who has an account on the machine.
+	DefaultMode = 0o640
 
 	// tempDir holds the objects that Put has not finished. It is one folder,
 	// and not the object's own, so that New can clean up without walking
@@ -43,6 +44,9 @@ const (
 
 // Options are the settings of a Store. The zero value is ready for use.
 type Options struct {
+	// Mode is that of new files, before umask; 0: DefaultMode. Who may read them may
+	// open the folders that are made for them.
+	Mode os.FileMode
 	// NoSync leaves it to the operating system when data reaches the disk. A
 	// crash of the process then still loses nothing, a power cut may.
 	NoSync bool
@@ -59,6 +63,7 @@ type Options struct {
 // must be on one file system. Safe for concurrent use.
 type Store struct {
 	root   *os.Root
+	mode   os.FileMode
 	noSync bool
 	log    *slog.Logger
 
@@ -85,20 +90,24 @@ func New(root string, o Options) (*Store, error) {
 	if root == "" {
 		return nil, fault.Errorf(fault.Invalid, "%s is empty: name the folder where recordings are kept", o.Option)
 	}
-	if err := os.MkdirAll(root, dirMode); err != nil {
+	o.Mode = cmp.Or(o.Mode, DefaultMode)
+	if err := os.MkdirAll(root, folderMode(o.Mode)); err != nil {
 		return nil, rootError(o.Option, "make", root, err)
 	}
 	r, err := os.OpenRoot(root)
 	if err != nil {
 		return nil, rootError(o.Option, "open", root, err)
 	}
-	s := &Store{root: r, noSync: o.NoSync, log: o.Logger}
+	s := &Store{root: r, mode: o.Mode, noSync: o.NoSync, log: o.Logger}
 	if err := s.probe(); err != nil {
 		s.log.Error("nothing can be recorded until this is mended", "error", rootError(o.Option, "write to", root, err))
 	}
 	s.removeStale(time.Now().Add(-staleAfter))
 	return s, nil
 }
+
+// folderMode lets those open a folder who may read the files in it.
+func folderMode(file os.FileMode) os.FileMode { return file | file>>2&0o111 }
 
 // Close releases the root folder; calls after it fail.
 func (s *Store) Close() error { return s.root.Close() }
@@ -197,7 +206,7 @@ func (s *Store) inDir(name string, make func() error) (madeDir bool, err error) 
 	s.folders.RLock()
 	defer s.folders.RUnlock()
 	for range mkdirAttempts {
-		err = s.root.MkdirAll(path.Dir(name), dirMode)
+		err = s.root.MkdirAll(path.Dir(name), folderMode(s.mode))
 		// Either is what happens when another process prunes at the same time;
 		// a file in the folder's place has been an error of make.
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {

@@ -59,6 +59,31 @@ func TestContract(t *testing.T) {
 	}
 }
 
+// TestModes: recordings are for this user and its group, or for whom the option says.
+func TestModes(t *testing.T) {
+	for mode, folder := range map[os.FileMode]os.FileMode{0: 0o750, 0o600: 0o700, 0o640: 0o750, 0o644: 0o755} {
+		root := filepath.Join(t.TempDir(), "root")
+		s := open(t, root, Options{Mode: mode})
+		put(t, s, "a/b/put", "x")
+		f, err := s.Create(t.Context(), "c/created")
+		if err == nil {
+			err = f.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mode == 0 {
+			mode = 0o640
+		}
+		for name, want := range map[string]os.FileMode{"": folder, "a": folder, "a/b": folder, "c": folder, tempDir: folder, "a/b/put": mode, "c/created": mode} {
+			info, err := os.Stat(filepath.Join(root, name))
+			if err != nil || info.Mode().Perm() != want {
+				t.Errorf("mode %o: %q has %v, %v, want %o", mode, name, info.Mode(), err, want)
+			}
+		}
+	}
+}
+
 func TestNewMakesRoot(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "not", "yet there")
 	put(t, open(t, root, Options{}), "a/b", "x")

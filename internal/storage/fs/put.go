@@ -73,7 +73,7 @@ func (s *Store) fill(ctx context.Context, f *os.File, body io.Reader, size int64
 func (s *Store) createTemp() (f *os.File, name string, err error) {
 	name = path.Join(tempDir, tempPrefix+rand.Text())
 	_, err = s.inDir(name, func() error {
-		f, err = s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
+		f, err = s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, s.mode)
 		return err
 	})
 	return f, name, err
@@ -86,7 +86,7 @@ func (s *Store) Create(ctx context.Context, key string) (storage.File, error) {
 	}
 	var f *os.File
 	newDir, err := s.inDir(key, func() (err error) {
-		f, err = s.root.OpenFile(key, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, fileMode)
+		f, err = s.root.OpenFile(key, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, s.mode)
 		return err
 	})
 	if err != nil {
