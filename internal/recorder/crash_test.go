@@ -252,6 +252,11 @@ func (g *rig) mended(img image, log *load.Log, lost int) {
 			}
 			continue
 		}
+		for _, tr := range info.Tracks {
+			if info.Recovered > 0 && tr.PacketsReceived < tr.Frames {
+				g.t.Errorf("%s: %d frames of %s came in %d packets", dir, tr.Frames, tr.Kind, tr.PacketsReceived)
+			}
+		}
 		rec := g.read(dir)
 		if rec.Dynamic {
 			g.t.Errorf("the manifest of %s is dynamic", dir)

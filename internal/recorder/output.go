@@ -88,6 +88,10 @@ func (o output) BeginPeriod(at time.Duration, lanes []lane) {
 		return
 	}
 	o.cur = &epoch{rec: rec, period: period, start: start}
+	if period+1 >= o.r.periods && o.rotateAt == 0 {
+		o.log.Warn("the recording has as many Periods as one may have, and goes on in another", "record_dir", rec.dir, "periods", period+1)
+		o.rotateAt = max(at, 1) // with the next key frame
+	}
 }
 
 // Enter implements arrange.Output.

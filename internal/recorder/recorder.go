@@ -98,6 +98,7 @@ type Recorder struct {
 	wg       sync.WaitGroup // sessions, the sealer and the reporter
 	reporter *reporter
 	failed   atomic.Int64 // recordings that an error has ended, or kept from beginning
+	periods  int          // that a recording may have: maxPeriods, or fewer in tests
 
 	mu        sync.Mutex
 	closed    bool
@@ -129,7 +130,7 @@ func New(o Options) (*Recorder, error) {
 		}
 	}
 	r := &Recorder{
-		o: o, log: o.Logger,
+		o: o, log: o.Logger, periods: maxPeriods,
 		sessions:  map[string]*session{},
 		sealing:   map[*session]struct{}{},
 		active:    map[string]*recording{},

@@ -26,6 +26,10 @@ const maxSegmentFactor = 3
 // slowPicture is how far apart pictures may be without anything being wrong.
 const slowPicture = 10 * time.Second
 
+// maxPeriods is how many Periods a recording has before it goes on in another: each has
+// a place in the manifest, and may have init segments of its own.
+const maxPeriods = 1000
+
 // manifestShare is the part of the media bytes that manifests written while
 // recording may cost: one in this many.
 const manifestShare = 100

@@ -218,7 +218,10 @@ func (o *orphan) mend(ctx context.Context) error {
 		if err := o.mendTrack(ctx, l); err != nil {
 			return err
 		}
-		o.update(l, func(t *media.RecordingTrack) { t.Frames = o.closed[l] }) // a chunk may be missing
+		o.update(l, func(t *media.RecordingTrack) {
+			t.Frames = o.closed[l]                               // a chunk may be missing
+			t.PacketsReceived = max(t.PacketsReceived, t.Frames) // each came in one at least
+		})
 	}
 	if err := o.resumeTracks(); err != nil {
 		return err
