@@ -26,12 +26,14 @@ var table = []*Codec{
 			"level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=640c1f",
 			"level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=64001f",
 		},
-		// High 10, High 4:2:2 and High 4:4:4 Predictive: 10 bits, and more colour.
+		// High 10, High 4:2:2, High 4:4:4 Predictive and CAVLC 4:4:4 Intra: 10 bits, and
+		// more colour.
 		// Chromium plays them, Firefox does not.
 		Rare: []string{
 			"packetization-mode=1;profile-level-id=6e001f", "packetization-mode=0;profile-level-id=6e001f",
 			"packetization-mode=1;profile-level-id=7a001f", "packetization-mode=0;profile-level-id=7a001f",
 			"packetization-mode=1;profile-level-id=f4001f", "packetization-mode=0;profile-level-id=f4001f",
+			"packetization-mode=1;profile-level-id=2c001f", "packetization-mode=0;profile-level-id=2c001f",
 		},
 		NewAssembler: newH264,
 		neutral:      neutralNALs(neutralH264),

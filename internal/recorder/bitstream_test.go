@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Eyevinn/mp4ff/avc"
+
 	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/load"
@@ -108,35 +110,85 @@ func changed(t *testing.T, name string, change func(*load.Source) (*load.Source,
 	return src
 }
 
+// setsOnce returns media whose parameter sets, or AV1 sequence header, are in its first
+// access unit alone.
+func setsOnce(t *testing.T, name string) *load.Source {
+	t.Helper()
+	src := *source(t, name)
+	src.Units = slices.Clone(src.Units)
+	for i := 1; i < len(src.Units); i++ {
+		var kept []byte
+		if src.Codec == "AV1" {
+			for rest := src.Units[i].Data; len(rest) > 0; {
+				if kind := rest[0] >> 3 & 15; kind != 1 && kind != 2 { // what is before a frame is short
+					kept = append(kept, rest...)
+					break
+				}
+				rest = rest[2+int(rest[1]):]
+			}
+		} else {
+			for _, nal := range avc.ExtractNalusFromByteStream(src.Units[i].Data) {
+				isSet := src.Codec == "H264" && (nal[0]&0x1f == 7 || nal[0]&0x1f == 8) || src.Codec == "H265" && nal[0]>>1 >= 32 && nal[0]>>1 <= 34
+				if !isSet {
+					kept = append(append(kept, 0, 0, 0, 1), nal...)
+				}
+			}
+		}
+		src.Units[i].Data = kept
+	}
+	return &src
+}
+
 // The parameter sets were sent once, before the recording began.
 func TestParameterSetsBeforeTheRecording(t *testing.T) {
-	g := newRig(t, nil)
-	s := g.publish("camera", changed(t, "h264_baseline.h264", (*load.Source).SetsOnce), source(t, "opus_stereo.ogg"))
-	s.send(4500 * time.Millisecond)
-	g.start("camera", "")
-	s.send(9 * time.Second)
-	rec := g.stop("camera")
-	if rec.Status != media.StatusComplete || rec.Periods != 1 {
-		t.Errorf("ended %s, %q, with %d Periods", rec.Status, rec.Reason, rec.Periods)
+	for _, name := range []string{"h264_baseline.h264", "h264_high.h264", "h265.h265", "av1.ivf"} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, nil)
+			s := g.publish("camera", setsOnce(t, name), source(t, "opus_stereo.ogg"))
+			s.send(4500 * time.Millisecond)
+			g.start("camera", "")
+			s.send(9 * time.Second)
+			rec := g.stop("camera")
+			if rec.Status != media.StatusComplete || rec.Periods != 1 {
+				t.Errorf("ended %s, %q, with %d Periods", rec.Status, rec.Reason, rec.Periods)
+			}
+			got := g.read(rec.RecordDir)
+			video, _ := got.Track(media.Video)
+			if len(video.Samples) < 7*30 {
+				t.Errorf("%d frames were recorded", len(video.Samples))
+			}
+			g.compare(s.log, got, verify.CompareOptions{})
+		})
 	}
-	got := g.read(rec.RecordDir)
-	video, _ := got.Track(media.Video)
-	if len(video.Samples) < 8*30 {
-		t.Errorf("%d frames were recorded", len(video.Samples))
+}
+
+// seiFirst returns H265 whose key frames begin with SEI, in front of the parameter sets
+// (H.265 7.4.2.4.4).
+func seiFirst(t *testing.T, name string) *load.Source {
+	t.Helper()
+	src := *source(t, name)
+	src.Units = slices.Clone(src.Units)
+	sei := append([]byte{39 << 1, 1, 5, 18}, "load: identified  \x80"...)
+	for i := range src.Units {
+		if u := &src.Units[i]; u.Key {
+			u.Data = slices.Concat([]byte{0, 0, 0, 1}, sei, u.Data)
+			u.Sample = slices.Concat([]byte{0, 0, 0, byte(len(sei))}, sei, u.Sample)
+		}
 	}
-	g.compare(s.log, got, verify.CompareOptions{})
+	return &src
 }
 
 // The same stream with other ids of its sets with each key frame, and with SEI
 // before them, is one Period, from its first frame on.
 func TestBitstreamsOfSenders(t *testing.T) {
-	for name, change := range map[string]func(*load.Source) (*load.Source, error){
-		"other ids": (*load.Source).NewIDs,
-		"sei first": (*load.Source).SEIFirst,
+	for name, video := range map[string]*load.Source{
+		"other ids":       changed(t, "h264_baseline.h264", (*load.Source).NewIDs),
+		"sei first":       changed(t, "h264_baseline.h264", (*load.Source).SEIFirst),
+		"sei first, H265": seiFirst(t, "h265.h265"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t, nil)
-			s := g.publish("camera", changed(t, "h264_baseline.h264", change), source(t, "opus_stereo.ogg"))
+			s := g.publish("camera", video, source(t, "opus_stereo.ogg"))
 			g.start("camera", "")
 			s.send(30 * time.Second)
 			rec := g.stop("camera")

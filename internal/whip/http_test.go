@@ -294,6 +294,36 @@ func TestPostErrors(t *testing.T) {
 	}
 }
 
+// TestSeveralFingerprints: aiortc offers that of its certificate by three hashes.
+func TestSeveralFingerprints(t *testing.T) {
+	n := newNode(t, Options{})
+	for i, others := range []string{
+		"a=fingerprint:sha-384 " + strings.Repeat("11:", 47) + "22\na=fingerprint:sha-512 " + strings.Repeat("33:", 63) + "44\na=fingerprint:sha-256 ",
+		"a=fingerprint:SHA-256 ",
+	} {
+		res, answer := n.do(http.MethodPost, "/whip/"+strconv.Itoa(i), typeSDP, crlf(edit(t, "a=fingerprint:sha-256 ", others)))
+		if res.StatusCode != http.StatusCreated {
+			t.Errorf("%d %s", res.StatusCode, answer)
+		}
+	}
+}
+
+// TestViewerWithDataChannel: a player that offers a data channel beside what it watches,
+// as whepfrom does, is told by its MID that there will be none.
+func TestViewerWithDataChannel(t *testing.T) {
+	n := newNode(t, Options{})
+	n.do(http.MethodPost, "/whip/cam", typeSDP, crlf(goodOffer))
+	offer := edit(t, "a=sendonly", "a=recvonly", "BUNDLE 0 1", "BUNDLE 0 1 2") + dataSection
+	res, answer := n.do(http.MethodPost, "/whep/cam", typeSDP, crlf(offer))
+	if res.StatusCode != http.StatusCreated {
+		t.Fatalf("%d %s", res.StatusCode, answer)
+	}
+	if !strings.Contains(answer, crlf("m=application 0 UDP/DTLS/SCTP webrtc-datachannel\nc=IN IP4 0.0.0.0\na=mid:2\na=inactive\n")) ||
+		!strings.Contains(answer, "a=group:BUNDLE 0 1\r\n") || strings.Count(answer, "a=sendonly") != 2 {
+		t.Errorf("answer:\n%s", answer)
+	}
+}
+
 func TestSendrecvPublisherIsAccepted(t *testing.T) {
 	n := newNode(t, Options{})
 	res, answer := n.do(http.MethodPost, "/whip/cam", "application/sdp", crlf(edit(t, "a=sendonly", "a=sendrecv")))

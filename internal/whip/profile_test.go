@@ -1,9 +1,18 @@
 package whip
 
 import (
+	"cmp"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/pion/rtp"
+	"github.com/pion/rtp/codecs"
+
+	"github.com/live777/recorder/internal/codec"
+	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/media"
 )
 
 // TestProfiles: what can be recorded is taken, what most players play first, and a
@@ -15,6 +24,7 @@ func TestProfiles(t *testing.T) {
 	}{
 		"high 4:2:2":             {[]string{"H264/90000 packetization-mode=1;profile-level-id=7a0028"}, "profile-level-id=7a0028"},
 		"high 10, single NALs":   {[]string{"H264/90000 profile-level-id=6E0028"}, "profile-level-id=6E0028"},
+		"intra 4:4:4":            {[]string{"H264/90000 packetization-mode=1;profile-level-id=2c001f"}, "profile-level-id=2c001f"},
 		"high 4:4:4":             {[]string{"H264/90000 packetization-mode=1;profile-level-id=f4001f"}, "profile-level-id=f4001f"},
 		"the usual before it":    {[]string{"H264/90000 packetization-mode=1;profile-level-id=f4001f", "H264/90000 packetization-mode=1;profile-level-id=42e01f"}, "profile-level-id=42e01f"},
 		"VP8 before it":          {[]string{"H264/90000 packetization-mode=1;profile-level-id=7a0028", "VP8/90000"}, "VP8"},
@@ -56,4 +66,100 @@ func TestProfiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRecordableFormats: whatever bit depth and chroma format the codecs can describe,
+// an offer of their profile is taken.
+func TestRecordableFormats(t *testing.T) {
+	for _, tc := range []struct {
+		codec, format string // as ffmpeg calls it
+		depth         int
+		chroma        media.Chroma
+	}{
+		{"H264", "gray", 8, media.ChromaNone},
+		{"H264", "yuv420p10le", 10, media.Chroma420},
+		{"H264", "yuv422p", 8, media.Chroma422},
+		{"H264", "yuv422p10le", 10, media.Chroma422},
+		{"H264", "yuv444p", 8, media.Chroma444},
+		{"H264", "yuv444p10le", 10, media.Chroma444},
+		{"H265", "gray", 8, media.ChromaNone},
+		{"H265", "yuv420p10le", 10, media.Chroma420},
+		{"H265", "yuv420p12le", 12, media.Chroma420},
+		{"H265", "yuv422p10le", 10, media.Chroma422},
+		{"H265", "yuv444p", 8, media.Chroma444},
+		{"H265", "yuv444p12le", 12, media.Chroma444},
+		{"VP9", "yuv420p10le", 10, media.Chroma420},
+		{"VP9", "yuv422p", 8, media.Chroma422},
+		{"VP9", "yuv444p", 8, media.Chroma444},
+		{"VP9", "yuv420p12le", 12, media.Chroma420},
+		{"VP9", "yuv444p10le", 10, media.Chroma444},
+		{"AV1", "gray", 8, media.ChromaNone},
+		{"AV1", "yuv420p10le", 10, media.Chroma420},
+		{"AV1", "yuv420p12le", 12, media.Chroma420},
+		{"AV1", "yuv422p10le", 10, media.Chroma422},
+		{"AV1", "yuv444p", 8, media.Chroma444},
+	} {
+		t.Run(tc.codec+" "+tc.format, func(t *testing.T) {
+			t.Parallel()
+			f := encoded(t, tc.codec, tc.format)
+			if f.BitDepth != tc.depth || f.Chroma != tc.chroma {
+				t.Fatalf("described as %+v", f)
+			}
+			fmtp := profileIn(f.RFC6381)
+			o, err := parseOffer(offerOf([]string{"96"}, "a=rtpmap:96 "+tc.codec+"/90000", "a=fmtp:96 "+fmtp), publishing)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := chooseForPublisher(o); err != nil {
+				t.Errorf("%s (%s): %v", f.RFC6381, fmtp, err)
+			}
+		})
+	}
+}
+
+// encoded is how a codec describes a picture that ffmpeg has made in a pixel format.
+func encoded(t *testing.T, name, format string) *media.Format {
+	t.Helper()
+	how := map[string]struct {
+		encoder, file string
+		packets       rtp.Payloader
+	}{
+		"H264": {"libx264", "h264", &codecs.H264Payloader{}},
+		"H265": {"libx265", "hevc", &codecs.H265Payloader{}},
+		"VP9":  {"libvpx-vp9", "ivf", &codecs.VP9Payloader{}},
+		"AV1":  {"libaom-av1", "ivf", &codecs.AV1Payloader{}},
+	}[name]
+	data, err := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=1", "-frames:v", "1",
+		"-c:v", how.encoder, "-pix_fmt", format, "-f", how.file, "-").Output()
+	if err != nil {
+		t.Fatalf("ffmpeg (install the Debian package ffmpeg if it is missing): %v", err)
+	}
+	src, err := load.Parse(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row, _ := codec.Lookup(name)
+	a, err := row.NewAssembler(media.Track{Kind: media.Video, Codec: name, ClockRate: row.ClockRate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := a.Assemble(how.packets.Payload(1200, src.Units[0].Data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Format
+}
+
+// profileIn returns the a=fmtp parameters that a sender of a bitstream has for it.
+func profileIn(rfc6381 string) string {
+	entry, rest, _ := strings.Cut(rfc6381, ".")
+	profile, _, _ := strings.Cut(rest, ".")
+	if entry == "avc1" {
+		return "packetization-mode=1;profile-level-id=" + profile
+	}
+	profile = cmp.Or(strings.TrimLeft(profile, "0"), "0")
+	if entry == "av01" {
+		return "profile=" + profile
+	}
+	return "profile-id=" + profile
 }
