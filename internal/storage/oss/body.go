@@ -3,9 +3,11 @@ package oss
 import (
 	"context"
 	"crypto/md5" // Content-MD5, the check sum that OSS knows
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"sync"
 )
@@ -24,6 +26,8 @@ type exactReader struct {
 	left int64
 	err  error // of the body; nothing is read after it
 	done bool  // stopped
+
+	passed hash.Hash // SHA-256 of what was read
 }
 
 // Read implements io.Reader.
@@ -42,6 +46,7 @@ func (b *exactReader) Read(p []byte) (int, error) {
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
+	b.passed.Write(p[:n])
 	switch {
 	case b.left == 0:
 		if b.err = atEnd(b.r, err); b.err != nil {
@@ -89,9 +94,9 @@ func (b *exactReader) sum() (*string, error) {
 	if err != nil { // a pipe is an os.File too
 		return nil, nil //nolint:nilerr // such a body is read once
 	}
-	hash := md5.New()
-	first := &exactReader{ctx: b.ctx, r: seeker, left: b.left}
-	if _, err := io.Copy(hash, first); err != nil {
+	md := md5.New()
+	first := &exactReader{ctx: b.ctx, r: seeker, left: b.left, passed: sha256.New()}
+	if _, err := io.Copy(md, first); err != nil {
 		b.err = first.err
 		return nil, err
 	}
@@ -99,8 +104,15 @@ func (b *exactReader) sum() (*string, error) {
 		b.err = fmt.Errorf("go back to its beginning: %w", err)
 		return nil, b.err
 	}
-	text := base64.StdEncoding.EncodeToString(hash.Sum(nil))
+	text := base64.StdEncoding.EncodeToString(md.Sum(nil))
 	return &text, nil
+}
+
+// whole returns the SHA-256 sum of what was read.
+func (b *exactReader) whole() ([]byte, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.passed.Sum(nil), nil
 }
 
 // stop waits for a Read that is under way, allows no more, and returns what was

@@ -10,6 +10,7 @@ import (
 	alioss "github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss"
 
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/storage"
 )
 
 // probeName is an object that Check writes and deletes. Its dot keeps it out of
@@ -31,11 +32,31 @@ func (s *Store) Check(ctx context.Context) error {
 	if _, err := s.client.PutObject(limited, &alioss.PutObjectRequest{Bucket: &s.bucket, Key: name, Body: strings.NewReader("")}); err != nil {
 		return s.explain(ctx, "write to", err)
 	}
+	if err := s.checkStored(limited, name); err != nil {
+		return err
+	}
 	if _, err := s.client.DeleteObject(limited, &alioss.DeleteObjectRequest{Bucket: &s.bucket, Key: name}); err != nil {
 		// Recording needs no deletion.
 		s.log.Warn("recordings cannot be deleted from the bucket", "bucket", s.bucket, "error", classify(err))
 	}
 	s.checkVersioning(limited)
+	return nil
+}
+
+// checkStored makes sure that what Check has written is there, and warns where uploads
+// can only be proved by reading them back.
+func (s *Store) checkStored(ctx context.Context, name *string) error {
+	head, err := s.client.HeadObject(ctx, &alioss.HeadObjectRequest{Bucket: &s.bucket, Key: name})
+	var answer *alioss.ServiceError
+	switch {
+	case errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("cannot use the bucket %q: %w: it is gone at once; is a proxy or a login page in between, or does a rule of the bucket delete objects?",
+			s.bucket, storage.ErrUnproved)
+	case err != nil:
+		return s.explain(ctx, "read from", err)
+	case alioss.ToString(head.ETag) == "" && alioss.ToString(head.HashCRC64) == "":
+		s.log.Warn("storage shows neither a check sum nor an ETag of what it has stored: each object is read back once it is uploaded", "bucket", s.bucket)
+	}
 	return nil
 }
 

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/md5" // Content-MD5, the check sum that OSS knows
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash/crc64"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,7 +56,7 @@ func (s *Store) store(ctx context.Context, verb, key string, body io.Reader, siz
 	if size < 0 {
 		return fault.Errorf(fault.Invalid, "%s %q: size %d is negative", verb, key, size)
 	}
-	b := &exactReader{ctx: ctx, r: body, left: size}
+	b := &exactReader{ctx: ctx, r: body, left: size, passed: sha256.New()}
 	limited, cancel := context.WithTimeout(ctx, callTimeout+time.Duration(size/slowest)*time.Second)
 	defer cancel()
 	var err error
@@ -95,14 +98,18 @@ func (s *Store) putWhole(ctx context.Context, key string, b *exactReader, size i
 	if err != nil || result.HashCRC64 != nil && *result.HashCRC64 != "" { // which the SDK has compared
 		return err
 	}
-	return s.prove(ctx, key, size)
+	return s.prove(ctx, key, size, b.whole)
 }
 
-// prove makes sure that OSS has an object of a size. Nothing is taken for stored that
-// storage has not shown: a captive portal answers a PUT with 200, too.
-func (s *Store) prove(ctx context.Context, key string, size int64) error {
-	o, err := s.Stat(ctx, key)
-	return storage.Proved("OSS", o, err, size)
+// prove makes sure that OSS has an object: what it answers has no check sum. Nothing is
+// taken for stored that storage has not shown: a captive portal answers a PUT with 200, too.
+// sum returns the SHA-256 sum of what was sent.
+func (s *Store) prove(ctx context.Context, key string, size int64, sum func() ([]byte, error)) error {
+	return storage.Upload{
+		Service: "OSS", Size: size, SHA256: sum,
+		Stat: func() (storage.Object, error) { return s.Stat(ctx, key) },
+		Get:  func() (io.ReadCloser, error) { return s.Get(ctx, key, 0, -1) },
+	}.Prove(ctx)
 }
 
 func (s *Store) removeDamaged(ctx context.Context, key string) error {
@@ -120,15 +127,20 @@ func (s *Store) putParts(ctx context.Context, key string, b *exactReader, size i
 	if err != nil {
 		return err
 	}
-	parts, err := s.sendParts(ctx, name, begun.UploadId, b, size)
+	crc := crc64.New(crc64.MakeTable(crc64.ECMA))
+	parts, err := s.sendParts(ctx, name, begun.UploadId, io.TeeReader(b, crc), size)
+	var done *alioss.CompleteMultipartUploadResult
 	if err == nil {
-		_, err = s.client.CompleteMultipartUpload(ctx, &alioss.CompleteMultipartUploadRequest{
+		done, err = s.client.CompleteMultipartUpload(ctx, &alioss.CompleteMultipartUploadRequest{
 			Bucket: &s.bucket, Key: name, UploadId: begun.UploadId, ForbidOverwrite: forbid,
 			CompleteMultipartUpload: &alioss.CompleteMultipartUpload{Parts: parts},
 		})
 	}
-	if err == nil {
-		return s.prove(ctx, key, size)
+	switch {
+	case err == nil && alioss.ToString(done.HashCRC64) == strconv.FormatUint(crc.Sum64(), 10):
+		return nil
+	case err == nil:
+		return s.prove(ctx, key, size, b.whole)
 	}
 	abortCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 	defer cancel()
@@ -142,7 +154,7 @@ func (s *Store) putParts(ctx context.Context, key string, b *exactReader, size i
 	return err
 }
 
-func (s *Store) sendParts(ctx context.Context, name, id *string, b *exactReader, size int64) ([]alioss.UploadPart, error) {
+func (s *Store) sendParts(ctx context.Context, name, id *string, b io.Reader, size int64) ([]alioss.UploadPart, error) {
 	length := max(s.partSize, (size+maxParts-1)/maxParts)
 	var parts []alioss.UploadPart
 	buffer := make([]byte, min(length, size))

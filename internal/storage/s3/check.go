@@ -1,12 +1,15 @@
 package s3
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -25,11 +28,12 @@ import (
 const probeName = ".live777-check-"
 
 // Check asks the server whether the settings are right: it lists objects below
-// the root, writes an empty one, and removes it. A definite mistake, such as a bucket that does
+// the root, writes one, looks whether it is there, and removes it. A definite mistake, such as a bucket that does
 // not exist, a wrong key or region, or missing permissions, is a fault.Invalid error that
 // names the option; a server that cannot be reached, or has trouble of its own,
 // is a fault.Unavailable one. It also finds out whether the server knows
-// conditional writes, which Add relies on; without Check the first Add believes it.
+// conditional writes, which Add relies on, and check sums, which prove uploads; without
+// Check the first Add believes the one, and ETags have to do for the other.
 func (s *Store) Check(ctx context.Context) error {
 	_, err := s.page(ctx, &s3.ListObjectsV2Input{Bucket: &s.bucket, Prefix: s.name(""), MaxKeys: aws.Int32(1)})
 	if err != nil {
@@ -38,40 +42,92 @@ func (s *Store) Check(ctx context.Context) error {
 	return s.probe(ctx)
 }
 
-// probe writes an object and removes it, in a bucket with versions for good.
+// probe writes an object and removes it, in a bucket with versions for good. What the
+// server shows of it decides how uploads are proved.
 func (s *Store) probe(ctx context.Context) error {
-	name := s.name(probeName + rand.Text())
-	var version *string
-	put := func() error {
-		return s.renewing(ctx, func() error {
-			out, err := s.client.PutObject(ctx, &s3.PutObjectInput{Bucket: &s.bucket, Key: name, IfNoneMatch: s.onlyNew()}, retried)
-			if err == nil {
-				version = out.VersionId
-			}
-			return err
-		})
-	}
-	err := put()
-	if errorCode(err) == "NotImplemented" {
-		s.setUnconditional()
-		err = put()
-	}
-	if err != nil && !errors.Is(classify(err), fs.ErrExist) { // where a retry met its own object
+	p := &probe{s: s, name: probeName + rand.Text(), content: []byte(rand.Text()), sums: true}
+	if err := p.write(ctx); err != nil && !errors.Is(classify(err), fs.ErrExist) { // where a retry met its own object
 		return s.explain("write to", err)
 	}
-	defer func() { s.removeProbe(ctx, name, version) }()
+	defer func() { s.removeProbe(ctx, s.name(p.name), p.version) }()
+	switch err := p.prove(ctx); {
+	case errors.Is(err, storage.ErrUnproved):
+		return fmt.Errorf("cannot use %s: %w", s.location(), err)
+	case err != nil:
+		return s.explain("read from", err)
+	}
 	if s.unconditional.Load() {
 		return nil
 	}
-	first := version
-	switch err := put(); {
+	first := p.version
+	switch err := p.put(ctx); {
 	case err == nil: // it has been replaced
 		s.setUnconditional()
-		s.removeProbe(ctx, name, first)
+		s.removeProbe(ctx, s.name(p.name), first)
 	case !errors.Is(classify(err), fs.ErrExist):
 		return s.explain("write to", err)
 	}
 	return nil
+}
+
+// probe is an object that Check writes.
+type probe struct {
+	s       *Store
+	name    string
+	content []byte
+	sums    bool // it is sent with a check sum
+	version *string
+	echo    *string // the check sum of the answer
+}
+
+// write puts it, without what the server does not know.
+func (p *probe) write(ctx context.Context) error {
+	err := p.put(ctx)
+	switch errorCode(err) {
+	case "NotImplemented", "InvalidRequest", "InvalidArgument", "BadRequest":
+		p.sums = false
+		err = p.put(ctx)
+	}
+	if errorCode(err) == "NotImplemented" {
+		p.s.setUnconditional()
+		p.sums = true
+		if err = p.put(ctx); errorCode(err) != "" {
+			p.sums = false
+			err = p.put(ctx)
+		}
+	}
+	return err
+}
+
+func (p *probe) put(ctx context.Context) error {
+	in := &s3.PutObjectInput{Bucket: &p.s.bucket, Key: p.s.name(p.name), IfNoneMatch: p.s.onlyNew()}
+	if p.sums {
+		sum := sha256.Sum256(p.content)
+		in.ChecksumSHA256 = aws.String(encode(sum[:]))
+	}
+	return p.s.renewing(ctx, func() error {
+		in.Body = bytes.NewReader(p.content)
+		out, err := p.s.client.PutObject(ctx, in, retried)
+		if err == nil {
+			p.version, p.echo = out.VersionId, out.ChecksumSHA256
+		}
+		return err
+	})
+}
+
+// prove makes sure that the server has it, and finds out by what it shows that.
+func (p *probe) prove(ctx context.Context) error {
+	sum := sha256.Sum256(p.content)
+	p.s.checksums.Store(p.sums && aws.ToString(p.echo) == encode(sum[:]))
+	return storage.Upload{
+		Service: "S3", Size: int64(len(p.content)), SHA256: func() ([]byte, error) { return sum[:], nil },
+		Stat: func() (storage.Object, error) { return p.s.stat(ctx, p.name) },
+		Get: func() (io.ReadCloser, error) {
+			p.s.log.Warn("storage shows neither a check sum nor an ETag of what it has stored: each object is read back once it is uploaded",
+				"bucket", p.s.bucket)
+			return p.s.get(ctx, p.name, 0, -1)
+		},
+	}.Prove(ctx)
 }
 
 // onlyNew returns the condition that there is no object, where that is understood.

@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -33,24 +34,28 @@ func (s *Store) putParts(ctx context.Context, key string, body io.Reader, size i
 	if err != nil {
 		return classify(err)
 	}
-	parts, err := s.sendParts(ctx, key, id, part, body, size)
+	sent, err := s.sendParts(ctx, key, id, part, body, size)
+	var out *s3.CompleteMultipartUploadOutput
 	if err == nil {
-		err = s.conditional(ctx, key, ifNoneMatch, func(ifNoneMatch condition) error {
-			return s.completeUpload(ctx, key, id, parts, ifNoneMatch)
+		err = s.conditional(ctx, key, ifNoneMatch, func(ifNoneMatch condition) (err error) {
+			out, err = s.completeUpload(ctx, key, id, sent.parts, ifNoneMatch)
+			return err
 		})
 	}
 	if err != nil {
 		s.abortUpload(ctx, key, id)
 		return err
 	}
-	return s.proveSize(ctx, key, size)
+	return sent.prove(ctx, s, key, size, out)
 }
 
 func (s *Store) beginUpload(ctx context.Context, key string) (id *string, err error) {
+	in := &s3.CreateMultipartUploadInput{Bucket: &s.bucket, Key: s.name(key), ContentType: aws.String(storage.ContentType(key))}
+	if s.checksums.Load() {
+		in.ChecksumAlgorithm = types.ChecksumAlgorithmSha256
+	}
 	err = s.renewing(ctx, func() error {
-		out, err := s.client.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{
-			Bucket: &s.bucket, Key: s.name(key), ContentType: aws.String(storage.ContentType(key)),
-		})
+		out, err := s.client.CreateMultipartUpload(ctx, in)
 		if err == nil {
 			id = out.UploadId
 		}
@@ -60,17 +65,18 @@ func (s *Store) beginUpload(ctx context.Context, key string) (id *string, err er
 }
 
 // sendParts sends data and what follows it in body, for which it uses data again.
-func (s *Store) sendParts(ctx context.Context, key string, id *string, data []byte, body io.Reader, size int64) ([]types.CompletedPart, error) {
-	var parts []types.CompletedPart
+func (s *Store) sendParts(ctx context.Context, key string, id *string, data []byte, body io.Reader, size int64) (*pieces, error) {
+	sent := newPieces()
 	for rest := size; ; {
-		part, err := s.sendPart(ctx, key, id, int32(len(parts)+1), data) //nolint:gosec // at most maxParts
+		sum := sha256.Sum256(data)
+		part, err := s.sendPart(ctx, key, id, int32(len(sent.parts)+1), data, sum) //nolint:gosec // at most maxParts
 		if err != nil {
 			return nil, classify(err)
 		}
-		parts = append(parts, part)
+		sent.add(part, data, sum)
 		rest -= int64(len(data))
 		if rest == 0 {
-			return parts, nil
+			return sent, nil
 		}
 		data = data[:min(rest, int64(len(data)))]
 		if err := fill(ctx, body, data, rest == int64(len(data))); err != nil {
@@ -79,29 +85,34 @@ func (s *Store) sendParts(ctx context.Context, key string, id *string, data []by
 	}
 }
 
-func (s *Store) sendPart(ctx context.Context, key string, id *string, number int32, data []byte) (types.CompletedPart, error) {
+func (s *Store) sendPart(ctx context.Context, key string, id *string, number int32, data []byte, sum [sha256.Size]byte) (types.CompletedPart, error) {
 	part := types.CompletedPart{PartNumber: &number}
+	in := &s3.UploadPartInput{Bucket: &s.bucket, Key: s.name(key), UploadId: id, PartNumber: &number}
+	if s.checksums.Load() {
+		in.ChecksumSHA256 = aws.String(encode(sum[:]))
+		in.ChecksumAlgorithm = types.ChecksumAlgorithmSha256
+	}
 	err := s.renewing(ctx, func() error {
-		out, err := s.client.UploadPart(ctx, &s3.UploadPartInput{
-			Bucket: &s.bucket, Key: s.name(key), UploadId: id, PartNumber: &number, Body: bytes.NewReader(data),
-		}, retried) // repeating a part is harmless
+		in.Body = bytes.NewReader(data)
+		out, err := s.client.UploadPart(ctx, in, retried) // repeating a part is harmless
 		if err == nil {
 			part.ETag = out.ETag
-			part.ChecksumCRC32 = out.ChecksumCRC32
+			part.ChecksumCRC32, part.ChecksumSHA256 = out.ChecksumCRC32, out.ChecksumSHA256
 		}
 		return err
 	})
 	return part, err
 }
 
-func (s *Store) completeUpload(ctx context.Context, key string, id *string, parts []types.CompletedPart, ifNoneMatch condition) error {
-	return s.renewing(ctx, func() error {
-		_, err := s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
+func (s *Store) completeUpload(ctx context.Context, key string, id *string, parts []types.CompletedPart, ifNoneMatch condition) (out *s3.CompleteMultipartUploadOutput, err error) {
+	err = s.renewing(ctx, func() (err error) {
+		out, err = s.client.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 			Bucket: &s.bucket, Key: s.name(key), UploadId: id, IfNoneMatch: ifNoneMatch,
 			MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},
 		})
 		return err
 	})
+	return out, err
 }
 
 // abortUpload takes the parts back, also when ctx has ended: invisible as they

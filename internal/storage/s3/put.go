@@ -3,6 +3,7 @@ package s3
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -134,27 +135,33 @@ func (s *Store) putObject(ctx context.Context, key string, body io.ReadSeeker, s
 	if err != nil {
 		return err
 	}
-	var tag *string
+	w := whole{body, start, size}
+	var sum *string
+	if s.checksums.Load() {
+		bytes, err := w.sum(ctx, sha256.New())
+		if err != nil {
+			return err
+		}
+		sum = aws.String(encode(bytes))
+	}
+	var out *s3.PutObjectOutput
 	err = s.conditional(ctx, key, ifNoneMatch, func(ifNoneMatch condition) error {
 		return s.renewing(ctx, func() error {
 			if _, err := body.Seek(start, io.SeekStart); err != nil {
 				return err
 			}
-			out, err := s.client.PutObject(ctx, &s3.PutObjectInput{
-				Bucket: &s.bucket, Key: s.name(key), ContentLength: &size, IfNoneMatch: ifNoneMatch,
+			out, err = s.client.PutObject(ctx, &s3.PutObjectInput{
+				Bucket: &s.bucket, Key: s.name(key), ContentLength: &size, IfNoneMatch: ifNoneMatch, ChecksumSHA256: sum,
 				ContentType: aws.String(storage.ContentType(key)), // for those who fetch it by URL
 				Body:        struct{ io.ReadSeeker }{body},        // its Close is the caller's
 			})
-			if err == nil {
-				tag = out.ETag
-			}
 			return err
 		})
 	})
 	if err != nil {
 		return err
 	}
-	return s.proveWhole(ctx, key, body, start, size, tag)
+	return w.prove(ctx, s, key, out, sum)
 }
 
 // conditional calls write with the condition. Where the server does not know

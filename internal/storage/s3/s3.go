@@ -86,6 +86,8 @@ type Store struct {
 
 	// unconditional is set when the server has no conditional writes.
 	unconditional atomic.Bool
+	// checksums is set when the server has shown that it keeps SHA-256 sums.
+	checksums atomic.Bool
 }
 
 var (

@@ -37,6 +37,10 @@ type Fault struct {
 	// Code is the S3 error code in it, such as SlowDown.
 	Status int
 	Code   string
+	// Instead answers; the server sees nothing of the request.
+	Instead http.HandlerFunc
+	// Then is called when the server has answered, before the client hears of it.
+	Then func(*http.Request)
 	// LoseAnswer lets the server do what was asked, and closes the client's
 	// connection instead of answering.
 	LoseAnswer bool
@@ -163,6 +167,10 @@ func (p *Proxy) serve(forward http.Handler, w http.ResponseWriter, r *http.Reque
 		}
 		panic(http.ErrAbortHandler)
 	}
+	if f.Instead != nil {
+		f.Instead(w, r)
+		return
+	}
 	if f.Status != 0 {
 		_, _ = io.CopyN(io.Discard, r.Body, f.CutRequest)
 		refuse(w, f)
@@ -188,6 +196,9 @@ func refuse(w http.ResponseWriter, f Fault) {
 
 func modifyResponse(r *http.Response) error {
 	f, ok := r.Request.Context().Value(faultKey{}).(Fault)
+	if f.Then != nil {
+		f.Then(r.Request)
+	}
 	switch {
 	case !ok:
 	case f.LoseAnswer:
