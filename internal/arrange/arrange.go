@@ -86,6 +86,10 @@ type Output interface {
 	Gap(l Lane, g Gap)
 	// LeftOut tells of a frame that could be decoded and has no place.
 	LeftOut(l Lane)
+	// BeforeKey tells of pictures that came, while there was a recording, before their
+	// publication's first key frame, so that nobody can decode them; or of that key
+	// frame. waited is how long it was waited for since the last call.
+	BeforeKey(l Lane, pictures int, waited time.Duration)
 	// Corrected tells of a packet of sound that was left out so that it stays
 	// synchronous.
 	Corrected(l Lane)
@@ -200,6 +204,7 @@ func (a *Arranger) Reset() {
 	tracks := make([]media.Track, 0, len(a.pub.sources))
 	for _, s := range a.pub.sources {
 		s.placed, s.seen, s.held = false, false, nil
+		s.before, s.keyCame, s.earlyTold = nil, false, time.Time{}
 		tracks = append(tracks, s.Track.Track)
 		if s.Kind == media.Video && !s.keyWanted {
 			a.wantKey(s)
@@ -321,18 +326,30 @@ func (a *Arranger) Frame(id media.TrackID, f *media.Frame) {
 			a.pub.lead = cmp.Or(a.pub.lead, s)
 		}
 		if a.pub.lead == nil {
-			a.skip(s)
+			if !s.keyWanted {
+				a.wantKey(s)
+			}
+			a.early(s, f.Arrival, 1)
 			return
 		}
 	}
-	if s != a.pub.lead {
+	if s == a.pub.lead {
+		s.lost = cmp.Or(s.lost, s.take(f).missing)
+		a.picture(s, f)
+	} else {
 		s.held = append(s.held, s.take(f))
-		a.release(false)
-		return
 	}
-	s.lost = cmp.Or(s.lost, s.take(f).missing)
-	a.picture(s, f)
+	a.noLongerEarly(s, f)
 	a.release(false)
+}
+
+// Early tells of pictures that have come before the first key frame of a track, and
+// so are none that can be decoded.
+func (a *Arranger) Early(id media.TrackID, arrival time.Time, pictures int) {
+	a.hear(arrival)
+	if s := a.source(id); s != nil && s.Kind == media.Video {
+		a.early(s, arrival, pictures)
+	}
 }
 
 // Advance does what time makes due. It is to be called a few times a second,

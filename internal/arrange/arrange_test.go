@@ -172,6 +172,10 @@ func (s *script) Gap(l Lane, g Gap) {
 
 func (s *script) LeftOut(l Lane) { s.note("%s: left out", l) }
 
+func (s *script) BeforeKey(l Lane, pictures int, waited time.Duration) {
+	s.note("%s: %d pictures before the first key frame, after %v", l, pictures, waited)
+}
+
 func (s *script) Corrected(l Lane) { s.note("%s: corrected", l) }
 
 func (s *script) WantKeyFrame(media.TrackID) { s.asked++ }

@@ -50,6 +50,9 @@ func (a *Arranger) beginWithPicture(s *source, f *media.Frame) {
 
 // begin begins a Period with a key frame of the lead, where there is none.
 func (a *Arranger) begin(s *source, f *media.Frame, at time.Duration) {
+	if a.kinds == nil {
+		s.before = nil // what comes before a recording's first frame is not missing in it
+	}
 	a.open(at, false)
 	s.place(f.Timestamp, s.lane.ticks(at))
 	a.enter(s.lane, f.Format, at)
@@ -101,8 +104,9 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 		a.rotateAt, a.kinds = 0, nil
 		a.out.BeginRecording(at)
 	}
+	from := time.Time{}
 	if a.kinds == nil {
-		a.kinds = kinds
+		a.kinds, from = kinds, a.zero.Add(at)
 	}
 	for _, l := range a.lanes { // of which the next recording has no kind
 		if l.period != nil && !a.has(l.Kind) {
@@ -121,6 +125,9 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 	a.reach, a.moved = max(a.reach, at), true
 	a.frontier = max(a.frontier, at-fillLag)
 	a.out.BeginPeriod(at, a.expected())
+	for _, s := range a.pub.videos {
+		a.tellEarly(s, from)
+	}
 }
 
 // announced returns the kinds of media that the publication has.

@@ -1,6 +1,7 @@
 package arrange
 
 import (
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/codec"
@@ -52,10 +53,29 @@ type source struct {
 	held    []held // what waits for its place in time: audio, and layers that do not lead
 	waiting []held // what was held behind the frame that is being placed
 
+	keyCame   bool          // the first key frame of its publication
+	before    []early       // pictures from before that, while there is no Period
+	earlyTold time.Time     // arrival of the last of them that was told of; zero: none was
+	earlyWait time.Duration // for the key frame, as told
+
 	keyWanted  bool
 	keyAsked   time.Time
 	keyBackoff time.Duration
 }
+
+// early is pictures that came before the first key frame.
+type early struct {
+	at       time.Time
+	pictures int
+}
+
+const (
+	// earlyKept is for how long pictures are remembered that came before the first key
+	// frame: a recording that begins with sound began when that came.
+	earlyKept = picturePatience + time.Second
+	// earlyNoted is how long a key frame has to be waited for until that is logged.
+	earlyNoted = 2 * time.Second
+)
 
 // held is a frame that waits. What is missing right before it stays with it: a
 // frame from before the loss may be written first.
@@ -139,6 +159,55 @@ func (a *Arranger) jump(s *source, from, to int64) {
 	s.held = nil
 	s.ts0 += to - from
 	a.pub.time.Jump(s.ID, from, to)
+}
+
+// early tells of pictures that came before the first key frame of their publication:
+// of those that came while there is a recording, or before what that will begin with.
+func (a *Arranger) early(s *source, arrival time.Time, pictures int) {
+	s.before = append(s.before, early{arrival, pictures})
+	if a.cur != nil {
+		a.tellEarly(s, time.Time{})
+		return
+	}
+	gone := slices.IndexFunc(s.before, func(e early) bool { return arrival.Sub(e.at) < earlyKept })
+	s.before = slices.Delete(s.before, 0, max(gone, 0))
+}
+
+// tellEarly tells of the pictures of a source that came before its first key frame,
+// and after what a recording begins with.
+func (a *Arranger) tellEarly(s *source, from time.Time) {
+	for _, e := range s.before {
+		if e.at.After(from) {
+			a.out.BeforeKey(s.Lane, e.pictures, a.waited(s, e.at))
+			s.earlyTold = e.at
+		}
+	}
+	s.before = nil
+}
+
+// waited returns how long the first key frame has been waited for since that was last
+// told, at an arrival.
+func (a *Arranger) waited(s *source, arrival time.Time) time.Duration {
+	if s.earlyTold.IsZero() {
+		return 0
+	}
+	d := max(arrival.Sub(s.earlyTold), 0)
+	if s.earlyWait < earlyNoted && s.earlyWait+d >= earlyNoted {
+		a.o.Log.Warn("the sender ignores requests for its first key frame: pictures before it cannot be recorded", "layer", s.Lane.Layer)
+	}
+	s.earlyWait += d
+	return d
+}
+
+// noLongerEarly tells that the first key frame has come.
+func (a *Arranger) noLongerEarly(s *source, f *media.Frame) {
+	if !f.Key || s.keyCame {
+		return
+	}
+	s.keyCame = true
+	if !s.earlyTold.IsZero() {
+		a.out.BeforeKey(s.Lane, 0, a.waited(s, f.Arrival))
+	}
 }
 
 // wantKey asks for a key frame; Advance asks again while none comes.

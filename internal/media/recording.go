@@ -65,7 +65,11 @@ type RecordingTrack struct {
 	PacketsReceived  int64 `json:"packets_received"`
 	PacketsLost      int64 `json:"packets_lost"`      // never arrived, or too late for the reorder buffer
 	PacketsRecovered int64 `json:"packets_recovered"` // came late, by retransmission or out of order, and were put right
-	FramesDropped    int64 `json:"frames_dropped"`    // broken, or dependent on one that is
+	FramesDropped    int64 `json:"frames_dropped"`    // broken, or dependent on one that is, or without a place
+	// FramesBeforeKey of these came before the first key frame of a publication, which
+	// was waited for KeyFrameWait seconds.
+	FramesBeforeKey int64   `json:"frames_before_key,omitempty"`
+	KeyFrameWait    float64 `json:"key_frame_wait,omitempty"`
 	// PacketsCorrected is the number of audio packets that were left out, one
 	// now and then, so that a sender whose clocks run apart stays lip-synchronous.
 	// They are not a loss.

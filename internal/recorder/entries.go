@@ -74,11 +74,17 @@ type counts struct {
 	Recovered int64 `json:"recovered,omitempty"`
 	Dropped   int64 `json:"dropped,omitempty"`
 	Corrected int64 `json:"corrected,omitempty"`
+
+	BeforeKey int64   `json:"before_key,omitempty"`
+	KeyWait   float64 `json:"key_wait,omitempty"` // seconds
 }
 
 // countsOf returns what a ledger counts.
 func countsOf(t *media.RecordingTrack) counts {
-	return counts{t.Frames, t.PacketsReceived, t.PacketsLost, t.PacketsRecovered, t.FramesDropped, t.PacketsCorrected}
+	return counts{
+		t.Frames, t.PacketsReceived, t.PacketsLost, t.PacketsRecovered, t.FramesDropped, t.PacketsCorrected,
+		t.FramesBeforeKey, t.KeyFrameWait,
+	}
 }
 
 // into puts the counts into a ledger, where that does not have newer ones: when a
@@ -87,6 +93,7 @@ func (c counts) into(t *media.RecordingTrack) {
 	t.Frames, t.PacketsReceived = c.Frames, max(t.PacketsReceived, c.Received)
 	t.PacketsLost, t.PacketsRecovered = max(t.PacketsLost, c.Lost), max(t.PacketsRecovered, c.Recovered)
 	t.FramesDropped, t.PacketsCorrected = max(t.FramesDropped, c.Dropped), max(t.PacketsCorrected, c.Corrected)
+	t.FramesBeforeKey, t.KeyFrameWait = max(t.FramesBeforeKey, c.BeforeKey), max(t.KeyFrameWait, c.KeyWait)
 }
 
 // periodEndEntry gives a Period its end, on the media timeline.

@@ -3,12 +3,15 @@ package recorder
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
 )
@@ -240,5 +243,50 @@ func TestCorrectionIsCounted(t *testing.T) {
 	}
 	if report.AV.Last.Abs() > 20*time.Millisecond {
 		t.Errorf("A/V error of %v at the end", report.AV.Last)
+	}
+}
+
+// Pictures that came before the first key frame of a sender that ignores requests are
+// counted, and the verdict says it in words. What came before the recording's first
+// frame is not missing in it.
+func TestBeforeFirstKey(t *testing.T) {
+	for _, sound := range []bool{true, false} {
+		g := newRig(t, nil)
+		src := *source(t, "h264_baseline.h264")
+		for i := range src.Units {
+			if src.Units[i].Key && i > 0 {
+				src.Units = slices.Concat(src.Units[1:i], src.Units[1:i], src.Units[1:i], src.Units[:1], src.Units[i:])
+				break
+			}
+		}
+		late := slices.IndexFunc(src.Units, func(u load.AccessUnit) bool { return u.Key })
+		sources := []*load.Source{&src}
+		if sound {
+			sources = append(sources, source(t, "opus_stereo.ogg"))
+		}
+		s := g.publish("camera", sources...)
+		g.start("camera", "")
+		s.steps(16 * time.Second)
+		rec := g.stop("camera")
+		got := g.readFiles(rec.RecordDir)
+		whole(t, rec, got)
+		video := rec.Tracks[0]
+		if !sound {
+			if rec.Status != media.StatusComplete || video.FramesDropped != 0 || video.KeyFrameWait != 0 {
+				t.Errorf("%s (%s): %+v", rec.Status, rec.Reason, video)
+			}
+			continue
+		}
+		if n := video.FramesBeforeKey; n < int64(late)-3 || n > int64(late) || video.FramesDropped != n || video.Frames+n > int64(len(s.tracks[0].log.Units)) {
+			t.Errorf("%d frames before the first key frame, of %d; %d left out, %d recorded", n, late, video.FramesDropped, video.Frames)
+		}
+		wait := src.Units[0].Duration.Duration(src.ClockRate).Seconds() * float64(late)
+		if video.KeyFrameWait < wait-0.1 || video.KeyFrameWait > wait+0.1 {
+			t.Errorf("waited for %v s, want %v", video.KeyFrameWait, wait)
+		}
+		want := fmt.Sprintf("video: the sender ignored requests for a key frame for %.1f s: %d frames before the first one could not be recorded", video.KeyFrameWait, video.FramesBeforeKey)
+		if rec.Status != media.StatusDegraded || rec.Reason != want {
+			t.Errorf("%s: %q", rec.Status, rec.Reason)
+		}
 	}
 }

@@ -211,6 +211,18 @@ func (o output) LeftOut(l lane) {
 	}
 }
 
+// BeforeKey implements arrange.Output.
+func (o output) BeforeKey(l lane, pictures int, waited time.Duration) {
+	if o.rec == nil {
+		return
+	}
+	o.rec.update(l, func(t *media.RecordingTrack) {
+		t.FramesDropped += int64(pictures)
+		t.FramesBeforeKey += int64(pictures)
+		t.KeyFrameWait += waited.Seconds()
+	})
+}
+
 // Corrected implements arrange.Output.
 func (o output) Corrected(l lane) {
 	rec := o.rec

@@ -294,8 +294,8 @@ func missing(t *media.RecordingTrack) string {
 	if t.RID != "" && t.PacketsLost == 0 && t.FramesDropped*layerShare <= t.Frames {
 		return quiet(t) // it came or went, and waited for a Period
 	}
-	if t.FramesDropped > 0 || t.PacketsLost > 0 {
-		return fmt.Sprintf("%d packets were lost, %d frames left out", t.PacketsLost, t.FramesDropped)
+	if why := leftOut(t); why != "" {
+		return why
 	}
 	for _, g := range t.Gaps {
 		if g.Cause == arrange.CauseLoss || g.Cause == arrange.CauseOverrun {
@@ -303,6 +303,36 @@ func missing(t *media.RecordingTrack) string {
 		}
 	}
 	return quiet(t)
+}
+
+// leftOut says what of a track did not come, or came and has no place.
+func leftOut(t *media.RecordingTrack) string {
+	before := beforeKey(t)
+	if t.PacketsLost == 0 && t.FramesDropped == t.FramesBeforeKey {
+		return before
+	}
+	why := fmt.Sprintf("%d packets were lost, %d frames left out", t.PacketsLost, t.FramesDropped)
+	if before != "" {
+		why += "; " + before
+	}
+	return why
+}
+
+// askedFor is how long the first key frame may take until the sender is said to ignore
+// requests: they are repeated every second.
+const askedFor = 1.0
+
+// beforeKey says what came before the first key frame, without which nobody can decode
+// it. It is missing like all else that was sent while there was a recording.
+func beforeKey(t *media.RecordingTrack) string {
+	switch {
+	case t.FramesBeforeKey == 0:
+		return ""
+	case t.KeyFrameWait < askedFor || t.PacketsLost > 0:
+		return fmt.Sprintf("%d frames came before the first key frame, and could not be recorded", t.FramesBeforeKey)
+	}
+	return fmt.Sprintf("the sender ignored requests for a key frame for %.1f s: %d frames before the first one could not be recorded",
+		t.KeyFrameWait, t.FramesBeforeKey)
 }
 
 // layerShare is the part of a layer's frames, one in this many, that may have come

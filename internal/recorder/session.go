@@ -24,6 +24,9 @@ const reasonOrder = "the stream has B-frames and does not tell when they are sho
 // reasonUndecodable is why a track has nothing to record.
 const reasonUndecodable = "announced by the publisher, but nothing came that can be decoded"
 
+// reasonNoKey is the same where pictures came.
+const reasonNoKey = "the sender ignored all requests for a key frame: nothing that came can be decoded"
+
 const (
 	// readTimeout is how long a session waits for packets before it looks at
 	// its clocks.
@@ -424,6 +427,12 @@ func (s *session) leave() error {
 
 // take records what the depacketizer has made final.
 func (s *session) take(tr *track, results []depacket.Result) error {
+	if n := tr.dep.Stats().FramesBeforeKey; n > tr.early {
+		if s.rec != nil {
+			s.arr.Early(tr.ID, s.now, int(n-tr.early))
+		}
+		tr.early = n
+	}
 	for i := range results {
 		res := &results[i]
 		if res.Lost {
@@ -465,9 +474,15 @@ func (s *session) lost(tr *track, reason error) {
 // packets came, but nothing that could be recorded.
 func (s *session) noteUndecodable() {
 	for _, tr := range s.pub.tracks {
-		if s.rec != nil && !s.pub.written[tr.lane] && tr.dep.Stats().PacketsReceived > 0 {
-			s.rec.update(tr.lane, func(t *media.RecordingTrack) { t.Missing = reasonUndecodable })
+		st := tr.dep.Stats()
+		if s.rec == nil || s.pub.written[tr.lane] || st.PacketsReceived == 0 {
+			continue
 		}
+		why := reasonUndecodable
+		if st.FramesBeforeKey > 0 && st.PacketsLost == 0 && !tr.losing {
+			why = reasonNoKey
+		}
+		s.rec.update(tr.lane, func(t *media.RecordingTrack) { t.Missing = why })
 	}
 }
 

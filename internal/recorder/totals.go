@@ -58,6 +58,7 @@ func (rec *recording) total(ledger []media.RecordingTrack) {
 			missing += seconds(h.end - h.start)
 		}
 		t.GapSeconds = roundMilli(missing)
+		t.KeyFrameWait = roundMilli(t.KeyFrameWait)
 		t.FilledSeconds = 0
 		if f := rec.filled[l]; f != nil {
 			t.FilledSeconds = roundMilli(min(f.sum, max(rec.info.Duration-t.GapSeconds, 0)))

@@ -22,6 +22,7 @@ type track struct {
 	codec   *codec.Codec
 	dep     *depacket.Depacketizer
 	counted depacket.Stats // what the ledger has of dep's
+	early   int64          // pictures before its first key frame, that the arranger knows of
 	losing  bool           // the loss has been logged
 	untold  bool           // reasonOrder has been logged
 }
