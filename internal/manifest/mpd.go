@@ -65,13 +65,18 @@ func (p *Presentation) Ready() bool { return len(p.listed()) > 0 }
 // Count returns the number of Periods that have a segment: the others are not listed.
 func (p *Presentation) Count() (n int) {
 	for i := range p.Periods {
-		if slices.ContainsFunc(p.Periods[i].Sets, func(s AdaptationSet) bool {
-			return slices.ContainsFunc(s.Representations, func(r Representation) bool { return r.segments() > 0 })
-		}) {
+		if p.Periods[i].HasMedia() {
 			n++
 		}
 	}
 	return n
+}
+
+// HasMedia reports whether the Period has a segment.
+func (q *Period) HasMedia() bool {
+	return slices.ContainsFunc(q.Sets, func(s AdaptationSet) bool {
+		return slices.ContainsFunc(s.Representations, func(r Representation) bool { return r.segments() > 0 })
+	})
 }
 
 // AppendMPD appends the recording's MPD (ISO/IEC 23009-1, profile isoff-live) to
@@ -166,12 +171,7 @@ func (p *Presentation) Shows(period int) bool {
 	if p.Dynamic && period == len(p.Periods)-1 && !p.settled(q) {
 		return false
 	}
-	for i := range q.Sets {
-		if slices.ContainsFunc(q.Sets[i].Representations, func(r Representation) bool { return r.segments() > 0 }) {
-			return true
-		}
-	}
-	return false
+	return q.HasMedia()
 }
 
 // settled reports whether it is known which sets of an open Period have media.

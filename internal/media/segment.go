@@ -8,6 +8,7 @@ type Segment struct {
 	Duration Ticks
 	Bytes    int64
 	Sequence uint32 // mfhd sequence number of its last chunk; 0 in WebM
+	Frames   int64  // samples in it that were sent, and do not stand for others
 }
 
 // Span is what is found in a media segment that may have been cut off: its whole

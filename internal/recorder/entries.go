@@ -24,9 +24,11 @@ type entry struct {
 	Segment   *segmentEntry    `json:"segment,omitempty"`
 	PeriodEnd *periodEndEntry  `json:"period_end,omitempty"`
 	Gap       *gapEntry        `json:"gap,omitempty"`
+	Aborted   bool             `json:"aborted,omitempty"` // what was open has ended where it is stored
 	Protect   *bool            `json:"protect,omitempty"`
 	Info      *media.Recording `json:"info,omitempty"` // with the ledger as far as it is not in the others
 	Sealed    *media.Recording `json:"sealed,omitempty"`
+	Broken    bool             `json:"broken,omitempty"` // with Sealed: tidy is still to be done
 }
 
 // claimEntry begins a journal.
@@ -168,6 +170,8 @@ func (rec *recording) apply(e *entry) error {
 		return rec.applyPeriodEnd(e.PeriodEnd)
 	case e.Gap != nil:
 		rec.applyGap(e.Gap.Lane, e.Gap.Gap)
+	case e.Aborted:
+		rec.applyAborted()
 	case e.Protect != nil:
 		rec.info.Protected = *e.Protect
 	case e.Info != nil:
@@ -224,6 +228,9 @@ func (rec *recording) applySegment(e *segmentEntry) error {
 	rep := rec.representation(l, s.Number)
 	if rep == nil {
 		return fmt.Errorf("segment %s belongs to no period", s.Name)
+	}
+	if rep.Timeline.Len() == 0 {
+		rep.Timeline = manifest.NewTimeline(s.Time) // which may be later than the track came
 	}
 	if err := rep.Timeline.Append(s.Time, s.Duration); err != nil {
 		return fmt.Errorf("segment %s does not fit the timeline: %w", s.Name, err)

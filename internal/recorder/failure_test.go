@@ -28,6 +28,7 @@ type faulty struct {
 	onPut    func(key string) error
 	onCreate func(key string) error
 	onWrite  func(key string) error
+	onDelete func(key string) error
 }
 
 func (f *faulty) hook(h *func(string) error, key string) error {
@@ -49,6 +50,12 @@ func (f *faulty) Put(ctx context.Context, key string, b io.Reader, n int64) erro
 		return err
 	}
 	return f.Store.Put(ctx, key, b, n)
+}
+func (f *faulty) Delete(ctx context.Context, key string) error {
+	if err := f.hook(&f.onDelete, key); err != nil {
+		return err
+	}
+	return f.Store.Delete(ctx, key)
 }
 func (f *faulty) Create(ctx context.Context, key string) (storage.File, error) {
 	if err := f.hook(&f.onCreate, key); err != nil {
@@ -84,6 +91,17 @@ func faultyRig(t *testing.T, change func(*Options)) (*rig, *faulty) {
 		}
 	})
 	return g, f
+}
+
+// fails has all that changes storage fail, or nothing.
+func (f *faulty) fails(err error) {
+	fn := func(string) error { return err }
+	if err == nil {
+		fn = nil
+	}
+	for _, h := range []*func(string) error{&f.onPut, &f.onCreate, &f.onWrite, &f.onDelete} {
+		f.set(h, fn)
+	}
 }
 
 func full(string) error { return storage.ErrFull }

@@ -126,7 +126,7 @@ func (o output) Sample(l lane, s arrange.Sample) {
 	}
 	rate := p.out.Timescale()
 	err := p.out.Write(segmenter.Sample{
-		Time: rec.local(s.Time, rate), Duration: s.Duration, Composition: s.Composition, Key: s.Key, Cut: cut, Data: s.Data,
+		Time: rec.local(s.Time, rate), Duration: s.Duration, Composition: s.Composition, Key: s.Key, Filler: s.Filler, Cut: cut, Data: s.Data,
 		Wall: o.wall(s.Time.Duration(rate)),
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"path"
 	"slices"
@@ -48,14 +49,17 @@ func (o laneOutput) Closed(s media.Segment) {
 	// A segment that is uploaded may be nowhere else: after a power failure nobody
 	// would find it but by this line.
 	_, uploaded := o.r.o.Store.(storage.Buffer)
-	o.keep(o.note(entry{Segment: &segmentEntry{o.lane, s, o.counts()}}, uploaded))
+	o.keep(o.note(entry{Segment: &segmentEntry{o.lane, s, o.countsWith(o.lane, s)}}, uploaded))
 }
 
-// counts returns what the lane's ledger counts now.
-func (o laneOutput) counts() counts {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return countsOf(o.ledger(o.lane))
+// countsWith returns what a lane's ledger counts when a segment has been closed: of
+// frames, those that are stored.
+func (rec *recording) countsWith(l lane, s media.Segment) counts {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	c := countsOf(rec.ledger(l))
+	c.Frames = rec.closed[l] + s.Frames
+	return c
 }
 
 // Init implements segmenter.Output. The journal has the name first: no other init
@@ -90,6 +94,7 @@ type recording struct {
 	open      map[string]lane           // segments being written
 	filled    map[lane]*filling         // what stands for something else
 	closed    map[lane]int64            // frames that were sent, in closed segments
+	empty     []string                  // segments without anything in them that storage did not remove
 	unstored  []stored                  // what storage may not have acknowledged
 	durable   time.Duration             // media time up to which storage has acknowledged everything, when last looked at
 	version   int                       // changes with pres
@@ -103,11 +108,14 @@ type recording struct {
 	end       time.Duration // latest end of a closed segment
 	sealed    bool          // nothing more will be written to the media
 	crashed   bool          // its node died, and its publisher has not come back since
+	broken    bool          // its media was broken off, and tidy has not brought it in order
+	untidy    int           // how often tidy has failed
 	pending   sealing       // what is still to be stored of the seal
 }
 
-// sealing says which parts of a sealed recording are not stored yet.
-type sealing struct{ manifest, info bool }
+// sealing says which parts of a sealed recording are not stored yet. As long as media
+// is one, the others are not what they will be.
+type sealing struct{ media, manifest, info bool }
 
 func (r *Recorder) newRecording(info media.Recording, j *journal.Journal, limit time.Duration) *recording {
 	return &recording{
@@ -219,25 +227,46 @@ func (o laneOutput) Create(name string) (segmenter.File, error) {
 	ctx, cancel := o.timeout()
 	defer cancel()
 	f, err := o.r.o.Store.Create(ctx, path.Join(o.dir, name))
-	if err != nil {
-		return nil, err
-	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if err != nil {
+		if !errors.Is(err, fs.ErrExist) {
+			o.empty = append(o.empty, name) // it may be there all the same
+		}
+		return nil, err
+	}
 	o.open[name] = o.lane
 	return f, nil
 }
 
-// Discard implements segmenter.Output.
+// Discard implements segmenter.Output. What storage does not remove now it is asked
+// to when the recording is sealed.
 func (rec *recording) Discard(name string) {
 	rec.mu.Lock()
 	delete(rec.open, name)
+	rec.empty = append(rec.empty, name)
+	rec.mu.Unlock()
+	if err := rec.removeEmpty(); err != nil {
+		rec.r.log.Error("empty segment was not removed, will try again", "record_dir", rec.dir, "segment", name, "error", err)
+	}
+}
+
+// removeEmpty removes the segments that have nothing in them.
+func (rec *recording) removeEmpty() error {
+	rec.mu.Lock()
+	names := slices.Clone(rec.empty)
 	rec.mu.Unlock()
 	ctx, cancel := rec.timeout()
 	defer cancel()
-	if err := rec.r.o.Store.Delete(ctx, path.Join(rec.dir, name)); err != nil {
-		rec.r.log.Error("empty segment was not removed", "record_dir", rec.dir, "segment", name, "error", err)
+	for _, name := range names {
+		if err := rec.r.o.Store.Delete(ctx, path.Join(rec.dir, name)); err != nil {
+			return fmt.Errorf("remove empty segment: %w", err)
+		}
+		rec.mu.Lock()
+		rec.empty = slices.DeleteFunc(rec.empty, func(n string) bool { return n == name })
+		rec.mu.Unlock()
 	}
+	return nil
 }
 
 // representation returns the Representation of the newest Period that has the
@@ -406,10 +435,12 @@ func (rec *recording) hasMedia() bool {
 	return rec.end > 0
 }
 
-// abort closes the open segments after an error.
+// abort closes the open segments after an error: what of them is not stored is not
+// counted.
 func (rec *recording) abort() {
-	for _, t := range rec.tracks {
+	for l, t := range rec.tracks {
 		t.Abort()
+		rec.update(l, func(t *media.RecordingTrack) { t.Frames = rec.closed[l] })
 	}
 }
 

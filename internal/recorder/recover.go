@@ -155,7 +155,7 @@ func (r *Recorder) replay(ctx context.Context, j *journal.Journal) (o *orphan, e
 			return nil
 		case e.Sealed != nil:
 			protected := o.info.Protected // said by entries of its own
-			o.info, o.ended = *e.Sealed, true
+			o.info, o.ended, o.broken = *e.Sealed, true, e.Broken
 			o.info.Protected = protected
 			return nil
 		}
@@ -211,22 +211,29 @@ func (r *Recorder) settleClaim(ctx context.Context, info media.Recording) (owned
 
 // mend ends the segments that were open, of which only whole chunks stay.
 func (o *orphan) mend(ctx context.Context) error {
-	if o.ended {
+	if o.ended && !o.broken {
 		return nil
 	}
 	for l := range o.states {
 		if err := o.mendTrack(ctx, l); err != nil {
 			return err
 		}
-		o.update(l, func(t *media.RecordingTrack) {
-			t.Frames = o.closed[l]                               // a chunk may be missing
-			t.PacketsReceived = max(t.PacketsReceived, t.Frames) // each came in one at least
-		})
+	}
+	if err := o.note(entry{Aborted: true}, false); err != nil {
+		return err
 	}
 	if err := o.resumeTracks(); err != nil {
 		return err
 	}
-	o.makeWhole(ctx)
+	if o.broken = !o.holed; !o.broken {
+		return nil
+	}
+	if err := o.tidy(); err != nil {
+		// It is better to have what there is than not to be started.
+		o.r.log.Error("the media of a recording is not in order yet, will try again", "record_dir", o.dir, "error", err)
+		return nil
+	}
+	o.broken = false
 	return nil
 }
 
@@ -277,13 +284,11 @@ func (o *orphan) mendTrack(ctx context.Context, l lane) error {
 		if err != nil {
 			return err
 		}
-		counted := countsOf(o.ledger(l))
-		counted.Frames = o.closed[l] + int64(span.Samples)
-		err = o.note(entry{Segment: &segmentEntry{l, media.Segment{
+		s := media.Segment{
 			Number: state.Number + 1, Name: name, Time: span.Start, Duration: span.End - span.Start,
-			Bytes: span.Bytes, Sequence: span.Sequence,
-		}, counted}}, false)
-		if err != nil {
+			Bytes: span.Bytes, Sequence: span.Sequence, Frames: int64(span.Samples),
+		}
+		if err := o.note(entry{Segment: &segmentEntry{l, s, o.countsWith(l, s)}}, false); err != nil {
 			return err
 		}
 	}
@@ -310,7 +315,7 @@ func (o *orphan) repair(ctx context.Context, object storage.Object, span media.S
 // finish seals the recording.
 func (o *orphan) finish() {
 	if o.ended {
-		_ = o.sealAs(o.info) // logged, and tried again
+		_ = o.sealAs(o.conclude(nil)) // logged, and tried again
 		return
 	}
 	if err := o.interrupted(); err != nil {
@@ -331,7 +336,7 @@ func (r *Recorder) resumable(orphans []*orphan) map[string]*orphan {
 	now := r.o.Now()
 	waiting := map[string]*orphan{}
 	for _, o := range orphans {
-		if o.ended || o.holed || now.Sub(o.seen) >= r.o.Reconnect {
+		if o.ended || o.holed || o.broken || now.Sub(o.seen) >= r.o.Reconnect {
 			continue
 		}
 		if other := waiting[o.info.Stream]; other == nil || o.info.Start.After(other.info.Start) {

@@ -20,48 +20,69 @@ import (
 // it should. The media has been closed. What cannot be stored now, which the
 // error tells, is tried again by the recorder until it is.
 func (rec *recording) seal(failure error) error {
+	rec.mu.Lock()
+	rec.broken = rec.broken || failure != nil || len(rec.empty) > 0
+	rec.mu.Unlock()
+	if failure != nil {
+		rec.keep(rec.note(entry{Aborted: true}, false))
+	}
+	return rec.sealAs(rec.conclude(failure))
+}
+
+// conclude makes the verdict and the ledger of a recording that has ended, and writes
+// them to the journal.
+func (rec *recording) conclude(failure error) media.Recording {
 	now := rec.r.o.Now().UTC().Round(time.Millisecond)
 	rec.mu.Lock()
-	rec.bookHoles(failure != nil)
+	rec.bookHoles(failure != nil || rec.info.Status == media.StatusFailed)
 	rec.info.Periods = rec.pres.Count()
 	info := rec.info
 	info.Tracks = slices.Clone(info.Tracks)
 	rec.total(info.Tracks)
-	info.End = &now
 	if rec.crashed {
-		end := info.Start.Add(rec.end) // and not when that was found out
-		info.End = &end
+		now = info.Start.Add(rec.end) // and not when that was found out
 	}
-	info.Status, info.Reason = verdict(&info, failure)
+	if info.End == nil {
+		info.End = &now
+	}
+	if info.Status != media.StatusFailed {
+		info.Status, info.Reason = verdict(&info, failure)
+	}
+	broken := rec.broken
 	rec.mu.Unlock()
 	// Or a power failure would leave what storage has sealed as one to recover.
-	if err := rec.write(entry{Sealed: &info}, true); err != nil {
+	if err := rec.write(entry{Sealed: &info, Broken: broken}, true); err != nil {
 		rec.r.log.Error("journal was not written", "record_dir", rec.dir, "error", err) // the seal itself follows
 	}
-	return rec.sealAs(info)
+	return info
 }
 
 // sealAs is seal with a verdict.
 func (rec *recording) sealAs(info media.Recording) error {
 	rec.mu.Lock()
 	rec.sealed = true
-	if n := len(rec.pres.Periods); n > 0 && rec.pres.Periods[n-1].Duration == 0 {
-		rec.pres.Periods[n-1].Duration = max(rec.end-rec.pres.Periods[n-1].Start, 0)
-	}
-	rec.pres.Dynamic, rec.pres.Duration = false, rec.end
-	rec.changed()
-	info.Protected = rec.info.Protected // it may have been changed meanwhile
-	rec.info = info
-	rec.pending = sealing{manifest: rec.pres.Ready(), info: true}
+	rec.sealInfo(info)
+	rec.pending.media = rec.broken
 	rec.mu.Unlock()
 	log := rec.r.log.With("stream", info.Stream, "record_id", info.RecordID, "record_dir", rec.dir)
 	err := rec.storeSeal()
 	if err != nil {
 		log.Error("recording is not sealed yet, will try again", "error", err)
 	}
+	info = rec.snapshot()
 	log.Info("recording ended", "status", info.Status, "reason", info.Reason,
 		"duration", info.Duration, "bytes", info.Bytes)
 	return err
+}
+
+// sealInfo takes the verdict and the ledger of a recording that has ended, which are to
+// be stored. Called with mu held.
+func (rec *recording) sealInfo(info media.Recording) {
+	rec.pres.Dynamic, rec.pres.Duration = false, rec.end
+	rec.changed()
+	info.Protected = rec.info.Protected // it may have been changed meanwhile
+	rec.info = info
+	rec.pending.manifest, rec.pending.info = rec.pres.Ready(), true
 }
 
 // storeSeal stores what is left of the seal and takes the recording off the
@@ -73,6 +94,7 @@ func (rec *recording) storeSeal() error {
 	if !rec.unsealed() {
 		return nil
 	}
+	rec.sealMedia()
 	rec.mu.Lock()
 	data, info, todo := rec.render(), rec.info, rec.pending
 	rec.mu.Unlock()
@@ -100,6 +122,35 @@ func (rec *recording) storeSeal() error {
 		errs = append(errs, rec.r.settle(rec))
 	}
 	return errors.Join(errs...)
+}
+
+// maxUntidy is how often tidy is tried where storage takes the rest: for some minutes.
+const maxUntidy = 30
+
+// sealMedia brings the media in order where something has broken it off, and has what
+// tells of it stored anew. What storage does not take now is tried again.
+func (rec *recording) sealMedia() {
+	rec.mu.Lock()
+	todo := rec.pending.media
+	rec.mu.Unlock()
+	if !todo {
+		return
+	}
+	err := rec.tidy()
+	if err != nil {
+		rec.r.log.Error("the media of a recording is not in order yet, will try again", "record_dir", rec.dir, "error", err)
+		rec.untidy++
+	}
+	if err != nil && rec.untidy < maxUntidy {
+		return
+	}
+	rec.mu.Lock()
+	rec.broken, rec.pending.media = false, false
+	rec.mu.Unlock()
+	info := rec.conclude(nil)
+	rec.mu.Lock()
+	rec.sealInfo(info)
+	rec.mu.Unlock()
 }
 
 // Seal waits until all of the seal of a recording that has ended is stored and the

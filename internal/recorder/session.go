@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,10 +68,10 @@ type session struct {
 	dealt atomic.Int64 // items of sub that run has done everything with: tests wait for it
 
 	mu       sync.Mutex
-	rec      *recording      // nil before begin and while storage is failing
-	last     media.Recording // of the last recording, when rec is nil
-	failure  error           // why rec is nil
-	unsealed error           // why the last recording is not sealed yet
+	rec      *recording // nil before begin and while storage is failing
+	last     *recording // which has ended; nil before
+	failure  error      // why rec is nil
+	unsealed error      // why last was not sealed at once
 
 	// Below: run's own.
 	now       time.Time         // of the last arrival, or the clock where nothing waits: a session that lags decides as if it did not
@@ -118,7 +119,7 @@ func (s *session) ending() bool { return s.stopping.Load() || s.ended.Load() }
 func (s *session) sealError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unsealed == nil {
+	if s.unsealed == nil || s.last.isStored() {
 		return nil
 	}
 	return fmt.Errorf("the recording has ended, but storage does not take its manifest; that is tried again: %w", s.unsealed)
@@ -128,10 +129,15 @@ func (s *session) sealError() error {
 func (s *session) info() media.Recording {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.rec != nil {
-		return s.rec.snapshot()
+	return s.current()
+}
+
+// current is info for those who hold mu.
+func (s *session) current() media.Recording {
+	if rec := cmp.Or(s.rec, s.last); rec != nil {
+		return rec.snapshot()
 	}
-	return s.last
+	return media.Recording{}
 }
 
 // same returns the running recording to somebody who asks for one in baseDir.
@@ -155,11 +161,8 @@ func (s *session) same(baseDir string) (media.Recording, error) {
 func (s *session) status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.rec != nil {
-		return Status{Recording: true, Info: s.rec.snapshot()}
-	}
-	st := Status{Info: s.last}
-	if s.failure != nil {
+	st := Status{Recording: s.rec != nil, Info: s.current()}
+	if !st.Recording && s.failure != nil {
 		st.Error = fault.Text(s.failure)
 	}
 	return st
@@ -284,7 +287,7 @@ func (s *session) seal(failure error) {
 	if failure != nil {
 		s.r.failed.Add(1)
 	}
-	s.rec, s.last, s.failure, s.unsealed = nil, rec.snapshot(), failure, err
+	s.rec, s.last, s.failure, s.unsealed = nil, rec, failure, err
 }
 
 // advance moves the session's clock, which never goes back.

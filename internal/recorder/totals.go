@@ -43,6 +43,50 @@ func (rec *recording) applyGap(l lane, g media.Gap) {
 	}
 }
 
+// applyAborted takes back what the ledger tells of media that was to be written and has
+// not been. Called with mu held.
+func (rec *recording) applyAborted() {
+	for i := range rec.info.Tracks {
+		t := &rec.info.Tracks[i]
+		l := laneOf(t)
+		t.Frames = rec.closed[l]
+		t.PacketsReceived = max(t.PacketsReceived, t.Frames) // each came in one at least
+		f, gaps := rec.filled[l], t.Gaps
+		t.Gaps = nil
+		for _, g := range gaps {
+			was := g.Duration
+			if g = rec.clip(l, g); g.Filled && f != nil {
+				f.sum -= was - max(g.Duration, 0)
+			}
+			if g.Duration > 0 {
+				t.Gaps = append(t.Gaps, g)
+			}
+		}
+		if f != nil {
+			f.last, f.listed = media.Gap{}, false
+		}
+	}
+}
+
+// clip returns a gap as far as there is something of it: what is filled ends where the
+// lane does, and a hole where the recording does. Called with mu held.
+func (rec *recording) clip(l lane, g media.Gap) media.Gap {
+	end := rec.end
+	if g.Filled {
+		end = rec.endOf(l)
+	}
+	g.Duration = roundMilli(min(g.Duration, seconds(end)-g.Start))
+	return g
+}
+
+// endOf returns where the last segment of a lane ends. Called with mu held.
+func (rec *recording) endOf(l lane) time.Duration {
+	if s := rec.states[l]; s != nil && s.Number > 0 {
+		return s.Written.Duration(s.Format.Timescale)
+	}
+	return 0
+}
+
 // edge is what a lane may lack at the ends of a Period without that being told: a
 // frame and a packet.
 const edge = 100 * time.Millisecond
@@ -105,10 +149,12 @@ func (rec *recording) holes(l lane) []span {
 
 // bookHoles puts the holes into the ledger of which nothing has told: a crash or a
 // failure of storage has taken what would have, or a layer never came to the Period.
-// Called with mu held, at the end.
+// What it has put there before may have been filled since. Called with mu held, at the
+// end.
 func (rec *recording) bookHoles(failed bool) {
 	for i := range rec.info.Tracks {
 		t := &rec.info.Tracks[i]
+		t.Gaps = slices.DeleteFunc(t.Gaps, func(g media.Gap) bool { return g.Cause == causeNode && !g.Filled })
 		l := laneOf(t)
 		if !t.Recorded && (t.RID == "" || t.PacketsReceived == 0) {
 			continue // the verdict says it, or it is a layer that was never sent

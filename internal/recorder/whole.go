@@ -1,159 +1,249 @@
 package recorder
 
 import (
-	"context"
+	"cmp"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/codec"
-	"github.com/live777/recorder/internal/fmp4"
+	"github.com/live777/recorder/internal/manifest"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/segmenter"
 	"github.com/live777/recorder/internal/storage"
 )
 
-// resumeTracks makes the tracks of what a crash has left, with which it goes on.
-func (o *orphan) resumeTracks() error {
-	for l, state := range o.states {
-		t, err := segmenter.Resume(l.Kind, l.Layer, o.r.segmenterOptions(), laneOutput{o.recording, l}, *state)
-		if err != nil {
-			return err
+// A recording may be broken off: its node dies, or storage fails. What waited for its
+// place is gone then, and so is what was not written, of one track more than of
+// another. Players stand still where one track of a Period ends before another. So what
+// there is stays, and of the track that ends first something stands to the end, as it
+// does where a sender stops sending it.
+
+// apart is by how much the tracks of a Period may end apart: players play on.
+const apart = 40 * time.Millisecond
+
+// tidy brings the media of a recording that was broken off in order: segments without
+// anything in them are removed, and the tracks end together. An error is one of storage,
+// and it may be called again.
+func (rec *recording) tidy() error {
+	if err := rec.removeEmpty(); err != nil {
+		return err
+	}
+	rec.journalErr = nil // of what there was before
+	if err := rec.resumeTracks(); err != nil {
+		return err
+	}
+	for i := range rec.pres.Periods {
+		end, ok := rec.breaksOff(i)
+		if !ok {
+			continue
 		}
-		o.tracks[l] = t
+		for _, l := range rec.missing(i, end) {
+			if err := rec.extend(i, l, end); err != nil {
+				rec.abort()
+				return err
+			}
+		}
 	}
 	return nil
 }
 
-// makeWhole lets the tracks of the Period in which the node died end together, as they
-// do where it has not: what waited for its place is gone with it, and players stand
-// still where one track ends before another. It is better to have what there is than
-// not to be started: what fails is logged.
-func (o *orphan) makeWhole(ctx context.Context) {
-	n := len(o.pres.Periods) - 1
-	if n < 0 || o.holed {
-		return
-	}
-	for _, l := range o.missing(n) {
-		if err := o.extend(ctx, n, l); err != nil {
-			o.r.log.Error("the last period of a recording is not whole", "record_dir", o.dir, "track", l.String(), "error", err)
+// resumeTracks makes the tracks of what has been broken off, with which it goes on.
+func (rec *recording) resumeTracks() error {
+	for l, state := range rec.states {
+		t, err := segmenter.Resume(l.Kind, l.Layer, rec.r.segmenterOptions(), laneOutput{rec, l}, *state)
+		if err != nil {
+			return err
 		}
+		rec.tracks[l] = t
 	}
+	return nil
 }
 
-// missing returns the lanes that end in a Period before others do, or are not in it
-// although they should be.
-func (o *orphan) missing(period int) (lanes []lane) {
-	p := &o.pres.Periods[period]
-	for i := range p.Sets {
-		in := false // one of them is in it
-		for j := range p.Sets[i].Representations {
-			in = in || p.Sets[i].Representations[j].Format != nil
+// breaksOff reports whether a Period was open when its recording was broken off, as
+// around a boundary two of them are, and where it is to end.
+func (rec *recording) breaksOff(period int) (end time.Duration, ok bool) {
+	p := &rec.pres.Periods[period]
+	if p.Duration > 0 || !p.HasMedia() {
+		return 0, false
+	}
+	for i := period + 1; i < len(rec.pres.Periods); i++ {
+		if next := &rec.pres.Periods[i]; next.HasMedia() {
+			return next.Start, true
 		}
-		for j := range p.Sets[i].Representations {
-			r := &p.Sets[i].Representations[j]
-			l := lane{Kind: p.Sets[i].Kind}
-			if err := l.UnmarshalText([]byte(r.ID)); err != nil {
-				continue // it was made from one
-			}
-			if r.Format == nil && (in || j > 0) {
-				continue // a layer that did not come to it
-			}
-			if end := o.endIn(period, l); o.end-end > edge {
-				lanes = append(lanes, l)
-			}
+	}
+	return rec.end, true
+}
+
+// missing returns the lanes that end in a Period before its end, or are not in it
+// although they should be. Of layers it is the one that has most: segments of layers
+// begin together or not at all, and players have the picture of another.
+func (rec *recording) missing(period int, end time.Duration) (lanes []lane) {
+	p := &rec.pres.Periods[period]
+	for i := range p.Sets {
+		if len(p.Sets[i].Representations) == 0 {
+			continue
+		}
+		most := slices.MaxFunc(p.Sets[i].Representations, func(a, b manifest.Representation) int {
+			return cmp.Compare(endsAt(&a), endsAt(&b))
+		})
+		l := lane{Kind: p.Sets[i].Kind}
+		if err := l.UnmarshalText([]byte(most.ID)); err != nil {
+			continue // it was made from one
+		}
+		at := rec.endIn(period, l)
+		if end-at > apart && at >= rec.endOf(l) { // and not in the next already
+			lanes = append(lanes, l)
 		}
 	}
 	return lanes
 }
 
-// endIn returns where a lane ends in a Period.
-func (o *orphan) endIn(period int, l lane) time.Duration {
-	r := o.representationIn(period, l)
-	if r.Format == nil || r.Timeline == nil || r.Timeline.Len() == 0 {
-		return o.pres.Periods[period].Start
+// isIn reports whether a lane has media in a Period.
+func isIn(r *manifest.Representation) bool {
+	return r.Format != nil && r.Timeline != nil && r.Timeline.Len() > 0
+}
+
+// endsAt returns where the media of a lane ends in a Period; 0 where there is none.
+func endsAt(r *manifest.Representation) time.Duration {
+	if !isIn(r) {
+		return 0
 	}
 	return r.Timeline.End().Duration(r.Format.Timescale)
 }
 
-// extend writes silence, or a picture that lasts, up to the end of a Period.
-func (o *orphan) extend(ctx context.Context, period int, l lane) error {
-	r := o.representationIn(period, l)
-	from := o.endIn(period, l)
-	f, data, d, ok := o.stands(ctx, l, r.Format)
+// endIn returns where a lane ends in a Period, or where it is to go on in that.
+func (rec *recording) endIn(period int, l lane) time.Duration {
+	if end := endsAt(rec.representationIn(period, l)); end > 0 {
+		return end
+	}
+	return max(rec.pres.Periods[period].Start, rec.endOf(l))
+}
+
+// extend writes silence, or a picture that lasts, from where a lane ends in a Period up
+// to the end of that.
+func (rec *recording) extend(period int, l lane, until time.Duration) error {
+	r := rec.representationIn(period, l)
+	from := rec.endIn(period, l)
+	var in *media.Format
+	if isIn(r) {
+		in = r.Format
+	}
+	f, data, d, ok := rec.stands(l, in)
 	if !ok {
 		return nil // nothing can stand there
 	}
-	t := o.track(l)
-	if r.Format == nil {
-		if err := o.beginTrack(period, l, f, media.TicksOf(from, f.Timescale)); err != nil {
+	t := rec.track(l)
+	at, end := media.TicksOf(from, f.Timescale), media.TicksOf(until, f.Timescale)
+	if in == nil {
+		if err := rec.beginTrack(period, l, f, at); err != nil {
 			return err
 		}
 	} else if _, err := t.Begin(f); err != nil {
 		return err
 	}
-	at, end := media.TicksOf(from, f.Timescale), media.TicksOf(o.end, f.Timescale)
-	if l.Kind == media.Video {
-		d = end - at
+	if l.Kind == media.Audio {
+		end = at + (end-at)/d*d
 	}
-	for ; at+d <= end; at += d {
-		s := segmenter.Sample{Time: at, Duration: d, Key: true, Data: data, Wall: o.info.Start.Add(at.Duration(f.Timescale))}
+	rec.gap(l, from, end.Duration(f.Timescale)-from, causeNode, true)
+	for ; at < end; at += d {
+		if l.Kind == media.Video {
+			d = standing(end-at, f.Timescale)
+		}
+		s := segmenter.Sample{Time: at, Duration: d, Key: true, Filler: true, Data: data, Wall: rec.info.Start.Add(at.Duration(f.Timescale))}
 		if err := t.Write(s); err != nil {
 			return err
 		}
 	}
-	if _, err := t.End(0); err != nil {
-		return err
-	}
-	state := o.state(l)
-	state.Format = f
-	o.gap(l, from, at.Duration(f.Timescale)-from, causeNode, true)
-	return nil
+	_, err := t.End(0)
+	return err
 }
 
-// stands returns what can stand in a lane: silence, the last key frame, or a neutral
-// picture where there was none.
-func (o *orphan) stands(ctx context.Context, l lane, f *media.Format) (format *media.Format, data []byte, d media.Ticks, ok bool) {
-	name := o.ledger(l).Codec
+// standing returns how long the next copy of a picture lasts that is to stand for left:
+// players show what comes after a long one too early, and some end a Period where its
+// last picture begins.
+func standing(left media.Ticks, rate uint32) media.Ticks {
+	longest, last := media.TicksOf(time.Second, rate), media.TicksOf(200*time.Millisecond, rate)
 	switch {
-	case f != nil:
-		name = f.Codec
-	case name == "" && l.Kind == media.Video:
-		name = "H264" // what was announced is not known any more; every player has it
-	case name == "":
-		name = "opus"
+	case left <= 2*last:
+		return left
+	case left <= longest+last:
+		return left - last
 	}
-	c, ok := codec.Lookup(name)
+	return longest
+}
+
+// stands returns what can stand in a lane whose format in the Period is f, nil for none:
+// silence, the last key frame, or a neutral picture where there was none.
+func (rec *recording) stands(l lane, f *media.Format) (format *media.Format, data []byte, d media.Ticks, ok bool) {
+	before := f
+	if s := rec.states[l]; f == nil && s != nil && s.Number > 0 {
+		before = rec.representation(l, s.Number).Format
+	}
+	if before != nil && l.Kind == media.Video {
+		if data, ok = rec.lastKey(l, before); ok {
+			return before, data, 0, true
+		}
+	}
+	c, ok := codec.Lookup(rec.codecOf(l, before))
 	if !ok {
 		return nil, nil, 0, false
-	}
-	if f != nil && l.Kind == media.Video {
-		if data, ok = o.lastKey(ctx, l); ok {
-			return f, data, 0, true
-		}
 	}
 	unit, ok := c.Neutral(media.Track{Kind: l.Kind, Codec: c.Name, ClockRate: c.ClockRate, Channels: c.Channels})
 	switch {
 	case !ok, f != nil && l.Kind == media.Video && !f.Equal(unit.Format):
 		return nil, nil, 0, false
-	case f == nil:
-		f = unit.Format
+	case before != nil && l.Kind == media.Audio:
+		return before, unit.Data, unit.Duration, true
 	}
-	return f, unit.Data, unit.Duration, true
+	return unit.Format, unit.Data, unit.Duration, true
 }
 
-// lastKey returns the key frame with which the last segment of a lane begins.
-func (o *orphan) lastKey(ctx context.Context, l lane) ([]byte, bool) {
-	number := o.states[l].Number
-	rep := o.representation(l, number)
-	if rep == nil {
-		return nil, false
+// codecOf returns the codec of what stands in a lane, which had f before.
+func (rec *recording) codecOf(l lane, f *media.Format) string {
+	rec.mu.Lock()
+	announced := rec.ledger(l).Codec
+	rec.mu.Unlock()
+	switch {
+	case f != nil:
+		return f.Codec
+	case announced != "":
+		return announced
+	case l.Kind == media.Video:
+		return "H264" // what was announced is not known any more; every player has it
 	}
-	name := segmenter.SegmentName(rep.Media, number)
-	object, err := o.r.o.Store.Stat(ctx, path.Join(o.dir, name))
+	return "opus"
+}
+
+// keyTries is how many segments are looked at for a key frame: some begin without one
+// where a sender ignores requests.
+const keyTries = 16
+
+// lastKey returns the key frame with which the last segment of a lane begins that does,
+// if it is of a format.
+func (rec *recording) lastKey(l lane, f *media.Format) ([]byte, bool) {
+	last := rec.states[l].Number
+	for number := last; number > max(0, last-keyTries); number-- {
+		rep := rec.representation(l, number)
+		if rep == nil || !rep.Format.SameInit(f) {
+			return nil, false
+		}
+		if data, ok := rec.firstKey(segmenter.SegmentName(rep.Media, number)); ok {
+			return data, true
+		}
+	}
+	return nil, false
+}
+
+// firstKey returns the key frame with which a segment begins.
+func (rec *recording) firstKey(name string) ([]byte, bool) {
+	ctx, cancel := rec.timeout()
+	defer cancel()
+	object, err := rec.r.o.Store.Stat(ctx, path.Join(rec.dir, name))
 	if err != nil {
 		return nil, false
 	}
-	body := storage.NewReader(ctx, o.r.o.Store, object)
+	body := storage.NewReader(ctx, rec.r.o.Store, object)
 	defer func() { _ = body.Close() }() // it was read
-	return fmp4.FirstKey(body, object.Size)
+	return segmenter.FirstKey(name, body, object.Size)
 }

@@ -33,6 +33,14 @@ func Scan(name string, f *media.Format, r io.ReadSeeker, size int64) (media.Span
 	return span, err
 }
 
+// FirstKey returns the first sample of a segment of size bytes, if that is a key frame.
+func FirstKey(name string, r io.ReadSeeker, size int64) (data []byte, ok bool) {
+	if path.Ext(name) == webmExtension {
+		return webm.FirstKey(r, size)
+	}
+	return fmp4.FirstKey(r, size)
+}
+
 // State is where a track stands between two Periods: enough to go on with it in
 // another process.
 type State struct {

@@ -72,7 +72,8 @@ type Sample struct {
 	// difference of their times counts.
 	Duration media.Ticks
 	Key      bool
-	Cut      Cut // video alone
+	Filler   bool // it was not sent, but stands for what was not
+	Cut      Cut  // video alone
 	Data     []byte
 	Wall     time.Time // wall clock of Time
 }
@@ -118,6 +119,8 @@ type Track struct {
 	written  media.Ticks // end of the last chunk that is written whole
 	bytes    int64       // written to the open segment
 	samples  int         // in the open segment, pending one excluded
+	frames   int64       // of these, those that were sent
+	whole    int64       // of these, those in chunks that are written whole
 	perCut   int         // audio: samples per segment
 	askedKey media.Ticks // elapsed time of the segment when a key frame was last asked for, 0 if not
 
@@ -308,7 +311,7 @@ func (t *Track) open(s Sample, at media.Ticks) error {
 	}
 	t.number++
 	t.file, t.name, t.start, t.written, t.bytes = f, name, at, at, 0
-	t.samples, t.askedKey = 0, 0
+	t.samples, t.frames, t.whole, t.askedKey = 0, 0, 0, 0
 	if t.kind == media.Audio {
 		t.perCut = max(1, int(t.ticks(t.o.SegmentDuration)/max(s.Duration, 1)))
 	}
@@ -326,6 +329,9 @@ func (t *Track) commit(d media.Ticks) error {
 	t.chunkLen += d
 	t.chunkBytes += len(t.pending.Data)
 	t.samples++
+	if !t.pending.Filler {
+		t.frames++
+	}
 	if t.chunkLen < t.ticks(t.o.ChunkDuration) && t.chunkBytes < maxChunkBytes {
 		return nil
 	}
@@ -347,7 +353,7 @@ func (t *Track) flush() error {
 		}
 	}
 	t.bytes += int64(len(t.buf))
-	t.written += t.chunkLen
+	t.written, t.whole = t.written+t.chunkLen, t.frames
 	t.chunkLen, t.chunkBytes = 0, 0
 	return nil
 }
@@ -381,7 +387,7 @@ func (t *Track) fail(err error) error {
 func (t *Track) closed() {
 	t.out.Closed(media.Segment{
 		Number: t.number, Name: t.name, Time: t.start, Duration: t.written - t.start, Bytes: t.bytes,
-		Sequence: t.mp4.sequence,
+		Sequence: t.mp4.sequence, Frames: t.whole,
 	})
 }
 

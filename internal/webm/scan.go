@@ -40,25 +40,8 @@ var errTorn = errors.New("torn cluster")
 
 // scanCluster reads the next Cluster, of at most left bytes.
 func scanCluster(r io.Reader, left int64) (media.Span, error) {
-	head := make([]byte, min(left, 4+8)) // its ID and the longest size
-	n, err := io.ReadFull(r, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-		return media.Span{}, err
-	}
-	id, size, rest, ok := parseHeader(head[:n])
-	if !ok || id != idCluster || size > maxCluster {
-		return media.Span{}, errTorn
-	}
-	length := int64(n-len(rest)) + size
-	if length > left || size < int64(len(rest)) {
-		return media.Span{}, errTorn
-	}
-	body := make([]byte, size)
-	copy(body, rest)
-	switch _, err := io.ReadFull(r, body[len(rest):]); {
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return media.Span{}, errTorn
-	case err != nil:
+	body, length, err := readCluster(r, left)
+	if err != nil {
 		return media.Span{}, err
 	}
 	span, ok := parseCluster(body)
@@ -67,6 +50,68 @@ func scanCluster(r io.Reader, left int64) (media.Span, error) {
 	}
 	span.Bytes = length
 	return span, nil
+}
+
+// readCluster reads the content of the next Cluster, which has length bytes of at most
+// left.
+func readCluster(r io.Reader, left int64) (body []byte, length int64, err error) {
+	head := make([]byte, min(left, 4+8)) // its ID and the longest size
+	n, err := io.ReadFull(r, head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+		return nil, 0, err
+	}
+	id, size, rest, ok := parseHeader(head[:n])
+	if !ok || id != idCluster || size > maxCluster {
+		return nil, 0, errTorn
+	}
+	length = int64(n-len(rest)) + size
+	if length > left || size < int64(len(rest)) {
+		return nil, 0, errTorn
+	}
+	body = make([]byte, size)
+	copy(body, rest)
+	switch _, err := io.ReadFull(r, body[len(rest):]); {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return nil, 0, errTorn
+	case err != nil:
+		return nil, 0, err
+	}
+	return body, length, nil
+}
+
+// FirstKey returns the first frame of the media segment of size bytes in r, as
+// Chunk.Append writes it, if that is a key frame.
+func FirstKey(r io.ReadSeeker, size int64) (data []byte, ok bool) {
+	body, _, err := readCluster(r, size)
+	if err != nil {
+		return nil, false
+	}
+	eachElement(body, func(id uint32, body []byte) bool {
+		switch {
+		case id == idTimestamp:
+			return true
+		case id == idSimpleBlock && len(body) > blockHeaderSize && body[blockHeaderSize-1]&flagKey != 0:
+			data = body[blockHeaderSize:]
+		case id == idBlockGroup:
+			data = keyOf(body)
+		}
+		return false
+	})
+	return data, len(data) > 0
+}
+
+// keyOf returns the frame of a BlockGroup that refers to no other.
+func keyOf(group []byte) (data []byte) {
+	alone := eachElement(group, func(id uint32, body []byte) bool {
+		if id == idBlock && len(body) > blockHeaderSize {
+			data = body[blockHeaderSize:]
+		}
+		return id != idReferenceBlock
+	})
+	if !alone {
+		return nil
+	}
+	return data
 }
 
 // parseCluster returns the times of a Cluster as appendCluster writes it, and its

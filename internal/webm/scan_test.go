@@ -40,6 +40,23 @@ func TestScanTorn(t *testing.T) {
 	}
 }
 
+// The first frame of a segment is found where it is a key frame, alone in its Cluster
+// or not.
+func TestFirstKey(t *testing.T) {
+	data, _ := scanSegment()
+	single := Chunk{Time: 5, Samples: []Sample{{Data: []byte("alone"), Duration: 33, Key: true}}}
+	delta := Chunk{Time: 5, Samples: []Sample{{Data: []byte("d"), Duration: 33}, {Data: []byte("e"), Duration: 33}}}
+	for _, tt := range []struct {
+		data []byte
+		want string
+	}{{data, "key"}, {single.Append(nil), "alone"}, {delta.Append(nil), ""}, {data[:20], ""}, {nil, ""}} {
+		got, ok := FirstKey(bytes.NewReader(tt.data), int64(len(tt.data)))
+		if string(got) != tt.want || ok != (tt.want != "") {
+			t.Errorf("%q, %v; want %q", got, ok, tt.want)
+		}
+	}
+}
+
 func FuzzScan(f *testing.F) {
 	data, _ := scanSegment()
 	f.Add(data)
