@@ -94,7 +94,7 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 			challenge = `Bearer error="invalid_token"`
 		}
 		h.Set("WWW-Authenticate", challenge)
-	case fault.Unavailable:
+	case fault.Unavailable, fault.TooMany:
 		if h.Get("Retry-After") == "" {
 			h.Set("Retry-After", "5")
 		}

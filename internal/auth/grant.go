@@ -52,10 +52,13 @@ func (g *Grant) Owner() string {
 	case g == nil || g.kind == KindAnonymous:
 		return ""
 	case g.name != "":
-		return string(g.kind) + " " + g.name
+		return OwnerOf(g.kind, g.name)
 	}
 	return string(g.kind) + " " + g.digest
 }
+
+// OwnerOf is the Owner of a grant with a name.
+func OwnerOf(kind Kind, name string) string { return string(kind) + " " + name }
 
 // Kind returns what g comes from.
 func (g *Grant) Kind() Kind { return g.kind }

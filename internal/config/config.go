@@ -13,6 +13,7 @@ type Config struct {
 	HTTP     HTTP     `toml:"http"`
 	WebRTC   WebRTC   `toml:"webrtc"`
 	Auth     Auth     `toml:"auth"`
+	Limits   Limits   `toml:"limits"`
 	Log      Log      `toml:"log"`
 	Database Database `toml:"database"`
 	Recorder Recorder `toml:"recorder"`

@@ -26,6 +26,7 @@ func TestDefaults(t *testing.T) {
 	want := &Config{
 		HTTP:     HTTP{Listen: "127.0.0.1:7777", CORSOrigins: []string{"http://localhost:*", "http://127.0.0.1:*"}},
 		WebRTC:   WebRTC{Listen: "127.0.0.1:7777", ConnectTimeout: 15},
+		Limits:   Limits{Sessions: 1000, Unconnected: 200},
 		Log:      Log{Level: "info", Format: "text"},
 		Database: Database{URL: "sqlite://live777.db"},
 		Recorder: Recorder{
@@ -126,7 +127,7 @@ func TestProblems(t *testing.T) {
 		{name: "unknown key", text: "[recorder]\n\nsegment_second = 5", want: []string{"live777.toml:3: recorder.segment_second: unknown key", `did you mean "segment_seconds"`}},
 		{name: "unknown table", text: "[recroder]\n", want: []string{"live777.toml:1: recroder: unknown key", `"recorder"`}},
 		{name: "far from all", text: "[log]\nzzzzzzzz = 1", want: []string{":2: log.zzzzzzzz", "the keys of [log] are format, level"}},
-		{name: "far from all tables", text: "zzzzzzzz = 1", want: []string{":1: zzzzzzzz", "[http], [log]"}},
+		{name: "far from all tables", text: "zzzzzzzz = 1", want: []string{":1: zzzzzzzz", "[http], [limits], [log]"}},
 		{name: "in the wrong table", text: "[recorder]\nbucket = 'x'", want: []string{":2: recorder.bucket", "bucket of [recorder.storage]"}},
 		{name: "unknown in array table", text: "[[webrtc.ice_servers]]\nurls=['stun:a']\n[[webrtc.ice_servers]]\nurl=['stun:b']", want: []string{":4: webrtc.ice_servers[1].url", `"urls"`}},
 		{name: "unknown in inline table", text: "webrtc = { ice_servers = [\n{urls=['stun:a']},\n{urls=['stun:a'], user='x'}] }", want: []string{":3: webrtc.ice_servers[1].user", `"username"`}},

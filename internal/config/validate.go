@@ -21,6 +21,7 @@ func (c *Config) validate(l *loader) {
 	l.checkHTTP(&c.HTTP, &c.Auth)
 	l.checkWebRTC(&c.WebRTC)
 	l.checkAuth(&c.Auth)
+	l.checkLimits(&c.Limits)
 	l.checkDatabase(c.Database.URL)
 	l.checkRecorder(&c.Recorder)
 	l.checkStorage("recorder.storage", &c.Recorder.Storage)

@@ -39,6 +39,8 @@ type Options struct {
 	// OnPublish is called synchronously by Publish, before the publisher can
 	// write its first packet. It may subscribe to the stream; it must not block.
 	OnPublish func(*Stream)
+	// MaxStreams bounds the streams; 0 is no bound.
+	MaxStreams int
 	// Keeper returns what keeps the parameter sets of a track, nil for none; nil
 	// keeps none of any track.
 	Keeper func(media.Track) Keeper
@@ -64,6 +66,7 @@ type Streams struct {
 	keyFrameInterval time.Duration
 	onPublish        func(*Stream)
 	keeper           func(media.Track) Keeper
+	maxStreams       int
 	watches          watches
 	traffic          traffic
 
@@ -95,6 +98,7 @@ func New(o Options) *Streams {
 		keyFrameInterval: o.KeyFrameInterval,
 		onPublish:        o.OnPublish,
 		keeper:           o.Keeper,
+		maxStreams:       o.MaxStreams,
 		streams:          make(map[string]*Stream),
 	}
 }
@@ -123,10 +127,21 @@ func (s *Streams) create(id string) (*Stream, error) {
 	if _, ok := s.streams[id]; ok {
 		return nil, ErrExists
 	}
+	if err := s.room(); err != nil {
+		return nil, err
+	}
 	st := newStream(s, id)
 	st.created = true
 	s.streams[id] = st
 	return st, nil
+}
+
+// room returns an error where there may be no more streams. Called with mu held.
+func (s *Streams) room() error {
+	if s.maxStreams > 0 && len(s.streams) >= s.maxStreams {
+		return fault.Errorf(fault.Unavailable, "the node has reached its limit of %d streams: try again later", s.maxStreams)
+	}
+	return nil
 }
 
 // Expect returns the stream with the given id, which is made where there is none,
@@ -217,6 +232,9 @@ func (s *Streams) publish(id string, session SessionInfo, tracks []media.Track, 
 	}
 	st, ok := s.streams[id]
 	if !ok {
+		if err := s.room(); err != nil {
+			return nil, err
+		}
 		st = newStream(s, id)
 	}
 	pub, err := st.join(session, tracks, p)

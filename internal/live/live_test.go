@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -439,5 +440,30 @@ func TestTracksHaveParameters(t *testing.T) {
 	pub = publish(t, s, "cam", &publisher{})
 	if tracks := pub.Tracks(); len(tracks[0].Parameters) > 0 {
 		t.Errorf("the next publication has %q", tracks[0].Parameters)
+	}
+}
+
+// TestMaxStreams: those that publishers bring count as those that are created.
+func TestMaxStreams(t *testing.T) {
+	s := New(Options{Logger: slog.New(slog.DiscardHandler), MaxStreams: 2})
+	if _, err := s.Create("a"); err != nil {
+		t.Fatal(err)
+	}
+	pub, err := s.Publish("b", SessionInfo{}, nil, &publisher{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Publish("c", SessionInfo{}, nil, &publisher{}); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("one more publisher: %v", err)
+	}
+	if _, err := s.Create("c"); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("one more stream: %v", err)
+	}
+	if _, err := s.Publish("a", SessionInfo{}, nil, &publisher{}); err != nil {
+		t.Errorf("a stream that is there: %v", err)
+	}
+	pub.Close()
+	if _, err := s.Create("c"); err != nil {
+		t.Errorf("when one is gone: %v", err)
 	}
 }

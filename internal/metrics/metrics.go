@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/quota"
 	"github.com/live777/recorder/internal/spool"
 )
 
@@ -19,6 +20,7 @@ type Sources struct {
 	Traffic    func() (received, sent int64)     // bytes of RTP payload
 	Recordings func() []media.Recording          // that are being recorded
 	Spool      func() spool.Status
+	Refused    func() map[quota.Refusal]int64 // by which limits
 }
 
 // Handler answers GET /metrics with what sources say at that moment, in the
@@ -45,6 +47,8 @@ var (
 	received   = describe("received_bytes_total", "Bytes of RTP payload from publishers.")
 	sent       = describe("sent_bytes_total", "Bytes of RTP payload to viewers.")
 	recording  = describe("recordings", "Recordings that are being written, or wait for their publisher.")
+
+	refused = describe("refused_total", "Sessions and recordings that a limit refused, and publishers that it sent away.", "of", "limit")
 
 	recordingMedia   = describe("recording_media_seconds", "Media that the manifest of a running recording names.", "stream", "record_dir")
 	recordingDurable = describe("recording_durable_seconds", "Media time up to which storage has acknowledged everything.", "stream", "record_dir")
@@ -86,6 +90,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		in, away := c.s.Traffic()
 		out <- prometheus.MustNewConstMetric(received, prometheus.CounterValue, float64(in))
 		out <- prometheus.MustNewConstMetric(sent, prometheus.CounterValue, float64(away))
+	}
+	if c.s.Refused != nil {
+		for r, n := range c.s.Refused() {
+			out <- prometheus.MustNewConstMetric(refused, prometheus.CounterValue, float64(n), r.Of, r.Limit)
+		}
 	}
 	if c.s.Recordings != nil {
 		collectRecordings(c.s.Recordings(), gauge)

@@ -19,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/metrics"
+	"github.com/live777/recorder/internal/quota"
 	"github.com/live777/recorder/internal/web"
 	"github.com/live777/recorder/internal/whip"
 )
@@ -44,6 +45,7 @@ type Node struct {
 	whip     *whip.Server
 	recorder recorder
 	gauge    *gauge
+	quotas   *quota.Quotas
 	api      *api.API
 	server   *http.Server
 	listener net.Listener
@@ -77,21 +79,24 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	n = &Node{cfg: cfg, log: o.Logger}
+	n = &Node{cfg: cfg, log: o.Logger, quotas: quotasOf(cfg.Limits)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close(ctx))
 		}
 	}()
-	n.streams = live.New(live.Options{Logger: o.Logger, Keeper: parameters, OnPublish: func(st *live.Stream) { n.recorder.onPublish(st) }})
-	if n.recorder, err = newRecorder(ctx, cfg, n.streams, o.Logger); err != nil {
+	n.streams = live.New(live.Options{
+		Logger: o.Logger, Keeper: parameters, MaxStreams: cfg.Limits.Streams,
+		OnPublish: func(st *live.Stream) { n.recorder.onPublish(st) },
+	})
+	if n.recorder, err = newRecorder(ctx, cfg, n.streams, n.quotas, o.Logger); err != nil {
 		return n, err
 	}
 	var listen net.ListenConfig
 	if n.listener, err = listen.Listen(ctx, "tcp", cfg.HTTP.Listen); err != nil {
 		return n, fmt.Errorf("open http.listen: %w", err)
 	}
-	if n.whip, err = newWHIP(cfg, n.streams, o.Logger); err != nil {
+	if n.whip, err = newWHIP(cfg, n.streams, n.quotas, o.Logger); err != nil {
 		return n, fmt.Errorf("open webrtc.listen: %w", err)
 	}
 	n.gauge = newGauge(n.look)
@@ -121,19 +126,20 @@ func (n *Node) metrics() http.Handler {
 			watching += len(st.Subscribe.Sessions)
 		}
 		return publishing, watching
-	}}
+	}, Refused: n.quotas.Refused}
 	n.recorder.measure(&s)
 	return metrics.Handler(s)
 }
 
-func newWHIP(cfg *config.Config, streams *live.Streams, log *slog.Logger) (*whip.Server, error) {
+func newWHIP(cfg *config.Config, streams *live.Streams, quotas *quota.Quotas, log *slog.Logger) (*whip.Server, error) {
 	servers := make([]whip.ICEServer, len(cfg.WebRTC.ICEServers))
 	for i, s := range cfg.WebRTC.ICEServers {
 		servers[i] = whip.ICEServer{URLs: s.URLs, Username: s.Username, Credential: string(s.Credential)}
 	}
 	return whip.New(whip.Options{
 		Streams: streams, Listen: cfg.WebRTC.Listen, PublicIPs: cfg.WebRTC.PublicIPs, ICEServers: servers,
-		ConnectTimeout: cfg.WebRTC.ConnectTimeout.Duration(), Logger: log,
+		ConnectTimeout: cfg.WebRTC.ConnectTimeout.Duration(), MaxSessions: cfg.Limits.Sessions,
+		MaxUnconnected: cfg.Limits.Unconnected, Quotas: quotas, Logger: log,
 	})
 }
 

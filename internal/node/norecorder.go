@@ -11,12 +11,13 @@ import (
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/metrics"
+	"github.com/live777/recorder/internal/quota"
 )
 
 // noRecorder is the recorder of a build without one.
 type noRecorder struct{}
 
-func newRecorder(context.Context, *config.Config, *live.Streams, *slog.Logger) (recorder, error) {
+func newRecorder(context.Context, *config.Config, *live.Streams, *quota.Quotas, *slog.Logger) (recorder, error) {
 	return noRecorder{}, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/metrics"
 	"github.com/live777/recorder/internal/playback"
+	"github.com/live777/recorder/internal/quota"
 	rec "github.com/live777/recorder/internal/recorder"
 )
 
@@ -29,7 +30,7 @@ type withRecorder struct {
 	keeper    *keeper
 }
 
-func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams, log *slog.Logger) (_ recorder, err error) {
+func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams, quotas *quota.Quotas, log *slog.Logger) (_ recorder, err error) {
 	o := cfg.Recorder
 	w := &withRecorder{}
 	defer func() {
@@ -50,7 +51,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 		Streams: streams, Store: w.depot.Store, Catalogue: w.catalogue, Journals: w.depot.journals,
 		NodeAlias: o.NodeAlias, AutoStreams: o.AutoStreams,
 		MaxRecording: o.MaxRecording.Duration(), SegmentDuration: o.Segment.Duration(),
-		ChunkDuration: o.Chunk.Duration(), Reconnect: o.Reconnect.Duration(), Sync: syncOf(o), Deleting: w.keeper.Deleting, Logger: log,
+		ChunkDuration: o.Chunk.Duration(), Reconnect: o.Reconnect.Duration(), Sync: syncOf(o), Quotas: quotas, Deleting: w.keeper.Deleting, Logger: log,
 	})
 	if err != nil {
 		return nil, err

@@ -21,6 +21,7 @@ import (
 	"github.com/live777/recorder/internal/journal"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/quota"
 	"github.com/live777/recorder/internal/segmenter"
 	"github.com/live777/recorder/internal/storage"
 )
@@ -54,6 +55,8 @@ type Options struct {
 	ChunkDuration   time.Duration
 	Reconnect       time.Duration // how long a recording waits for its publisher to come back
 	Sync            segmenter.Sync
+	// Quotas bounds the recordings that run; nil is no bound.
+	Quotas *quota.Quotas
 	// Deleting reports whether a recording is being deleted: its record_dir is
 	// not free yet. Nil means that nothing is.
 	Deleting func(recordDir string) bool
@@ -212,6 +215,7 @@ func (r *Recorder) Start(ctx context.Context, stream, baseDir string) (media.Rec
 			return media.Recording{}, err
 		}
 		if fresh {
+			s.owner = live.ClientOf(ctx).Owner
 			return r.startFresh(ctx, s)
 		}
 		next := s.started
@@ -241,6 +245,7 @@ func (r *Recorder) startFresh(ctx context.Context, s *session) (media.Recording,
 		}
 		s.stop()
 		s.ready()
+		s.ticket.Release()
 		r.remove(s)
 		close(s.done)
 		r.wg.Done()

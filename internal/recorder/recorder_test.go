@@ -12,6 +12,7 @@ import (
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/quota"
 	"github.com/live777/recorder/internal/verify"
 )
 
@@ -455,4 +456,21 @@ func TestNothingReceived(t *testing.T) {
 	if rec := g.stop("camera"); rec.Status != media.StatusFailed || rec.Reason == "" {
 		t.Errorf("ended as %+v", rec)
 	}
+}
+
+// TestRecordingQuota: what would be one too many is refused, and begins when there is room.
+func TestRecordingQuota(t *testing.T) {
+	g := newRig(t, func(o *Options) {
+		o.Quotas = quota.New(quota.Options{All: quota.Limits{Count: quota.Counts{quota.Recordings: 1}}})
+	})
+	a, b := g.publish("a", source(t, "opus_mono.ogg")), g.publish("b", source(t, "opus_mono.ogg"))
+	g.start("a", "")
+	if _, err := g.recorder.Start(t.Context(), "b", ""); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "1 recordings") {
+		t.Fatalf("one more: %v", err)
+	}
+	a.send(time.Second)
+	g.stop("a")
+	g.start("b", "")
+	b.send(time.Second)
+	g.stop("b")
 }

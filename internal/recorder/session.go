@@ -17,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/quota"
 )
 
 // reasonOrder is why pictures may be shown in another order than their sender meant.
@@ -58,6 +59,7 @@ type session struct {
 	source  *live.Stream
 	sub     *live.Subscription
 	baseDir string // as asked for in Start
+	owner   string // who has asked; empty where nobody has
 
 	started  chan struct{} // closed by ready when begin has been tried
 	ready    func()
@@ -87,7 +89,8 @@ type session struct {
 	retryAt   time.Time         // when a recording that storage stopped is tried anew
 	retries   int               // without a segment in between
 	joined    *live.Publication
-	report    time.Time // when the catalogue is to be told next
+	ticket    *quota.Ticket // from the first recording on
+	report    time.Time     // when the catalogue is to be told next
 	results   []depacket.Result
 }
 
@@ -170,7 +173,12 @@ func (s *session) status() Status {
 
 // begin claims a record_dir for a new recording that starts about now, the
 // session's first or the one that follows the last.
-func (s *session) begin(ctx context.Context, now time.Time) error {
+func (s *session) begin(ctx context.Context, now time.Time) (err error) {
+	if s.ticket == nil {
+		if s.ticket, err = s.r.o.Quotas.Take(s.owner, s.stream, quota.Recordings); err != nil {
+			return err
+		}
+	}
 	dir, exact := s.stream, false
 	switch {
 	case s.dirs > 0 && s.baseDir != "":
@@ -210,6 +218,7 @@ func (s *session) begin(ctx context.Context, now time.Time) error {
 func (s *session) run() {
 	defer close(s.done)
 	defer s.r.remove(s)
+	defer s.letGo()
 	defer s.ready()
 	items := make([]live.Item, readBatch)
 	for {
@@ -242,6 +251,9 @@ func (s *session) run() {
 	case <-time.After(catalogueGrace):
 	}
 }
+
+// letGo gives back what the session's recordings were counted as.
+func (s *session) letGo() { s.ticket.Release() }
 
 // retire ends a session whose publisher stays away, unless one has come at this
 // very moment: whoever comes later is the next session's.

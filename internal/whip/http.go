@@ -13,6 +13,7 @@ import (
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/quota"
 )
 
 // maxBody bounds an offer or a fragment, in bytes. Browsers' offers have ten
@@ -40,7 +41,7 @@ func (s *Server) Publish(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	release, err := s.admit()
+	release, err := s.admit(r)
 	if err != nil {
 		return err
 	}
@@ -48,11 +49,16 @@ func (s *Server) Publish(w http.ResponseWriter, r *http.Request) error {
 	if err := s.makeWay(w, r, stream); err != nil {
 		return err
 	}
-	se, err := s.newSession(stream, o, cs, publishing)
+	ticket, err := s.take(r, stream, quota.Publishers)
 	if err != nil {
 		return err
 	}
-	se.owner = ownerOf(r)
+	se, err := s.newSession(stream, o, cs, publishing)
+	if err != nil {
+		ticket.Release()
+		return err
+	}
+	se.owner, se.client, se.ticket = ownerOf(r), clientAddress(r), ticket
 	in := newIngest(se, cs)
 	if err := se.setOffer(se.remote); err != nil {
 		se.abandon()
@@ -88,15 +94,21 @@ func (s *Server) Subscribe(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	release, err := s.admit()
+	release, err := s.admit(r)
 	if err != nil {
 		return err
 	}
 	defer release()
-	se, err := s.newSession(stream, o, cs, viewing)
+	ticket, err := s.take(r, stream, quota.Viewers)
 	if err != nil {
 		return err
 	}
+	se, err := s.newSession(stream, o, cs, viewing)
+	if err != nil {
+		ticket.Release()
+		return err
+	}
+	se.owner, se.client, se.ticket = ownerOf(r), clientAddress(r), ticket
 	e, err := newEgress(se, st, cs, pub.Tracks())
 	if err == nil {
 		err = se.setOffer(se.remote)

@@ -377,14 +377,6 @@ func TestViewerWithoutTheCodec(t *testing.T) {
 	}
 }
 
-func TestSessionLimit(t *testing.T) {
-	n := newNode(t, Options{MaxSessions: 1})
-	n.do(http.MethodPost, "/whip/a", "application/sdp", crlf(goodOffer))
-	if res, _ := n.do(http.MethodPost, "/whip/b", "application/sdp", crlf(goodOffer)); res.StatusCode != http.StatusServiceUnavailable {
-		t.Errorf("%d, want 503", res.StatusCode)
-	}
-}
-
 func TestOptions(t *testing.T) {
 	n := newNode(t, Options{})
 	for path, want := range map[string][2]string{

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -37,6 +38,7 @@ type ingest struct {
 	feedback  *feedback
 	discarded *discards
 	renamed   sparse
+	bytes     atomic.Int64  // that came since watch has told of them
 	wake      chan struct{} // a packet is missing: watch is to ask again
 
 	// mu guards what follows: packets come on one goroutine, watch is another.
@@ -144,6 +146,7 @@ func (in *ingest) activate(t *upstream, s *source) {
 func (in *ingest) takeRTP(b []byte) {
 	arrival := in.server.o.Now()
 	in.link.hear(true)
+	in.bytes.Add(int64(len(b)))
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	h := &in.header
@@ -237,6 +240,9 @@ func (in *ingest) watch() {
 		case <-report.C:
 			in.report()
 			in.discarded.tell(false)
+			if why := in.ticket.Received(in.bytes.Swap(0)); why != "" {
+				in.end(why)
+			}
 			if in.hasLeft() {
 				in.end("the client said goodbye")
 			}

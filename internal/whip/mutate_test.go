@@ -26,7 +26,7 @@ func TestMutatedOffers(t *testing.T) {
 		}
 		offers = append(offers, string(text))
 	}
-	n := newNode(t, Options{MaxSessions: 1 << 20, addresses: machine()})
+	n := newNode(t, Options{MaxUnconnected: 1 << 20, addresses: machine()})
 	for _, o := range offers {
 		if res, text := n.do(http.MethodPost, "/whip/cam", typeSDP, o); res.StatusCode != http.StatusCreated {
 			t.Errorf("as it is: %d %s\n%s", res.StatusCode, text, o)

@@ -21,12 +21,14 @@ import (
 
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/quota"
 )
 
 // The defaults of Options.
 const (
 	DefaultConnectTimeout = 15 * time.Second
 	DefaultMaxSessions    = 1000
+	DefaultMaxUnconnected = 200
 )
 
 // An established session without any packet, not even a STUN consent check, is
@@ -78,9 +80,14 @@ type Options struct {
 	// ConnectTimeout ends a session whose ICE and DTLS are not up by then; 0
 	// means DefaultConnectTimeout.
 	ConnectTimeout time.Duration
-	// MaxSessions bounds the sessions of all streams; further ones are answered
-	// with fault.Unavailable. 0 means DefaultMaxSessions.
+	// MaxSessions bounds the sessions of all streams that are connected; further ones
+	// are answered with fault.Unavailable. 0 means DefaultMaxSessions.
 	MaxSessions int
+	// MaxUnconnected bounds those that are not connected yet, apart from the others: who
+	// never connects takes no place from who does. 0 means DefaultMaxUnconnected.
+	MaxUnconnected int
+	// Quotas bounds what those have who publish and view; nil is no bound.
+	Quotas *quota.Quotas
 	// Logger may be nil: slog.Default().
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
@@ -129,6 +136,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.MaxSessions <= 0 {
 		o.MaxSessions = DefaultMaxSessions
+	}
+	if o.MaxUnconnected <= 0 {
+		o.MaxUnconnected = DefaultMaxUnconnected
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -217,25 +227,6 @@ func (s *Server) session(stream, id string) (*session, bool) {
 	return se, ok
 }
 
-// admit reserves a place for a new session; release gives it back if the
-// session is not started.
-func (s *Server) admit() (release func(), err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return nil, fault.New(fault.Unavailable, "the node is shutting down")
-	case len(s.sessions)+s.pending >= s.o.MaxSessions:
-		return nil, fault.Errorf(fault.Unavailable, "the node has reached its limit of %d sessions: try again later", s.o.MaxSessions)
-	}
-	s.pending++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.pending--
-	}, nil
-}
-
 // start makes se known and runs it until it ends.
 func (s *Server) start(se *session) error {
 	s.mu.Lock()
@@ -259,6 +250,7 @@ func (s *Server) forget(se *session) {
 		return // forgotten already
 	}
 	delete(s.sessions, key)
+	se.ticket.Release()
 	if len(s.gone) == maxGone {
 		s.gone = slices.Delete(s.gone, 0, 1)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/quota"
 )
 
 // gatherTimeout bounds the collection of local candidates, which involves no
@@ -36,6 +37,8 @@ type session struct {
 	id        string
 	publisher bool
 	owner     string // who made it
+	client    string // address from which it was made
+	ticket    *quota.Ticket
 	created   time.Time
 	received  atomic.Int64 // packets of a publisher that have been handed on
 	log       *slog.Logger
@@ -340,6 +343,7 @@ func (se *session) abandon() {
 		attached.Close()
 	}
 	se.cancel()
+	se.ticket.Release()
 	if err := se.pc.GracefulClose(); err != nil {
 		se.log.Debug("session did not close cleanly", "error", err)
 	}
@@ -365,10 +369,12 @@ func (se *session) isConnected() bool {
 func (se *session) stateChanged(state webrtc.PeerConnectionState) {
 	se.mu.Lock()
 	attached := se.attached
-	if state == webrtc.PeerConnectionStateConnected {
-		se.connected = true
-	}
+	first := state == webrtc.PeerConnectionStateConnected && !se.connected
+	se.connected = se.connected || first
 	se.mu.Unlock()
+	if first {
+		se.server.arrived(se)
+	}
 	if attached != nil {
 		attached.SetState(state.String())
 	}

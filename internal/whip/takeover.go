@@ -2,7 +2,6 @@ package whip
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -31,11 +30,7 @@ func ownerOf(r *http.Request) string {
 	if owner := live.ClientOf(r.Context()).Owner; owner != "" {
 		return owner
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
-	return "address " + host
+	return "address " + clientAddress(r)
 }
 
 // makeWay ends the session of a stream's publisher that is gone and has not said so,

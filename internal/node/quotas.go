@@ -1,0 +1,38 @@
+package node
+
+import (
+	"cmp"
+
+	"github.com/live777/recorder/internal/auth"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/quota"
+)
+
+// quotasOf returns what the configuration allows. The sessions of all are counted by
+// package whip, apart from those that are not connected.
+func quotasOf(c config.Limits) *quota.Quotas {
+	o := quota.Options{
+		All:  limitsOf(config.Quota{Publishers: c.Publishers, Viewers: c.Viewers, Recordings: c.Recordings, StreamKbps: c.StreamKbps, TotalKbps: c.TotalKbps}),
+		Each: limitsOf(c.Each),
+	}
+	for _, r := range c.Rules {
+		account, subject := "", ""
+		if r.Account != "" {
+			account = auth.OwnerOf(auth.KindAccount, r.Account)
+		}
+		if r.Subject != "" {
+			subject = auth.OwnerOf(auth.KindJWT, r.Subject)
+		}
+		o.Rules = append(o.Rules, quota.Rule{Streams: r.Streams, Owner: cmp.Or(account, subject), Limits: limitsOf(r.Quota())})
+	}
+	return quota.New(o)
+}
+
+func limitsOf(q config.Quota) quota.Limits {
+	return quota.Limits{
+		Count: quota.Counts{
+			quota.Sessions: q.Sessions, quota.Publishers: q.Publishers, quota.Viewers: q.Viewers, quota.Recordings: q.Recordings,
+		},
+		StreamBitrate: int64(q.StreamKbps) * 1000, Bitrate: int64(q.TotalKbps) * 1000,
+	}
+}
