@@ -52,6 +52,7 @@ type entry struct {
 	deleted bool // Delete is under way
 	claim   bool // its claim is not acknowledged
 	check   bool // acknowledged, but an older upload may still overtake it: look again
+	lost    bool // its object has vanished from the local disk
 }
 
 // folder has the entries of one recording.
@@ -149,7 +150,7 @@ func (s *Spool) enqueue(e *entry) {
 	if e.state != uploading { // which sees that the version has changed
 		e.state = waiting
 	}
-	e.at, e.notBefore, e.attempts, e.check = s.now().UnixNano(), 0, 0, false
+	e.at, e.notBefore, e.attempts, e.check, e.lost = s.now().UnixNano(), 0, 0, false, false
 	if e.seq == 0 || e.kind != mediaKind {
 		s.catchUp.left(e)
 		s.seq++

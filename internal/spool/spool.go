@@ -41,7 +41,6 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/filelock"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 )
@@ -196,13 +195,7 @@ func (s *Spool) open(ctx context.Context) (err error) {
 	if err := os.Chmod(s.o.Dir, dirMode); err != nil {
 		return dirError(s.o.Dir, err)
 	}
-	if s.lock, err = os.OpenFile(filepath.Join(s.o.Dir, lockName), os.O_RDWR|os.O_CREATE, fileMode); err != nil {
-		return dirError(s.o.Dir, err)
-	}
-	if err = filelock.Lock(s.lock); errors.Is(err, filelock.ErrLocked) {
-		err = fault.New(fault.Conflict, "another process uses it; give every node a directory of its own")
-	}
-	if err != nil {
+	if s.lock, err = openLock(filepath.Join(s.o.Dir, lockName)); err != nil {
 		return dirError(s.o.Dir, err)
 	}
 	option := fs.Options{Mode: fileMode, NoSync: s.o.NoSync, Option: "recorder.spool.dir", Logger: s.log}

@@ -18,6 +18,10 @@ type Status struct {
 	// is another's there. They stay in the spool.
 	Conflicts int
 
+	// Lost is the number of objects that have vanished from the local disk before
+	// they were uploaded.
+	Lost int
+
 	Failing      bool      // remote storage fails: only probes are sent
 	FailingSince time.Time // if it does
 	LastError    string    // of the last upload that failed; empty after a success
@@ -46,6 +50,10 @@ func (s *Spool) Status() Status {
 	}
 	now := s.now().UnixNano()
 	for _, e := range s.entries {
+		if e.lost {
+			st.Lost++
+			continue
+		}
 		if e.state == opened {
 			st.OpenObjects++
 			st.OpenBytes += e.size

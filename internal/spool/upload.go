@@ -225,6 +225,10 @@ func (s *Spool) finish(e *entry, up *upload, err error) {
 	case errors.As(err, &broken):
 		s.total.retries++
 		s.later(e, now)
+		if errors.Is(err, storage.ErrNotFound) && e.version == up.version && !e.busy {
+			s.vanished(e)
+			break
+		}
 		s.defective(e, up, err)
 	default:
 		s.total.retries++

@@ -11,7 +11,7 @@ import (
 // Free returns how many bytes this process may still write to the disk that the
 // root is on.
 func (s *Store) Free() (int64, error) {
-	root, err := s.root.Open(".")
+	root, err := s.root().Open(".")
 	if err != nil {
 		return 0, fmt.Errorf("open the storage root: %w", err)
 	}

@@ -12,8 +12,10 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -62,7 +64,10 @@ type Options struct {
 // links and special files are not objects and are never listed. The whole root
 // must be on one file system. Safe for concurrent use.
 type Store struct {
-	root   *os.Root
+	path   string // of the root, absolute
+	option string // that of Options
+	opened atomic.Pointer[os.Root]
+	looked look
 	mode   os.FileMode
 	noSync bool
 	log    *slog.Logger
@@ -98,7 +103,13 @@ func New(root string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, rootError(o.Option, "open", root, err)
 	}
-	s := &Store{root: r, mode: o.Mode, noSync: o.NoSync, log: o.Logger}
+	path, err := filepath.Abs(root)
+	if err != nil {
+		return nil, errors.Join(rootError(o.Option, "find", root, err), r.Close())
+	}
+	s := &Store{path: path, option: o.Option, mode: o.Mode, noSync: o.NoSync, log: o.Logger}
+	s.opened.Store(r)
+	s.looked.disk = deviceOf(r)
 	if err := s.probe(); err != nil {
 		s.log.Error("nothing can be recorded until this is mended", "error", rootError(o.Option, "write to", root, err))
 	}
@@ -110,38 +121,46 @@ func New(root string, o Options) (*Store, error) {
 func folderMode(file os.FileMode) os.FileMode { return file | file>>2&0o111 }
 
 // Close releases the root folder; calls after it fail.
-func (s *Store) Close() error { return s.root.Close() }
+func (s *Store) Close() error { return s.root().Close() }
+
+// root returns the folder as it was opened last: see Look.
+func (s *Store) root() *os.Root { return s.opened.Load() }
 
 func rootError(option, verb, root string, err error) error {
 	return fmt.Errorf("%s: cannot %s the folder %q (make it writable for this user, or name another): %w",
 		option, verb, root, classify(err))
 }
 
+// probeSize is more than fits into what a file system has left in its own records of a
+// file when the disk is full.
+const probeSize = 64 << 10
+
 // probe finds out at the start, and not at the first recording, whether files
-// can be made in the root.
+// can be made in the root and written.
 func (s *Store) probe() error {
 	f, name, err := s.createTemp()
 	if err != nil {
 		return classify(err)
 	}
-	return errors.Join(f.Close(), s.root.Remove(name))
+	_, err = f.Write(make([]byte, probeSize))
+	return errors.Join(classify(err), f.Close(), s.root().Remove(name))
 }
 
 // removeStale removes the temporary files that nobody has written since cutoff.
 func (s *Store) removeStale(cutoff time.Time) {
-	entries, err := fs.ReadDir(s.root.FS(), tempDir)
+	entries, err := fs.ReadDir(s.root().FS(), tempDir)
 	if err != nil && !gone(err) {
 		s.log.Warn("cannot look for leftovers of unfinished uploads", "folder", tempDir, "error", err)
 		return
 	}
 	for _, e := range entries {
 		name := path.Join(tempDir, e.Name())
-		info, err := s.root.Lstat(name)
+		info, err := s.root().Lstat(name)
 		if err != nil || !info.Mode().IsRegular() ||
 			!strings.HasPrefix(e.Name(), tempPrefix) || info.ModTime().After(cutoff) {
 			continue
 		}
-		if err := s.root.Remove(name); err != nil {
+		if err := s.root().Remove(name); err != nil {
 			s.log.Warn("cannot remove the leftover of an unfinished upload", "file", name, "error", err)
 			continue
 		}
@@ -154,7 +173,7 @@ func (s *Store) Stat(ctx context.Context, key string) (storage.Object, error) {
 	if err := check(ctx, key); err != nil {
 		return storage.Object{}, fmt.Errorf("stat object: %w", err)
 	}
-	info, err := s.root.Stat(key)
+	info, err := s.root().Stat(key)
 	if err == nil && !info.Mode().IsRegular() {
 		err = storage.ErrNotFound
 	}
@@ -170,12 +189,12 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	if err := check(ctx, key); err != nil {
 		return fmt.Errorf("delete object: %w", err)
 	}
-	info, err := s.root.Lstat(key)
+	info, err := s.root().Lstat(key)
 	switch {
 	case err == nil && info.IsDir():
 		return nil // a folder is no object
 	case err == nil:
-		err = s.root.Remove(key)
+		err = s.root().Remove(key)
 	}
 	if err = classifyRead(err); err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return fmt.Errorf("delete object %q: %w", key, err)
@@ -190,8 +209,8 @@ func (s *Store) prune(dir string) {
 	defer s.folders.Unlock()
 	for ; dir != "."; dir = path.Dir(dir) {
 		// Root.Remove would also remove a symbolic link to a folder in use.
-		info, err := s.root.Lstat(dir)
-		if err != nil || !info.IsDir() || s.root.Remove(dir) != nil {
+		info, err := s.root().Lstat(dir)
+		if err != nil || !info.IsDir() || s.root().Remove(dir) != nil {
 			return
 		}
 	}
@@ -206,7 +225,7 @@ func (s *Store) inDir(name string, make func() error) (madeDir bool, err error) 
 	s.folders.RLock()
 	defer s.folders.RUnlock()
 	for range mkdirAttempts {
-		err = s.root.MkdirAll(path.Dir(name), folderMode(s.mode))
+		err = s.root().MkdirAll(path.Dir(name), folderMode(s.mode))
 		// Either is what happens when another process prunes at the same time;
 		// a file in the folder's place has been an error of make.
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
@@ -226,7 +245,7 @@ func (s *Store) syncDir(name string, newDir bool) error {
 		return nil
 	}
 	for dir := path.Dir(name); ; dir = path.Dir(dir) {
-		d, err := s.root.Open(dir)
+		d, err := s.root().Open(dir)
 		if err != nil {
 			return err
 		}

@@ -374,9 +374,16 @@ func (h *fakeHandle) Truncate(size int64) error {
 func (h *fakeHandle) Sync() error  { err := h.syncErr; h.syncErr = nil; return err }
 func (h *fakeHandle) Close() error { return nil }
 
+// grown is an object that is being written by way of h.
+func grown(t *testing.T, h handle) *file {
+	t.Helper()
+	s := open(t, t.TempDir(), Options{})
+	return &file{handle: h, store: s, root: s.root(), key: "key"}
+}
+
 func TestFileWriteFull(t *testing.T) {
 	h := &fakeHandle{room: 10}
-	f := &file{handle: h, store: open(t, t.TempDir(), Options{}), key: "key"}
+	f := grown(t, h)
 	for _, test := range []struct {
 		chunk, want string
 		full        bool
@@ -394,7 +401,7 @@ func TestFileWriteFull(t *testing.T) {
 // TestFileTorn: what cannot be cut off must not be followed by anything.
 func TestFileTorn(t *testing.T) {
 	h := &fakeHandle{room: 10, truncateErr: syscall.EIO}
-	f := &file{handle: h, store: open(t, t.TempDir(), Options{}), key: "key"}
+	f := grown(t, h)
 	if _, err := f.Write(make([]byte, 11)); !errors.Is(err, storage.ErrFull) || !errors.Is(err, syscall.EIO) {
 		t.Errorf("Write: error %v", err)
 	}

@@ -52,7 +52,7 @@ func (s *Store) Open(ctx context.Context, key string) (*os.File, error) {
 
 func (s *Store) open(key string, offset int64) (*os.File, error) {
 	// A pipe that somebody put there must not block the open.
-	f, err := s.root.OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, err := s.root().OpenFile(key, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (s *Store) List(ctx context.Context, prefix string) iter.Seq2[storage.Objec
 			yield(storage.Object{}, fmt.Errorf("list objects: %w", err))
 			return
 		}
-		dir, err := openFolder(s.root, cmp.Or(prefix, "."))
+		dir, err := openFolder(s.root(), cmp.Or(prefix, "."))
 		if err != nil {
 			yield(storage.Object{}, fmt.Errorf("list objects of %q: %w", prefix, classify(err)))
 			return

@@ -25,9 +25,9 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, size int64)
 	if err != nil {
 		return fmt.Errorf("put object %q: %w", key, classify(err))
 	}
-	newDir, err := s.inDir(key, func() error { return s.root.Rename(temp, key) })
+	newDir, err := s.inDir(key, func() error { return s.root().Rename(temp, key) })
 	if err != nil {
-		_ = s.root.Remove(temp)
+		_ = s.root().Remove(temp)
 		return fmt.Errorf("put object %q: %w", key, classify(err))
 	}
 	if err := s.syncDir(key, newDir); err != nil {
@@ -48,7 +48,7 @@ func (s *Store) stage(ctx context.Context, body io.Reader, size int64) (name str
 		err = closeErr
 	}
 	if err != nil {
-		_ = s.root.Remove(name)
+		_ = s.root().Remove(name)
 		return "", err
 	}
 	return name, nil
@@ -73,7 +73,7 @@ func (s *Store) fill(ctx context.Context, f *os.File, body io.Reader, size int64
 func (s *Store) createTemp() (f *os.File, name string, err error) {
 	name = path.Join(tempDir, tempPrefix+rand.Text())
 	_, err = s.inDir(name, func() error {
-		f, err = s.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, s.mode)
+		f, err = s.root().OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, s.mode)
 		return err
 	})
 	return f, name, err
@@ -84,15 +84,16 @@ func (s *Store) Create(ctx context.Context, key string) (storage.File, error) {
 	if err := check(ctx, key); err != nil {
 		return nil, fmt.Errorf("create object: %w", err)
 	}
+	root := s.root()
 	var f *os.File
 	newDir, err := s.inDir(key, func() (err error) {
-		f, err = s.root.OpenFile(key, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, s.mode)
+		f, err = root.OpenFile(key, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, s.mode)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create object %q: %w", key, classify(err))
 	}
-	return &file{handle: f, store: s, key: key, newDir: newDir}, nil
+	return &file{handle: f, store: s, root: root, key: key, newDir: newDir}, nil
 }
 
 // handle is what a file needs of an os.File; tests put a failing one there.
@@ -106,6 +107,7 @@ type handle interface {
 type file struct {
 	handle handle
 	store  *Store
+	root   *os.Root // in which it was created
 	key    string
 	size   int64 // of what was written whole
 	newDir bool  // its folder was made for it
@@ -115,6 +117,9 @@ type file struct {
 
 // Write appends p, or nothing of it.
 func (f *file) Write(p []byte) (int, error) {
+	if f.failed == nil && f.root != f.store.root() {
+		f.failed = fmt.Errorf("write object %q: %w", f.key, errReplaced)
+	}
 	if f.failed != nil {
 		return 0, f.failed
 	}

@@ -31,14 +31,14 @@ func (s *Store) Repair(ctx context.Context, key string, size int64) error {
 
 // cut truncates the file of an object, durably.
 func (s *Store) cut(key string, size int64) (err error) {
-	info, err := s.root.Stat(key)
+	info, err := s.root().Stat(key)
 	if err != nil {
 		return err
 	}
 	if !info.Mode().IsRegular() {
 		return storage.ErrNotFound
 	}
-	f, err := s.root.OpenFile(key, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	f, err := s.root().OpenFile(key, os.O_WRONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return err
 	}
