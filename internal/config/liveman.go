@@ -54,6 +54,11 @@ type Registration struct {
 	// Token lets nodes register themselves, and do nothing else. Empty: only
 	// those with the right admin may add nodes.
 	Token Secret `toml:"token"`
+	// SealKey is what the database has the tokens of registered nodes sealed with.
+	SealKey Secret `toml:"seal_key"`
+	// SealKeyFile has such a key, and is made where there is none, if SealKey is empty.
+	// Empty: liveman.key beside the file of SQLite, or else in the working directory.
+	SealKeyFile string `toml:"seal_key_file" default:""`
 }
 
 // AutoRecord says which streams the manager starts to record.
@@ -140,6 +145,13 @@ func (c *Liveman) validate(l *loader) {
 	l.checkMask("registration.token", c.Registration.Token)
 	if c.Registration.Token != "" && slices.Contains(c.Auth.Tokens, c.Registration.Token) {
 		l.fail("registration.token", "is one of auth.tokens too, so that every node may do everything here; use another")
+	}
+	l.checkMask("registration.seal_key", c.Registration.SealKey)
+	switch key := c.Registration.SealKey; {
+	case key != "" && len(key) < minSecretLen:
+		l.fail("registration.seal_key", "has %d bytes; use at least %d random ones", len(key), minSecretLen)
+	case key != "" && c.Registration.SealKeyFile != "":
+		l.fail("registration.seal_key_file", "has no effect while registration.seal_key is set")
 	}
 	l.checkPatterns("auto_record.streams", c.AutoRecord.Streams)
 	if c.Storage.Type == StorageNone {

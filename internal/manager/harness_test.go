@@ -95,6 +95,7 @@ func startManager(t *testing.T, dir string, nodes map[string]*server, change fun
 	cfg := config.DefaultLiveman()
 	cfg.HTTP.Listen = "127.0.0.1:0"
 	cfg.Database.URL = config.DatabaseURL("sqlite://" + filepath.Join(dir, "liveman.db"))
+	cfg.Registration.SealKeyFile = filepath.Join(dir, keyName) // whatever the database is
 	cfg.Fleet.Poll, cfg.Fleet.Timeout = 1, 2
 	for alias, n := range nodes {
 		cfg.Nodes = append(cfg.Nodes, config.Node{Alias: alias, URL: n.url, Token: nodeToken})

@@ -76,13 +76,19 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	if m.listener, err = listen.Listen(ctx, "tcp", cfg.HTTP.Listen); err != nil {
 		return m, fmt.Errorf("open http.listen: %w", err)
 	}
+	tokens := sealTokens(m.catalogue, cfg, o.Logger)
 	m.metrics = metrics.NewManager(m.sources())
 	m.catalogue.Measure(m.metrics)
 	m.fleet = newFleet(fleetOptions{
-		Catalogue: m.catalogue, Storage: store.backend, Poll: cfg.Fleet.Poll.Duration(), Timeout: cfg.Fleet.Timeout.Duration(),
+		Catalogue: tokens, Storage: store.backend, Poll: cfg.Fleet.Poll.Duration(), Timeout: cfg.Fleet.Timeout.Duration(),
 		Control: cfg.Fleet.ControlTimeout.Duration(), Meter: m.metrics, Now: o.Now, Logger: o.Logger,
 	})
-	m.database = newDatabase(m.catalogue, o.Logger, func(ctx context.Context) error { return m.fleet.open(ctx, cfg.Nodes) })
+	m.database = newDatabase(m.catalogue, o.Logger, func(ctx context.Context) error {
+		if err := tokens.sealOld(ctx, m.catalogue.Scrub); err != nil {
+			return err
+		}
+		return m.fleet.open(ctx, cfg.Nodes)
+	})
 	if !cfg.Playback.SignedRedirect {
 		store.presign = nil
 	}

@@ -54,7 +54,7 @@ func Rebuild(ctx context.Context, cfg *config.Liveman, c Command) (ok bool, err 
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	f := newFleet(fleetOptions{
-		Catalogue: db, Storage: store.backend, Poll: cfg.Fleet.Poll.Duration(), Timeout: cfg.Fleet.Timeout.Duration(),
+		Catalogue: sealTokens(db, cfg, c.Logger), Storage: store.backend, Poll: cfg.Fleet.Poll.Duration(), Timeout: cfg.Fleet.Timeout.Duration(),
 		Control: cfg.Fleet.ControlTimeout.Duration(), Now: time.Now, Logger: c.Logger,
 	})
 	defer f.close()
