@@ -86,9 +86,8 @@ type gate struct {
 	recordingOf func(ctx context.Context, key string) (media.Recording, error)
 	// sessionRight is WHIP.SessionRight; nil where there are no sessions.
 	sessionRight func(stream, session string) (publisher, ok bool)
-	// mayRegister reports whether a request has the registration token; nil where
-	// there is none.
-	mayRegister func(r *http.Request) bool
+	// registration is the token that lets nodes register; empty: there is none.
+	registration string
 }
 
 // authorize decides whether r may use a route with access to, and checks the
@@ -101,8 +100,10 @@ func (g *gate) authorize(to access, r *http.Request) (*auth.Grant, error) {
 	if to == signedObject {
 		return g.checkLink(r)
 	}
-	if to == registerNode && g.mayRegister != nil && g.mayRegister(r) {
-		return nil, nil //nolint:nilnil // it may do this and nothing else
+	if to == registerNode {
+		if ok, err := g.auth.Presents(r, g.registration); ok {
+			return nil, err // it may do this and nothing else
+		}
 	}
 	grant, err := g.auth.Authenticate(r)
 	if err != nil {

@@ -157,7 +157,7 @@ type API struct {
 	document []byte // describes this API: OpenAPI 3.1, JSON
 	cors     origins
 	timing   timing
-	refusals seldom
+	causes   causes
 	proxies  proxies
 
 	closeOnce sync.Once

@@ -173,6 +173,7 @@ type node struct {
 	// unchecked answers need not be as the OpenAPI document has them: for errors
 	// that no handler makes.
 	unchecked bool
+	remote    string // who sends requests; "": httptest says
 }
 
 // newNode returns a node that change may change before it is made.
@@ -219,6 +220,9 @@ func (n *node) do(t *testing.T, method, target, body string, headers ...string) 
 	r := httptest.NewRequestWithContext(t.Context(), method, target, reader)
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
+	}
+	if n.remote != "" {
+		r.RemoteAddr = n.remote
 	}
 	w := httptest.NewRecorder()
 	n.ServeHTTP(w, r)

@@ -32,7 +32,7 @@ func TestTrailingSlash(t *testing.T) {
 }
 
 // TestRefusalsAreLogged: whoever runs the node sees from where a wrong token came, once
-// a second at most, and not the token.
+// a minute for a cause, and not the token.
 func TestRefusalsAreLogged(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	n := newNode(t, func(o *Options) {
@@ -46,14 +46,18 @@ func TestRefusalsAreLogged(t *testing.T) {
 	if lines() != 1 || !strings.Contains(n.logs.String(), "level=INFO") || !strings.Contains(n.logs.String(), "client=192.0.2.1:") {
 		t.Errorf("log:\n%s", n.logs)
 	}
-	now = now.Add(time.Second)
-	expect(t, n.do(t, http.MethodPost, "/whip/cam", ""), 401)
-	if lines() != 2 || !strings.Contains(n.logs.String(), "unlogged=2") {
+	expect(t, n.do(t, http.MethodPost, "/whip/cam", ""), 401) // another cause
+	if lines() != 2 {
 		t.Errorf("log:\n%s", n.logs)
 	}
-	now = now.Add(time.Second)
+	now = now.Add(causeEvery)
+	expect(t, n.do(t, http.MethodPost, "/whip/cam", "", "Authorization", "Bearer wrong-token"), 401)
+	if lines() != 3 || !strings.Contains(n.logs.String(), "unlogged=2") {
+		t.Errorf("log:\n%s", n.logs)
+	}
+	now = now.Add(causeEvery)
 	expect(t, n.do(t, http.MethodGet, "/api/me", ""), 401) // the page looks whether it needs a login
-	if lines() != 2 || strings.Contains(n.logs.String(), "wrong-token") {
+	if lines() != 3 || strings.Contains(n.logs.String(), "wrong-token") {
 		t.Errorf("log:\n%s", n.logs)
 	}
 }
@@ -81,8 +85,18 @@ func TestProxies(t *testing.T) {
 		"trusted":           {make("", "192.0.2.0/24"), "/a", []string{"X-Forwarded-For", "198.51.100.7", "X-Forwarded-Prefix", "/x/"}, "/a", "198.51.100.7:0", "/x"},
 		"two proxies": {make("", "192.0.2.1", "2001:db8::1"), "/a", []string{"X-Forwarded-For", "9.9.9.9, 198.51.100.7, [2001:db8::1]:99"},
 			"/a", "198.51.100.7:0", ""},
-		"no address": {make("", "192.0.2.1"), "/a", []string{"X-Forwarded-For", "198.51.100.7, unknown"}, "/a", "192.0.2.1:1234", ""},
-		"no prefix":  {make("/s", "192.0.2.1"), "/a", []string{"X-Forwarded-Prefix", "//evil.example"}, "/a", "192.0.2.1:1234", "/s"},
+		"standard": {make("", "192.0.2.1", "2001:db8::1"), "/a", []string{"Forwarded", `for=9.9.9.9;by="a,b;for=8.8.8.8", For="[2001:db8:0:1::7]:4711";proto=https, for="[2001:db8::1]"`},
+			"/a", "[2001:db8:0:1::7]:0", ""},
+		"standard, unknown":       {make("", "192.0.2.1"), "/a", []string{"Forwarded", `for=198.51.100.7, for=unknown`}, "/a", "192.0.2.1:1234", ""},
+		"standard, none":          {make("", "192.0.2.1"), "/a", []string{"Forwarded", `for=198.51.100.7, proto=https`}, "/a", "192.0.2.1:1234", ""},
+		"standard, torn":          {make("", "192.0.2.1"), "/a", []string{"Forwarded", `for="198.51.100.7, for=198.51.100.8`}, "/a", "192.0.2.1:1234", ""},
+		"standard, not trusted":   {make(""), "/a", []string{"Forwarded", `for=198.51.100.7`}, "/a", "192.0.2.1:1234", ""},
+		"both alike":              {make("", "192.0.2.1"), "/a", []string{"X-Forwarded-For", "198.51.100.7", "Forwarded", "for=198.51.100.7"}, "/a", "198.51.100.7:0", ""},
+		"one is the client's":     {make("", "192.0.2.1"), "/a", []string{"X-Forwarded-For", "198.51.100.7", "Forwarded", "for=9.9.9.9"}, "/a", "192.0.2.1:1234", ""},
+		"the other is":            {make("", "192.0.2.1"), "/a", []string{"X-Forwarded-For", "9.9.9.9", "Forwarded", "for=198.51.100.7"}, "/a", "192.0.2.1:1234", ""},
+		"an IPv4 address as IPv6": {make("", "192.0.2.1"), "/a", []string{"X-Forwarded-For", "::ffff:198.51.100.7"}, "/a", "198.51.100.7:0", ""},
+		"no address":              {make("", "192.0.2.1"), "/a", []string{"X-Forwarded-For", "198.51.100.7, unknown"}, "/a", "192.0.2.1:1234", ""},
+		"no prefix":               {make("/s", "192.0.2.1"), "/a", []string{"X-Forwarded-Prefix", "//evil.example"}, "/a", "192.0.2.1:1234", "/s"},
 	} {
 		got = nil
 		tt.n.unchecked = true

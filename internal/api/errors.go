@@ -5,9 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"runtime/debug"
-	"sync"
-	"time"
+	"strconv"
 
+	"github.com/live777/recorder/internal/auth"
 	"github.com/live777/recorder/internal/fault"
 )
 
@@ -69,10 +69,14 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil:
 		a.log.Debug("client left", "method", r.Method, "path", loggedPath(r.URL), "error", err)
 	case kind == fault.Internal:
-		a.log.Error("request failed", "method", r.Method, "path", loggedPath(r.URL), "error", err)
+		if more, ok := a.causes.next("failed "+r.Method+" "+loggedPath(r.URL)+" "+err.Error(), a.now()); ok {
+			a.log.Error("request failed", "method", r.Method, "path", loggedPath(r.URL), "error", err, "unlogged", more)
+		}
 		message = "internal error; the log of the node tells more" // which may name paths and hosts
 	case kind == fault.Unavailable || kind == fault.StorageFull:
-		a.log.Warn("request failed", "method", r.Method, "path", loggedPath(r.URL), "error", err)
+		if more, ok := a.causes.next("unavailable "+r.Method+" "+loggedPath(r.URL)+" "+fault.Text(err), a.now()); ok {
+			a.log.Warn("request failed", "method", r.Method, "path", loggedPath(r.URL), "error", err, "unlogged", more)
+		}
 	}
 	if rw, ok := w.(*response); ok && rw.status != 0 {
 		// Too late for an answer. Ending the connection is the only way to tell
@@ -95,6 +99,9 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		h.Set("WWW-Authenticate", challenge)
 	case fault.Unavailable, fault.TooMany:
+		if wait := (*auth.WaitError)(nil); errors.As(err, &wait) {
+			h.Set("Retry-After", strconv.Itoa(wait.Seconds()))
+		}
 		if h.Get("Retry-After") == "" {
 			h.Set("Retry-After", "5")
 		}
@@ -104,40 +111,25 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 
 // refused logs that somebody was not let in whose client has credentials or is no page
 // that asks a person for them: an operator looks here for why an encoder does not get
-// through. A flood of them is a line a second.
+// through.
 func (a *API) refused(rt route, r *http.Request, err error) {
 	kind := kindOf(err)
-	if kind != fault.Unauthenticated && kind != fault.Forbidden {
+	if kind != fault.Unauthenticated && kind != fault.Forbidden && kind != fault.TooMany {
 		return
 	}
 	if r.Header.Get("Authorization") == "" && rt.access != publishStream && rt.access != subscribeStream {
 		return
 	}
-	more, ok := a.refusals.next(a.now())
+	reason := fault.Text(err)
+	if kind == fault.TooMany {
+		reason = "it has to wait" // how long is another each time
+	}
+	more, ok := a.causes.next("refused "+rt.path+" "+reason+" "+hostOf(r), a.now())
 	if !ok {
 		return
 	}
 	a.log.Info("request refused", "method", r.Method, "path", loggedPath(r.URL), "client", r.RemoteAddr,
 		"reason", fault.Text(err), "unlogged", more)
-}
-
-// seldom lets one event a second through and counts the others.
-type seldom struct {
-	mu      sync.Mutex
-	last    time.Time
-	skipped int
-}
-
-// next reports whether an event may pass, and how many before it did not.
-func (s *seldom) next(now time.Time) (skipped int, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.last.IsZero() && now.Sub(s.last) < time.Second {
-		s.skipped++
-		return 0, false
-	}
-	skipped, s.skipped, s.last = s.skipped, 0, now
-	return skipped, true
 }
 
 // writeUnmatched answers a request that has no route: 404, or 405 with the

@@ -3,7 +3,6 @@ package api
 import (
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/live777/recorder/internal/auth"
@@ -57,13 +56,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	}
 	s, err := a.o.Auth.Login(r.Context(), body.Name, body.Password, r.RemoteAddr)
 	if err != nil {
-		if wait := (*auth.WaitError)(nil); errors.As(err, &wait) {
-			w.Header().Set("Retry-After", strconv.Itoa(wait.Seconds()))
-		}
-		if errors.Is(err, auth.ErrLogin) {
-			// Without the name: people type passwords into the wrong field.
-			a.log.Warn("a login failed", "remote", r.RemoteAddr)
-		}
+		a.loginFailed(r, err)
 		return err
 	}
 	a.log.Info("logged in", "account", body.Name, "remote", r.RemoteAddr)
@@ -73,6 +66,24 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 		identity
 	}{s.Token, identityOf(s.Grant)})
 	return nil
+}
+
+// loginFailed logs it, without the name: people type passwords into the wrong field.
+func (a *API) loginFailed(r *http.Request, err error) {
+	reason := "wrong"
+	if wait := (*auth.WaitError)(nil); errors.As(err, &wait) {
+		reason = "has to wait"
+	} else if !errors.Is(err, auth.ErrLogin) {
+		return
+	}
+	more, ok := a.causes.next("login "+reason+" "+hostOf(r), a.now())
+	if !ok {
+		return
+	}
+	a.log.Warn("a login failed", "reason", reason, "remote", r.RemoteAddr, "unlogged", more)
+	if r.Header.Get("X-Forwarded-For")+r.Header.Get("Forwarded") != "" && !a.proxies.trusts(r.RemoteAddr) {
+		a.log.Warn("a proxy tells of its clients and is not believed, so that they are slowed together: put its address into http.trusted_proxies", "remote", r.RemoteAddr)
+	}
 }
 
 func (a *API) logout(w http.ResponseWriter, r *http.Request) error {

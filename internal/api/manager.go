@@ -2,14 +2,11 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/live777/recorder/docs/openapi"
@@ -189,24 +186,11 @@ func NewManager(o ManagerOptions) (*API, error) {
 		Info: o.Info, Now: o.Now, Logger: o.Logger,
 	})
 	a.fleet, a.ready, a.document = o.Fleet, o.Ready, openapi.Liveman
-	if o.RegistrationToken != "" {
-		a.gate.mayRegister = hasToken(o.RegistrationToken)
-	}
+	a.gate.registration = o.RegistrationToken
 	a.handle(a.managerRoutes())
 	var err error
 	a.proxies, err = newProxies(o.BasePath, o.TrustedProxies)
 	return a, err
-}
-
-// hasToken returns a function that reports whether a request has the token, in a
-// time that does not depend on how far it matches.
-func hasToken(token string) func(*http.Request) bool {
-	want := sha256.Sum256([]byte(token))
-	return func(r *http.Request) bool {
-		scheme, got, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		sum := sha256.Sum256([]byte(strings.TrimSpace(got)))
-		return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(sum[:], want[:]) == 1
-	}
 }
 
 func (a *API) managerRoutes() []route {

@@ -97,6 +97,7 @@ func managerWithAuth(o *ManagerOptions) {
 // The registration token registers, and does nothing else.
 func TestRegistrationToken(t *testing.T) {
 	n := newManager(t, managerWithAuth)
+	n.remote = thisMachine
 	as := []string{"Authorization", "Bearer " + registrationToken}
 	body := `{"alias":"new","url":"http://n1.example:7777","token":"secret of the node"}`
 	for _, path := range []string{"/api/nodes", "/api/nodes/"} {

@@ -92,9 +92,27 @@ func (p *proxies) trusts(remote string) bool {
 }
 
 // clientOf finds the client's address: the last one that a proxy has added which is
-// none of theirs. What is before that the client may have made up.
+// none of theirs. What is before that the client may have made up. Proxies add to one of
+// two headers, and may pass on what a client has put into the other: where both are
+// there and differ, the client is who the proxy is.
 func (p *proxies) clientOf(r *http.Request) string {
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	remote := r.RemoteAddr
+	forwarded, standard := r.Header.Values("X-Forwarded-For"), r.Header.Values("Forwarded")
+	if len(forwarded) > 0 {
+		remote = p.firstOf(strings.Split(strings.Join(forwarded, ","), ","), r.RemoteAddr)
+	}
+	if len(standard) == 0 {
+		return remote
+	}
+	other := p.firstOf(forwardedFor(strings.Join(standard, ",")), r.RemoteAddr)
+	if len(forwarded) > 0 && other != remote {
+		return r.RemoteAddr
+	}
+	return other
+}
+
+// firstOf returns the last of hops that is no proxy's, and else what is given.
+func (p *proxies) firstOf(hops []string, otherwise string) string {
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop := strings.TrimSpace(hops[i])
 		if host, _, err := net.SplitHostPort(hop); err == nil {
@@ -105,10 +123,46 @@ func (p *proxies) clientOf(r *http.Request) string {
 			break
 		}
 		if !p.trusts(a.String()) {
-			return net.JoinHostPort(a.String(), "0")
+			return net.JoinHostPort(a.Unmap().String(), "0")
 		}
 	}
-	return r.RemoteAddr
+	return otherwise
+}
+
+// forwardedFor returns the "for" of each element of a Forwarded header (RFC 7239), ""
+// where it has none.
+func forwardedFor(header string) []string {
+	var hops []string
+	for _, element := range splitUnquoted(header, ',') {
+		hop := ""
+		for _, pair := range splitUnquoted(element, ';') {
+			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			if strings.EqualFold(name, "for") {
+				hop = strings.ReplaceAll(strings.Trim(value, `"`), `\`, "")
+			}
+		}
+		hops = append(hops, hop)
+	}
+	return hops
+}
+
+// splitUnquoted splits s at the separators that are in no quoted string (RFC 9110
+// 5.6.4).
+func splitUnquoted(s string, separator byte) []string {
+	var parts []string
+	quoted, begin := false, 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == separator && !quoted:
+			parts = append(parts, s[begin:i])
+			begin = i + 1
+		}
+	}
+	return append(parts, s[begin:])
 }
 
 // isPrefix tells a path that URLs may begin with: "/studio", "/a/b".

@@ -44,14 +44,15 @@ func (e *WaitError) Seconds() int { return int((e.Wait + time.Second - 1) / time
 // Unwrap has the error's kind.
 func (e *WaitError) Unwrap() error { return errTooMany }
 
-// How much guessing is possible. A name may be failed at by others, who are not
-// to lock its owner out for long; an address has itself to blame.
+// How much guessing is possible. Nobody locks an owner out from elsewhere: a name is
+// counted together with the address that tries it. Others may share the address, and
+// are not to lock the owner out for long, so those waits are short; an address that
+// tries many names waits longer, but not for a name that has logged in from there.
 const (
 	freeByName, longestByName       = 5, 15 * time.Second
 	freeByAddress, longestByAddress = 20, 5 * time.Minute
-	// maxHashing bounds the hashes that are computed at the same time, each with
-	// its memory and a processor; maxQueued those who wait for that.
-	maxHashing, maxQueued = 1, 16
+	// maxKnown bounds the names and addresses that have logged in.
+	maxKnown = 10_000
 )
 
 // account is an Account that was read.
@@ -67,9 +68,9 @@ type accounts struct {
 	list      []*account
 	decoyKey  []byte
 	byAddress *throttle
-	byNames   *throttle
-	queued    chan struct{}
-	hashing   chan struct{}
+	byNames   *throttle // names, each with an address
+	known     *recent   // names with the addresses that they have logged in from
+	turns     *turns    // to hash
 }
 
 // newAccounts leaves out accounts whose hash CheckHash refuses: nobody has their
@@ -80,8 +81,8 @@ func newAccounts(list []Account, material []byte, now func() time.Time) *account
 		decoyKey:  deriveKey(material, "decoy account"),
 		byAddress: newThrottle(freeByAddress, longestByAddress, now),
 		byNames:   newThrottle(freeByName, longestByName, now),
-		queued:    make(chan struct{}, maxHashing+maxQueued),
-		hashing:   make(chan struct{}, maxHashing),
+		known:     newRecent(maxKnown),
+		turns:     newTurns(maxQueued),
 	}
 	for _, a := range list {
 		hash, err := parseHash(a.PasswordHash)
@@ -102,12 +103,20 @@ func (as *accounts) check(ctx context.Context, name, password, address string) (
 		return nil, ErrNoAccounts
 	}
 	source := sourceOf(address)
-	if source != "" {
+	pair := nameKey(name, source)
+	counts := source != "" && !as.known.has(pair)
+	if counts {
 		if wait, ok := as.byAddress.begin(source); !ok {
 			return nil, &WaitError{wait}
 		}
 	}
-	if wait, ok := as.byNames.begin(nameKey(name)); !ok {
+	giveBack := func() {
+		if counts {
+			as.byAddress.giveBack(source, false)
+		}
+	}
+	if wait, ok := as.byNames.begin(pair); !ok {
+		giveBack() // nothing was tried
 		return nil, &WaitError{wait}
 	}
 	found, known := as.byName[name]
@@ -116,31 +125,28 @@ func (as *accounts) check(ctx context.Context, name, password, address string) (
 		// same one, or its times would be a mixture that no real name has.
 		found = as.list[as.decoy(name)]
 	}
-	matches, err := as.compare(ctx, found.hash, password)
+	matches, err := as.compare(ctx, source, found.hash, password)
 	if err == nil && (!matches || !known) {
 		return nil, ErrLogin
 	}
 	// An address keeps its failures, or an own account would buy attempts at
 	// others. Where nothing was compared, nothing failed.
-	as.byAddress.succeeded(source, false)
-	as.byNames.succeeded(nameKey(name), err == nil)
-	return found, err
+	giveBack()
+	as.byNames.giveBack(pair, err == nil)
+	if err != nil {
+		return nil, err
+	}
+	as.known.add(pair)
+	return found, nil
 }
 
-// compare takes its turn to hash password.
-func (as *accounts) compare(ctx context.Context, hash passwordHash, password string) (bool, error) {
-	select {
-	case as.queued <- struct{}{}:
-		defer func() { <-as.queued }()
-	default:
-		return false, ErrBusy
+// compare takes its turn, among those of its source, to hash password.
+func (as *accounts) compare(ctx context.Context, source string, hash passwordHash, password string) (bool, error) {
+	done, err := as.turns.take(ctx, source)
+	if err != nil {
+		return false, err
 	}
-	select {
-	case as.hashing <- struct{}{}:
-		defer func() { <-as.hashing }()
-	case <-ctx.Done():
-		return false, fmt.Errorf("wait to check a password: %w", ctx.Err())
-	}
+	defer done()
 	if len(password) > maxPassword {
 		password = password[:maxPassword+1] // which no hash was made of; long ones are to take no longer
 	}
@@ -154,9 +160,10 @@ func (as *accounts) decoy(name string) int {
 	return int(binary.BigEndian.Uint32(mac.Sum(nil)) % uint32(len(as.list))) //nolint:gosec // a configuration is smaller
 }
 
-// nameKey bounds the memory that a name takes.
-func nameKey(name string) string {
-	sum := sha256.Sum256([]byte(name))
+// nameKey stands for a name that is tried from a source, and bounds the memory that it
+// takes.
+func nameKey(name, source string) string {
+	sum := sha256.Sum256([]byte(source + "\x00" + name))
 	return string(sum[:])
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -287,26 +288,36 @@ func TestLoginAttempts(t *testing.T) {
 		}
 		return 0
 	}
+	if wait := try("anna", password, address); wait > 0 {
+		t.Errorf("the owner waits %v", wait)
+	}
 	for range freeByName + 1 {
 		if wait := try("anna", "wrong password", address); wait > 0 {
 			t.Fatalf("waits %v", wait)
 		}
 	}
-	if try("anna", password, "198.51.100.1:1") == 0 {
-		t.Error("a name can be tried from many addresses")
+	if try("anna", password, address) == 0 {
+		t.Error("a name can be tried on and on")
+	}
+	if wait := try("anna", password, "198.51.100.1:1"); wait > 0 { // others cannot lock the owner out
+		t.Errorf("the owner waits %v elsewhere", wait)
 	}
 	if wait := try("root", "another password", address); wait > 0 {
 		t.Errorf("another name waits %v", wait)
 	}
-	for range 100 { // others cannot lock the owner out
+	for range 100 {
 		at = at.Add(time.Minute)
-		try("anna", "wrong password", "198.51.100.2:1")
+		try("anna", "wrong password", address)
 	}
-	if wait := try("anna", password, "198.51.100.1:1"); wait > longestByName {
+	if wait := try("anna", password, address); wait > longestByName {
 		t.Errorf("the owner waits %v", wait)
 	}
 	at = at.Add(longestByName)
-	if wait := try("anna", password, "198.51.100.1:1"); wait > 0 {
+	if wait := try("root", "another password", address); wait > 0 {
+		t.Errorf("who has logged in from an address waits %v because of others there", wait)
+	}
+	at = at.Add(longestByAddress)
+	if wait := try("anna", password, address); wait > 0 {
 		t.Errorf("the owner waits %v", wait)
 	}
 	// Names that do not exist are slowed like those that do.
@@ -352,37 +363,36 @@ type plain string
 
 func (p plain) matches(password []byte) bool { return string(p) == string(password) }
 
-func TestHashingIsBounded(t *testing.T) {
+// Those who find the queue for hashing full, or give up, have not failed.
+func TestBusyIsNoFailure(t *testing.T) {
 	a := New(Options{Accounts: testAccounts(), Now: clock})
-	for range maxHashing {
-		a.accounts.hashing <- struct{}{}
+	done, err := a.accounts.turns.take(t.Context(), "a slow one")
+	if err != nil {
+		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	for range maxHashing + maxQueued {
-		go func() {
-			_, err := a.accounts.compare(ctx, a.accounts.list[0].hash, password)
-			done <- err
-		}()
-	}
-	for len(a.accounts.queued) < cap(a.accounts.queued) {
-		time.Sleep(time.Millisecond)
-	}
-	_, err := a.Login(t.Context(), "anna", password, address)
-	if !errors.Is(err, ErrBusy) {
-		t.Errorf("error %v", err)
-	}
-	check(t, err, fault.Unavailable)
+	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range maxHashing + maxQueued {
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("error %v", err)
+	for range 2 * (freeByName + freeByAddress) {
+		if _, err := a.Login(gone, "anna", password, address); !errors.Is(err, context.Canceled) {
+			t.Fatalf("error %v", err)
 		}
 	}
-	for range maxHashing {
-		<-a.accounts.hashing
+	for i := range maxQueued {
+		if _, err := a.accounts.turns.enter(strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	login(t, a) // nor did being turned away count as a failure
+	for range 2 * (freeByName + freeByAddress) {
+		_, err = a.Login(t.Context(), "anna", password, address)
+		if !errors.Is(err, ErrBusy) {
+			t.Fatalf("error %v", err)
+		}
+	}
+	check(t, err, fault.Unavailable)
+	for range maxQueued + 1 {
+		done()
+	}
+	login(t, a)
 }
 
 // A name that does not exist costs what one that does costs: a hash.

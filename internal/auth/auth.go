@@ -39,6 +39,7 @@ func Rights() []Right { return []Right{Publish, Subscribe, View, Record, Delete,
 var (
 	ErrMissing   = fault.New(fault.Unauthenticated, "credentials are required: send the header \"Authorization: Bearer TOKEN\"")
 	ErrMalformed = fault.New(fault.Unauthenticated, "the Authorization header is not of the form \"Bearer TOKEN\"")
+	errExpired   = errors.New("auth: a token whose time is over")
 	ErrInvalid   = fault.New(fault.Unauthenticated, "the token is not valid, or no longer")
 	ErrHost      = fault.New(fault.Forbidden, "without auth.tokens, auth.secret or [[auth.users]] only requests to localhost are answered; configure one of them, or set auth.anonymous = true")
 )
@@ -70,6 +71,7 @@ type Auth struct {
 	linkKey     []byte
 	accounts    *accounts
 	sessions    *sessions
+	bearers     *bearers
 	cookieName  string
 	crossOrigin *http.CrossOriginProtection
 }
@@ -93,6 +95,7 @@ func New(o Options) *Auth {
 		linkKey:     deriveKey(material, "playback link v2"),
 		accounts:    newAccounts(o.Accounts, sessionMaterial(material), o.Now),
 		sessions:    &sessions{end: make(map[string]map[string]time.Time)},
+		bearers:     newBearers(o.Now),
 		cookieName:  cookieName(material),
 		crossOrigin: http.NewCrossOriginProtection(),
 	}
@@ -130,32 +133,55 @@ func (a *Auth) Authenticate(r *http.Request) (*Grant, error) {
 		}
 		return everything(KindAnonymous), nil
 	}
-	token, err := a.credentials(r)
+	token, fromCookie, err := a.credentials(r)
 	if err != nil {
 		return nil, err
-	}
-	if a.isStatic(token) {
-		return everything(KindToken).of(token), nil
 	}
 	if found, c, err := a.session(token); err == nil {
 		return found.grant(c.ExpiresAt.Time), nil
 	}
-	if len(a.secret) == 0 {
-		return nil, ErrInvalid
+	if fromCookie {
+		return nil, ErrInvalid // a session that has ended
 	}
-	return a.parse(token)
+	if len(a.secret) > 0 {
+		switch g, err := a.parse(token); {
+		case err == nil:
+			return g, nil
+		case errors.Is(err, errExpired):
+			return nil, ErrInvalid // it is no guess
+		}
+	}
+	if err := a.bearers.check(r, token, a.isStatic(token)); err != nil {
+		return nil, err
+	}
+	return everything(KindToken).of(token), nil
 }
 
 // credentials returns the token of the Authorization header or, where there is
 // none, of the session's cookie.
-func (a *Auth) credentials(r *http.Request) (string, error) {
-	token, err := bearer(r.Header)
+func (a *Auth) credentials(r *http.Request) (token string, fromCookie bool, err error) {
+	token, err = bearer(r.Header)
 	if errors.Is(err, ErrMissing) {
 		if value, ok, err := a.cookie(r); ok {
-			return value, err
+			return value, true, err
 		}
 	}
-	return token, err
+	return token, false, err
+}
+
+// Presents reports whether r comes with the static token that is given, which is none
+// of Options.Tokens. Guesses are slowed as those of Authenticate are: the error is a
+// *WaitError then, and nil for a request that comes with another token.
+func (a *Auth) Presents(r *http.Request, token string) (bool, error) {
+	got, err := bearer(r.Header)
+	if err != nil || token == "" {
+		return false, nil //nolint:nilerr // it has none
+	}
+	want, sum := sha256.Sum256([]byte(token)), sha256.Sum256([]byte(got))
+	if subtle.ConstantTimeCompare(want[:], sum[:]) != 1 {
+		return false, nil // Authenticate counts it, if it is not another one that is valid
+	}
+	return true, a.bearers.check(r, got, true)
 }
 
 // localHost reports whether a Host header names this machine. A web site can
@@ -207,9 +233,11 @@ type claims struct {
 func (a *Auth) parse(token string) (*Grant, error) {
 	var c claims
 	_, err := a.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.secret, nil })
-	if err != nil {
-		// The parser's reasons may quote the token.
-		return nil, ErrInvalid
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired): // which is looked at when the signature is right
+		return nil, errExpired
+	case err != nil:
+		return nil, ErrInvalid // the parser's reasons may quote the token
 	}
 	g := &Grant{kind: KindJWT, name: c.Subject, streams: c.Streams, rights: c.Rights, expires: c.ExpiresAt.Time}
 	return g.of(token), nil

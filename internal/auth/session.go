@@ -80,7 +80,7 @@ func (a *Auth) session(token string) (*account, *jwt.RegisteredClaims, error) {
 // Logout ends the session that r comes with, wherever else it is used; a request
 // without one is no error. It is ErrCrossOrigin where a foreign page asks.
 func (a *Auth) Logout(r *http.Request) error {
-	token, err := a.credentials(r)
+	token, _, err := a.credentials(r)
 	if errors.Is(err, ErrCrossOrigin) {
 		return err
 	}

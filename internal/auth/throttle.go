@@ -21,7 +21,17 @@ type throttle struct {
 // failing is somebody who failed.
 type failing struct {
 	failures int
-	next     time.Time // when the next attempt is let in
+	at       time.Time // of the last attempt that counts
+}
+
+// next returns when the next attempt is let in.
+func (t *throttle) next(f *failing) time.Time {
+	over := f.failures - t.free
+	if over <= 0 {
+		return f.at
+	}
+	// A shift that is too far is as good as the longest.
+	return f.at.Add(min(t.longest, time.Second<<min(over-1, 20)))
 }
 
 const (
@@ -40,11 +50,11 @@ func (t *throttle) begin(who string) (wait time.Duration, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
-	f := t.failing[who]
-	if f != nil && now.Before(f.next) {
-		return f.next.Sub(now), false
+	if wait := t.waitOf(who, now); wait > 0 {
+		return wait, false
 	}
-	if f == nil || now.After(f.next.Add(forgetAfter)) {
+	f := t.failing[who]
+	if f == nil || now.After(t.next(f).Add(forgetAfter)) {
 		if f == nil && len(t.failing) >= maxFailing {
 			t.makeRoom(now)
 		}
@@ -52,12 +62,23 @@ func (t *throttle) begin(who string) (wait time.Duration, ok bool) {
 		t.failing[who] = f
 	}
 	f.failures++
-	f.next = now
-	if over := f.failures - t.free; over > 0 {
-		// A shift that is too far is as good as the longest.
-		f.next = now.Add(min(t.longest, time.Second<<min(over-1, 20)))
-	}
+	f.at = now
 	return 0, true
+}
+
+// wait returns how long who has to wait; 0: not at all. It counts nothing.
+func (t *throttle) wait(who string) time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.waitOf(who, t.now())
+}
+
+func (t *throttle) waitOf(who string, now time.Time) time.Duration {
+	f := t.failing[who]
+	if f == nil {
+		return 0
+	}
+	return max(0, t.next(f).Sub(now))
 }
 
 // makeRoom forgets those whose failures count no longer and, where that is not
@@ -66,7 +87,7 @@ func (t *throttle) begin(who string) (wait time.Duration, ok bool) {
 func (t *throttle) makeRoom(now time.Time) {
 	var kept []string
 	for who, f := range t.failing {
-		if now.After(f.next.Add(forgetAfter)) {
+		if now.After(t.next(f).Add(forgetAfter)) {
 			delete(t.failing, who)
 		} else {
 			kept = append(kept, who)
@@ -75,14 +96,15 @@ func (t *throttle) makeRoom(now time.Time) {
 	if len(kept) < maxFailing {
 		return
 	}
-	slices.SortFunc(kept, func(a, b string) int { return t.failing[a].next.Compare(t.failing[b].next) })
+	slices.SortFunc(kept, func(a, b string) int { return t.next(t.failing[a]).Compare(t.next(t.failing[b])) })
 	for _, who := range kept[:len(kept)/10+1] {
 		delete(t.failing, who)
 	}
 }
 
-// succeeded takes back what begin counted; clear forgets earlier failures too.
-func (t *throttle) succeeded(who string, clear bool) {
+// giveBack takes back what begin counted, and the wait that came of it; clear forgets
+// earlier failures too.
+func (t *throttle) giveBack(who string, clear bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f := t.failing[who]

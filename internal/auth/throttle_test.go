@@ -25,7 +25,7 @@ func TestThrottle(t *testing.T) {
 	if _, ok := th.begin("b"); !ok {
 		t.Error("somebody else has to wait")
 	}
-	th.succeeded("a", true)
+	th.giveBack("a", true)
 	for range 2 {
 		if _, ok := th.begin("a"); !ok {
 			t.Error("a success does not clear the failures")
@@ -38,6 +38,27 @@ func TestThrottle(t *testing.T) {
 			t.Error("failures are never forgotten")
 		}
 	}
+}
+
+// What is given back makes nobody wait.
+func TestThrottleGivesBack(t *testing.T) {
+	th := newThrottle(2, time.Minute, clock)
+	for i := range 20 {
+		if wait := th.wait("a"); wait > 0 {
+			t.Fatalf("attempt %d has to wait %v", i, wait)
+		}
+		if _, ok := th.begin("a"); !ok {
+			t.Fatalf("attempt %d is not let in", i)
+		}
+		if i > 1 { // two have failed
+			th.giveBack("a", false)
+		}
+	}
+	th.begin("a")
+	if wait := th.wait("a"); wait != time.Second {
+		t.Errorf("the third failure makes for a wait of %v", wait)
+	}
+	th.giveBack("b", true)
 }
 
 // Many at once gain nothing: each counts before it is known to have failed.

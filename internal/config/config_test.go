@@ -144,6 +144,8 @@ func TestProblems(t *testing.T) {
 		{name: "addresses", text: "[http]\nlisten = 'localhost'\n[webrtc]\nlisten = '1.2.3.4:99999'\npublic_ips = ['1.2.3', '0.0.0.0']", want: []string{":2: http.listen", ":4: webrtc.listen", `:5: webrtc.public_ips[0]: "1.2.3"`, "public_ips[1]"}},
 		{name: "public address of loopback", text: "[webrtc]\npublic_ips = ['203.0.113.1']", want: []string{`:2: webrtc.public_ips: has no effect while webrtc.listen is "127.0.0.1:7777"`, `":7777"`}},
 		{name: "public address of a loopback that was set", text: "[http]\nlisten = ':7777'\n[auth]\ntokens = ['t']\n[webrtc]\nlisten = 'localhost:7777'\npublic_ips = ['203.0.113.1']", want: []string{":7: webrtc.public_ips: has no effect"}},
+		{name: "short tokens beyond loopback", text: "[http]\nlisten = ':7777'\n[auth]\ntokens = ['0123456789abcdef', 'hunter2']", want: []string{
+			":4: auth.tokens[1]: has 7 characters", "16 random ones"}},
 		{name: "empty tokens of the environment", text: "[auth]\ntokens = ['t']", environ: []string{"LIVE777_AUTH_TOKENS="}, want: []string{"LIVE777_AUTH_TOKENS: auth.tokens: is empty; unset it"}},
 		{name: "empty secret of the environment", text: "[auth]\nsecret = '0123456789abcdef'", environ: []string{"LIVE777_AUTH_SECRET="}, want: []string{"LIVE777_AUTH_SECRET: auth.secret: is empty; unset it"}},
 		{name: "empty anonymous of the environment", environ: []string{"LIVE777_AUTH_ANONYMOUS="}, want: []string{"LIVE777_AUTH_ANONYMOUS: auth.anonymous: is empty; unset it"}},
@@ -215,7 +217,8 @@ func TestAccepted(t *testing.T) {
 	for _, text := range []string{
 		"[http]\nlisten = 'localhost:0'",
 		"[http]\nlisten = '[::1]:7777'",
-		"[http]\nlisten = ':7777'\n[auth]\ntokens = ['t']",
+		"[http]\nlisten = ':7777'\n[auth]\ntokens = ['0123456789abcdef']",
+		"[auth]\ntokens = ['t']",
 		"[http]\nlisten = ':7777'\n[auth]\nsecret = '1234567890123456'",
 		"[http]\nlisten = ':7777'\n[auth]\nanonymous = true",
 		"[http]\ncors_origins = ['https://a.example', 'http://b:8080', 'http://[::1]:*', '*']",
@@ -279,7 +282,7 @@ func TestEnvironment(t *testing.T) {
 // secrets are the values that must never show, and where they stand.
 const everySecret = `
 [auth]
-tokens = ["hunter-one", "hunter-two"]
+tokens = ["hunter-one-of-some", "hunter-two-of-some"]
 secret = "hunter-secret-of-32-bytes-length"
 [http]
 listen = "0.0.0.0:80"

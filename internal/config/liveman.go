@@ -143,6 +143,7 @@ func (c *Liveman) validate(l *loader) {
 	l.checkDatabase(c.Database.URL)
 	l.checkNodes(c)
 	l.checkMask("registration.token", c.Registration.Token)
+	l.checkLength("registration.token", &c.HTTP, c.Registration.Token)
 	if c.Registration.Token != "" && slices.Contains(c.Auth.Tokens, c.Registration.Token) {
 		l.fail("registration.token", "is one of auth.tokens too, so that every node may do everything here; use another")
 	}

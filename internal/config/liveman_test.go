@@ -82,6 +82,10 @@ func TestLivemanProblems(t *testing.T) {
 		environ    []string
 		want       []string
 	}{
+		{"short tokens beyond loopback", "[http]\nlisten = ':8888'\n[auth]\ntokens = ['hunter2']\n[registration]\ntoken = 'hunter3'", nil, []string{
+			":4: auth.tokens[0]: has 7 characters", ":6: registration.token: has 7 characters"}},
+		{"a short key", "[registration]\nseal_key = 'hunter2'", nil, []string{":2: registration.seal_key: has 7 bytes"}},
+		{"two keys", "[registration]\nseal_key = 'hunter2 hunter2 hunter2'\nseal_key_file = 'x'", nil, []string{":3: registration.seal_key_file: has no effect"}},
 		{"a node's key", "[recorder]\nx=1", nil, []string{":1: recorder: unknown key", "[auth], [auto_record]"}},
 		{"nodes", "[[nodes]]\n[[nodes]]\nalias='a/b'\nurl='10.0.0.1:7777'\n[[nodes]]\nalias='c'\nurl='http://u:hunter2@h'\n[[nodes]]\nalias='c'\nurl='http://h'\nlocal_storage=true", nil, []string{
 			":1: nodes[0].alias: is missing", ":1: nodes[0].url: is missing", `:3: nodes[1].alias: "a/b"`, ":4: nodes[1].url", ":7: nodes[2].url", ":9: nodes[3].alias: \"c\" is the alias of nodes[2] too", ":11: nodes[3].local_storage"}},

@@ -18,8 +18,8 @@ func users(replace ...string) string {
 }
 
 func TestUsers(t *testing.T) {
-	c := mustLoad(t, "[http]\nlisten = ':7777'\n[auth]\ntokens = ['t']\n"+users()+users("anna", "root", "'view', 'record'", "'admin'"))
-	want := auth.Options{Tokens: []string{"t"}, Accounts: []auth.Account{
+	c := mustLoad(t, "[http]\nlisten = ':7777'\n[auth]\ntokens = ['0123456789abcdef']\n"+users()+users("anna", "root", "'view', 'record'", "'admin'"))
+	want := auth.Options{Tokens: []string{"0123456789abcdef"}, Accounts: []auth.Account{
 		{Name: "anna", PasswordHash: userHash, Rights: []auth.Right{auth.View, auth.Record}, Streams: []string{"room-*"}},
 		{Name: "root", PasswordHash: userHash, Rights: []auth.Right{auth.Admin}, Streams: []string{"room-*"}},
 	}}

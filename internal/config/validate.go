@@ -13,6 +13,9 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
+// minTokenLen is the shortest static token beyond loopback, in characters.
+const minTokenLen = 16
+
 // minSecretLen is the shortest accepted HS256 key, in bytes: anything shorter
 // can be guessed offline from one token.
 const minSecretLen = 16
@@ -71,6 +74,18 @@ func (l *loader) checkHTTP(h *HTTP, a *Auth) {
 	if ok && !loopback(host) && !a.Configured() && !a.Anonymous {
 		l.fail("http.listen", "%q can be reached from other machines and no credentials are configured; "+
 			"set auth.tokens or auth.secret or [[auth.users]], or listen on 127.0.0.1, or set auth.anonymous = true to let everybody do everything", h.Listen)
+	}
+	for i, t := range a.Tokens {
+		l.checkLength(element("auth.tokens", i), h, t)
+	}
+}
+
+// checkLength wants static tokens that cannot be guessed where others can try.
+func (l *loader) checkLength(at string, h *HTTP, token Secret) {
+	host, _, err := net.SplitHostPort(h.Listen)
+	if err == nil && !loopback(host) && token != "" && len(token) < minTokenLen {
+		l.fail(at, "has %d characters, and http.listen = %q can be reached from other machines; use at least %d random ones, such as of openssl rand -hex 32",
+			len(token), h.Listen, minTokenLen)
 	}
 }
 
