@@ -127,9 +127,10 @@ type Arranger struct {
 	rotateAt time.Duration // 0: never
 	rotating bool          // key frames have been asked for the rotation
 
-	remap       bool // the next Period is to follow the mapping
-	recast      bool // layers came or went: a new Period is due
-	recastAsked time.Time
+	remap       bool            // the next Period is to follow the mapping
+	recastAsked time.Time       // when key frames of all layers were last asked for, for layers that came or went
+	recastWait  time.Duration   // and how long until that is done again
+	limit       media.Ticks     // while layers finish a segment or a Period: where the next one begins; else 0
 	begun       []time.Duration // session times of the newest Periods
 	deaf        bool            // it was said that the sender ignores requests for key frames
 }
@@ -140,6 +141,7 @@ type publication struct {
 	videos  []*source // the layers
 	lead    *source   // the layer that decides where Periods and segments begin; nil before the first key frame
 	audio   *source
+	apart   bool // it was said that the layers have their key frames at other pictures
 	time    *timeline.Timeline
 }
 
@@ -147,7 +149,6 @@ type publication struct {
 // the one before.
 type period struct {
 	at    time.Duration
-	began time.Time
 	remap bool // lanes do not go on where they were: the mapping changed
 }
 
@@ -191,7 +192,7 @@ func (a *Arranger) RotateAt(at time.Duration) { a.rotateAt, a.rotating = at, fal
 // relates to what came before.
 func (a *Arranger) Reset() {
 	a.end = a.Ended()
-	a.kinds, a.cur, a.remap, a.recast, a.rotateAt = nil, nil, false, false, 0
+	a.kinds, a.cur, a.remap, a.rotateAt = nil, nil, false, 0
 	for _, l := range a.lanes {
 		src, audio := l.src, l.audio.sound
 		*l = lane{Lane: l.Lane, codec: l.codec, src: src}
@@ -203,7 +204,7 @@ func (a *Arranger) Reset() {
 	a.pub.lead = nil
 	tracks := make([]media.Track, 0, len(a.pub.sources))
 	for _, s := range a.pub.sources {
-		s.placed, s.seen, s.held = false, false, nil
+		s.placed, s.seen, s.held, s.pair = false, false, nil, nil
 		s.before, s.keyCame, s.earlyTold = nil, false, time.Time{}
 		tracks = append(tracks, s.Track.Track)
 		if s.Kind == media.Video && !s.keyWanted {
@@ -246,6 +247,7 @@ func (a *Arranger) Leave() {
 	if a.pub == nil {
 		return
 	}
+	a.releaseVideo(true)
 	if a.cur == nil && a.pub.audio != nil && len(a.pub.audio.held) > 0 {
 		a.beginWithSound() // the picture did not come in time
 	}
@@ -333,7 +335,7 @@ func (a *Arranger) Frame(id media.TrackID, f *media.Frame) {
 			return
 		}
 	}
-	if s == a.pub.lead {
+	if s == a.pub.lead && len(a.pub.videos) == 1 {
 		s.lost = cmp.Or(s.lost, s.take(f).missing)
 		a.picture(s, f)
 	} else {

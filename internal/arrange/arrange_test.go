@@ -30,6 +30,13 @@ type script struct {
 	audio  bool
 	number int // of the next picture
 	asked  int // key frames
+	layers []simulated
+}
+
+// simulated is a layer of simulcast. Its pictures have the timestamps of the others'.
+type simulated struct {
+	keys  string        // a letter for each half second: k for a key frame then, . for none, - for no pictures at all
+	delay time.Duration // of all that it sends
 }
 
 // run is samples that follow on.
@@ -63,15 +70,23 @@ func newScript(t *testing.T) *script {
 func (s *script) join(t *testing.T) {
 	t.Helper()
 	var tracks []Track
-	for id, name := range []string{"H264", "opus"} {
+	names := []string{"H264", "opus"}
+	for range s.layers[min(1, len(s.layers)):] {
+		names = append(names, "H264")
+	}
+	for id, name := range names {
 		c, ok := codec.Lookup(name)
 		if !ok {
 			t.Fatalf("no codec %s", name)
 		}
-		tracks = append(tracks, Track{
+		track := Track{
 			Track: media.Track{ID: media.TrackID(id), Kind: c.Kind, Codec: c.Name, ClockRate: c.ClockRate, Channels: c.Channels, MID: name},
-			Lane:  Lane{Kind: c.Kind}, Codec: c,
-		})
+			Lane:  Lane{Kind: c.Kind, Layer: max(0, id-1)}, Codec: c,
+		}
+		if len(s.layers) > 0 && c.Kind == media.Video {
+			track.RID = fmt.Sprint(track.Lane.Layer)
+		}
+		tracks = append(tracks, track)
 	}
 	s.number = 0
 	s.a.Join(s.now(), tracks)
@@ -84,6 +99,9 @@ func (s *script) play(d time.Duration) {
 	for end := s.at + d; s.at < end; s.at += soundEvery {
 		if s.video && s.at%pictureEvery == 0 {
 			s.picture()
+		}
+		for i := range s.layers {
+			s.layer(i)
 		}
 		if s.audio {
 			s.frame(1, &media.Frame{Timestamp: ticks(s.at, audioRate), Duration: 960, Key: true, Format: audioFormat, Data: []byte("sound of 20 ms")})
@@ -107,6 +125,26 @@ func (s *script) picture() {
 	s.number++
 }
 
+// layer sends the picture of a layer that is due.
+func (s *script) layer(i int) {
+	l := &s.layers[i]
+	at := s.at - l.delay
+	half := int(at / (500 * time.Millisecond))
+	if at < 0 || at%pictureEvery != 0 || half >= len(l.keys) || l.keys[half] == '-' {
+		return
+	}
+	key := l.keys[half] == 'k' && at%(500*time.Millisecond) == 0
+	s.frame(trackOf(i), &media.Frame{Timestamp: ticks(at, videoRate), Key: key, Format: videoFormat, Data: fmt.Appendf(nil, "picture of layer %d at %v", i, at)})
+}
+
+// trackOf returns the id of a layer's track.
+func trackOf(layer int) media.TrackID {
+	if layer > 0 {
+		layer++
+	}
+	return media.TrackID(layer)
+}
+
 func (s *script) frame(id media.TrackID, f *media.Frame) {
 	f.Track, f.Arrival = id, s.now()
 	s.a.Packet(id, f.Arrival)
@@ -122,7 +160,7 @@ func (s *script) note(format string, args ...any) {
 
 // flush ends the runs of samples.
 func (s *script) flush() {
-	for _, l := range []Lane{{Kind: media.Video}, {Kind: media.Audio}} {
+	for _, l := range []Lane{{Kind: media.Video}, {Kind: media.Audio}, {Kind: media.Video, Layer: 1}, {Kind: media.Video, Layer: 2}} {
 		s.end(l)
 	}
 }
@@ -151,17 +189,23 @@ func (s *script) Enter(l Lane, f *media.Format, at media.Ticks) {
 
 func (s *script) Sample(l Lane, sample Sample) {
 	what := map[bool]string{true: "filled", false: "sent"}[sample.Filler]
-	r := s.run[l]
-	if sample.Cut || r == nil || r.what != what {
+	if sample.Cut {
 		s.end(l)
-		if sample.Cut {
-			s.lines = append(s.lines, fmt.Sprintf("segment of %s at %d, key %v", l, sample.Time, sample.Key))
-		}
-		r = &run{first: sample.Time, what: what}
+		s.lines = append(s.lines, fmt.Sprintf("segment of %s at %d, key %v", l, sample.Time, sample.Key))
+	}
+	s.add(l, what, sample.Time)
+}
+
+// add has a run go on, or begins one.
+func (s *script) add(l Lane, what string, at media.Ticks) {
+	r := s.run[l]
+	if r == nil || r.what != what {
+		s.end(l)
+		r = &run{first: at, what: what}
 		s.run[l] = r
 	}
 	r.n++
-	r.last = sample.Time
+	r.last = at
 }
 
 func (s *script) End(l Lane, at media.Ticks) { s.note("%s ends at %d", l, at) }
@@ -170,7 +214,7 @@ func (s *script) Gap(l Lane, g Gap) {
 	s.note("%s: %s from %v to %v, filled %v", l, g.Cause, g.Start, g.End, g.Filled)
 }
 
-func (s *script) LeftOut(l Lane) { s.note("%s: left out", l) }
+func (s *script) LeftOut(l Lane) { s.add(l, "left out", media.Ticks(ticks(s.at, videoRate))) }
 
 func (s *script) BeforeKey(l Lane, pictures int, waited time.Duration) {
 	s.note("%s: %d pictures before the first key frame, after %v", l, pictures, waited)
@@ -243,22 +287,52 @@ func TestGolden(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newScript(t)
 			live(s)
+			s.hold(t, name)
+		})
+	}
+}
+
+// hold ends the publication and holds what was decided against a golden file.
+func (s *script) hold(t *testing.T, name string) {
+	t.Helper()
+	s.a.Leave()
+	s.flush()
+	got := strings.Join(s.lines, "\n") + "\n"
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("decided\n%s\nwant\n%s", got, want)
+	}
+}
+
+// Layers of simulcast, whose key frames are where they are, and how their segments
+// are cut.
+func TestGoldenLayers(t *testing.T) {
+	for name, layers := range map[string][]simulated{
+		"layers":               {{keys: "k...k...k...k..."}, {keys: "k...k...k...k...", delay: 20 * time.Millisecond}},
+		"layers_other_scenes":  {{keys: "k.k.k.k.k.k.k.k.k.k."}, {keys: "k..kk..kk..kk..kk..kk"}, {keys: "k.......k.......k..."}},
+		"layers_no_common_key": {{keys: "k...k...k...k...k...k...k..."}, {keys: "k..k...k...k...k...k...kk..."}},
+		"layer_late":           {{keys: "k.k.k.k.k.k.k.k."}, {keys: "..k...k...k...k.", delay: 20 * time.Millisecond}},
+		"layer_behind":         {{keys: "k...k...k...k..."}, {keys: "k...k...k...k...", delay: 1500 * time.Millisecond}},
+		"layer_off":            {{keys: "k...k...k...k...k...k..."}, {keys: "k...k...------k.k...k..."}},
+		"layer_off_shortly":    {{keys: "k...k...k...k...k...k..."}, {keys: "k...k...---k.k..k...k..."}},
+		"lead_off":             {{keys: "k...k...------k.k...k..."}, {keys: "k...k...k...k...k...k..."}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScript(t)
 			s.a.Leave()
-			s.flush()
-			got := strings.Join(s.lines, "\n") + "\n"
-			file := filepath.Join("testdata", name+".golden")
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("decided\n%s\nwant\n%s", got, want)
-			}
+			s.lines, s.video, s.layers = nil, false, layers
+			s.join(t)
+			s.play(time.Duration(len(layers[0].keys)) * 500 * time.Millisecond)
+			s.hold(t, name)
 		})
 	}
 }

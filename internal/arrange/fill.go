@@ -28,6 +28,9 @@ const standFor = time.Second
 // fill writes what stands for media that has not come.
 func (a *Arranger) fill() {
 	frontier := a.frontier
+	if a.pub.lead != nil && len(a.pub.lead.held) > 0 {
+		frontier = min(frontier, a.sessionTime(a.pub.lead, a.pub.lead.held[0].Frame))
+	}
 	if a.has(media.Video) {
 		a.fillPicture(frontier)
 	}
@@ -44,7 +47,7 @@ func (a *Arranger) fillPicture(frontier time.Duration) {
 		if l == nil {
 			return
 		}
-		due := max(l.video.segment+l.ticks(a.o.SegmentDuration), l.end())
+		due := max(l.video.segment+l.ticks(a.o.SegmentDuration), a.picturesEnd(l))
 		at := l.duration(due)
 		if at > frontier || !a.canStand(l, frontier) {
 			return
@@ -57,7 +60,7 @@ func (a *Arranger) fillPicture(frontier time.Duration) {
 			continue
 		}
 		for _, other := range a.lanes {
-			if other.Kind == media.Video && other.period == a.cur && !other.video.gone && other.end() <= other.ticks(at) {
+			if other.Kind == media.Video && other.period == a.cur && other.at < other.ticks(at) {
 				a.standUntil(other, other.ticks(at))
 				a.stand(other, at)
 			}
@@ -66,6 +69,18 @@ func (a *Arranger) fillPicture(frontier time.Duration) {
 			return // nothing can stand there
 		}
 	}
+}
+
+// picturesEnd returns where the last pictures of the lead's lane and of the other
+// layers in the Period end by themselves.
+func (a *Arranger) picturesEnd(lead *lane) media.Ticks {
+	end := lead.end()
+	for _, l := range a.lanes {
+		if l.Kind == media.Video && l.period == a.cur {
+			end = max(end, l.end())
+		}
+	}
+	return end
 }
 
 // leadLane returns the lane of video that the others follow.

@@ -79,8 +79,8 @@ type videoState struct {
 	gop      gop
 	stands   bool // the last sample is a picture that was not sent at its time
 	still    bool // it is the key frame, and what was sent since is missing for the next
-	due      []leadCut
 	gone     bool // a layer that has nothing more for the Period
+	broken   bool // and of what came since, something is missing for the next picture
 }
 
 // audioState is what a lane of audio needs beside.

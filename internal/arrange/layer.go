@@ -1,6 +1,7 @@
 package arrange
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -9,11 +10,16 @@ import (
 
 // A simulcast publisher sends several encodings of one video, its layers. Each is a
 // Representation of one AdaptationSet, with segments that begin at the same times, so
-// that players can switch between them. One layer leads: it is written like a video
-// of its own, and decides where Periods and segments begin. The others follow: what
-// they have for a time is written when the lead has got there, and a cut of the lead
-// is theirs with the key frame of the same picture. A layer that comes or goes makes
-// a new Period; one that goes has its last picture stay until then.
+// that players can switch between them. One layer leads: it decides where Periods and
+// segments may begin, which is at its key frames. Whether they do is decided when it is
+// known which other layers have a key frame of the same picture, their pairs: until
+// then the lead's key frame is held. A segment begins where all layers of the Period
+// have one, and a Period where a layer that is out of it can join, or is to leave.
+// What is in the Period has segments that begin together, for all of them are cut at
+// once. Encoders may put key frames at other pictures in each layer (x264 does, at
+// what it takes for a change of scene): then segments get longer, up to maxSegment;
+// after that the layers that have no key frame leave, until they have one in common
+// with the lead.
 
 const (
 	// snap is how far a layer's key frame may be from the lead's and still be the
@@ -21,9 +27,11 @@ const (
 	// answer with the same picture. The clocks of layers are known to some tens of
 	// milliseconds where reports are stamped when they are sent.
 	snap = 150 * time.Millisecond
-	// layerLate is how far a layer may be behind before the lead's segments wait
-	// for it.
-	layerLate = 500 * time.Millisecond
+	// snapArrival is the same where nothing but arrivals tells of the clocks.
+	snapArrival = 500 * time.Millisecond
+	// layerPatience is how long the lead's key frame waits for those of layers that
+	// come later. It is less than fillLag, or the lead would be filled meanwhile.
+	layerPatience = 2500 * time.Millisecond
 	// layerSilence is for how long a layer may send nothing, while others do, before
 	// it counts as turned off; layerLag for how long it may have no frames, which
 	// lost packets delay.
@@ -34,172 +42,324 @@ const (
 	minRecast = 2 * time.Second
 )
 
-// leadCut is a place where the lead begins a segment.
-type leadCut struct {
-	period   *period
-	from, to media.Ticks // the key frame's time, before and after the correction for drift
+// isMember reports whether a layer is in the Period and has more for it.
+func (a *Arranger) isMember(s *source) bool {
+	return a.cur != nil && s.lane.period == a.cur && !s.lane.video.gone
+}
+
+// sends reports whether packets of a layer come.
+func (a *Arranger) sends(s *source) bool {
+	return !s.lastPacket.IsZero() && a.now.Sub(s.lastPacket) < layerSilence
+}
+
+// others returns the layers that do not lead.
+func (a *Arranger) others() []*source {
+	return slices.DeleteFunc(slices.Clone(a.pub.videos), func(s *source) bool { return s == a.pub.lead })
+}
+
+// releaseVideo writes what is held of the video: the lead up to the next key frame of
+// which it is not decided yet what begins with it, and the others up to there.
+func (a *Arranger) releaseVideo(force bool) {
+	for more := true; more; {
+		lead := a.pub.lead
+		if lead == nil {
+			return
+		}
+		n, keys := len(lead.held), 0
+		a.place(lead, func(f *media.Frame) bool {
+			if f.Key {
+				keys++ // one at a time: the layers are to keep up
+			}
+			return !f.Key || keys == 1 && (force || !a.isOpen(f))
+		})
+		more = len(lead.held) > 0 && len(lead.held) < n
+		for _, s := range a.others() {
+			a.releaseLayer(s, force && len(lead.held) == 0)
+		}
+	}
 }
 
 // releaseLayer writes the frames of a layer that does not lead, up to where the lead
-// is: what may be the same picture as a key frame of the lead waits for that.
+// is. What may be the same picture as a key frame of the lead waits for that.
 func (a *Arranger) releaseLayer(s *source, force bool) {
 	lead := a.pub.lead
-	if s == lead || len(s.held) == 0 || lead == nil || lead.lane.period == nil || !lead.placed {
+	if s == lead || len(s.held) == 0 {
 		return
 	}
 	force = force || len(s.held) >= maxHeld
-	if !force && !a.pub.time.Ready(s.ID) {
-		return
+	next := frameRef{lead.last, lead.lastArrival}
+	if len(lead.held) > 0 {
+		next = refOf(lead.held[0].Frame)
 	}
-	reached := lead.lane.duration(lead.time(lead.last))
-	a.place(s, func(f *media.Frame) bool { return force || a.layerTime(s, f) <= reached-snap })
+	a.place(s, func(f *media.Frame) bool {
+		d, tolerance := a.distance(s, f, next)
+		return force || d < -tolerance
+	})
 }
 
 // placeLayers writes what is held of layers from before a session time.
 func (a *Arranger) placeLayers(until time.Duration) {
-	for _, s := range a.pub.videos {
-		if s != a.pub.lead && a.pub.lead != nil && a.pub.lead.placed {
-			a.place(s, func(f *media.Frame) bool { return a.layerTime(s, f) < until })
-		}
+	if a.pub.lead == nil {
+		return
 	}
+	for _, s := range a.others() {
+		a.place(s, func(f *media.Frame) bool { return a.layerTime(s, f) < until })
+	}
+}
+
+// frameRef is what there is to know of a frame of the lead to compare it with those
+// of other layers.
+type frameRef struct {
+	timestamp int64
+	arrival   time.Time
+}
+
+func refOf(f *media.Frame) frameRef { return frameRef{f.Timestamp, f.Arrival} }
+
+// distance returns how much later the picture of a layer's frame is than that of a
+// frame of the lead, and how far two that are the same may be apart: by their
+// timestamps, where they are equal for one picture; else by where the layer is in the
+// Period, or by the clocks; where nothing is known of these, by the arrivals.
+func (a *Arranger) distance(s *source, f *media.Frame, of frameRef) (d, tolerance time.Duration) {
+	lead := a.pub.lead
+	switch {
+	case a.pub.time.Alike(lead.ID, s.ID):
+		return s.lane.duration(media.Ticks(int32(uint32(f.Timestamp) - uint32(of.timestamp)))), snap
+	case a.cur == nil || !lead.placed || lead.lane.period != a.cur,
+		!a.isMember(s) && !a.pub.time.Ready(s.ID):
+		return f.Arrival.Sub(of.arrival), snapArrival
+	}
+	return a.sessionTime(s, f) - lead.lane.duration(lead.time(of.timestamp)), snap
 }
 
 // layerTime returns the place of a frame of a layer. Where the layers' timestamps are
 // the same for one picture, they tell it exactly.
 func (a *Arranger) layerTime(s *source, f *media.Frame) time.Duration {
-	if lead := a.pub.lead; lead.placed && a.pub.time.Alike(lead.ID, s.ID) && (s.lane.period != a.cur || s.lane.period == lead.lane.period) {
-		return lead.lane.duration(lead.time(f.Timestamp))
+	lead := a.pub.lead
+	if lead.placed && lead.lane.period == a.cur && a.pub.time.Alike(lead.ID, s.ID) {
+		behind := int32(uint32(f.Timestamp) - uint32(lead.last)) // they may have been unwrapped by different cycles
+		return lead.lane.duration(lead.time(lead.last + int64(behind)))
 	}
 	return a.sessionTime(s, f)
 }
 
-// layer writes a frame of a layer that does not lead.
-func (a *Arranger) layer(s *source, f *media.Frame) {
-	l := s.lane
-	at := a.layerTime(s, f)
-	if l.period != a.cur {
-		switch {
-		case at < a.cur.at-snap && l.period == nil:
-			return // from before the Period
-		case f.Key && at >= a.cur.at-snap, at >= a.cur.at:
-			if !a.enterLayer(s, f, at) {
-				return
-			}
+// findPair looks among what is held of a layer for the key frame of the same picture
+// as a key frame of the lead. It is not known while better ones may come.
+func (a *Arranger) findPair(s *source, of *media.Frame) (pair *media.Frame, known bool) {
+	var nearest, newest time.Duration
+	passed := false
+	for _, h := range s.held {
+		d, tolerance := a.distance(s, h.Frame, refOf(of))
+		newest, passed = d, d > tolerance
+		if h.Key && d.Abs() <= tolerance && (pair == nil || d.Abs() < nearest) {
+			pair, nearest = h.Frame, d.Abs()
 		}
 	}
-	if !s.placed {
+	if len(s.held) == 0 {
+		return nil, false
+	}
+	return pair, passed || pair != nil && newest >= 0
+}
+
+// isOpen reports whether it is not known yet whether a Period or a segment begins with
+// a key frame of the lead: layers of which that depends have not got there.
+func (a *Arranger) isOpen(f *media.Frame) bool {
+	lead := a.pub.lead
+	if a.now.Sub(f.Arrival) >= layerPatience || len(lead.held) >= maxHeld {
+		return false
+	}
+	begins := a.cur == nil || lead.lane.period != a.cur
+	at := lead.lane.duration(lead.time(f.Timestamp))
+	recast := begins || a.recastDue(at) && a.incomplete()
+	if !recast && !a.mayBegin(lead.lane, at, f) {
+		return false
+	}
+	return slices.ContainsFunc(a.others(), func(s *source) bool {
+		if _, known := a.findPair(s, f); known {
+			return false
+		}
+		return a.cur == nil && s.lastPacket.IsZero() || a.isMember(s) || recast && a.sends(s)
+	})
+}
+
+// mayBegin reports whether a key frame of the lead in the Period, at a session time,
+// may begin a segment, or a Period for the lead's sake.
+func (a *Arranger) mayBegin(l *lane, at time.Duration, f *media.Frame) bool {
+	return a.cuts(l, l.ticks(at)) || a.rotationDue(at) || a.remap || !f.Format.Equal(l.format)
+}
+
+// pairUp finds the key frames of the other layers that are of the same picture as the
+// lead's that is about to be placed.
+func (a *Arranger) pairUp(f *media.Frame) {
+	for _, s := range a.others() {
+		s.pair, _ = a.findPair(s, f)
+	}
+}
+
+// together reports whether all layers of the Period can begin a segment with a key
+// frame of the lead at t, and whether no more can be waited for that.
+func (a *Arranger) together(l *lane, t media.Ticks) (all, overdue bool) {
+	all = !slices.ContainsFunc(a.others(), func(s *source) bool {
+		return a.isMember(s) && (s.pair == nil || s.lane.at >= t)
+	})
+	return all, t-l.video.segment >= maxSegment*l.ticks(a.o.SegmentDuration)
+}
+
+// recasts reports whether a new Period is to begin with a key frame of the lead for the
+// sake of other layers: one is to leave, or can join.
+func (a *Arranger) recasts(at time.Duration) bool {
+	return a.recastDue(at) && slices.ContainsFunc(a.others(), func(s *source) bool {
+		return s.lane.period == a.cur && s.lane.video.gone || !a.isMember(s) && s.pair != nil
+	})
+}
+
+// incomplete reports whether a layer is to leave the Period, or waits to join.
+func (a *Arranger) incomplete() bool { return a.hasGone() || slices.ContainsFunc(a.others(), a.waits) }
+
+// waits reports whether a layer comes and is not in the Period.
+func (a *Arranger) waits(s *source) bool { return !a.isMember(s) && a.sends(s) }
+
+// hasGone reports whether a layer is in the Period that has nothing more for it. Such a
+// Period is not cut any more: the layer's last picture lasts to its end.
+func (a *Arranger) hasGone() bool {
+	return slices.ContainsFunc(a.pub.videos, func(s *source) bool { return s.lane.period == a.cur && s.lane.video.gone })
+}
+
+// tellApart says once that layers have to leave.
+func (a *Arranger) tellApart() {
+	if a.pub.apart {
 		return
 	}
-	if a.pub.time.Alike(a.pub.lead.ID, s.ID) && l.period == a.cur {
-		s.place(f.Timestamp, l.ticks(at))
+	a.pub.apart = true
+	a.o.Log.Warn("simulcast layers have their key frames at other pictures: one that has none where the others do is left out until it has; an encoder with a fixed key frame interval, which does not look for new scenes, keeps them together")
+}
+
+// otherFormat reports whether a layer of the Period goes on in another format, with its
+// key frame of the same picture.
+func (a *Arranger) otherFormat() bool {
+	return slices.ContainsFunc(a.others(), func(s *source) bool {
+		return a.isMember(s) && s.pair != nil && !s.pair.Format.Equal(s.lane.format)
+	})
+}
+
+// finishLayers writes what the other layers have from before a key frame of the lead
+// with which a segment or a Period begins.
+func (a *Arranger) finishLayers(f *media.Frame) {
+	lead := a.pub.lead
+	if a.cur != nil && lead.lane.period == a.cur {
+		a.limit = lead.time(f.Timestamp)
 	}
-	cut, ok := a.cutFor(s, f)
-	t := max(s.time(f.Timestamp), l.entered)
-	hole := l.duration(t - l.end())
-	switch {
-	case l.wrote && t <= l.at:
-		a.out.LeftOut(l.Lane)
+	for _, s := range a.others() {
+		a.place(s, func(k *media.Frame) bool {
+			d, _ := a.distance(s, k, refOf(f))
+			return k != s.pair && (s.pair != nil || d < 0)
+		})
+	}
+	a.limit = 0
+}
+
+// takePair takes the key frame of a layer that is of the same picture as the lead's from
+// what is held. What is before it has been placed.
+func (s *source) takePair() *media.Frame {
+	f := s.pair
+	s.pair = nil
+	if f == nil || len(s.held) == 0 || s.held[0].Frame != f {
+		return nil
+	}
+	s.lost = cmp.Or(s.lost, s.held[0].missing)
+	s.held = slices.Delete(s.held, 0, 1)
+	return f
+}
+
+// enterLayers brings the layers that have a key frame of the lead's picture into the
+// Period that begins with it.
+func (a *Arranger) enterLayers(at time.Duration) {
+	for _, s := range a.others() {
+		f := s.takePair()
+		if f == nil {
+			continue
+		}
+		s.place(f.Timestamp, s.lane.ticks(at))
+		a.enter(s.lane, f.Format, at)
+		a.writePicture(s, f, true)
+	}
+}
+
+// cutLayers has the other layers begin a segment where the lead does.
+func (a *Arranger) cutLayers(t media.Ticks) {
+	for _, s := range a.others() {
+		if !a.isMember(s) {
+			continue
+		}
+		if f := s.takePair(); f != nil {
+			s.place(f.Timestamp, t)
+			a.noteHole(s, t)
+			a.writePicture(s, f, true)
+		}
+	}
+}
+
+// layer writes a frame of a layer that does not lead, and begins nothing.
+func (a *Arranger) layer(s *source, f *media.Frame) {
+	l := s.lane
+	if l.video.gone && a.cur != nil && l.period == a.cur {
+		a.comeBack(s, f)
+	}
+	if !a.isMember(s) || l.video.still && !f.Key {
+		a.leaveOut(s)
 		return
-	case l.video.gone, !ok, hole > layerLag, f.Key && !f.Format.Equal(l.format), l.video.still && !f.Key:
-		a.out.LeftOut(l.Lane) // it came, and has no place
-		l.video.gone = true
-		a.recast = true
+	}
+	t := a.squeeze(l, l.ticks(a.layerTime(s, f)))
+	if f.Key && !f.Format.Equal(l.format) || t <= l.at || l.duration(t-l.end()) > holeMax/2 {
+		a.leaveOut(s)
+		l.video.gone, l.video.broken = true, true // for a new Period
 		return
 	}
 	s.place(f.Timestamp, t)
 	a.standUntil(l, t)
 	a.noteHole(s, t)
-	a.writePicture(s, f, cut)
+	a.writePicture(s, f, false)
 }
 
-// enterLayer moves a layer into the current Period, which it has to join with its
-// first picture. One that comes later waits for the next Period.
-func (a *Arranger) enterLayer(s *source, f *media.Frame, at time.Duration) bool {
+// squeeze returns the place for a picture of a layer that seems to belong to t: before
+// the cut, where it is from before that, and behind the picture before. Key frames are
+// put where the lead's are, which may be some pictures off.
+func (a *Arranger) squeeze(l *lane, t media.Ticks) media.Ticks {
+	if t <= l.at && l.at-t < l.ticks(snap) {
+		t = l.at + l.moment(1)
+	}
+	if a.limit > 0 && t >= a.limit {
+		t = l.at + (a.limit-l.at)/2
+	}
+	return t
+}
+
+// comeBack takes a layer up again that was silent and comes before its Period has
+// ended.
+func (a *Arranger) comeBack(s *source, f *media.Frame) {
 	l := s.lane
-	if l.period != nil {
-		a.leave(l, a.leaves(l, a.cur.at))
+	if f.Key && f.Format.Equal(l.format) || !f.Key && !l.video.still && s.lost == "" && !l.video.broken {
+		s.lost = cmp.Or(s.lost, CauseLayer)
+		l.video.gone, l.video.broken = false, false
+		return
 	}
-	if !f.Key || at > a.cur.at+snap {
-		a.out.LeftOut(l.Lane) // it came, and has no place
-		a.recast = true
-		return false
-	}
-	s.place(f.Timestamp, l.ticks(a.cur.at))
-	a.enter(l, f.Format, a.cur.at)
-	return true
+	l.video.broken = true // what follows needs this one
 }
 
-// cutLayers has the other layers begin a segment where the lead does.
-func (a *Arranger) cutLayers(from, to media.Ticks) {
-	for _, s := range a.pub.videos {
-		l := s.lane
-		waits := l.period != nil || len(s.held) > 0
-		if s == a.pub.lead || !waits || l.video.gone && len(l.video.due) > 0 {
-			continue
-		}
-		l.video.due = append(l.video.due, leadCut{a.cur, from, to})
+// leaveOut counts a frame of a layer that came and has no place.
+func (a *Arranger) leaveOut(s *source) {
+	if a.kinds != nil { // what comes before a recording's first frame is not missing in it
+		a.out.LeftOut(s.Lane)
 	}
-}
-
-// cutFor says whether a layer's frame begins a segment, and gives the key frame that
-// does the lead's time. It is not ok if one should and cannot: segments of layers
-// begin together or not at all.
-func (a *Arranger) cutFor(s *source, f *media.Frame) (cut, ok bool) {
-	l := s.lane
-	if l.video.gone || len(l.video.due) == 0 || l.video.due[0].period != l.period {
-		return false, true
+	if l := s.lane; l.video.still && a.isMember(s) && !s.keyWanted {
+		a.wantKey(s)
 	}
-	due := l.video.due[0]
-	t := s.time(f.Timestamp)
-	switch d := l.duration(t - due.from); {
-	case f.Key && d.Abs() < snap:
-		s.t0 += max(due.to, l.at+1) - t
-		l.video.due = l.video.due[1:]
-		return true, true
-	case d < -time.Millisecond:
-		return false, true
-	case d < snap:
-		return false, a.squeeze(s, f, due)
-	}
-	return false, false
-}
-
-// squeeze places a frame of a layer that comes before the key frame of a cut and
-// seems to be later than that: its clock is not known better. It reports whether the
-// key frame is there.
-func (a *Arranger) squeeze(s *source, f *media.Frame, due leadCut) bool {
-	l := s.lane
-	if l.at+2 >= due.to {
-		return false
-	}
-	for _, h := range s.waiting {
-		if h.Key && l.duration(s.time(h.Timestamp)-due.from) < snap {
-			s.place(f.Timestamp, l.at+(due.to-l.at)/2)
-			return true
-		}
-	}
-	return false
-}
-
-// layerLate reports whether a layer may have been turned off, which is not certain
-// yet: the lead's segment then goes on, so that the last picture of the layer can
-// stay to the end of it.
-func (a *Arranger) layerLate() bool {
-	lead := a.pub.lead
-	return slices.ContainsFunc(a.pub.videos, func(s *source) bool {
-		return s != lead && s.lane.period == a.cur && !s.lane.video.gone && lead.prevArrival.Sub(s.lastArrival) > layerLate
-	})
-}
-
-// isOff reports whether the sender has turned a layer off.
-func (a *Arranger) isOff(s *source) bool {
-	return s.lane.video.gone && a.now.Sub(s.lastPacket) >= layerSilence
 }
 
 // askKeys asks for key frames of all layers at once.
 func (a *Arranger) askKeys() {
 	for _, s := range a.pub.videos {
-		if !a.isOff(s) {
+		if s == a.pub.lead || a.sends(s) {
 			a.out.WantKeyFrame(s.ID)
 		}
 	}
@@ -208,43 +368,72 @@ func (a *Arranger) askKeys() {
 // watchLayers looks for layers that the sender has turned off, and has another lead
 // if it was the lead.
 func (a *Arranger) watchLayers() {
-	lead := a.pub.lead
-	if len(a.pub.videos) < 2 || lead == nil {
+	if len(a.pub.videos) < 2 || a.pub.lead == nil {
 		return
 	}
 	newest := slices.MaxFunc(a.pub.videos, func(a, b *source) int { return a.prevArrival.Compare(b.prevArrival) })
 	for _, s := range a.pub.videos {
-		l := s.lane
 		silent := newest.prevArrival.Sub(s.lastPacket) >= layerSilence
-		if l.period == nil || l.video.gone || !silent && newest.prevArrival.Sub(s.lastArrival) < layerLag {
+		if !a.isMember(s) || !silent && newest.prevArrival.Sub(s.lastArrival) < layerLag {
 			continue
 		}
-		a.o.Log.Info("simulcast layer stopped", "rid", s.RID, "layer", l.Layer, "sends", !silent)
-		l.video.gone, s.keyWanted, a.recast = true, false, true
-		if s == lead && newest != lead {
-			a.releaseLayer(newest, true)
+		a.o.Log.Info("simulcast layer stopped", "rid", s.RID, "layer", s.lane.Layer, "sends", !silent)
+		if s == a.pub.lead {
+			a.place(s, func(*media.Frame) bool { return true })
 			a.takeLead(newest)
+		} else {
+			a.releaseBeforeLead(s)
 		}
+		s.lane.video.gone, s.keyWanted = true, false
 	}
 }
 
-// takeLead makes a layer the lead. One that is out of the Period, or still in the one
-// before, begins another with its next key frame.
-func (a *Arranger) takeLead(s *source) {
-	a.pub.lead = s
-	switch l := s.lane; {
-	case l.period != nil && l.period != a.cur:
-		a.leave(l, a.cur.at)
-	case !l.video.gone:
-		l.video.due = nil
+// releaseBeforeLead writes what is held of a layer from before where the lead is.
+func (a *Arranger) releaseBeforeLead(s *source) {
+	lead := a.pub.lead
+	a.place(s, func(f *media.Frame) bool {
+		if len(lead.held) == 0 {
+			return true
+		}
+		d, _ := a.distance(s, f, refOf(lead.held[0].Frame))
+		return d < 0
+	})
+}
+
+// takeLead makes the layer the lead of which frames came last, one of the Period if
+// there is any. One that is out of that begins another with its next key frame.
+func (a *Arranger) takeLead(newest *source) {
+	if !a.isMember(newest) || newest == a.pub.lead {
+		for _, s := range a.others() {
+			if a.isMember(s) && newest.prevArrival.Sub(s.lastArrival) < layerSilence {
+				newest = s
+				break
+			}
+		}
+	}
+	a.pub.lead = newest
+}
+
+// askTogether asks for key frames of all layers at once, where a segment is due and
+// one of them had none with that of the lead.
+func (a *Arranger) askTogether(l *lane, t media.Ticks) {
+	if len(a.pub.videos) > 1 && a.cuts(l, t) && a.now.Sub(a.recastAsked) >= keyBackoffMin {
+		a.recastAsked = a.now
+		a.askKeys()
 	}
 }
 
 // askRecast asks for the key frames with which a Period that is wanted, because
-// layers came or went, can begin: when it may, and again while none comes.
+// layers came or went, can begin: when it may, and again while none comes, ever more
+// seldom.
 func (a *Arranger) askRecast() {
-	if a.cur != nil && a.recastDue() && a.now.Sub(a.recastAsked) >= keyBackoffMin {
-		a.recastAsked = a.now
-		a.askKeys()
+	if a.cur == nil || a.pub.lead == nil || !a.recastDue(a.reach) || !a.incomplete() {
+		a.recastWait = 0
+		return
 	}
+	if a.now.Sub(a.recastAsked) < a.recastWait {
+		return
+	}
+	a.recastAsked, a.recastWait = a.now, min(max(2*a.recastWait, keyBackoffMin), keyBackoffMax)
+	a.askKeys()
 }

@@ -53,10 +53,18 @@ func (a *Arranger) begin(s *source, f *media.Frame, at time.Duration) {
 	if a.kinds == nil {
 		s.before = nil // what comes before a recording's first frame is not missing in it
 	}
+	a.finishLayers(f)
 	a.open(at, false)
+	a.beginPictures(s, f, at)
+}
+
+// beginPictures brings the lead and the other layers into the Period that begins with
+// a key frame.
+func (a *Arranger) beginPictures(s *source, f *media.Frame, at time.Duration) {
 	s.place(f.Timestamp, s.lane.ticks(at))
 	a.enter(s.lane, f.Format, at)
 	a.writePicture(s, f, true)
+	a.enterLayers(at)
 }
 
 // earlySound returns the first sound that waits, nil if there is none.
@@ -116,12 +124,12 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 			a.leave(l, at)
 		}
 	}
-	a.recast, a.remap = false, false
+	a.remap = false
 	a.begun = append(a.begun, at)
 	if len(a.begun) > periodBurst {
 		a.begun = slices.Delete(a.begun, 0, 1)
 	}
-	a.cur = &period{at: at, began: a.now}
+	a.cur = &period{at: at}
 	a.reach, a.moved = max(a.reach, at), true
 	a.frontier = max(a.frontier, at-fillLag)
 	a.out.BeginPeriod(at, a.expected())
@@ -147,7 +155,7 @@ func (a *Arranger) announced() []media.Kind {
 func (a *Arranger) expected() []Lane {
 	var lanes []Lane
 	for _, s := range a.pub.videos {
-		if s == a.pub.lead || !a.isOff(s) && a.pub.lead != nil {
+		if s == a.pub.lead || s.pair != nil {
 			lanes = append(lanes, s.Lane)
 		}
 	}
@@ -181,8 +189,7 @@ func (a *Arranger) enter(l *lane, f *media.Format, at time.Duration) {
 		l.src.joined = true
 	}
 	l.video.stands, l.video.still = false, false
-	l.video.segment, l.video.keyAsked, l.video.gone = t, 0, false
-	l.video.due = slices.DeleteFunc(l.video.due, func(c leadCut) bool { return c.period != a.cur })
+	l.video.segment, l.video.keyAsked, l.video.gone, l.video.broken = t, 0, false, false
 	l.audio.cutAt = t
 }
 
@@ -214,19 +221,11 @@ func (a *Arranger) leave(l *lane, at time.Duration) {
 	a.end = max(a.end, l.duration(t))
 }
 
-// settle brings every lane that is still in the Period before the current one into
-// that: the next begins at a session time.
+// settle brings sound that is still in the Period before the current one into that:
+// the next begins at a session time.
 func (a *Arranger) settle(at time.Duration) {
-	if a.cur == nil {
-		return
-	}
-	for _, l := range a.lanes {
-		switch {
-		case l.Kind == media.Audio && a.has(media.Audio) && l.period != a.cur:
-			a.silence(l, l.ticks(at))
-		case l.Kind == media.Video && l.period != nil && l.period != a.cur:
-			a.endPicture(l, a.cur.at)
-		}
+	if l := a.soundLane(); a.cur != nil && l != nil && a.has(media.Audio) && l.period != a.cur {
+		a.silence(l, l.ticks(at))
 	}
 }
 
@@ -251,12 +250,9 @@ func (a *Arranger) close() {
 			}
 			continue
 		}
-		switch {
-		case l.Kind == media.Audio:
+		if l.Kind == media.Audio {
 			a.endSound(l, end)
-		case l.video.gone && len(l.video.due) > 0:
-			a.leave(l, l.duration(l.video.due[0].to))
-		default:
+		} else {
 			a.endPicture(l, end)
 		}
 	}
@@ -295,6 +291,11 @@ func (a *Arranger) endSound(l *lane, end time.Duration) {
 // boundary begins a new Period with a key frame of the lead, at a session time;
 // rotate: of another recording.
 func (a *Arranger) boundary(s *source, f *media.Frame, at time.Duration, rotate, remap bool) {
+	for _, l := range a.lanes { // where something is out of order
+		if l != s.lane && l.Kind == media.Video && l.period != nil && l.wrote {
+			at = max(at, l.duration(l.at)+time.Millisecond)
+		}
+	}
 	a.releaseBefore(at)
 	if remap {
 		s.place(f.Timestamp, s.lane.ticks(at))
@@ -302,22 +303,11 @@ func (a *Arranger) boundary(s *source, f *media.Frame, at time.Duration, rotate,
 	a.open(at, rotate)
 	a.cur.remap = remap
 	for _, l := range a.lanes {
-		if l.Kind == media.Video && l.period != nil && (l.src == s || l.src == nil || l.video.gone || !l.src.placed) {
-			a.endPicture(l, a.leaves(l, at))
+		if l.Kind == media.Video && l.period != nil {
+			a.endPicture(l, at)
 		}
 	}
-	s.place(f.Timestamp, s.lane.ticks(at))
-	a.enter(s.lane, f.Format, at)
-	a.writePicture(s, f, true)
-}
-
-// leaves returns the session time at which a lane of video leaves its Period where
-// the next begins at a session time. A layer that has missed a cut ends there.
-func (a *Arranger) leaves(l *lane, at time.Duration) time.Duration {
-	if l.video.gone && len(l.video.due) > 0 && l.video.due[0].period == l.period {
-		return l.duration(l.video.due[0].to)
-	}
-	return at
+	a.beginPictures(s, f, at)
 }
 
 // remapped returns the session time at which a Period that follows the mapping
@@ -349,5 +339,6 @@ func (a *Arranger) crowded(at time.Duration) bool {
 	return len(a.begun) == periodBurst && at-a.begun[0] < periodWindow
 }
 
-// recastDue reports whether a Period is wanted because layers came or went.
-func (a *Arranger) recastDue() bool { return a.recast && a.now.Sub(a.cur.began) >= minRecast }
+// recastDue reports whether a Period may begin at a session time because layers came
+// or went.
+func (a *Arranger) recastDue(at time.Duration) bool { return a.cur != nil && at-a.cur.at >= minRecast }

@@ -34,14 +34,12 @@ func (a *Arranger) release(force bool) {
 	if a.pub == nil {
 		return
 	}
+	a.releaseVideo(force)
 	if a.cur == nil {
 		if h := a.earlySound(); h == nil || !a.isPatientEnough(h) {
 			return
 		}
 		a.beginWithSound()
-	}
-	for _, s := range a.pub.videos {
-		a.releaseLayer(s, force)
 	}
 	s := a.pub.audio
 	if s == nil || len(s.held) == 0 || a.cur == nil {
@@ -73,14 +71,14 @@ func (a *Arranger) isReady(s *source) bool {
 // later than the lead's, or what will begin with the first picture that can be
 // decoded.
 func (a *Arranger) ahead(s *source, f *media.Frame) bool {
-	if a.now.Sub(f.Arrival) >= audioPatience {
+	v := a.pub.lead
+	if a.now.Sub(f.Arrival) >= audioPatience && (v == nil || len(v.held) == 0) {
 		return false
 	}
-	v := a.pub.lead
 	if v == nil || v.lane.period == nil || !v.placed {
 		return slices.ContainsFunc(a.pub.videos, func(v *source) bool { return a.now.Sub(v.lastPacket) < layerSilence })
 	}
-	return a.pub.time.Media(s.ID, f.Timestamp) > a.pub.time.Media(v.ID, v.last)
+	return a.pub.time.Media(s.ID, f.Timestamp) > a.pub.time.Media(v.ID, v.decided())
 }
 
 // releaseBefore writes the sound from before a boundary at a session time. What is
@@ -97,15 +95,17 @@ func (a *Arranger) place(s *source, ready func(*media.Frame) bool) {
 	s.held = nil // a boundary that the track makes looks at it
 	n := 0
 	for ; n < len(waiting) && ready(waiting[n].Frame); n++ {
-		s.waiting = waiting[n+1:]
 		s.lost = cmp.Or(s.lost, waiting[n].missing)
-		if s.Kind == media.Audio {
-			a.sound(s, waiting[n].Frame)
-		} else {
-			a.layer(s, waiting[n].Frame)
+		switch f := waiting[n].Frame; {
+		case s.Kind == media.Audio:
+			a.sound(s, f)
+		case s != a.pub.lead:
+			a.layer(s, f)
+		default:
+			a.pairUp(f)
+			a.picture(s, f)
 		}
 	}
-	s.waiting = nil
 	// What is left is moved to the front, so that the array does not grow for ever.
 	rest := copy(waiting, waiting[n:])
 	clear(waiting[rest:])

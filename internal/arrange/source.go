@@ -50,8 +50,8 @@ type source struct {
 	lost    string // cause, if something is missing between the last frame that was written and the next
 	resync  bool   // the next timestamp has no relation to the last
 
-	held    []held // what waits for its place in time: audio, and layers that do not lead
-	waiting []held // what was held behind the frame that is being placed
+	held []held       // what waits for its place in time: audio, and the layers of simulcast
+	pair *media.Frame // a layer's key frame, of held, that is of the picture with which something begins
 
 	keyCame   bool          // the first key frame of its publication
 	before    []early       // pictures from before that, while there is no Period
@@ -93,6 +93,15 @@ func (s *source) take(f *media.Frame) held {
 
 // time returns the session time of a timestamp.
 func (s *source) time(ts int64) media.Ticks { return s.t0 + media.Ticks(ts-s.ts0) }
+
+// decided returns the timestamp of about the last picture of which it is decided where
+// it goes.
+func (s *source) decided() int64 {
+	if len(s.held) > 0 {
+		return s.held[0].Timestamp - int64(max(s.lane.dur, 1))
+	}
+	return s.last
+}
 
 // place says that the timestamp ts is at t.
 func (s *source) place(ts int64, t media.Ticks) { s.placed, s.ts0, s.t0 = true, ts, t }

@@ -52,6 +52,7 @@ func (a *Arranger) firstPicture(s *source, f *media.Frame) {
 		a.skip(s)
 		return
 	}
+	a.finishLayers(f)
 	at := max(a.pub.time.Media(s.ID, f.Timestamp), a.cur.at+time.Millisecond)
 	for _, l := range a.lanes {
 		if l.Kind == media.Video && l.period == a.cur && l.wrote {
@@ -147,17 +148,17 @@ func (a *Arranger) wake(s *source, f *media.Frame) {
 		return
 	}
 	at := max(a.pub.time.Media(s.ID, f.Timestamp), a.Ended()+time.Millisecond)
-	var rest []held // the sound from after it
-	audio := a.pub.audio
-	if audio != nil {
-		a.releaseBefore(at - holeMax/2)
-		rest, audio.held = audio.held, nil
+	a.releaseBefore(at - holeMax/2)
+	a.finishLayers(f)
+	rest := make([][]held, len(a.pub.sources)) // what is from after it
+	for i, s := range a.pub.sources {
+		rest[i], s.held = s.held, nil
 	}
 	a.close()
-	a.begin(s, f, max(at, a.Ended()))
-	if audio != nil {
-		audio.held = rest
+	for i, s := range a.pub.sources {
+		s.held = rest[i]
 	}
+	a.begin(s, f, max(at, a.Ended()))
 }
 
 // skip leaves video frames out until a key frame comes.
@@ -176,27 +177,36 @@ func (a *Arranger) keyFrame(s *source, f *media.Frame) {
 	l := s.lane
 	t := s.time(f.Timestamp)
 	at := l.duration(t)
-	remap := a.remap
-	cuts := a.cuts(l, t) && !a.layerLate()
-	if cuts {
-		remap = a.followMapping(s, f) || remap
-	}
-	rotate, other := a.rotationDue(at), !f.Format.Equal(l.format)
+	all, overdue := a.together(l, t)
+	may := all || overdue
+	rotate, other := may && a.rotationDue(at), !f.Format.Equal(l.format)
 	if other && !rotate && a.crowded(at) {
 		a.skip(s)
 		return
 	}
-	if rotate || remap || other || l.video.gone || a.recastDue() {
-		if remap {
-			at = a.remapped(s, f)
+	cuts := may && a.cuts(l, t)
+	begins := rotate || other || l.video.gone || may && (a.remap || a.recasts(at)) || cuts && (!all || a.otherFormat())
+	cuts = cuts && (begins || !a.hasGone())
+	if !begins && !cuts {
+		a.writePicture(s, f, false)
+		a.askTogether(l, t)
+		return
+	}
+	a.finishLayers(f)
+	remap := cuts && a.followMapping(s, f) || a.remap
+	if remap {
+		at = a.remapped(s, f)
+	}
+	if begins || remap {
+		if !all && overdue {
+			a.tellApart()
 		}
 		a.boundary(s, f, at, rotate, remap)
 		return
 	}
-	if cuts {
-		a.cutLayers(t, s.time(f.Timestamp))
-	}
-	a.writePicture(s, f, cuts)
+	t = s.time(f.Timestamp)
+	a.writePicture(s, f, true)
+	a.cutLayers(t)
 }
 
 // followMapping brings the video back to the mapping, where a segment begins, by the

@@ -22,6 +22,7 @@ type expected struct {
 	// What may stand in for media that did not come, in seconds: that much, to
 	// within half a second and what the machine adds.
 	video, audio float64
+	layers       float64       // the same of layers other than the first, beside
 	gap          float64       // at most without anything, from one Period to the next
 	cause        string        // of what is missing; of a layer it may be "layer" as well
 	degraded     bool          // and is called so
@@ -35,6 +36,7 @@ var profileTable = []expected{
 	{profile: "obs", seconds: 16, periods: 2, video: 8.3, cause: "absent", verdict: true, maxAV: 100 * time.Millisecond},
 	{profile: "obs-simulcast", seconds: 16, periods: 2, video: 8.3, cause: "absent", verdict: true, maxAV: 100 * time.Millisecond},
 	{profile: "obs-simulcast-2", seconds: 16, periods: 2, video: 8.3, cause: "absent", verdict: true, maxAV: 100 * time.Millisecond},
+	{profile: "obs-simulcast-scenes", seconds: 16, periods: 2, layers: 3, cause: "absent", verdict: true, maxAV: 100 * time.Millisecond},
 	{profile: "simulcast-small-first", seconds: 16, periods: 1},
 	{profile: "ffmpeg", seconds: 16, periods: 1},
 	{profile: "ffmpeg-copy", seconds: 16, periods: 1},
@@ -170,6 +172,7 @@ func checkTrack(t *testing.T, info *media.Recording, track *media.RecordingTrack
 	missing := track.FilledSeconds
 	if track.Layer > 0 {
 		missing += track.GapSeconds // a layer has no neutral picture
+		want += e.layers
 	} else if limit := e.gap + 0.1; track.GapSeconds > limit {
 		t.Errorf("%s: %.3f s of gaps: %+v", name, track.GapSeconds, track.Gaps)
 	}

@@ -54,6 +54,15 @@ var Profiles = []Profile{
 		Pictures: []Picture{{GOP: obsGOP}, {Size: "384x216", GOP: obsGOP}}, Set: obs,
 	},
 	{
+		Name: "obs-simulcast-scenes", What: "the same with three layers, in each of which x264 finds new scenes, and makes key frames, at other pictures",
+		Pictures: []Picture{
+			{GOP: obsGOP, Scenes: "eq(mod(n,30),0)*gt(mod(n,210),0)"},
+			{Size: "426x240", GOP: obsGOP, Scenes: "eq(mod(n,60),0)+eq(mod(n,90),45)"},
+			{Size: "212x120", GOP: obsGOP, Scenes: "eq(mod(n,120),0)"},
+		},
+		Set: obs,
+	},
+	{
 		Name: "simulcast-small-first", What: "Firefox and others: three layers, the smallest first",
 		Pictures: []Picture{{Size: "160x90"}, {Size: "384x216"}, {}},
 	},

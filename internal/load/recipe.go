@@ -18,6 +18,7 @@ import (
 type Picture struct {
 	Size    string        // "640x360"; empty for that
 	GOP     int           // pictures from key frame to key frame; 0 is 60
+	Scenes  string        // pictures n with key frames beside those of the GOP, an expression of ffmpeg's: where an encoder takes them for a new scene
 	Profile string        // of H264; empty is baseline
 	Every   time.Duration // from picture to picture; 0: 30 in a second
 	Seconds int           // of media, before it begins anew; 0 is defaultSeconds
@@ -60,21 +61,23 @@ func (p Picture) Encode(ctx context.Context) (*Source, error) {
 func (p Picture) encode(ctx context.Context) (*Source, error) {
 	setDefault(&p.Size, "640x360")
 	setDefault(&p.GOP, 2*pictureRate)
+	setDefault(&p.Scenes, "0")
 	setDefault(&p.Profile, "baseline")
 	setDefault(&p.Seconds, defaultSeconds)
 	frames := p.Seconds * pictureRate
 	if p.Every > 0 {
 		frames = max(1, int(time.Duration(p.Seconds)*time.Second/p.Every))
 	}
-	gop, params := strconv.Itoa(p.GOP), "repeat-headers=1:scenecut=0:"
+	gop := strconv.Itoa(p.GOP)
+	params := "repeat-headers=1:scenecut=0:keyint=" + gop + ":min-keyint=" + gop
 	if p.Profile == "high" {
-		params += "cabac=1:8x8dct=1:" // which the preset leaves out
+		params += ":cabac=1:8x8dct=1" // which the preset leaves out
 	}
 	src, err := ffmpeg(ctx, "-f", "lavfi", "-i",
 		fmt.Sprintf("testsrc2=size=%s:rate=%d,drawbox=color=white:t=fill:enable='%s'", p.Size, pictureRate, flash),
 		"-frames:v", strconv.Itoa(frames), "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-crf", "30",
-		"-profile:v", p.Profile, "-pix_fmt", "yuv420p", "-bf", "0", "-threads", "1",
-		"-x264-params", params+"keyint="+gop+":min-keyint="+gop, "-f", "h264")
+		"-profile:v", p.Profile, "-pix_fmt", "yuv420p", "-bf", "0", "-threads", "1", "-force_key_frames", "expr:"+p.Scenes,
+		"-x264-params", params, "-f", "h264")
 	if err != nil || p.Every == 0 {
 		return src, err
 	}

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"slices"
+	"time"
 
 	"github.com/live777/recorder/internal/media"
 )
@@ -11,8 +12,15 @@ const (
 	// layers' clocks are kept, and how many are needed.
 	maxOffsets = 31
 	minOffsets = 3
-	// maxRecent is how many timestamps of a layer are kept to be compared.
-	maxRecent = 32
+	// nearby is how far the timestamps of two layers may be apart, beside the distance
+	// of their arrivals, and be of one clock: two that begin at random values are as
+	// near as that once in ten thousand times.
+	nearby = 3 * time.Second
+	// pictures is how many ticks there may be from one picture to the next.
+	pictures = 9000
+	// maxRecent is how many timestamps of a layer are kept to be compared: of some
+	// seconds, for one layer may come so much later than another.
+	maxRecent = 128
 )
 
 // The layers of one video are encodings of the same pictures, whose capture has one
@@ -24,6 +32,9 @@ const (
 type offsets struct {
 	last  []int64
 	alike bool // one picture has one timestamp in both, by what was last seen of both
+	// decided: both were seen of the same time.
+	decided bool
+	of      int // how many timestamps of both that was of
 }
 
 func (o *offsets) add(v int64) {
@@ -83,8 +94,12 @@ func (t *Timeline) Alike(a, b media.TrackID) bool {
 }
 
 // alike reports whether most of the timestamps that both layers could have are in
-// both. Where there are none, because one has stopped, it is as before.
+// both. Where there are none, because one has stopped, it is as before. As long as there
+// were none, it is those that are near each other.
 func (c *clock) alike(l *clock) bool {
+	if of := c.recent.n + l.recent.n; c.apart[l].of == of {
+		return c.apart[l].alike
+	}
 	equal := 0
 	for _, ts := range c.recent.all() {
 		if slices.Contains(l.recent.all(), ts) {
@@ -94,12 +109,18 @@ func (c *clock) alike(l *clock) bool {
 	if could := min(c.recent.within(&l.recent), l.recent.within(&c.recent)); could > 0 {
 		c.apart[l].alike = 2*equal >= could
 		l.apart[c].alike = c.apart[l].alike
+		c.apart[l].decided, l.apart[c].decided = true, true
+	} else if !c.apart[l].decided && c.seen && l.seen {
+		d := c.media(int64(int32(uint32(c.last)-uint32(l.last)))) - (c.lastAt - l.lastAt)
+		c.apart[l].alike = abs(d) < int64(nearby)
+		l.apart[c].alike = c.apart[l].alike
 	}
+	c.apart[l].of = c.recent.n + l.recent.n
 	return c.apart[l].alike
 }
 
 // within returns how many timestamps are not before the first of other, nor after
-// its last.
+// its last, and not where other has lost its own.
 func (t *timestamps) within(other *timestamps) int {
 	if other.n == 0 {
 		return 0
@@ -111,7 +132,8 @@ func (t *timestamps) within(other *timestamps) int {
 	}
 	n := 0
 	for _, ts := range t.all() {
-		if d := int32(ts - base); d >= from && d <= to {
+		near := func(o uint32) bool { d := int32(ts - o); return max(d, -d) <= pictures }
+		if d := int32(ts - base); d >= from && d <= to && slices.ContainsFunc(other.all(), near) {
 			n++
 		}
 	}
@@ -167,6 +189,8 @@ func (c *clock) shiftLayers(d int64) {
 			continue
 		}
 		c.apart[l].alike, l.apart[c].alike = false, false
+		c.apart[l].decided, l.apart[c].decided = false, false
+		c.apart[l].of, l.apart[c].of = 0, 0
 		for i := range c.apart[l].last {
 			c.apart[l].last[i] += d
 		}
