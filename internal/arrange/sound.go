@@ -173,13 +173,24 @@ func (a *Arranger) placeFirst(s *source, f *media.Frame) bool {
 	}
 	t := l.ticks(a.pub.time.Media(s.ID, f.Timestamp))
 	if t+f.Duration/2 < floor {
-		if l.period != nil {
-			a.out.LeftOut(l.Lane)
-		}
+		a.tooEarly(l, l.duration(floor-t))
 		return false
 	}
 	s.place(f.Timestamp, max(t, floor))
 	return true
+}
+
+// tooEarly counts a packet of sound that belongs before the Period in which its
+// publication begins: what comes before a recording's first frame is not missing in it,
+// and with a later publication a little is left out so that the sound is with the
+// picture. More would have had a Period of its own.
+func (a *Arranger) tooEarly(l *lane, by time.Duration) {
+	switch {
+	case l.period != nil || l.had && by > headStartLater:
+		a.out.LeftOut(l.Lane)
+	case l.had:
+		a.out.Corrected(l.Lane)
+	}
 }
 
 // passed reports whether the time of a packet at t is over: it has been filled, was

@@ -606,10 +606,18 @@ func (j *judge) verdicts() {
 	}
 }
 
-// untroubled reports whether there was nothing that could harm a recording.
+// untroubled reports whether there was nothing that could harm a recording. Packets that
+// others have overtaken may come after the end.
 func (j *judge) untroubled() bool {
 	if len(j.noted) > 0 || len(j.senders) > 1 || j.sc.Manual > 0 {
 		return false
+	}
+	for _, s := range j.senders {
+		for _, tr := range s.tracks {
+			if slices.ContainsFunc(tr.units, func(u *unit) bool { return u.whole() == no }) {
+				return false
+			}
+		}
 	}
 	for _, l := range j.sc.Lives {
 		if l.Vanish || len(l.Off) > 0 || len(l.Turns) > 0 || l.Net.Loss > 0 || len(l.Net.Outages) > 0 || l.Net.Jitter > 100*time.Millisecond {

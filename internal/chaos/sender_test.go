@@ -367,6 +367,11 @@ func (tr *track) report(captured, sent time.Duration) {
 	case "whole":
 		at = at.Truncate(time.Second)
 	}
+	for _, o := range tr.life.Net.Outages {
+		if o.has(sent - tr.life.At) {
+			return // it goes the way of the packets
+		}
+	}
 	r := media.SenderReport{Track: tr.ID, SSRC: tr.ssrc, NTP: media.NTP(at), RTP: uint32(tr.ts)}
 	pub, node := tr.pub, tr.w.node
 	tr.w.net(sent+latency, func() {
