@@ -81,6 +81,10 @@ func TestWelcome(t *testing.T) {
 	if want := "curl -X POST " + anonymous.url + "/api/record/STREAM\n"; !strings.Contains(anonymous.said, want) {
 		t.Errorf("without credentials it says\n%swant %s", anonymous.said, want)
 	}
+	// What whip.Media says: who can reach it, and what to set for others.
+	if _, media, _ := strings.Cut(anonymous.said, "media     UDP 127.0.0.1:"); !strings.Contains(media, ", from this machine only") {
+		t.Errorf("of media it says\n%s", anonymous.said)
+	}
 	guarded := startNode(t, func(c *config.Config) { c.Auth.Tokens = []config.Secret{"a token"} })
 	if want := "curl -H 'Authorization: Bearer TOKEN' -X POST " + guarded.url + "/api/record/STREAM\n"; !strings.Contains(guarded.said, want) {
 		t.Errorf("with tokens it says\n%swant %s", guarded.said, want)

@@ -100,6 +100,9 @@ func (p *proxied) do(method, u, contentType, body string) string {
 		p.t.Errorf("%s %s: %d %s", method, u, resp.StatusCode, text)
 	}
 	if location := resp.Header.Get("Location"); location != "" {
+		if !strings.HasPrefix(location, "/studio/") || strings.Contains(location, "..") { // OBS resolves nothing else
+			p.t.Errorf("%s %s: Location %s", method, u, location)
+		}
 		return location
 	}
 	return string(text)

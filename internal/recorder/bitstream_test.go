@@ -1,9 +1,15 @@
 package recorder
 
 import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/logging/logtest"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
 )
@@ -97,6 +104,84 @@ func checkShown(t *testing.T, g *rig, rec media.Recording, got *verify.Recording
 	out, err = exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-i", mpd, "-c", "copy", filepath.Join(t.TempDir(), "copy.mp4")).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		t.Errorf("ffmpeg copies it: %v\n%.1000s", err, out)
+	}
+}
+
+// untold is a pyramid of B-frames of which only pic_order_cnt_type 1 tells the order,
+// which few use: its SPS says so, its slices are as they were.
+func untold(t *testing.T) *load.Source {
+	t.Helper()
+	src, err := load.Open(filepath.Join("..", "codec", "testdata", "pyramid.h264"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sps []byte
+	for i, set := range src.ParameterSets {
+		if set[0]&0x1f == 7 {
+			sps, src.ParameterSets[i] = set, countedOtherwise(set)
+		}
+	}
+	for i := range src.Units {
+		src.Units[i].Data = bytes.ReplaceAll(src.Units[i].Data, sps, countedOtherwise(sps))
+	}
+	return src
+}
+
+// countedOtherwise returns an SPS of a High profile with pic_order_cnt_type 1 instead of
+// 0 (H.264 7.3.2.1.1).
+func countedOtherwise(sps []byte) []byte {
+	var bits strings.Builder
+	for _, b := range bytes.ReplaceAll(sps[4:], []byte{0, 0, 3}, []byte{0, 0}) {
+		fmt.Fprintf(&bits, "%08b", b)
+	}
+	text, at := bits.String(), 0
+	ue := func() {
+		zeros := strings.Index(text[at:], "1")
+		at += 2*zeros + 1
+	}
+	for range 4 { // id, chroma format, two bit depths
+		ue()
+	}
+	at += 2 // qpprime_y_zero_transform_bypass_flag, no scaling matrix
+	ue()    // log2_max_frame_num
+	from := at
+	ue() // the type
+	ue() // log2_max_pic_order_cnt_lsb
+	text = text[:from] + "010" + "1" + "1" + "1" + "1" + text[at:]
+	text = strings.TrimRight(text, "0")
+	text += strings.Repeat("0", (8-len(text)%8)%8)
+	out := slices.Clone(sps[:4])
+	zeros := 0
+	for i := 0; i < len(text); i += 8 {
+		b, _ := strconv.ParseUint(text[i:i+8], 2, 8)
+		if zeros >= 2 && b <= 3 {
+			out, zeros = append(out, 3), 0
+		}
+		if zeros++; b != 0 {
+			zeros = 0
+		}
+		out = append(out, byte(b))
+	}
+	return out
+}
+
+// B-frames of which nothing tells when they are shown are said to be so, while they come,
+// once.
+func TestOrderUntold(t *testing.T) {
+	var log logtest.Buffer
+	g := newRig(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	s := g.publish("camera", untold(t), source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	s.steps(10 * time.Second)
+	if info := g.recorder.Status("camera").Info; info.Tracks[0].Missing != reasonOrder {
+		t.Errorf("while it runs: %q", info.Tracks[0].Missing)
+	}
+	rec := g.stop("camera")
+	if rec.Status != media.StatusDegraded || !strings.Contains(rec.Reason, reasonOrder) {
+		t.Errorf("ended %s (%s)", rec.Status, rec.Reason)
+	}
+	if n := strings.Count(log.String(), reasonOrder+"\"\n"); n != 1 {
+		t.Errorf("%d lines in the log:\n%s", n, log.String())
 	}
 }
 
@@ -198,6 +283,48 @@ func TestBitstreamsOfSenders(t *testing.T) {
 				t.Errorf("ended %s, %q, with %d Periods and %d init segments", rec.Status, rec.Reason, rec.Periods, len(video.Inits))
 			}
 			g.compare(s.log, got, verify.CompareOptions{})
+		})
+	}
+}
+
+// What the README says makes one file of a recording does so as it stands there, with all
+// pictures and sound, also where a browser gives its parameter sets other ids all the time.
+func TestReadmeCopy(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := regexp.MustCompile(`(?m)^ffmpeg -i \S*storage/camera/(\d+)/manifest.mpd\S* .*$`).FindSubmatch(readme)
+	if command == nil {
+		t.Fatal("the README has no such command")
+	}
+	began, err := strconv.ParseInt(string(command[1]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, video := range map[string]*load.Source{
+		"plain":     source(t, "h264_baseline.h264"),
+		"other ids": changed(t, "h264_baseline.h264", (*load.Source).NewIDs),
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			g := newRigIn(t, filepath.Join(folder, "storage"), nil)
+			g.clock.now = time.Unix(began, 0)
+			s := g.publish("camera", video, source(t, "opus_stereo.ogg"))
+			g.start("camera", "")
+			s.send(12 * time.Second)
+			got := g.read(g.stop("camera").RecordDir)
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", string(command[0]))
+			cmd.Dir = folder
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%s: %v\n%s", command[0], err, out)
+			}
+			out, err := exec.CommandContext(t.Context(), "ffprobe", "-v", "error", "-show_entries", "stream=codec_type,nb_frames",
+				"-of", "csv=p=0", filepath.Join(folder, "camera.mp4")).Output()
+			want := fmt.Sprintf("video,%d\naudio,%d\n", len(got.Tracks[0].Samples), len(got.Tracks[1].Samples))
+			if err != nil || string(out) != want {
+				t.Errorf("the file has\n%swant\n%s%v", out, want, err)
+			}
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +72,12 @@ func TestLateSound(t *testing.T) {
 			s.steps(min(late, all))
 			if late > 9*time.Second && g.recorder.Status("camera").Info.Duration < (min(late, all)-8*time.Second).Seconds() {
 				t.Errorf("%v s are listed after %v", g.recorder.Status("camera").Info.Duration, min(late, all))
+			}
+			if late > 9*time.Second { // players settle on the kinds that they see first
+				mpd, _, _ := g.recorder.Manifest(g.recorder.Status("camera").Info.MPDPath)
+				if n := strings.Count(string(mpd), "<AdaptationSet "); n != 2 || !strings.Contains(string(mpd), `mimeType="audio/mp4"`) {
+					t.Errorf("without sound the manifest has\n%s", mpd)
+				}
 			}
 			if late < all {
 				s.tracks[1].off = false
