@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +30,7 @@ type expected struct {
 	degraded     bool          // and is called so
 	verdict      bool          // either verdict will do
 	maxAV        time.Duration // 0: as all
+	sar          string        // of the pixels, as the manifest has it
 	other        bool          // the units are not compared: what is recorded is not what was sent, bit by bit
 }
 
@@ -44,6 +47,7 @@ var profileTable = []expected{
 	{profile: "openh264", seconds: 16, periods: 1, other: true},
 	{profile: "scrcpy", seconds: 16, periods: 1},
 	{profile: "gpu", seconds: 16, periods: 1},
+	{profile: "gpu-b-frames", seconds: 16, periods: 1, sar: "16:11"},
 	{profile: "werift", seconds: 16, periods: 1, maxAV: 60 * time.Millisecond},
 	{profile: "chromium", seconds: 16, periods: 3},
 	{profile: "camera-off", seconds: 26, periods: 1, video: 14, cause: "pause", degraded: true},
@@ -154,6 +158,13 @@ func checkLedger(t *testing.T, s *server, rec *verify.Recording, e *expected) {
 	}
 	for _, track := range info.Tracks {
 		checkTrack(t, &info, &track, e)
+	}
+	mpd, err := os.ReadFile(filepath.Join(s.root, filepath.FromSlash(info.MPDPath)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.sar != "" && !strings.Contains(string(mpd), ` sar="`+e.sar+`"`) {
+		t.Errorf("pixels of %s are described as\n%s", e.sar, mpd)
 	}
 }
 

@@ -23,9 +23,10 @@ type Profile struct {
 }
 
 const (
-	obsGOP    = 250             // OBS's key interval "auto"
-	endless   = 1 << 20         // more pictures than any file has: one key frame, and never another
-	retryWait = time.Second / 2 // of an encoder that was refused
+	obsGOP     = 250 // OBS's key interval "auto"
+	gpuBFrames = 2
+	endless    = 1 << 20         // more pictures than any file has: one key frame, and never another
+	retryWait  = time.Second / 2 // of an encoder that was refused
 )
 
 // obs sets what OBS does whatever it encodes: its first key frame is sent before
@@ -91,6 +92,13 @@ var Profiles = []Profile{
 	{
 		Name: "gpu", What: "an encoder in hardware: one key frame, and never another, whatever is asked for",
 		Pictures: []Picture{{GOP: endless}}, Set: func(o *Options) { o.KeyFrameOnPLI = false },
+	},
+	{
+		Name: "gpu-b-frames", What: "an encoder in hardware that was told so: two B-frames in a row, pixels that are not square",
+		Pictures: []Picture{{Profile: "high", BFrames: gpuBFrames, SAR: "16/11"}},
+		Set: func(o *Options) { // what is shown last of a few is sent when it has been captured
+			o.KeyFrameOnPLI, o.VideoDelay = false, gpuBFrames*time.Second/pictureRate
+		},
 	},
 	{
 		Name: "werift", What: "werift: the clock in its reports has no fraction of a second",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -293,5 +294,47 @@ func TestLayersInLog(t *testing.T) {
 	}
 	if len(back.Layers) != 2 || back.Layer(2).Video.RID != "2" || back.Layer(0).Video.RID != "0" || back.Audio == nil {
 		t.Errorf("%+v", back)
+	}
+}
+
+// Pictures that are sent in another order than they are shown have each a time of their
+// own, and it is that at which ffmpeg shows them.
+func TestReordered(t *testing.T) {
+	t.Parallel()
+	src, err := Picture{Size: "128x72", GOP: 25, Profile: "high", BFrames: 2, SAR: "16/11", Seconds: 3}.Encode(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var data []byte
+	var times []media.Ticks
+	at := media.Ticks(0)
+	for _, u := range src.Units {
+		data = append(data, u.Data...)
+		times = append(times, (at+u.Composition)/u.Duration)
+		at += u.Duration
+	}
+	// Frames come in the order of being shown, with the place of their unit.
+	cmd := exec.CommandContext(t.Context(), "ffprobe", "-v", "error", "-f", "h264", "-i", "-", "-show_entries", "frame=pkt_pos", "-of", "csv=p=0")
+	cmd.Stdin = bytes.NewReader(data)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("ffprobe (Debian package ffmpeg): %v: %s", err, out)
+	}
+	var places []int
+	for line := range strings.FieldsSeq(string(out)) {
+		place, err := strconv.Atoi(strings.Trim(line, ","))
+		if err != nil {
+			t.Fatal(err)
+		}
+		places = append(places, place)
+	}
+	sent := slices.Sorted(slices.Values(places))
+	want := make([]media.Ticks, len(times))
+	for i, place := range places {
+		unit, _ := slices.BinarySearch(sent, place)
+		want[unit] = media.Ticks(i)
+	}
+	if !slices.Equal(times, want) || slices.IsSorted(times) {
+		t.Errorf("pictures are shown at\n%v, want\n%v", times, want)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/live777/recorder/internal/media"
 )
 
 // Picture is video that ffmpeg makes with x264: a test picture, which flashes
@@ -21,6 +23,8 @@ type Picture struct {
 	Scenes  string        // pictures n with key frames beside those of the GOP, an expression of ffmpeg's: where an encoder takes them for a new scene
 	Profile string        // of H264; empty is baseline
 	Every   time.Duration // from picture to picture; 0: 30 in a second
+	BFrames int           // pictures in a row that refer to later ones; the profile has to allow it
+	SAR     string        // shape of the pixels, "16/11"; empty: square
 	Seconds int           // of media, before it begins anew; 0 is defaultSeconds
 }
 
@@ -68,20 +72,44 @@ func (p Picture) encode(ctx context.Context) (*Source, error) {
 	if p.Every > 0 {
 		frames = max(1, int(time.Duration(p.Seconds)*time.Second/p.Every))
 	}
-	gop := strconv.Itoa(p.GOP)
-	params := "repeat-headers=1:scenecut=0:keyint=" + gop + ":min-keyint=" + gop
+	gop, sar := strconv.Itoa(p.GOP), ""
+	params := "repeat-headers=1:scenecut=0:b-adapt=0:b-pyramid=none:keyint=" + gop + ":min-keyint=" + gop
+	if p.SAR != "" {
+		sar = ",setsar=" + p.SAR
+	}
 	if p.Profile == "high" {
 		params += ":cabac=1:8x8dct=1" // which the preset leaves out
 	}
 	src, err := ffmpeg(ctx, "-f", "lavfi", "-i",
-		fmt.Sprintf("testsrc2=size=%s:rate=%d,drawbox=color=white:t=fill:enable='%s'", p.Size, pictureRate, flash),
+		fmt.Sprintf("testsrc2=size=%s:rate=%d,drawbox=color=white:t=fill:enable='%s'%s", p.Size, pictureRate, flash, sar),
 		"-frames:v", strconv.Itoa(frames), "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-crf", "30",
-		"-profile:v", p.Profile, "-pix_fmt", "yuv420p", "-bf", "0", "-threads", "1", "-force_key_frames", "expr:"+p.Scenes,
+		"-profile:v", p.Profile, "-pix_fmt", "yuv420p", "-bf", strconv.Itoa(p.BFrames), "-threads", "1", "-force_key_frames", "expr:"+p.Scenes,
 		"-x264-params", params, "-f", "h264")
-	if err != nil || p.Every == 0 {
-		return src, err
+	switch {
+	case err != nil:
+		return nil, err
+	case p.Every > 0:
+		return src.Every(p.Every), nil
+	case p.BFrames > 0:
+		src.reorder(p.GOP, p.BFrames)
 	}
-	return src.Every(p.Every), nil
+	return src, nil
+}
+
+// reorder says of each unit when it is shown: of so many B-frames and the picture that
+// they refer to that picture is sent first.
+func (s *Source) reorder(gop, bFrames int) {
+	for first := 0; first < len(s.Units); first += gop {
+		end := min(first+gop, len(s.Units))
+		for at := first + 1; at < end; at += bFrames + 1 {
+			n := media.Ticks(min(bFrames, end-at-1))
+			s.Units[at].Composition = n * s.Units[at].Duration
+			for i := range n {
+				u := &s.Units[at+1+int(i)]
+				u.Composition = -u.Duration
+			}
+		}
+	}
 }
 
 // Beep makes the sound that belongs to every Picture, in Opus.

@@ -156,11 +156,12 @@ func (s *session) sendUnit(t *track) error {
 		t.log.Skipped += (t.cursor.next - before + len(t.src.Units)) % len(t.src.Units)
 	}
 	unit := t.cursor.unit()
-	timestamp := s.timestamp(t, t.pos)
+	shown := t.pos + unit.Composition
+	timestamp := s.timestamp(t, shown)
 	sent := SentUnit{
 		Timestamp: timestamp, RTP: uint32(timestamp), Key: unit.Key,
 		SampleBytes: unit.Sample, Size: len(unit.Sample), SHA256: unit.SHA256,
-		Sent: time.Now(), NTP: s.captured(t, t.pos),
+		Sent: time.Now(), NTP: s.captured(t, shown),
 	}
 	payloads := t.payloader.Payload(uint16(s.opts.MTU-rtpHeader), unit.Data)
 	if len(payloads) == 0 {

@@ -30,6 +30,9 @@ type AccessUnit struct {
 	SHA256   [sha256.Size]byte // of Sample
 	Key      bool              // decoding can start here
 	Duration media.Ticks       // in units of Source.ClockRate, always positive
+	// Composition is by how much later the unit is shown than its place among those
+	// that are sent says, where pictures are reordered; below 0 for B-frames.
+	Composition media.Ticks
 }
 
 // Source is a media file in memory. It is immutable and may be used by any
