@@ -91,24 +91,26 @@ func (p Picture) encode(ctx context.Context) (*Source, error) {
 	case p.Every > 0:
 		return src.Every(p.Every), nil
 	case p.BFrames > 0:
-		src.reorder(p.GOP, p.BFrames)
+		src.reorder(p.BFrames)
 	}
 	return src, nil
 }
 
 // reorder says of each unit when it is shown: of so many B-frames and the picture that
 // they refer to that picture is sent first.
-func (s *Source) reorder(gop, bFrames int) {
-	for first := 0; first < len(s.Units); first += gop {
-		end := min(first+gop, len(s.Units))
-		for at := first + 1; at < end; at += bFrames + 1 {
-			n := media.Ticks(min(bFrames, end-at-1))
-			s.Units[at].Composition = n * s.Units[at].Duration
-			for i := range n {
-				u := &s.Units[at+1+int(i)]
-				u.Composition = -u.Duration
-			}
+func (s *Source) reorder(bFrames int) {
+	for at := 0; at < len(s.Units); {
+		if s.Units[at].Key {
+			at++
+			continue
 		}
+		n := 0 // B-frames behind this picture
+		for n < bFrames && at+n+1 < len(s.Units) && !s.Units[at+n+1].Key {
+			n++
+			s.Units[at+n].Composition = -s.Units[at+n].Duration
+		}
+		s.Units[at].Composition = media.Ticks(n) * s.Units[at].Duration
+		at += n + 1
 	}
 }
 
