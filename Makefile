@@ -6,7 +6,8 @@
 #
 # RACE=1 runs the tests of `make test` under the race detector; FUZZTIME and
 # BENCH set the length of each fuzzer and the benchmarks to run, CHAOSTIME how long
-# `make chaos` runs; with SEED it runs that one, and tells what happened.
+# `make chaos` runs; with SEED it runs that one, and tells what happened. ATTACK_FOR
+# is how long `make attack` runs.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,6 +17,7 @@ GO       ?= go
 FUZZTIME ?= 10s
 BENCH    ?= .
 CHAOSTIME ?= 30m
+ATTACK_FOR ?= 30m
 BIN      := bin/live777
 LIVEMAN  := bin/liveman
 LINT     := .cache/bin/golangci-lint
@@ -23,7 +25,7 @@ MINIO    := .cache/bin/minio
 
 export GO
 
-.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak check static race chaos fuzz bench bench-catalogue clean
+.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack check static race chaos fuzz bench bench-catalogue clean
 
 build: ## the servers, with the page that was built last
 	$(GO) build -o $(BIN) ./cmd/live777
@@ -70,6 +72,9 @@ interop: prepare ## publish with every client that is there, and tell what becam
 
 soak: deps build ## the end-to-end test of outages of storage, a minute each
 	OUTAGE_SECONDS=60 $(GO) test -count=1 -v -timeout 60m -run '^TestOutages$$' ./internal/e2e
+
+attack: deps build ## everything that somebody with few rights can send, for ATTACK_FOR
+	ATTACK_FOR=$(ATTACK_FOR) $(GO) test -count=1 -v -timeout 0 -run '^TestAttack$$' ./internal/e2e
 
 # SHAPES=word,word plays those alone, MATRIX_DIR keeps the recordings.
 matrix: deps ## all shapes of recordings in all players, and the table of what they showed

@@ -34,9 +34,11 @@ type server struct {
 	url  string
 	dir  string // working directory
 	root string // storage
-	cmd  *exec.Cmd
-	log  *logtest.Buffer
-	done chan error
+	// token is sent along with requests, and by publishers, where it is set.
+	token string
+	cmd   *exec.Cmd
+	log   *logtest.Buffer
+	done  chan error
 
 	ended bool
 }
@@ -149,6 +151,9 @@ func (s *server) request(method, path, body string) (int, []byte) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	if s.token != "" {
+		req.Header.Set("Authorization", "Bearer "+s.token)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
@@ -216,7 +221,7 @@ func (s *server) publishSources(stream string, d time.Duration, video, audio *lo
 	s.t.Helper()
 	p := &publisher{t: s.t, done: make(chan struct{})}
 	pub, err := load.New(load.Options{
-		URL: s.url + "/whip/" + stream, Video: video, Audio: audio, SenderReports: true, Duration: d,
+		URL: s.url + "/whip/" + stream, Token: s.token, Video: video, Audio: audio, SenderReports: true, Duration: d,
 	})
 	if err != nil {
 		s.t.Fatal(err)
