@@ -22,14 +22,16 @@ BIN      := bin/live777
 LIVEMAN  := bin/liveman
 LINT     := .cache/bin/golangci-lint
 MINIO    := .cache/bin/minio
+SUPPLY   := .cache/bin/supply
 
 export GO
 
-.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack check static race chaos fuzz bench bench-catalogue clean
+.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack sbom check static race chaos fuzz bench bench-catalogue clean
 
+# Without cgo and paths, two builds of the same sources are the same.
 build: ## the servers, with the page that was built last
-	$(GO) build -o $(BIN) ./cmd/live777
-	$(GO) build -o $(LIVEMAN) ./cmd/liveman
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) ./cmd/live777
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(LIVEMAN) ./cmd/liveman
 
 run: web build ## the page and the servers, then start the node without a configuration file
 	$(BIN)
@@ -82,8 +84,11 @@ matrix: deps ## all shapes of recordings in all players, and the table of what t
 
 check: static race ## everything that judges the code
 
-static: $(LINT) ## formatting, vet, lint, types and scripts: no test runs
-	scripts/static.sh $(LINT)
+static: $(LINT) $(SUPPLY) ## formatting, vet, lint, types, scripts, licences and vulnerabilities: no test runs
+	scripts/static.sh $(LINT) $(SUPPLY)
+
+sbom: $(SUPPLY) build ## bills of materials of the programs (CycloneDX)
+	scripts/supply.sh $(SUPPLY) sbom
 
 race: deps ## Go's tests but the end-to-end ones, under the race detector
 	RACE=1 scripts/test.sh unit
@@ -93,6 +98,12 @@ race: deps ## Go's tests but the end-to-end ones, under the race detector
 $(LINT): tools/go.mod tools/go.sum
 	cd tools && $(GO) build -o ../$(LINT) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	@touch $(LINT)
+
+# Tools that look at what the programs are made of.
+$(SUPPLY): tools/supply/go.mod tools/supply/go.sum
+	mkdir -p $(SUPPLY)
+	cd tools/supply && $(GO) build -o ../../$(SUPPLY)/ tool
+	@touch $(SUPPLY)
 
 # The S3 server of the tests, a module of its own for the same reason. The build
 # takes a few minutes.

@@ -2,10 +2,13 @@
 # Everything that judges the sources without running them. All findings are
 # shown before it ends with an error.
 #
-# usage: scripts/static.sh GOLANGCI-LINT
+# usage: scripts/static.sh GOLANGCI-LINT TOOLS
+#
+# TOOLS are those of scripts/supply.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-lint=${1:?usage: scripts/static.sh GOLANGCI-LINT}
+lint=${1:?usage: scripts/static.sh GOLANGCI-LINT TOOLS}
+tools=${2:?usage: scripts/static.sh GOLANGCI-LINT TOOLS}
 go=${GO:-go}
 
 failed=0
@@ -37,6 +40,9 @@ step "gofmt -s" formatted
 step "go vet" "$go" vet ./...
 step "go mod verify" "$go" mod verify
 step "golangci-lint" "$lint" run ./...
+step "licences" scripts/supply.sh "$tools" licences
+step "known vulnerabilities" scripts/supply.sh "$tools" vulnerabilities
+step "two builds are the same" scripts/supply.sh "$tools" reproducible
 step "types of the page" scripts/web.sh types
 step "shell scripts" scripts_parse
 exit "$failed"
