@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -13,7 +14,8 @@ import (
 )
 
 // New returns a logger that writes to w from level on ("debug", "info", "warn",
-// "error") in format ("text", "json").
+// "error") in format ("text", "json"). Of one message it writes a hundred lines at once
+// and then five a second; an attribute left_out says how many were not written.
 func New(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
@@ -22,9 +24,9 @@ func New(w io.Writer, level, format string) (*slog.Logger, error) {
 	o := &slog.HandlerOptions{Level: l}
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, o)), nil
+		return slog.New(limit(slog.NewTextHandler(w, o), time.Now)), nil
 	case "json":
-		return slog.New(slog.NewJSONHandler(seen{w}, o)), nil
+		return slog.New(limit(slog.NewJSONHandler(seen{w}, o), time.Now)), nil
 	}
 	return nil, fmt.Errorf("log format %q is neither text nor json", format)
 }
