@@ -288,43 +288,73 @@ func TestBitstreamsOfSenders(t *testing.T) {
 }
 
 // What the README says makes one file of a recording does so as it stands there, with all
-// pictures and sound, also where a browser gives its parameter sets other ids all the time.
-func TestReadmeCopy(t *testing.T) {
+// pictures and sound: also where a browser gives its parameter sets other ids all the
+// time, and of a publisher that was away.
+func TestReadmeFile(t *testing.T) {
 	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	command := regexp.MustCompile(`(?m)^ffmpeg -i \S*storage/camera/(\d+)/manifest.mpd\S* .*$`).FindSubmatch(readme)
-	if command == nil {
-		t.Fatal("the README has no such command")
+	block := regexp.MustCompile("```sh\n(r=storage/camera/(\\d+)\n[^`]* camera.mp4\n)```").FindSubmatch(readme)
+	if block == nil {
+		t.Fatal("the README has no such commands")
 	}
-	began, err := strconv.ParseInt(string(command[1]), 10, 64)
+	began, err := strconv.ParseInt(string(block[2]), 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, video := range map[string]*load.Source{
-		"plain":     source(t, "h264_baseline.h264"),
-		"other ids": changed(t, "h264_baseline.h264", (*load.Source).NewIDs),
+	plain := source(t, "h264_baseline.h264")
+	for name, videos := range map[string][]*load.Source{
+		"plain":     {plain},
+		"other ids": {changed(t, "h264_baseline.h264", (*load.Source).NewIDs)},
+		"VP9":       {source(t, "vp9.ivf")},
+		"reconnect": {plain.Head(5 * time.Second), plain},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
 			g := newRigIn(t, filepath.Join(folder, "storage"), nil)
 			g.clock.now = time.Unix(began, 0)
-			s := g.publish("camera", video, source(t, "opus_stereo.ogg"))
-			g.start("camera", "")
-			s.send(12 * time.Second)
-			got := g.read(g.stop("camera").RecordDir)
-			cmd := exec.CommandContext(t.Context(), "sh", "-c", string(command[0]))
+			for i, video := range videos {
+				if i > 0 {
+					g.clock.advance(g.clock.Now().Add(4 * time.Second))
+				}
+				s := g.publish("camera", video, source(t, "opus_stereo.ogg"))
+				if i == 0 {
+					g.start("camera", "")
+				}
+				s.send(12 * time.Second)
+				if i+1 < len(videos) {
+					s.leave()
+				}
+			}
+			rec := g.stop("camera")
+			got := g.read(rec.RecordDir)
+			cmd := exec.CommandContext(t.Context(), "sh", "-ec", string(block[1]))
 			cmd.Dir = folder
 			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("%s: %v\n%s", command[0], err, out)
+				t.Fatalf("%v\n%s", err, out)
 			}
-			out, err := exec.CommandContext(t.Context(), "ffprobe", "-v", "error", "-show_entries", "stream=codec_type,nb_frames",
-				"-of", "csv=p=0", filepath.Join(folder, "camera.mp4")).Output()
-			want := fmt.Sprintf("video,%d\naudio,%d\n", len(got.Tracks[0].Samples), len(got.Tracks[1].Samples))
-			if err != nil || string(out) != want {
-				t.Errorf("the file has\n%swant\n%s%v", out, want, err)
-			}
+			checkFile(t, filepath.Join(folder, "camera.mp4"), rec.Duration, got)
 		})
+	}
+}
+
+// checkFile wants all samples of a recording in a file, which lasts as long.
+func checkFile(t *testing.T, file string, seconds float64, rec *verify.Recording) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "ffprobe", "-v", "error", "-show_entries", "stream=nb_frames,start_time,duration",
+		"-of", "csv=p=0", file).Output()
+	if err != nil {
+		t.Fatalf("ffprobe (Debian package ffmpeg): %v", err)
+	}
+	for i, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		var start, duration float64
+		var frames int
+		if _, err := fmt.Sscanf(line, "%g,%g,%d", &start, &duration, &frames); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		if want := len(rec.Tracks[i].Samples); frames != want || start > 0.1 || duration < seconds-0.1 || duration > seconds+0.1 {
+			t.Errorf("%s: %d frames in %v s from %v s on, want %d in %v s", rec.Tracks[i].ID, frames, duration, start, want, seconds)
+		}
 	}
 }
