@@ -83,7 +83,6 @@ func (a *Arranger) nextPicture(s *source, f *media.Frame) {
 	}
 	a.standBefore(l, t)
 	if f.Key {
-		a.noteHole(s, t)
 		a.keyFrame(s, f)
 		return
 	}
@@ -188,6 +187,7 @@ func (a *Arranger) keyFrame(s *source, f *media.Frame) {
 	begins := rotate || other || l.video.gone || may && (a.remap || a.recasts(at)) || cuts && (!all || a.otherFormat())
 	cuts = cuts && (begins || !a.hasGone())
 	if !begins && !cuts {
+		a.noteHole(s, t)
 		a.writePicture(s, f, false)
 		a.askTogether(l, t)
 		return
@@ -204,7 +204,8 @@ func (a *Arranger) keyFrame(s *source, f *media.Frame) {
 		a.boundary(s, f, at, rotate, remap)
 		return
 	}
-	t = s.time(f.Timestamp)
+	t = s.time(f.Timestamp) // by the mapping
+	a.noteHole(s, t)
 	a.writePicture(s, f, true)
 	a.cutLayers(t)
 }

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -224,14 +225,20 @@ func (j *judge) place(l lane, sent []*unit, of map[*unit]*trackTruth) (all []pla
 			s := &tr.Samples[i]
 			p := placed{rec: rec, start: s.Shown().Duration(tr.Timescale), end: (s.Shown() + s.Duration).Duration(tr.Timescale)}
 			at := rec.at + p.start - behind
-			best, reach := -1, near
-			if p.inGap(l, true) {
+			best, reach, filled := -1, near, p.inGap(l, true)
+			if filled {
 				reach = nearFilled
 			}
 			for _, k := range bySum[sha256.Sum256(s.Data)] {
+				if filled && sent[k].whole() == no {
+					continue // what stands there may be the same
+				}
 				if d := (sent[k].captured - at).Abs(); k >= next && d < reach && (best < 0 || d < (sent[best].captured-at).Abs()) {
 					best = k
 				}
+			}
+			if best >= 0 && filled && nearer(tr, i, sent[best].captured-rec.at+behind) {
+				best = -1
 			}
 			if best >= 0 {
 				p.unit, p.truth = sent[best], of[sent[best]]
@@ -245,6 +252,19 @@ func (j *judge) place(l lane, sent []*unit, of map[*unit]*trackTruth) (all []pla
 		}
 	}
 	return all
+}
+
+// nearer reports whether a sample that follows is the same as the i-th, and nearer to a
+// time: the i-th stands for what was before.
+func nearer(tr *verify.Track, i int, at time.Duration) bool {
+	s := &tr.Samples[i]
+	off := (s.Shown().Duration(tr.Timescale) - at).Abs()
+	for k := i + 1; k < len(tr.Samples) && (tr.Samples[k].Time-s.Time).Duration(tr.Timescale) < near; k++ {
+		if next := &tr.Samples[k]; bytes.Equal(next.Data, s.Data) && (next.Shown().Duration(tr.Timescale)-at).Abs() < off {
+			return true
+		}
+	}
+	return false
 }
 
 // checkFilled judges a sample that is not what was sent at its time.
