@@ -227,6 +227,12 @@ func (r *Recorder) Start(ctx context.Context, stream, baseDir string) (media.Rec
 		case <-ctx.Done():
 			return media.Recording{}, ctx.Err()
 		}
+		s.asked.Store(true)
+		select {
+		case <-s.hasBegun:
+		case <-ctx.Done():
+			return media.Recording{}, ctx.Err()
+		}
 		if !s.ending() {
 			return s.same(baseDir)
 		}
@@ -302,9 +308,10 @@ func (r *Recorder) newSession(st *live.Stream, baseDir string) (*session, error)
 	return newSession(r, st, sub, baseDir), nil
 }
 
-// OnPublish starts the recording of a stream that auto_streams names. It is to
-// be called before the publisher's first packet (live.Options.OnPublish), so
-// that not one is missed; it does not wait for storage.
+// OnPublish starts the recording of a stream that auto_streams names, which is there
+// from the first that comes of the publisher on: many never connect. It is to be called
+// before the publisher's first packet (live.Options.OnPublish), so that not one is
+// missed; it does not wait for storage.
 func (r *Recorder) OnPublish(st *live.Stream) {
 	if !r.auto(st.ID()) {
 		return
@@ -323,6 +330,7 @@ func (r *Recorder) OnPublish(st *live.Stream) {
 	if old != nil { // which storage may keep for long
 		r.sealing[old] = struct{}{}
 	}
+	s.awaitMedia()
 	r.sessions[st.ID()] = s
 	r.wg.Go(s.run)
 }
@@ -353,7 +361,7 @@ func (r *Recorder) Stop(ctx context.Context, stream string) (rec media.Recording
 	s.stop()
 	select {
 	case <-s.done:
-		return s.info(), true, s.sealError()
+		return s.info(), s.dirs > 0, s.sealError()
 	case <-ctx.Done():
 		return s.info(), true, fmt.Errorf("seal recording of stream %s: %w", stream, ctx.Err())
 	}

@@ -474,3 +474,34 @@ func TestRecordingQuota(t *testing.T) {
 	b.send(time.Second)
 	g.stop("b")
 }
+
+// TestWhoNeverConnectsLeavesNothing: an offer alone makes no recording, in no list and
+// not in storage; the first packet does, and whoever asks for one.
+func TestWhoNeverConnectsLeavesNothing(t *testing.T) {
+	g := newRig(t, func(o *Options) { o.AutoStreams = []string{"*"} })
+	s := g.publish("cam", source(t, "opus_mono.ogg"))
+	s.pub.Close()
+	g.recorder.mu.Lock()
+	session := g.recorder.sessions["cam"]
+	g.recorder.mu.Unlock()
+	g.clock.advance(g.clock.Now().Add(time.Minute))
+	select {
+	case <-session.done:
+	case <-time.After(time.Minute):
+		t.Fatal("the session goes on")
+	}
+	if dirs := g.dirs(); len(dirs) > 0 || g.recorder.Failed() > 0 {
+		t.Errorf("recordings of nobody: %q, %d failed", dirs, g.recorder.Failed())
+	}
+	s = g.publish("cam", source(t, "opus_mono.ogg"))
+	if _, stopped, err := g.recorder.Stop(t.Context(), "cam"); stopped || err != nil {
+		t.Errorf("nothing was recorded, and is stopped: %v", err)
+	}
+	s.pub.Close()
+	s = g.publish("asked", source(t, "opus_mono.ogg"))
+	if rec, err := g.recorder.Start(t.Context(), "asked", ""); err != nil || rec.RecordDir == "" {
+		t.Errorf("asked for: %v %q", err, rec.RecordDir)
+	}
+	s.send(time.Second)
+	g.stop("asked")
+}

@@ -61,10 +61,15 @@ type session struct {
 	baseDir string // as asked for in Start
 	owner   string // who has asked; empty where nobody has
 
-	started  chan struct{} // closed by ready when begin has been tried
-	ready    func()
-	done     chan struct{} // closed when everything is sealed
-	stopping atomic.Bool   // ended by Stop or Close
+	started chan struct{} // closed by ready when begin has been tried
+	ready   func()
+	done    chan struct{} // closed when everything is sealed
+	// hasBegun is closed by begun when there is a recording of a session that awaits
+	// media, or a reason why not, or will be none.
+	hasBegun chan struct{}
+	begun    func()
+	asked    atomic.Bool // Start wants a recording now, with or without media
+	stopping atomic.Bool // ended by Stop or Close
 
 	ended atomic.Bool  // run seals what there is
 	dealt atomic.Int64 // items of sub that run has done everything with: tests wait for it
@@ -89,6 +94,7 @@ type session struct {
 	retryAt   time.Time         // when a recording that storage stopped is tried anew
 	retries   int               // without a segment in between
 	joined    *live.Publication
+	silent    bool          // begun by itself, and nothing has come yet: who never connects leaves no recording
 	ticket    *quota.Ticket // from the first recording on
 	report    time.Time     // when the catalogue is to be told next
 	results   []depacket.Result
@@ -102,7 +108,15 @@ func newSession(r *Recorder, st *live.Stream, sub *live.Subscription, baseDir st
 	}
 	s.arr = s.newArranger()
 	s.ready = sync.OnceFunc(func() { close(s.started) })
+	s.hasBegun, s.begun = s.started, func() {}
 	return s
+}
+
+// awaitMedia has the recording begin with the first that comes of the publisher. It is
+// called before run.
+func (s *session) awaitMedia() {
+	s.silent, s.hasBegun = true, make(chan struct{})
+	s.begun = sync.OnceFunc(func() { close(s.hasBegun) })
 }
 
 func (s *session) newArranger() *arrange.Arranger {
@@ -210,6 +224,7 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	}
 	s.r.reporter.add(rec.snapshot())
 	s.report = s.now.Add(reportEvery)
+	s.begun()
 	s.log.Info("recording started", "record_id", info.RecordID, "record_dir", info.RecordDir)
 	return nil
 }
@@ -253,7 +268,10 @@ func (s *session) run() {
 }
 
 // letGo gives back what the session's recordings were counted as.
-func (s *session) letGo() { s.ticket.Release() }
+func (s *session) letGo() {
+	s.ticket.Release()
+	s.begun()
+}
 
 // retire ends a session whose publisher stays away, unless one has come at this
 // very moment: whoever comes later is the next session's.
@@ -311,6 +329,7 @@ func (s *session) advance(now time.Time) {
 
 // refuse notes why nothing is recorded; err is not nil.
 func (s *session) refuse(err error) {
+	defer s.begun()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.failure == nil { // else it is tried again what has failed already
@@ -340,6 +359,12 @@ func (s *session) handle(item *live.Item) error {
 		s.advance(item.Packet.Arrival)
 	case item.Report != nil:
 		s.advance(item.Report.Arrival)
+	}
+	if s.silent && s.pub != nil && (item.Packet != nil || item.Report != nil || item.Discarded != nil || item.Dropped > 0) {
+		s.silent = false
+		if err := s.resume(); err != nil {
+			return err
+		}
 	}
 	if item.Dropped > 0 {
 		s.overrun(item.Dropped)
@@ -391,11 +416,11 @@ func (s *session) join(p *live.Publication) error {
 	return s.resume()
 }
 
-// resume begins a recording where there is none, unless it is too early to try
-// again or the publication cannot be recorded: then the session waits for the
+// resume begins a recording where there is none, unless nothing has come yet of a
+// publisher who may not even have connected, it is too early to try again, or the publication cannot be recorded: then the session waits for the
 // next.
 func (s *session) resume() error {
-	if s.now.Before(s.retryAt) || s.pub.refused {
+	if s.now.Before(s.retryAt) || s.pub.refused || s.silent && !s.asked.Load() {
 		return nil
 	}
 	if err := recordable(s.pub.announced); err != nil {
