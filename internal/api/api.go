@@ -134,6 +134,10 @@ type Options struct {
 	// and X-Forwarded-Prefix are believed.
 	TrustedProxies []string
 	Info           Info
+	// RequestsPerAddress is how many requests a second one address may send; 0: any.
+	RequestsPerAddress int
+	// Refused counts what a limit refused; nil: nobody does.
+	Refused func(of, limit string)
 	// Load tells how much the node has to do; nil: nothing is known.
 	Load func() NodeLoad
 	// Observe is told when the answer to a request begins: the pattern of the route,
@@ -159,6 +163,8 @@ type API struct {
 	timing   timing
 	causes   causes
 	proxies  proxies
+	conns    *connections
+	pace     pace
 
 	closeOnce sync.Once
 	closing   chan struct{} // closed by Close
@@ -192,6 +198,7 @@ func newAPI(o Options) *API {
 	if a.log == nil {
 		a.log = slog.Default()
 	}
+	a.conns, a.pace.rate = newConnections(a), o.RequestsPerAddress
 	if o.Auth.HasAccounts() {
 		a.o.Info.Features = append(slices.Clone(o.Info.Features), featureAccounts)
 	}
@@ -249,6 +256,10 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}()
 
+	if err := a.checkPace(rw, r); err != nil {
+		a.writeError(rw, r, err)
+		return
+	}
 	rw.Header().Set("X-Content-Type-Options", "nosniff")
 	rw.Header().Set("Referrer-Policy", "no-referrer")
 	if !isAPI(r.URL.Path) {

@@ -162,8 +162,11 @@ type ManagerOptions struct {
 	CORSOrigins       []string
 	BasePath          string   // that of Options
 	TrustedProxies    []string // that of Options
-	Info              Info
-	Metrics           http.Handler // nil: there are none
+	// RequestsPerAddress and Refused are those of Options.
+	RequestsPerAddress int
+	Refused            func(of, limit string)
+	Info               Info
+	Metrics            http.Handler // nil: there are none
 	// Ready returns nil, or an error that says what of the manager cannot be used
 	// now. nil: it always can.
 	Ready func() error
@@ -183,7 +186,7 @@ func NewManager(o ManagerOptions) (*API, error) {
 	}
 	a := newAPI(Options{
 		Metrics: o.Metrics, Observe: o.Observe, Playback: o.Playback, Recordings: o.Recordings, Auth: o.Auth, Page: o.Page, CORSOrigins: o.CORSOrigins,
-		Info: o.Info, Now: o.Now, Logger: o.Logger,
+		RequestsPerAddress: o.RequestsPerAddress, Refused: o.Refused, Info: o.Info, Now: o.Now, Logger: o.Logger,
 	})
 	a.fleet, a.ready, a.document = o.Fleet, o.Ready, openapi.Liveman
 	a.gate.registration = o.RegistrationToken

@@ -24,6 +24,7 @@ func NewServer(a *API) *http.Server {
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         a.conns.state,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // what clients do wrong
 	}
 	s.RegisterOnShutdown(a.Close)

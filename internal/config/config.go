@@ -34,6 +34,12 @@ type HTTP struct {
 	// TrustedProxies are addresses and networks of reverse proxies, whose
 	// X-Forwarded-For and X-Forwarded-Prefix are believed.
 	TrustedProxies []string `toml:"trusted_proxies"`
+	// MaxConnections bounds the connections, ConnectionsPerAddress those of one
+	// address; 0 is what the limit of descriptors allows, and a part of it.
+	MaxConnections        int `toml:"max_connections" default:"0" min:"0" max:"100000"`
+	ConnectionsPerAddress int `toml:"connections_per_address" default:"0" min:"0" max:"100000"`
+	// RequestsPerAddress is how many requests a second one address may send; 0: any.
+	RequestsPerAddress int `toml:"requests_per_address" default:"500" min:"0" max:"1000000"`
 }
 
 // WebRTC configures media transport.

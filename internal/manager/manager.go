@@ -131,6 +131,7 @@ func (m *Manager) serveWith(lib *library, shelf *shelf, o Options) (err error) {
 		Fleet: m.fleet, Playback: lib, Recordings: shelf, Auth: auth.New(m.cfg.Auth.Options()), Page: web.Handler(lib.redirectsTo),
 		RegistrationToken: string(m.cfg.Registration.Token), CORSOrigins: m.cfg.HTTP.CORSOrigins,
 		BasePath: m.cfg.HTTP.BasePath, TrustedProxies: m.cfg.HTTP.TrustedProxies,
+		RequestsPerAddress: m.cfg.HTTP.RequestsPerAddress, Refused: m.metrics.Refused,
 		Info:    api.Info{Name: "liveman", Version: o.Version, Features: []string{"manager", "recorder"}, Codecs: []string{}},
 		Metrics: m.metrics.Handler(), Observe: m.metrics.Request, Ready: m.database.ready, Now: o.Now, Logger: o.Logger,
 	})
@@ -185,7 +186,9 @@ func (m *Manager) Run(ctx context.Context) error {
 		})
 	}
 	served := make(chan error, 1)
-	go func() { served <- m.server.Serve(m.listener) }()
+	go func() {
+		served <- m.server.Serve(m.api.Limit(m.listener, api.Connections{Max: m.cfg.HTTP.MaxConnections, PerAddress: m.cfg.HTTP.ConnectionsPerAddress}))
+	}()
 	var err error
 	select {
 	case err = <-served:

@@ -38,6 +38,7 @@ type Manager struct {
 	registry   *prometheus.Registry
 	requests   *prometheus.CounterVec
 	answers    *prometheus.HistogramVec
+	refused    *prometheus.CounterVec
 	relayBytes *prometheus.CounterVec
 	relayFails *prometheus.CounterVec
 	dbCalls    prometheus.Histogram
@@ -58,6 +59,7 @@ func NewManager(s FleetSources) *Manager {
 		answers: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: managerPrefix + "answer_seconds", Help: "How long requests wait for their answers to begin.", Buckets: seconds,
 		}, []string{"route"}),
+		refused:    counter("refused_total", "Connections and requests that a limit refused.", "of", "limit"),
 		relayBytes: counter("relay_bytes_total", "Bytes of objects that were relayed from a node.", "node"),
 		relayFails: counter("relay_errors_total", "Objects that could not be relayed from a node, or not to their end.", "node"),
 		dbCalls: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -67,7 +69,7 @@ func NewManager(s FleetSources) *Manager {
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.answers, m.relayBytes, m.relayFails, m.dbCalls, m.dbErrors, fleetCollector{s},
+		m.requests, m.answers, m.refused, m.relayBytes, m.relayFails, m.dbCalls, m.dbErrors, fleetCollector{s},
 	)
 	return m
 }
@@ -88,6 +90,9 @@ func (m *Manager) Request(route, method string, status int, after time.Duration)
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
 	m.answers.WithLabelValues(route).Observe(after.Seconds())
 }
+
+// Refused counts what a limit has refused, as quota.Refusal.
+func (m *Manager) Refused(of, limit string) { m.refused.WithLabelValues(of, limit).Inc() }
 
 // Relayed counts what was relayed of an object of a node, and whether that failed.
 func (m *Manager) Relayed(node string, bytes int64, failed bool) {

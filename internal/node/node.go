@@ -105,6 +105,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 		Streams: n.streams, WHIP: n.whip, Recorder: rec, Playback: play, Recordings: n.recorder.recordings(),
 		Auth: auth.New(cfg.Auth.Options()), Page: web.Handler(nil), Metrics: n.metrics(), CORSOrigins: cfg.HTTP.CORSOrigins,
 		BasePath: cfg.HTTP.BasePath, TrustedProxies: cfg.HTTP.TrustedProxies,
+		RequestsPerAddress: cfg.HTTP.RequestsPerAddress, Refused: n.refused,
 		Info: api.Info{
 			Name: "live777", Version: o.Version, Node: cfg.Recorder.NodeAlias,
 			Features: n.recorder.features(), Codecs: codecNames(),
@@ -185,7 +186,9 @@ func (n *Node) recordsTo() string {
 // opened. It returns nil after an orderly end.
 func (n *Node) Run(ctx context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- n.server.Serve(n.listener) }()
+	go func() {
+		served <- n.server.Serve(n.api.Limit(n.listener, api.Connections{Max: n.cfg.HTTP.MaxConnections, PerAddress: n.cfg.HTTP.ConnectionsPerAddress}))
+	}()
 	looping, cancel := context.WithCancel(ctx)
 	var loops sync.WaitGroup
 	loops.Go(func() { n.gauge.run(looping) })

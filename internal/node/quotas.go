@@ -28,6 +28,9 @@ func quotasOf(c config.Limits) *quota.Quotas {
 	return quota.New(o)
 }
 
+// refused counts what the server of the API has refused.
+func (n *Node) refused(of, limit string) { n.quotas.Refuse(quota.Refusal{Of: of, Limit: limit}) }
+
 func limitsOf(q config.Quota) quota.Limits {
 	return quota.Limits{
 		Count: quota.Counts{

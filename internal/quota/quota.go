@@ -70,8 +70,8 @@ type Quotas struct {
 
 // Refusal is what was refused, by which limit.
 type Refusal struct {
-	Of    string // "node", "owner", "rule"
-	Limit string // "sessions", "unconnected", "publishers", "viewers", "recordings", "bitrate"
+	Of    string // "node", "owner", "rule", "address"
+	Limit string // "sessions", "unconnected", "publishers", "viewers", "recordings", "bitrate", "connections", "requests"
 }
 
 // New returns Quotas. The patterns of the rules are valid.
