@@ -112,13 +112,6 @@ func newSession(r *Recorder, st *live.Stream, sub *live.Subscription, baseDir st
 	return s
 }
 
-// awaitMedia has the recording begin with the first that comes of the publisher. It is
-// called before run.
-func (s *session) awaitMedia() {
-	s.silent, s.hasBegun = true, make(chan struct{})
-	s.begun = sync.OnceFunc(func() { close(s.hasBegun) })
-}
-
 func (s *session) newArranger() *arrange.Arranger {
 	return arrange.New(arrange.Options{SegmentDuration: s.r.o.SegmentDuration, Log: s.log}, output{s})
 }
@@ -185,50 +178,6 @@ func (s *session) status() Status {
 	return st
 }
 
-// begin claims a record_dir for a new recording that starts about now, the
-// session's first or the one that follows the last.
-func (s *session) begin(ctx context.Context, now time.Time) (err error) {
-	if s.ticket == nil {
-		if s.ticket, err = s.r.o.Quotas.Take(s.owner, s.stream, quota.Recordings); err != nil {
-			return err
-		}
-	}
-	dir, exact := s.stream, false
-	switch {
-	case s.dirs > 0 && s.baseDir != "":
-		dir = prefixOf(s.info().RecordDir)
-	case s.baseDir != "":
-		dir, exact = s.baseDir, true
-	}
-	now = now.UTC()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
-	defer cancel()
-	info, j, err := s.r.claim(ctx, media.Recording{
-		Stream: s.stream, Node: s.r.o.NodeAlias, Start: now.Round(time.Millisecond),
-		Status: media.StatusRecording, Tracks: []media.RecordingTrack{},
-	}, dir, exact, s.baseDir)
-	if err != nil {
-		return err
-	}
-	if s.rec != nil {
-		s.account() // to the one before, which is rotated
-	}
-	rec := s.r.newRecording(info, j, s.limit())
-	s.r.register(rec)
-	s.dirs++
-	s.mu.Lock()
-	s.rec, s.failure = rec, nil
-	s.mu.Unlock()
-	if s.pub != nil {
-		s.announce()
-	}
-	s.r.reporter.add(rec.snapshot())
-	s.report = s.now.Add(reportEvery)
-	s.begun()
-	s.log.Info("recording started", "record_id", info.RecordID, "record_dir", info.RecordDir)
-	return nil
-}
-
 // run records until the session ends.
 func (s *session) run() {
 	defer close(s.done)
@@ -265,12 +214,6 @@ func (s *session) run() {
 	case <-s.r.reporter.told(s.info().RecordDir):
 	case <-time.After(catalogueGrace):
 	}
-}
-
-// letGo gives back what the session's recordings were counted as.
-func (s *session) letGo() {
-	s.ticket.Release()
-	s.begun()
 }
 
 // retire ends a session whose publisher stays away, unless one has come at this
@@ -414,23 +357,6 @@ func (s *session) join(p *live.Publication) error {
 		return nil
 	}
 	return s.resume()
-}
-
-// resume begins a recording where there is none, unless nothing has come yet of a
-// publisher who may not even have connected, it is too early to try again, or the publication cannot be recorded: then the session waits for the
-// next.
-func (s *session) resume() error {
-	if s.now.Before(s.retryAt) || s.pub.refused || s.silent && !s.asked.Load() {
-		return nil
-	}
-	if err := recordable(s.pub.announced); err != nil {
-		s.log.Warn("stream is not recorded", "reason", err)
-		s.pub.refused = true
-		s.refuse(err)
-		return nil
-	}
-	s.account() // what was lost until now is in no recording
-	return s.begin(s.r.ctx, s.now)
 }
 
 // announce tells the recording of the tracks that the publisher has.
