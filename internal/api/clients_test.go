@@ -5,6 +5,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/live777/recorder/internal/auth"
+	"github.com/live777/recorder/internal/live"
 )
 
 // TestTrailingSlash: people and programs put one behind URLs of WHIP and WHEP.
@@ -28,6 +33,51 @@ func TestTrailingSlash(t *testing.T) {
 	}
 	if got := n.called(); got != "publish(cam,) subscribe(a b,) delete(cam,pub) options(cam,)" {
 		t.Errorf("calls %s", got)
+	}
+}
+
+// owners keeps who publishes.
+type owners struct {
+	fakeWHIP
+	of *string
+}
+
+func (o owners) Publish(w http.ResponseWriter, r *http.Request) error {
+	*o.of = live.ClientOf(r.Context()).Owner
+	return o.fakeWHIP.Publish(w, r)
+}
+
+// TestOwners: a publisher is known again by its credentials, whatever token of an account
+// or a subject it has, so that it can take the place of its silent session, and is no other.
+func TestOwners(t *testing.T) {
+	const other = "another-static-token-of-the-node"
+	var owner string
+	n := newNode(t, func(o *Options) {
+		o.Auth = auth.New(auth.Options{Tokens: []string{token, other}, Secret: secret})
+		o.WHIP = owners{o.WHIP.(fakeWHIP), &owner}
+	})
+	signed := func(sub string, minutes int) string {
+		claims := jwt.MapClaims{"exp": time.Now().Add(time.Duration(minutes) * time.Minute).Unix(), "streams": []string{"*"}, "rights": []string{"publish"}, "sub": sub}
+		text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	seen := map[string]string{} // the credentials of an owner
+	for _, c := range []struct{ whose, bearer string }{
+		{"a", token}, {"b", other}, {"a", token}, {"anna", signed("anna", 10)}, {"anna", signed("anna", 20)}, {"bert", signed("bert", 10)},
+	} {
+		expect(t, n.do(t, http.MethodPost, "/whip/cam", "", "Authorization", "Bearer "+c.bearer), 201)
+		if was, ok := seen[owner]; owner == "" || strings.Contains(owner, c.bearer) || ok && was != c.whose {
+			t.Errorf("%s publishes as %q, as did %q", c.whose, owner, was)
+		}
+		for o, whose := range seen {
+			if whose == c.whose && o != owner {
+				t.Errorf("%s publishes as %q, and did as %q", whose, owner, o)
+			}
+		}
+		seen[owner] = c.whose
 	}
 }
 
