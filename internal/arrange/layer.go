@@ -26,9 +26,14 @@ const (
 	// same picture: key frames are asked for of all layers at once, and encoders
 	// answer with the same picture. The clocks of layers are known to some tens of
 	// milliseconds where reports are stamped when they are sent.
-	snap = 150 * time.Millisecond
+	snap = 100 * time.Millisecond
 	// snapArrival is the same where nothing but arrivals tells of the clocks.
-	snapArrival = 500 * time.Millisecond
+	snapArrival = 250 * time.Millisecond
+	// snapMin is how far a layer may be from where its clock is known to be.
+	snapMin = 40 * time.Millisecond
+	// squeezeMax is how far a layer may be ahead of its place and be brought back by
+	// short pictures.
+	squeezeMax = time.Second
 	// layerPatience is how long the lead's key frame waits for those of layers that
 	// come later. It is less than fillLag, or the lead would be filled meanwhile.
 	layerPatience = 2500 * time.Millisecond
@@ -118,16 +123,17 @@ func refOf(f *media.Frame) frameRef { return frameRef{f.Timestamp, f.Arrival} }
 
 // distance returns how much later the picture of a layer's frame is than that of a
 // frame of the lead, and how far two that are the same may be apart: by their
-// timestamps, where they are equal for one picture; else by where the layer is in the
-// Period, or by the clocks; where nothing is known of these, by the arrivals.
+// timestamps, where they are equal for one picture; else by the clocks, or by where the
+// layer is in the Period; where nothing is known of these, by the arrivals.
 func (a *Arranger) distance(s *source, f *media.Frame, of frameRef) (d, tolerance time.Duration) {
 	lead := a.pub.lead
 	switch {
 	case a.pub.time.Alike(lead.ID, s.ID):
 		return s.lane.duration(media.Ticks(int32(uint32(f.Timestamp) - uint32(of.timestamp)))), snap
-	case a.cur == nil || !lead.placed || lead.lane.period != a.cur,
-		!a.isMember(s) && !a.pub.time.Ready(s.ID):
+	case a.cur == nil || !lead.placed || lead.lane.period != a.cur:
 		return f.Arrival.Sub(of.arrival), snapArrival
+	case a.pub.time.Ready(s.ID) || !a.isMember(s):
+		return a.pub.time.Media(s.ID, f.Timestamp) - a.pub.time.Media(lead.ID, of.timestamp), snap
 	}
 	return a.sessionTime(s, f) - lead.lane.duration(lead.time(of.timestamp)), snap
 }
@@ -140,7 +146,22 @@ func (a *Arranger) layerTime(s *source, f *media.Frame) time.Duration {
 		behind := int32(uint32(f.Timestamp) - uint32(lead.last)) // they may have been unwrapped by different cycles
 		return lead.lane.duration(lead.time(lead.last + int64(behind)))
 	}
+	if a.isMember(s) {
+		if off := a.off(s, f.Timestamp); off.Abs() > snap { // it began another RTP stream, perhaps
+			s.t0 += s.lane.ticks(off)
+		}
+	}
 	return a.sessionTime(s, f)
+}
+
+// off returns how far a layer is, as it runs, behind where its clock is known to be
+// beside the lead's; 0 where that is not known.
+func (a *Arranger) off(s *source, timestamp int64) time.Duration {
+	lead := a.pub.lead
+	if !a.pub.time.Reported(s.ID) || !a.pub.time.Reported(lead.ID) || a.pub.time.Alike(s.ID, lead.ID) {
+		return 0
+	}
+	return a.drift(s, timestamp) - a.drift(lead, lead.last)
 }
 
 // findPair looks among what is held of a layer for the key frame of the same picture
@@ -208,6 +229,9 @@ func (a *Arranger) together(l *lane, t media.Ticks) (all, overdue bool) {
 // recasts reports whether a new Period is to begin with a key frame of the lead for the
 // sake of other layers: one is to leave, or can join.
 func (a *Arranger) recasts(at time.Duration) bool {
+	if l := a.soundLane(); l != nil && l.period == a.cur && l.duration(l.end()) > at+endSlack {
+		return false // another layer led, which had got further
+	}
 	return a.recastDue(at) && slices.ContainsFunc(a.others(), func(s *source) bool {
 		return s.lane.period == a.cur && s.lane.video.gone || !a.isMember(s) && s.pair != nil
 	})
@@ -282,6 +306,15 @@ func (a *Arranger) enterLayers(at time.Duration) {
 		s.place(f.Timestamp, s.lane.ticks(at))
 		a.enter(s.lane, f.Format, at)
 		a.writePicture(s, f, true)
+		a.align(s)
+	}
+}
+
+// align has a layer, whose key frame was put where the lead's is, go on where it
+// belongs, if that is known to be another picture.
+func (a *Arranger) align(s *source) {
+	if off := a.off(s, s.ts0); off.Abs() > snapMin {
+		s.t0 += s.lane.ticks(off)
 	}
 }
 
@@ -295,6 +328,7 @@ func (a *Arranger) cutLayers(t media.Ticks) {
 			s.place(f.Timestamp, t)
 			a.noteHole(s, t)
 			a.writePicture(s, f, true)
+			a.align(s)
 		}
 	}
 }
@@ -325,7 +359,7 @@ func (a *Arranger) layer(s *source, f *media.Frame) {
 // the cut, where it is from before that, and behind the picture before. Key frames are
 // put where the lead's are, which may be some pictures off.
 func (a *Arranger) squeeze(l *lane, t media.Ticks) media.Ticks {
-	if t <= l.at && l.at-t < l.ticks(snap) {
+	if t <= l.at && l.at-t < l.ticks(squeezeMax) {
 		t = l.at + l.moment(1)
 	}
 	if a.limit > 0 && t >= a.limit {

@@ -208,9 +208,13 @@ func (a *Arranger) returnCause(l *lane) string {
 }
 
 // leave takes a lane out of its Period, where its last sample lasts until a session
-// time, or as long as it does by itself if that is later.
+// time. That of sound lasts as long as it does by itself if that is later; a picture
+// must not, or the next Period of its layer would begin later than that of others.
 func (a *Arranger) leave(l *lane, at time.Duration) {
-	t := max(l.ticks(at), l.end())
+	t := l.ticks(at)
+	if l.Kind == media.Audio || t <= l.at {
+		t = max(t, l.end())
+	}
 	cause := ""
 	if l.video.gone {
 		cause = CauseLayer

@@ -223,7 +223,13 @@ func (a *Arranger) followMapping(s *source, f *media.Frame) (remap bool) {
 		return false
 	}
 	t := s.time(f.Timestamp)
-	s.t0 += max(l.ticks(drift), l.at+l.dur/2+1-t) // the last sample gets longer or shorter, but stays
+	least := l.at + l.dur/2 + 1 // the last sample gets longer or shorter, but stays
+	for _, other := range a.others() {
+		if a.isMember(other) {
+			least = max(least, other.lane.at+1)
+		}
+	}
+	s.t0 += max(l.ticks(drift), least-t)
 	if audio := a.pub.audio; audio != nil {       // it goes along
 		audio.lane.audio.check, audio.lane.audio.checkAt = true, l.duration(s.time(f.Timestamp))
 	}
