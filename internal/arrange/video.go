@@ -230,7 +230,7 @@ func (a *Arranger) followMapping(s *source, f *media.Frame) (remap bool) {
 		}
 	}
 	s.t0 += max(l.ticks(drift), least-t)
-	if audio := a.pub.audio; audio != nil {       // it goes along
+	if audio := a.pub.audio; audio != nil { // it goes along
 		audio.lane.audio.check, audio.lane.audio.checkAt = true, l.duration(s.time(f.Timestamp))
 	}
 	return false

@@ -249,6 +249,9 @@ func (t *Timeline) Anchor(id media.TrackID, ts int64, at time.Duration) {
 	t.anchored, t.settled, t.fixed = true, false, false
 	t.track, t.ts, t.at = id, ts, at
 	t.anchorAt = t.latest
+	if c := t.tracks[id]; c != nil && c.seen { // it may have waited
+		t.anchorAt = min(t.latest, c.arrival.value+c.media(ts))
+	}
 	t.settle()
 }
 
