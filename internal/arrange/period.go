@@ -1,6 +1,7 @@
 package arrange
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -283,12 +284,21 @@ func (a *Arranger) endPicture(l *lane, end time.Duration) {
 }
 
 // endSound ends a lane of audio with its Period, at a session time. Less than a frame
-// and a packet is not filled.
+// and a packet is not filled. What is filled at the end is told of however short it is:
+// what came there may have been lost.
 func (a *Arranger) endSound(l *lane, end time.Duration) {
-	if _, _, d := a.nothing(l); end-l.duration(l.end()+d) > endSlack {
-		a.note(l, l.ticks(end)/d*d, CausePause) // before, so that a crash in between does not take it
-		a.silence(l, l.ticks(end))
+	to := l.end()
+	if _, _, d := a.nothing(l); d > 0 && l.duration(l.ticks(end)-to) > endSlack {
+		to += (l.ticks(end) - to) / d * d
 	}
+	if l.duration(to-l.real) > endSlack {
+		cause := CausePause
+		if l.src != nil {
+			cause = cmp.Or(l.src.lost, l.src.missing, cause)
+		}
+		a.note(l, to, cause) // before, so that a crash in between does not take it
+	}
+	a.silence(l, to)
 	a.leave(l, l.duration(l.end()))
 }
 
