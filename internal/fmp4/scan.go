@@ -132,6 +132,7 @@ type fragment struct {
 	first    int64  // bytes of the first one ...
 	key      bool   // ... which is a sync sample
 	fallback uint32 // sample duration where trun has none
+	flags    uint32 // of samples, where trun has none
 }
 
 // parse reads the content of a moof and reports whether it is one.
@@ -151,7 +152,7 @@ func (f *fragment) parse(moof []byte) bool {
 					if len(body) != tfhdSize-boxHeaderSize {
 						return false
 					}
-					f.fallback = binary.BigEndian.Uint32(body[12:])
+					f.fallback, f.flags = binary.BigEndian.Uint32(body[12:]), binary.BigEndian.Uint32(body[16:])
 				case "tfdt":
 					if len(body) != tfdtSize-boxHeaderSize {
 						return false
@@ -177,7 +178,7 @@ func (f *fragment) parseRun(body []byte) bool {
 	}
 	flags, count := binary.BigEndian.Uint32(body)&0xffffff, int64(binary.BigEndian.Uint32(body[4:]))
 	body = body[12:]
-	var first uint32 // flags
+	first := f.flags
 	if flags&trunFirstFlags != 0 {
 		if len(body) < 4 {
 			return false

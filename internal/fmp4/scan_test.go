@@ -99,6 +99,11 @@ func TestFirstKey(t *testing.T) {
 	if got, ok := FirstKey(bytes.NewReader(rest), int64(len(rest))); ok {
 		t.Errorf("a segment that begins with another sample: %q", got)
 	}
+	none := Chunk{TrackID: 1, Kind: media.Video, Samples: []Sample{{Data: []byte("a"), Duration: 3000}, {Data: []byte("b"), Duration: 3000}}}
+	alike := none.Append(nil) // tfhd tells that none is a key frame
+	if got, ok := FirstKey(bytes.NewReader(alike), int64(len(alike))); ok {
+		t.Errorf("a segment without a key frame: %q", got)
+	}
 	for _, n := range []int64{0, 10, spans[0].Bytes / 2} {
 		if got, ok := FirstKey(bytes.NewReader(data[:n]), n); ok {
 			t.Errorf("of %d bytes: %q", n, got)
