@@ -11,10 +11,6 @@ const (
 	// leastSlack is by how much the tracks of a Period may begin or end apart,
 	// whatever their frames last: players play on over that.
 	leastSlack = 45 * time.Millisecond
-	// crashSlack is the same where the node died while it recorded, or the recording
-	// failed: that may cost a chunk of a track. Players were seen to play on over as
-	// much.
-	crashSlack = time.Second
 	// longestFrame bounds what a track's last sample may make up for: the longest
 	// packet of Opus lasts as long. A picture that lasts longer could have been cut.
 	longestFrame = 120 * time.Millisecond
@@ -70,9 +66,6 @@ func (r *Recording) media() []periodMedia {
 			}
 		}
 		p.slack = max(p.slack, leastSlack)
-		if r.Info != nil && (r.Info.Recovered > 0 || r.Info.Status == media.StatusFailed) {
-			p.slack = crashSlack
-		}
 	}
 	return all
 }
