@@ -188,8 +188,8 @@ func (a *Arranger) Ended() time.Duration {
 // RotateAt has the next recording begin at about a session time; 0: never.
 func (a *Arranger) RotateAt(at time.Duration) { a.rotateAt, a.rotating = at, false }
 
-// Reset forgets the recording: what comes next begins another one, and nothing of it
-// relates to what came before.
+// Reset forgets the recording: what comes next begins another one. What is known of the
+// publisher's clocks stays.
 func (a *Arranger) Reset() {
 	a.end = a.Ended()
 	a.kinds, a.cur, a.remap, a.rotateAt = nil, nil, false, 0
@@ -202,16 +202,13 @@ func (a *Arranger) Reset() {
 		return
 	}
 	a.pub.lead = nil
-	tracks := make([]media.Track, 0, len(a.pub.sources))
 	for _, s := range a.pub.sources {
-		s.placed, s.seen, s.held, s.pair = false, false, nil, nil
+		s.placed, s.held, s.pair = false, nil, nil
 		s.before, s.keyCame, s.earlyTold = nil, false, time.Time{}
-		tracks = append(tracks, s.Track.Track)
 		if s.Kind == media.Video && !s.keyWanted {
 			a.wantKey(s)
 		}
 	}
-	a.pub.time = timeline.New(tracks)
 }
 
 // Join begins with the tracks of a publisher: at most one of audio, and of video
@@ -317,10 +314,7 @@ func (a *Arranger) Frame(id media.TrackID, f *media.Frame) {
 	if s == nil {
 		return
 	}
-	if from, jumped := a.observe(s, f); jumped {
-		a.jump(s, from, f.Timestamp)
-	}
-	a.pub.time.Observe(id, f.Timestamp, f.Arrival)
+	a.watch(s, f)
 	a.reached(s, f)
 	if s.Kind == media.Video {
 		if f.Key {
@@ -352,6 +346,22 @@ func (a *Arranger) Early(id media.TrackID, arrival time.Time, pictures int) {
 	if s := a.source(id); s != nil && s.Kind == media.Video {
 		a.early(s, arrival, pictures)
 	}
+}
+
+// Watch takes note of an access unit that is not recorded, for storage is failing.
+func (a *Arranger) Watch(id media.TrackID, f *media.Frame) {
+	a.advance(f.Arrival)
+	if s := a.source(id); s != nil {
+		a.watch(s, f)
+	}
+}
+
+// watch learns of a sender's clock from a frame.
+func (a *Arranger) watch(s *source, f *media.Frame) {
+	if from, jumped := a.observe(s, f); jumped {
+		a.jump(s, from, f.Timestamp)
+	}
+	a.pub.time.Observe(s.ID, f.Timestamp, f.Arrival)
 }
 
 // Advance does what time makes due. It is to be called a few times a second,

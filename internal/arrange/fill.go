@@ -208,10 +208,12 @@ func (a *Arranger) fillSound(frontier time.Duration) {
 		frontier = min(frontier, limit)
 	}
 	until := l.ticks(frontier)
-	a.silence(l, until)
-	if l.period == a.cur && l.end()-max(l.noted, l.real) >= l.ticks(a.o.SegmentDuration) {
-		a.note(l, l.end(), "")
+	if l.period == a.cur && until > max(l.noted, l.end()) {
+		// What is written is told of before, so that a crash in between does not take it,
+		// and not each time: what turns out to be less is told again.
+		a.note(l, until+l.ticks(max(a.o.SegmentDuration, pauseNoted)), "")
 	}
+	a.silence(l, until)
 }
 
 // soundLane returns the lane of audio, nil if there is none.
@@ -293,7 +295,7 @@ func (a *Arranger) note(l *lane, until media.Ticks, cause string) {
 		cause = cmp.Or(l.src.lost, l.src.missing)
 	}
 	switch {
-	case cause == "" && span < pauseNoted && !l.video.stands, span < time.Millisecond:
+	case cause == "" && span < pauseNoted && !l.video.stands && l.noted <= l.real, span < time.Millisecond:
 		return
 	case (l.src == nil || !l.hasReal) && (cause == "" || cause == CausePause):
 		cause = CauseAbsent

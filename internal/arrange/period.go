@@ -44,9 +44,21 @@ func (a *Arranger) beginWithPicture(s *source, f *media.Frame) {
 		a.picture(s, f)
 		return
 	}
+	a.begin(s, f, a.startOf(s, f))
+}
+
+// startOf returns the session time at which a frame begins a Period where there is none:
+// by its clock where that is known already, for storage has failed meanwhile, else by
+// when it came.
+func (a *Arranger) startOf(s *source, f *media.Frame) time.Duration {
+	if a.pub.time.Ready(s.ID) {
+		if at := a.pub.time.Media(s.ID, f.Timestamp).Truncate(time.Millisecond); at > a.Ended() {
+			return at
+		}
+	}
 	at := a.startAt(f.Arrival)
 	a.pub.time.Anchor(s.ID, f.Timestamp, at)
-	a.begin(s, f, at)
+	return at
 }
 
 // begin begins a Period with a key frame of the lead, where there is none.
@@ -81,8 +93,7 @@ func (a *Arranger) earlySound() *media.Frame {
 func (a *Arranger) beginWithSound() {
 	s := a.pub.audio
 	f := s.held[0].Frame
-	at := a.startAt(f.Arrival)
-	a.pub.time.Anchor(s.ID, f.Timestamp, at)
+	at := a.startOf(s, f)
 	a.open(at, false)
 	if a.has(media.Video) {
 		a.stand(a.pictureLane(), at)

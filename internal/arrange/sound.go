@@ -136,7 +136,9 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 		return
 	}
 	if l.period == nil {
-		l.real = max(l.real, l.ticks(a.cur.at))
+		if l.real = max(l.real, l.ticks(a.cur.at)); t-l.real < f.Duration {
+			l.real = t // nothing is filled before it
+		}
 	}
 	if len(f.Data) > silentBytes && t-l.real >= 3*f.Duration {
 		a.note(l, t, cmp.Or(s.lost, CausePause)) // silence is written, which the sender did not mean

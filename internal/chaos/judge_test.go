@@ -387,12 +387,41 @@ func (j *judge) excused(l lane, u *unit) bool {
 	}
 	for _, n := range j.noted {
 		switch {
-		case n.kind == "crash" && u.at > n.from-j.sc.Chunk-grace && u.at < n.to+time.Second,
+		case n.kind == "crash" && u.at < n.to+time.Second && (u.at > j.heldBefore(n) || u.captured > j.lastBefore(l, n)-j.sc.Chunk-2*edge),
 			n.kind == "storage fails" && u.at > n.from-grace-j.sc.Segment && u.at < n.to+45*time.Second:
 			return true
 		}
 	}
 	return j.beforeFirst(l, u) || l.kind == media.Audio && j.early(u) || l.kind == media.Video && j.waits(l, u)
+}
+
+// heldBefore returns from when on what came may have been in the memory of a node that
+// died: a chunk, and what waits for packets; where storage was slow all that came since,
+// and what had not been written when that began.
+func (j *judge) heldBefore(crash noted) time.Duration {
+	from := crash.from
+	for _, n := range j.noted {
+		if n.kind == "storage is slow" && n.from < crash.from && n.to > crash.from-grace {
+			from = min(from, n.from)
+		}
+	}
+	return from - j.sc.Chunk - grace
+}
+
+// lastBefore returns when the last unit of a lane was captured that came before a crash:
+// a chunk is written when it is full, and a frame when the next one comes, however long
+// that takes.
+func (j *judge) lastBefore(l lane, crash noted) (last time.Duration) {
+	for _, s := range j.senders {
+		for _, tr := range s.tracks {
+			for _, u := range tr.units {
+				if tr.kind == l.kind && tr.layer == l.layer && u.at < crash.from && u.whole() == yes {
+					last = max(last, u.captured)
+				}
+			}
+		}
+	}
+	return last
 }
 
 // waits says whether a unit is of a layer that the ledger says waits for a Period: others

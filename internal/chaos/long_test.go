@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// TestChaos lets scenarios happen: the first seeds. CHAOS_SEED names one, CHAOS_FOR goes
+// TestChaos lets scenarios happen: the first seeds, and those that were mended. CHAOS_SEED names one, CHAOS_FOR goes
 // on for a time, CHAOS_FROM is its first seed, and CHAOS_SHRINK takes out of a scenario
 // with findings what they do not need.
 func TestChaos(t *testing.T) {
@@ -31,6 +31,9 @@ func TestChaos(t *testing.T) {
 		if !unmended[seed] {
 			one(t, seed)
 		}
+	}
+	for _, seed := range mended {
+		one(t, seed)
 	}
 }
 

@@ -323,7 +323,7 @@ func (s *session) handle(item *live.Item) error {
 		if s.rec != nil {
 			s.rec.discard(*item.Discarded)
 		}
-	case item.Report != nil && s.rec != nil:
+	case item.Report != nil:
 		s.arr.Report(item.Report)
 		return s.arranged()
 	case item.Packet != nil:
@@ -404,14 +404,15 @@ func (s *session) take(tr *track, results []depacket.Result) error {
 		if res.Lost {
 			s.lost(tr, res.Err)
 		}
-		if s.rec == nil { // storage is failing
-			continue
-		}
 		if res.Resync {
 			s.log.Warn("the sender began a new RTP stream", "kind", tr.Kind.String())
 			s.arr.Restarted(tr.ID)
 		}
 		if res.Frame == nil {
+			continue
+		}
+		if s.rec == nil { // storage is failing
+			s.arr.Watch(tr.ID, res.Frame)
 			continue
 		}
 		tr.losing = false

@@ -34,6 +34,12 @@ func (rec *recording) applyGap(l lane, g media.Gap) {
 			t.Gaps = t.Gaps[:len(t.Gaps)-1]
 		}
 	}
+	if n := len(t.Gaps); n > 0 && g.Filled && g.Cause == causeNode && !t.Gaps[n-1].Filled {
+		// What was to come behind a hole has not been stored.
+		if t.Gaps[n-1].Duration = roundMilli(min(t.Gaps[n-1].Duration, g.Start-t.Gaps[n-1].Start)); t.Gaps[n-1].Duration <= 0 {
+			t.Gaps = t.Gaps[:n-1]
+		}
+	}
 	f.last, f.listed = g, len(t.Gaps) < maxGaps
 	if g.Filled {
 		f.sum += g.Duration

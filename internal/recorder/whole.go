@@ -91,8 +91,11 @@ func (rec *recording) missing(period int, end time.Duration) (lanes []lane) {
 		if err := l.UnmarshalText([]byte(most.ID)); err != nil {
 			continue // it was made from one
 		}
-		at := rec.endIn(period, l)
-		if end-at > apart && at >= rec.endOf(l) { // and not in the next already
+		at, enough := rec.endIn(period, l), apart
+		if !isIn(&most) {
+			enough = 0 // players play nothing of a kind of which a Period has nothing
+		}
+		if end-at > enough && at >= rec.endOf(l) { // and not in the next already
 			lanes = append(lanes, l)
 		}
 	}
@@ -143,7 +146,7 @@ func (rec *recording) extend(period int, l lane, until time.Duration) error {
 		return err
 	}
 	if l.Kind == media.Audio {
-		end = at + (end-at)/d*d
+		end = at + max((end-at)/d, 1)*d
 	}
 	rec.gap(l, from, end.Duration(f.Timescale)-from, causeNode, true)
 	for ; at < end; at += d {
