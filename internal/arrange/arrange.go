@@ -52,7 +52,7 @@ type Sample struct {
 	Duration    media.Ticks // what it lasts by itself; between samples the difference of their times counts
 	Composition media.Ticks // presentation time minus Time
 	Key         bool
-	Cut         bool // video: it begins a segment
+	Cut         bool // it begins a segment, where it is not the first of its Period
 	Filler      bool // not sent at its time
 	Data        []byte
 }

@@ -27,6 +27,7 @@ type script struct {
 	at     time.Duration // up to which everything has happened
 	gop    int           // pictures from one key frame to the next
 	video  bool          // is sent
+	behind bool          // pictures come after the sound of their time
 	audio  bool
 	number int // of the next picture
 	asked  int // key frames
@@ -97,7 +98,7 @@ func (s *script) now() time.Time { return s.zero.Add(s.at) }
 // play lets time go by.
 func (s *script) play(d time.Duration) {
 	for end := s.at + d; s.at < end; s.at += soundEvery {
-		if s.video && s.at%pictureEvery == 0 {
+		if s.video && s.at%pictureEvery == 0 && !s.behind {
 			s.picture()
 		}
 		for i := range s.layers {
@@ -105,6 +106,9 @@ func (s *script) play(d time.Duration) {
 		}
 		if s.audio {
 			s.frame(1, &media.Frame{Timestamp: ticks(s.at, audioRate), Duration: 960, Key: true, Format: audioFormat, Data: []byte("sound of 20 ms")})
+		}
+		if s.video && s.at%pictureEvery == 0 && s.behind {
+			s.picture()
 		}
 		if s.at%time.Second == 0 {
 			for id, rate := range []int64{videoRate, audioRate} {
@@ -237,6 +241,13 @@ func TestGolden(t *testing.T) {
 		},
 		"late_picture": func(s *script) {
 			s.video = false
+			s.play(8 * time.Second)
+			s.video = true
+			s.play(3 * time.Second)
+		},
+		// The sound has begun a segment when the picture of that time comes.
+		"late_picture_behind": func(s *script) {
+			s.video, s.behind = false, true
 			s.play(8 * time.Second)
 			s.video = true
 			s.play(3 * time.Second)

@@ -47,7 +47,7 @@ func (a *Arranger) fillPicture(frontier time.Duration) {
 		if l == nil {
 			return
 		}
-		due := max(l.video.segment+l.ticks(a.o.SegmentDuration), a.picturesEnd(l))
+		due := max(l.segment+l.ticks(a.o.SegmentDuration), a.picturesEnd(l))
 		at := l.duration(due)
 		if at > frontier || !a.canStand(l, frontier) {
 			return
@@ -65,7 +65,7 @@ func (a *Arranger) fillPicture(frontier time.Duration) {
 				a.stand(other, at)
 			}
 		}
-		if l.video.segment < due {
+		if l.segment < due {
 			return // nothing can stand there
 		}
 	}
@@ -101,7 +101,7 @@ func (a *Arranger) canStand(l *lane, frontier time.Duration) bool {
 	if l.video.still || l.video.gop.whole {
 		return true
 	}
-	return !a.deaf && l.ticks(frontier) >= l.video.segment+maxSegment*l.ticks(a.o.SegmentDuration)
+	return !a.deaf && l.ticks(frontier) >= l.segment+maxSegment*l.ticks(a.o.SegmentDuration)
 }
 
 // rotateStanding begins another recording with pictures that stand.

@@ -59,6 +59,7 @@ type lane struct {
 
 	wrote   bool        // a sample in its Period
 	entered media.Ticks // where it entered that
+	segment media.Ticks // where the open segment begins
 	at      media.Ticks // of the last sample
 	dur     media.Ticks // what the last sample lasts by itself
 	had     bool        // it was in a Period of the recording
@@ -74,7 +75,6 @@ type lane struct {
 
 // videoState is what a lane of video needs beside.
 type videoState struct {
-	segment  media.Ticks // where the open segment begins
 	keyAsked media.Ticks // elapsed time of the segment when a key frame was last asked for
 	gop      gop
 	stands   bool // the last sample is a picture that was not sent at its time
@@ -86,6 +86,8 @@ type videoState struct {
 // audioState is what a lane of audio needs beside.
 type audioState struct {
 	sound    []byte        // the last packet that was sent
+	packets  int           // in the open segment
+	full     int           // packets of a segment, by the duration of its first
 	check    bool          // a correction may be due with the next packet ...
 	checkAt  time.Duration // ... from this session time on
 	cutAt    media.Ticks   // when a correction was last looked for

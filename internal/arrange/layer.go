@@ -223,7 +223,7 @@ func (a *Arranger) together(l *lane, t media.Ticks) (all, overdue bool) {
 	all = !slices.ContainsFunc(a.others(), func(s *source) bool {
 		return a.isMember(s) && (s.pair == nil || s.lane.at >= t)
 	})
-	return all, t-l.video.segment >= maxSegment*l.ticks(a.o.SegmentDuration)
+	return all, t-l.segment >= maxSegment*l.ticks(a.o.SegmentDuration)
 }
 
 // recasts reports whether a new Period is to begin with a key frame of the lead for the

@@ -201,7 +201,7 @@ func (a *Arranger) enter(l *lane, f *media.Format, at time.Duration) {
 		l.src.joined = true
 	}
 	l.video.stands, l.video.still = false, false
-	l.video.segment, l.video.keyAsked, l.video.gone, l.video.broken = t, 0, false, false
+	l.segment, l.video.keyAsked, l.video.gone, l.video.broken = t, 0, false, false
 	l.audio.cutAt = t
 }
 
@@ -316,9 +316,13 @@ func (a *Arranger) endSound(l *lane, end time.Duration) {
 // boundary begins a new Period with a key frame of the lead, at a session time;
 // rotate: of another recording.
 func (a *Arranger) boundary(s *source, f *media.Frame, at time.Duration, rotate, remap bool) {
-	for _, l := range a.lanes { // where something is out of order
-		if l != s.lane && l.Kind == media.Video && l.period != nil && l.wrote {
+	for _, l := range a.lanes {
+		switch {
+		case l == s.lane || l.period == nil || !l.wrote:
+		case l.Kind == media.Video: // where something is out of order
 			at = max(at, l.duration(l.at)+time.Millisecond)
+		default: // sound that has got ahead: a segment that it has begun is not behind its Period
+			at = max(at, l.duration(l.segment)+time.Millisecond)
 		}
 	}
 	a.releaseBefore(at)

@@ -165,6 +165,18 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 	s.lost = ""
 }
 
+// cutsSound reports whether a packet begins a segment: the one before is full, or its
+// packets got longer.
+func (a *Arranger) cutsSound(l *lane, s *Sample) bool {
+	target := l.ticks(a.o.SegmentDuration)
+	cut := l.wrote && (l.audio.packets >= l.audio.full || s.Time-l.segment > target)
+	if cut || !l.wrote {
+		l.audio.packets, l.audio.full = 0, max(1, int(target/max(s.Duration, 1)))
+	}
+	l.audio.packets++
+	return cut
+}
+
 // placeFirst gives the first packet of a publication's sound its place. What is from
 // before the Period in which it can begin has none.
 func (a *Arranger) placeFirst(s *source, f *media.Frame) bool {

@@ -102,7 +102,7 @@ func (a *Arranger) cutWithoutKey(l *lane, t media.Ticks) bool {
 	if l.duration(t-l.end()) >= pauseNoted {
 		least = 1 // pictures are few: a copy costs little
 	}
-	if len(a.pub.videos) > 1 || l.video.still || t-l.video.segment < least*l.ticks(a.o.SegmentDuration) {
+	if len(a.pub.videos) > 1 || l.video.still || t-l.segment < least*l.ticks(a.o.SegmentDuration) {
 		return false
 	}
 	again := 1 + len(l.video.gop.rest)
@@ -110,7 +110,7 @@ func (a *Arranger) cutWithoutKey(l *lane, t media.Ticks) bool {
 		a.again(l, t-d, true)
 		return false
 	}
-	if t-l.video.segment < maxSegment*l.ticks(a.o.SegmentDuration) {
+	if t-l.segment < maxSegment*l.ticks(a.o.SegmentDuration) {
 		return false
 	}
 	if !a.deaf {
@@ -123,8 +123,8 @@ func (a *Arranger) cutWithoutKey(l *lane, t media.Ticks) bool {
 // standBefore fills a hole before a frame at t that could be closed only now.
 func (a *Arranger) standBefore(l *lane, t media.Ticks) {
 	target := l.ticks(a.o.SegmentDuration)
-	for len(a.pub.videos) == 1 && l.video.gop.whole && t-l.end() > target && t-l.video.segment > target+target/2 {
-		a.again(l, max(l.video.segment+target, l.end()), true)
+	for len(a.pub.videos) == 1 && l.video.gop.whole && t-l.end() > target && t-l.segment > target+target/2 {
+		a.again(l, max(l.segment+target, l.end()), true)
 	}
 	a.standUntil(l, t)
 }
@@ -238,7 +238,7 @@ func (a *Arranger) followMapping(s *source, f *media.Frame) (remap bool) {
 
 // cuts reports whether a key frame at t begins a segment.
 func (a *Arranger) cuts(l *lane, t media.Ticks) bool {
-	return t-l.video.segment >= l.ticks(a.o.SegmentDuration-min(cutSlack, a.o.SegmentDuration/2))
+	return t-l.segment >= l.ticks(a.o.SegmentDuration-min(cutSlack, a.o.SegmentDuration/2))
 }
 
 // writePicture writes a frame of video at its place and asks for the key frames that
@@ -261,8 +261,11 @@ func (a *Arranger) writePicture(s *source, f *media.Frame, cut bool) {
 
 // write hands a sample on.
 func (a *Arranger) write(l *lane, s Sample) {
+	if l.Kind == media.Audio {
+		s.Cut = a.cutsSound(l, &s)
+	}
 	if s.Cut {
-		l.video.segment, l.video.keyAsked = s.Time, 0
+		l.segment, l.video.keyAsked = s.Time, 0
 	}
 	a.out.Sample(l.Lane, s)
 	l.wrote, l.at, l.dur = true, s.Time, s.Duration
@@ -271,7 +274,7 @@ func (a *Arranger) write(l *lane, s Sample) {
 // keyFrameDue reports whether a key frame is wanted now so that the open segment can
 // end in time: once for a segment, and again after each further target.
 func (a *Arranger) keyFrameDue(l *lane) bool {
-	elapsed := l.at - l.video.segment
+	elapsed := l.at - l.segment
 	due := l.ticks(a.o.SegmentDuration - min(keyFrameLead, a.o.SegmentDuration/2))
 	if l.video.keyAsked > 0 {
 		due = l.video.keyAsked + l.ticks(a.o.SegmentDuration)

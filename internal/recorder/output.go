@@ -117,12 +117,9 @@ func (o output) Sample(l lane, s arrange.Sample) {
 		return
 	}
 	rec := p.ep.rec
-	cut := segmenter.CutAuto
-	if l.Kind == media.Video {
-		cut = segmenter.CutNot
-		if s.Cut {
-			cut = segmenter.CutHere
-		}
+	cut := segmenter.CutNot
+	if s.Cut {
+		cut = segmenter.CutHere
 	}
 	rate := p.out.Timescale()
 	err := p.out.Write(segmenter.Sample{
