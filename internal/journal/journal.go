@@ -223,6 +223,9 @@ func (j *Journal) Close() error {
 // Remove ends the journal.
 func (j *Journal) Remove() error {
 	err := os.Remove(j.f.Name())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // with the folder
+	}
 	if err = errors.Join(err, j.f.Close()); err != nil {
 		return fmt.Errorf("remove journal: %w", err)
 	}

@@ -83,7 +83,7 @@ func (s *scale) Stat(_ context.Context, key string) (storage.Object, error) {
 }
 
 func (s *scale) List(context.Context, string) iter.Seq2[storage.Object, error] {
-	return func(func(storage.Object, error) bool) {}
+	return func(yield func(storage.Object, error) bool) { yield(storage.Object{}, errors.New("media is not kept")) }
 }
 
 func (s *scale) Delete(context.Context, string) error { return nil }

@@ -484,7 +484,9 @@ func (r *Recorder) Protect(recordDir string, protected bool) (info media.Recordi
 	info = rec.snapshot()
 	if rec.isStored() {
 		stored := info
-		stored.DurableThrough = info.Duration
+		rec.mu.Lock()
+		stored.DurableThrough = rec.proved(info.Duration)
+		rec.mu.Unlock()
 		if err := rec.put(infoName, encodeInfo(stored)); err != nil {
 			return info, true, err
 		}
@@ -499,6 +501,12 @@ func (r *Recorder) Protect(recordDir string, protected bool) (info media.Recordi
 func (r *Recorder) Forget(recordDir string) {
 	r.mu.Lock()
 	rec := r.uploading[recordDir]
+	r.mu.Unlock()
+	if rec != nil {
+		rec.storing.Lock() // or what is being settled would be stored once more
+		defer rec.storing.Unlock()
+	}
+	r.mu.Lock()
 	delete(r.uploading, recordDir)
 	r.mu.Unlock()
 	r.reporter.forget(recordDir)

@@ -85,6 +85,7 @@ type recording struct {
 	journalErr error            // of an entry whose writer could not be told; run's own
 
 	storing         sync.Mutex // held while the seal is being stored; taken before mu
+	looked          bool       // whether storage has all of it; guarded by storing
 	durableReported bool       // and the catalogue was to be told; guarded by the recorder's mu
 
 	mu        sync.Mutex
@@ -96,6 +97,7 @@ type recording struct {
 	closed    map[lane]int64            // frames that were sent, in closed segments
 	empty     []string                  // segments without anything in them that storage did not remove
 	unstored  []stored                  // what storage may not have acknowledged
+	intact    *time.Duration            // media time up to which storage has lost nothing; nil: it has lost nothing
 	durable   time.Duration             // media time up to which storage has acknowledged everything, when last looked at
 	version   int                       // changes with pres
 	rendered  []byte                    // manifest of renderedV
@@ -352,7 +354,7 @@ func (rec *recording) snapshot() media.Recording {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	info := rec.info
-	info.DurableThrough = seconds(rec.durableThrough())
+	info.DurableThrough = rec.proved(seconds(rec.durableThrough()))
 	info.Discarded = slices.Clone(info.Discarded)
 	info.Tracks = slices.Clone(info.Tracks)
 	rec.total(info.Tracks)

@@ -20,6 +20,7 @@ import (
 // it should. The media has been closed. What cannot be stored now, which the
 // error tells, is tried again by the recorder until it is.
 func (rec *recording) seal(failure error) error {
+	failure = rec.audited(failure)
 	rec.mu.Lock()
 	rec.broken = rec.broken || failure != nil || len(rec.empty) > 0
 	rec.mu.Unlock()
@@ -97,9 +98,9 @@ func (rec *recording) storeSeal() error {
 	rec.sealMedia()
 	rec.mu.Lock()
 	data, info, todo := rec.render(), rec.info, rec.pending
-	rec.mu.Unlock()
 	// It is stored after all else, and so tells of itself that everything is.
-	info.DurableThrough = info.Duration
+	info.DurableThrough = rec.proved(info.Duration)
+	rec.mu.Unlock()
 	var errs []error
 	if todo.manifest {
 		errs = append(errs, rec.put(manifestName, data))
@@ -179,16 +180,30 @@ func (r *Recorder) settle(rec *recording) error {
 		return nil
 	}
 	rec.mu.Lock()
-	info, all := rec.info, rec.durableThrough() >= rec.end
+	all := rec.durableThrough() >= rec.end
 	rec.mu.Unlock()
 	if buffered && !all {
 		return nil // storage refuses some of it, which the spool tells
 	}
-	info.DurableThrough = info.Duration
+	if buffered && r.isUploading(rec) {
+		if err := rec.auditUploaded(); err != nil {
+			return err
+		}
+	}
+	rec.mu.Lock()
+	info := rec.info
+	info.DurableThrough = rec.proved(info.Duration)
+	rec.mu.Unlock()
 	if !r.lastReport(rec, info, buffered) || rec.journal == nil {
 		return nil
 	}
 	return rec.journal.Remove()
+}
+
+func (r *Recorder) isUploading(rec *recording) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.uploading[rec.dir] == rec
 }
 
 // lastReport takes a recording off those that are being uploaded, if the catalogue

@@ -1,0 +1,145 @@
+package recorder
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"time"
+
+	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/segmenter"
+	"github.com/live777/recorder/internal/storage"
+)
+
+// What storage has acknowledged may be gone when the recording ends: its root was
+// replaced, or a rule of the bucket deletes. So storage is asked for all of it before
+// the recording counts as stored.
+
+// auditTimeout bounds that: others wait meanwhile, and it is tried again.
+const auditTimeout = 5 * time.Second
+
+// absence is what storage does not have of a recording.
+type absence struct {
+	missing, of int
+	first       string        // of the missing ones
+	from        time.Duration // media time before which all is there
+}
+
+// err says so, for the verdict; nil where nothing is missing.
+func (a absence) err() error {
+	if a.missing == 0 {
+		return nil
+	}
+	return fault.Errorf(fault.Unavailable, "storage does not have %d of %d objects any more that it had taken, %s first: was its folder replaced, or does a rule of the bucket delete objects?",
+		a.missing, a.of, a.first)
+}
+
+// audit compares what storage has with what the manifest names.
+func (rec *recording) audit() (a absence, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), auditTimeout)
+	defer cancel()
+	there := map[string]bool{}
+	for o, err := range rec.r.o.Store.List(ctx, rec.dir) {
+		if err != nil {
+			return a, fmt.Errorf("look what is stored of the recording: %w", err)
+		}
+		if path.Dir(o.Key) == rec.dir {
+			there[path.Base(o.Key)] = true
+		}
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	a.from = rec.end
+	for i := range rec.pres.Periods {
+		p := &rec.pres.Periods[i]
+		for j := range p.Sets {
+			for k := range p.Sets[j].Representations {
+				r := &p.Sets[j].Representations[k]
+				if r.Format == nil || r.Timeline == nil || r.Timeline.Len() == 0 {
+					continue
+				}
+				before := a.missing
+				a.look(there, r.Init)
+				for n := range r.Timeline.Len() {
+					a.look(there, segmenter.SegmentName(r.Media, r.StartNumber+n))
+				}
+				if a.missing > before {
+					a.from = min(a.from, p.Start)
+				}
+			}
+		}
+	}
+	return a, nil
+}
+
+func (a *absence) look(there map[string]bool, name string) {
+	a.of++
+	if there[name] {
+		return
+	}
+	if a.missing == 0 {
+		a.first = name
+	}
+	a.missing++
+}
+
+// audited is audit of what storage has at once: it returns why the recording has
+// failed. Of storage that does not answer nothing is known.
+func (rec *recording) audited(failure error) error {
+	if _, buffered := rec.r.o.Store.(storage.Buffer); buffered {
+		return failure // it is looked at when it is uploaded
+	}
+	a, err := rec.audit()
+	if err != nil {
+		rec.r.log.Warn("it is not known whether storage has all of a recording", "record_dir", rec.dir, "error", err)
+		return failure
+	}
+	rec.lose(a)
+	if failure == nil {
+		failure = a.err()
+	}
+	return failure
+}
+
+// lose takes note of what is missing.
+func (rec *recording) lose(a absence) {
+	if a.missing == 0 {
+		return
+	}
+	rec.r.log.Error("storage has lost parts of a recording", "record_dir", rec.dir, "missing", a.missing, "objects", a.of, "first", a.first)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.intact = &a.from
+}
+
+// proved bounds a media time, in seconds, by what storage has lost. Called with mu held.
+func (rec *recording) proved(through float64) float64 {
+	if rec.intact == nil {
+		return through
+	}
+	return min(through, seconds(*rec.intact))
+}
+
+// auditUploaded is audited of a recording that was sealed before it was uploaded: what
+// is missing changes its verdict. It is done once. Called with storing held.
+func (rec *recording) auditUploaded() error {
+	if rec.looked {
+		return nil
+	}
+	a, err := rec.audit()
+	if err != nil {
+		return err
+	}
+	rec.looked = true
+	rec.lose(a)
+	if failure := a.err(); failure != nil {
+		rec.mu.Lock()
+		rec.info.Status, rec.info.Reason = verdict(&rec.info, failure)
+		info := rec.info
+		info.DurableThrough = rec.proved(info.Duration)
+		rec.mu.Unlock()
+		rec.r.failed.Add(1)
+		return rec.put(infoName, encodeInfo(info))
+	}
+	return nil
+}

@@ -1,0 +1,81 @@
+package recorder
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+// What storage has taken and does not have when the recording ends makes that fail, in
+// words, however well it was recorded: at once where storage is a folder, and when it
+// has been uploaded where it is not.
+func TestLost(t *testing.T) {
+	for name, buffered := range map[string]bool{"folder": false, "uploaded": true} {
+		t.Run(name, func(t *testing.T) {
+			var behind atomic.Bool
+			g := newRig(t, func(o *Options) {
+				if buffered {
+					o.Store = lagging{o.Store, &behind}
+				}
+			})
+			s := g.publish("camera", source(t, "h264_baseline.h264"))
+			dir := g.start("camera", "").RecordDir
+			s.send(6 * time.Second)
+			g.caughtUp("camera")
+			if err := os.Remove(filepath.Join(g.root, dir, "v_seg_0001.m4s")); err != nil {
+				t.Fatal(err)
+			}
+			behind.Store(true)
+			info := g.stop("camera")
+			if buffered {
+				if info.Status != media.StatusComplete {
+					t.Errorf("before it is uploaded: %s (%s)", info.Status, info.Reason)
+				}
+				behind.Store(false)
+				if err := g.recorder.sealRest(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			g.listed()
+			for at, info := range map[string]media.Recording{"the catalogue": g.catalogue.get(dir), "recording.json": g.info(dir)} {
+				if info.Status != media.StatusFailed || !strings.Contains(info.Reason, "v_seg_0001.m4s first") || info.DurableThrough != 0 {
+					t.Errorf("%s: %s (%s), durable through %v", at, info.Status, info.Reason, info.DurableThrough)
+				}
+			}
+		})
+	}
+}
+
+// A recording that is deleted while it waits for its upload is not stored once more.
+func TestLostWhenDeleted(t *testing.T) {
+	var behind atomic.Bool
+	g := newRig(t, func(o *Options) { o.Store = lagging{o.Store, &behind} })
+	s := g.publish("camera", source(t, "h264_baseline.h264"))
+	dir := g.start("camera", "").RecordDir
+	s.send(4 * time.Second)
+	g.caughtUp("camera")
+	behind.Store(true)
+	g.stop("camera")
+	g.recorder.mu.Lock()
+	rec := g.recorder.uploading[dir]
+	g.recorder.mu.Unlock()
+	g.recorder.Forget(dir)
+	if err := os.RemoveAll(filepath.Join(g.root, dir)); err != nil {
+		t.Fatal(err)
+	}
+	behind.Store(false)
+	rec.storing.Lock()
+	err := g.recorder.settle(rec)
+	rec.storing.Unlock()
+	if err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(g.root, dir)); err == nil {
+		t.Error("it is back")
+	}
+}
