@@ -14,6 +14,7 @@ import (
 
 	"github.com/live777/recorder/docs/openapi"
 	"github.com/live777/recorder/internal/auth"
+	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/media"
 )
@@ -140,6 +141,8 @@ type Options struct {
 	Refused func(of, limit string)
 	// Load tells how much the node has to do; nil: nothing is known.
 	Load func() NodeLoad
+	// Problems tells what is wrong; nil: nothing is.
+	Problems func() []health.Problem
 	// Observe is told when the answer to a request begins: the pattern of the route,
 	// "" where there is none, and how long it took. nil: nobody is.
 	Observe func(route, method string, status int, after time.Duration)
@@ -224,7 +227,7 @@ func (a *API) Close() { a.closeOnce.Do(func() { close(a.closing) }) }
 // apiPrefixes are the paths that the mux has; all others are the page's. The
 // mux has no catch-all of its own, or it would not know which methods a path
 // has.
-var apiPrefixes = []string{"/api/", "/whip/", "/whep/", "/session/", "/metrics/"}
+var apiPrefixes = []string{"/api/", "/whip/", "/whep/", "/session/", "/metrics/", "/readyz/"}
 
 func isAPI(path string) bool {
 	for _, p := range apiPrefixes {

@@ -3,6 +3,8 @@ package api
 import (
 	"net/http"
 	"time"
+
+	"github.com/live777/recorder/internal/health"
 )
 
 // NodeLoad is how much a node has to do now. What is not known is left out: of
@@ -18,6 +20,8 @@ type NodeLoad struct {
 	Process *ProcessLoad `json:"process,omitempty"`
 	Storage *StorageLoad `json:"storage,omitempty"`
 	Spool   *SpoolLoad   `json:"spool,omitempty"` // of remote storage
+	// Problems is what is wrong with what the node depends on.
+	Problems []health.Problem `json:"problems,omitempty"`
 }
 
 // TrafficLoad is the media that pass through a node, of RTP payload in bits per
@@ -60,6 +64,36 @@ func (a *API) getLoad(w http.ResponseWriter, _ *http.Request) error {
 		a.writeJSON(w, http.StatusOK, NodeLoad{})
 		return nil
 	}
-	a.writeJSON(w, http.StatusOK, a.o.Load())
+	l := a.o.Load()
+	l.Problems = a.problems()
+	a.writeJSON(w, http.StatusOK, l)
+	return nil
+}
+
+// problems returns what is wrong now; never nil.
+func (a *API) problems() []health.Problem {
+	if a.o.Problems == nil {
+		return []health.Problem{}
+	}
+	return a.o.Problems()
+}
+
+func (a *API) getProblems(w http.ResponseWriter, _ *http.Request) error {
+	a.writeJSON(w, http.StatusOK, map[string][]health.Problem{"problems": a.problems()})
+	return nil
+}
+
+// getReady answers those who decide whether to send people here: where, and not how,
+// something is wrong, for everybody may ask.
+func (a *API) getReady(w http.ResponseWriter, _ *http.Request) error {
+	status, word := http.StatusOK, "ok"
+	places := []string{}
+	for _, p := range a.problems() {
+		places = append(places, p.Place)
+		if p.Serious {
+			status, word = http.StatusServiceUnavailable, "failing"
+		}
+	}
+	a.writeJSON(w, status, map[string]any{"status": word, "problems": places})
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/live777/recorder/docs/openapi"
 	"github.com/live777/recorder/internal/auth"
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/live"
 )
 
@@ -169,7 +170,8 @@ type ManagerOptions struct {
 	Metrics            http.Handler // nil: there are none
 	// Ready returns nil, or an error that says what of the manager cannot be used
 	// now. nil: it always can.
-	Ready func() error
+	Ready    func() error
+	Problems func() []health.Problem // that of Options
 	// Observe is that of Options.
 	Observe func(route, method string, status int, after time.Duration)
 	Now     func() time.Time // nil means time.Now
@@ -185,8 +187,8 @@ func NewManager(o ManagerOptions) (*API, error) {
 		o.Metrics = http.NotFoundHandler()
 	}
 	a := newAPI(Options{
-		Metrics: o.Metrics, Observe: o.Observe, Playback: o.Playback, Recordings: o.Recordings, Auth: o.Auth, Page: o.Page, CORSOrigins: o.CORSOrigins,
-		RequestsPerAddress: o.RequestsPerAddress, Refused: o.Refused, Info: o.Info, Now: o.Now, Logger: o.Logger,
+		Metrics: o.Metrics, Observe: o.Observe, Problems: o.Problems, Playback: o.Playback, Recordings: o.Recordings, Auth: o.Auth, Page: o.Page,
+		CORSOrigins: o.CORSOrigins, RequestsPerAddress: o.RequestsPerAddress, Refused: o.Refused, Info: o.Info, Now: o.Now, Logger: o.Logger,
 	})
 	a.fleet, a.ready, a.document = o.Fleet, o.Ready, openapi.Liveman
 	a.gate.registration = o.RegistrationToken

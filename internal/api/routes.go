@@ -46,6 +46,8 @@ func (a *API) commonRoutes() []route {
 		{http.MethodPost, "/api/logout", public, a.logout},
 		{http.MethodGet, "/api/me", known, a.getMe},
 
+		{http.MethodGet, "/readyz", public, a.getReady},
+		{http.MethodGet, "/api/problems", viewAll, a.getProblems},
 		{http.MethodGet, "/api/info", public, a.getInfo},
 		{http.MethodGet, "/api/time", public, a.getTime},
 		{http.MethodGet, "/api/openapi.json", public, a.getOpenAPI},

@@ -9,6 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/live777/recorder/internal/health"
 )
 
 // FleetSources are what a manager is asked at each scrape.
@@ -18,6 +20,8 @@ type FleetSources struct {
 	// Recordings is how many the catalogue has; ok is false while its database
 	// cannot be used.
 	Recordings func() (count int, ok bool)
+	// Problems is what is wrong with what the manager depends on.
+	Problems func() []health.Problem
 }
 
 // NodeState is what a manager knows of a node.
@@ -116,6 +120,7 @@ var (
 	fleetNodes      = describeFleet("nodes", "Nodes by state.", "state")
 	fleetStreams    = describeFleet("streams", "Streams of all nodes, each once.")
 	fleetRecordings = describeFleet("catalogue_recordings", "Recordings in the catalogue.")
+	fleetProblem    = describeFleet("problem", "1 while something is wrong with what the manager depends on; GET /api/problems says what.", "place", "severity")
 	fleetDatabase   = describeFleet("database_up", "1 while the database answers.")
 
 	nodeUp         = describeFleet("node_up", "1 while the node is up.", "node")
@@ -155,6 +160,11 @@ func (c fleetCollector) Collect(out chan<- prometheus.Metric) {
 		gauge(fleetNodes, float64(n), state)
 	}
 	gauge(fleetStreams, float64(c.s.Streams()))
+	if c.s.Problems != nil {
+		for _, p := range c.s.Problems() {
+			gauge(fleetProblem, 1, p.Place, severity(p))
+		}
+	}
 	count, ok := c.s.Recordings()
 	gauge(fleetDatabase, number(ok))
 	if ok {

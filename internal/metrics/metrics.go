@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/quota"
 	"github.com/live777/recorder/internal/spool"
@@ -20,6 +21,7 @@ type Sources struct {
 	Traffic    func() (received, sent int64)     // bytes of RTP payload
 	Recordings func() []media.Recording          // that are being recorded
 	Spool      func() spool.Status
+	Problems   func() []health.Problem        // what is wrong with what the node depends on
 	Refused    func() map[quota.Refusal]int64 // by which limits
 }
 
@@ -57,6 +59,8 @@ var (
 	recordingDropped = describe("recording_frames_dropped", "Frames left out because they, or what they depend on, are broken.", "stream", "record_dir", "kind", "layer")
 	recordingOverrun = describe("recording_packets_overrun", "RTP packets dropped because storage was too slow.", "stream", "record_dir")
 
+	problem = describe("problem", "1 while something is wrong with what the node depends on; GET /api/problems says what.", "place", "severity")
+
 	spoolObjects   = describe("spool_waiting_objects", "Objects that wait for remote storage.")
 	spoolWaiting   = describe("spool_waiting_bytes", "Bytes that wait for remote storage.")
 	spoolOldest    = describe("spool_oldest_waiting_seconds", "How long the oldest object has been waiting.")
@@ -64,6 +68,7 @@ var (
 	spoolMax       = describe("spool_max_bytes", "recorder.spool.max_bytes.")
 	spoolUploading = describe("spool_uploading", "Uploads under way.")
 	spoolFailing   = describe("spool_failing", "1 while remote storage fails.")
+	spoolLost      = describe("spool_lost_objects", "Objects that have vanished from the spool before they were uploaded.")
 	spoolConflicts = describe("spool_conflicts", "Objects that remote storage cannot take because it has others of their names.")
 	spoolRetries   = describe("spool_retries_total", "Uploads that failed.")
 	spoolUploaded  = describe("spool_uploaded_objects_total", "Objects that remote storage has acknowledged.")
@@ -99,6 +104,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	if c.s.Recordings != nil {
 		collectRecordings(c.s.Recordings(), gauge)
 	}
+	if c.s.Problems != nil {
+		for _, p := range c.s.Problems() {
+			gauge(problem, 1, p.Place, severity(p))
+		}
+	}
 	if c.s.Spool != nil {
 		collectSpool(c.s.Spool(), gauge, out)
 	}
@@ -128,9 +138,17 @@ func collectSpool(s spool.Status, gauge func(*prometheus.Desc, float64, ...strin
 	gauge(spoolUploading, float64(s.Uploading))
 	gauge(spoolFailing, number(s.Failing))
 	gauge(spoolConflicts, float64(s.Conflicts))
+	gauge(spoolLost, float64(s.Lost))
 	for d, v := range map[*prometheus.Desc]int64{
 		spoolRetries: s.Retries, spoolUploaded: s.UploadedObjects, spoolBytes: s.UploadedBytes,
 	} {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
 	}
+}
+
+func severity(p health.Problem) string {
+	if p.Serious {
+		return "serious"
+	}
+	return "minor"
 }

@@ -9,6 +9,9 @@ import (
 	"github.com/live777/recorder/internal/api"
 )
 
+// placeStorage names storage among problems.
+const placeStorage = "storage"
+
 const (
 	// loadEvery is how often the load is looked at, and loadSpan how many looks back
 	// rates are over.
@@ -93,5 +96,10 @@ func (n *Node) load() api.NodeLoad {
 		l.Process = &api.ProcessLoad{CPU: cpus, CPUs: runtime.GOMAXPROCS(0), MemoryBytes: memory()}
 	}
 	n.recorder.load(&l)
+	for _, p := range n.health.Problems() {
+		if p.Place == placeStorage && p.Serious && l.Storage != nil {
+			l.Storage.Failing = true
+		}
+	}
 	return l
 }

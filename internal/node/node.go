@@ -16,6 +16,7 @@ import (
 	"github.com/live777/recorder/internal/auth"
 	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/metrics"
@@ -45,6 +46,7 @@ type Node struct {
 	whip     *whip.Server
 	recorder recorder
 	gauge    *gauge
+	health   *health.Watch
 	quotas   *quota.Quotas
 	api      *api.API
 	server   *http.Server
@@ -63,6 +65,8 @@ type recorder interface {
 	recordings() api.Recordings
 	// measure adds what there is to say about recordings and storage.
 	measure(*metrics.Sources)
+	// watch adds what is to be looked at, and looks for what was wrong at the start.
+	watch(*health.Watch)
 	// load adds what there is to say about storage.
 	load(*api.NodeLoad)
 	// place says where recordings are kept, for people.
@@ -100,6 +104,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 		return n, fmt.Errorf("open webrtc.listen: %w", err)
 	}
 	n.gauge = newGauge(n.look)
+	n.health = health.New(o.Logger, nil)
+	n.recorder.watch(n.health)
 	rec, play := n.recorder.api()
 	n.api, err = api.New(api.Options{
 		Streams: n.streams, WHIP: n.whip, Recorder: rec, Playback: play, Recordings: n.recorder.recordings(),
@@ -110,7 +116,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 			Name: "live777", Version: o.Version, Node: cfg.Recorder.NodeAlias,
 			Features: n.recorder.features(), Codecs: codecNames(),
 		},
-		Load: n.load, Logger: o.Logger,
+		Load: n.load, Problems: n.health.Problems, Logger: o.Logger,
 	})
 	if err != nil {
 		return n, err
@@ -128,6 +134,7 @@ func (n *Node) metrics() http.Handler {
 		}
 		return publishing, watching
 	}, Refused: n.quotas.Refused}
+	s.Problems = n.health.Problems
 	n.recorder.measure(&s)
 	return metrics.Handler(s)
 }
@@ -192,6 +199,7 @@ func (n *Node) Run(ctx context.Context) error {
 	looping, cancel := context.WithCancel(ctx)
 	var loops sync.WaitGroup
 	loops.Go(func() { n.gauge.run(looping) })
+	loops.Go(func() { n.health.Run(looping) })
 	if n.cfg.Manager.URL != "" {
 		loops.Go(func() { n.register(looping) })
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/metrics"
 	"github.com/live777/recorder/internal/quota"
@@ -25,6 +26,7 @@ func (noRecorder) onPublish(*live.Stream)            {}
 func (noRecorder) api() (api.Recorder, api.Playback) { return nil, nil }
 func (noRecorder) recordings() api.Recordings        { return nil }
 func (noRecorder) measure(*metrics.Sources)          {}
+func (noRecorder) watch(*health.Watch)               {}
 func (noRecorder) load(*api.NodeLoad)                {}
 func (noRecorder) place() string                     { return "" }
 func (noRecorder) features() []string                { return []string{} }

@@ -28,6 +28,7 @@ type withRecorder struct {
 	catalogue *catalogue.DB
 	playback  *playback.Server
 	keeper    *keeper
+	restorer  *restorer
 }
 
 func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams, quotas *quota.Quotas, log *slog.Logger) (_ recorder, err error) {
@@ -64,6 +65,8 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 	if err != nil {
 		return nil, err
 	}
+	w.restorer = newRestorer(w.depot, w.catalogue, o.NodeAlias, log)
+	w.restorer.start(ctx)
 	w.keeper.start(ctx)
 	return w, nil
 }
@@ -109,11 +112,17 @@ func (w *withRecorder) features() []string {
 
 func (w *withRecorder) close(ctx context.Context) error {
 	var errs []error
+	if w.restorer != nil {
+		w.restorer.stop()
+	}
 	if w.keeper != nil {
 		w.keeper.stop()
 	}
 	if w.Recorder != nil {
 		errs = append(errs, w.Recorder.Close(ctx))
+	}
+	if w.restorer != nil {
+		errs = append(errs, w.restorer.finish(ctx))
 	}
 	if w.catalogue != nil {
 		errs = append(errs, w.catalogue.Close())

@@ -14,6 +14,7 @@ import (
 
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/journal"
 	rec "github.com/live777/recorder/internal/recorder"
 	"github.com/live777/recorder/internal/segmenter"
@@ -41,7 +42,9 @@ type depot struct {
 	kind     string // recorder.storage.type
 	place    string // for people
 	journals *journal.Dir
+	notes    string                // the folder that they are in
 	spool    *spool.Spool          // nil where storage is a local folder
+	watch    func(*health.Watch)   // adds what is to be looked at
 	free     func() (int64, error) // free bytes; nil where storage is not a local folder
 	close    func(ctx context.Context) error
 }
@@ -61,7 +64,8 @@ func openDepot(ctx context.Context, o config.Recorder, log *slog.Logger) (d *dep
 		return nil, err
 	}
 	d.kind = o.Storage.Type
-	d.journals = journal.Open(filepath.Join(local, journalFolder), noSync)
+	d.notes = filepath.Join(local, journalFolder)
+	d.journals = journal.Open(d.notes, noSync)
 	return d, nil
 }
 
@@ -77,7 +81,9 @@ func openFolder(o config.Recorder, noSync bool, log *slog.Logger) (*depot, error
 	if err != nil {
 		return nil, err
 	}
-	return &depot{Store: store, place: o.Storage.Root, free: store.Free, close: func(context.Context) error { return store.Close() }}, nil
+	look := &folderLook{store: store}
+	watch := func(h *health.Watch) { h.Add(placeStorage, look.look) }
+	return &depot{Store: store, place: o.Storage.Root, watch: watch, free: store.Free, close: func(context.Context) error { return store.Close() }}, nil
 }
 
 func openSpool(ctx context.Context, o config.Recorder, noSync bool, log *slog.Logger) (*depot, error) {
@@ -96,7 +102,11 @@ func openSpool(ctx context.Context, o config.Recorder, noSync bool, log *slog.Lo
 		return nil, errors.Join(err, sp.Close(ctx))
 	}
 	place := fmt.Sprintf("%s, by way of %s", describe(o.Storage), o.Spool.Dir)
-	return &depot{Store: sp, place: place, spool: sp, close: sp.Close}, nil
+	watch := func(h *health.Watch) {
+		h.Add(placeStorage, func(context.Context) error { return lookRemote(sp.Status()) })
+		h.Add("spool", func(ctx context.Context) error { return errors.Join(sp.Look(ctx), lookSpool(sp.Status())) })
+	}
+	return &depot{Store: sp, place: place, watch: watch, spool: sp, close: sp.Close}, nil
 }
 
 // start begins to upload.

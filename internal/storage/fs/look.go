@@ -56,7 +56,7 @@ func (s *Store) isSame() (bool, error) {
 		return false, err
 	}
 	here, err := s.root().Stat(".")
-	return err == nil && os.SameFile(here, there), nil //nolint:nilerr // then it is to be opened anew
+	return err == nil && os.SameFile(here, there), nil // else it is to be opened anew
 }
 
 // reopen opens what is at the path.

@@ -44,7 +44,7 @@ func TestLookReplaced(t *testing.T) {
 				t.Error(err)
 			}
 			put(t, s, "camera/2/recording.json", "after")
-			if _, err := os.Stat(filepath.Join(root, "camera/2/recording.json")); err != nil {
+			if _, err := os.Stat(filepath.Join(root, "camera", "2", "recording.json")); err != nil {
 				t.Errorf("what is stored now is not in the root: %v", err)
 			}
 			if got := keys(t, s); !slices.Equal(got, []string{"camera/2/recording.json"}) {
