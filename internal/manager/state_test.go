@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -188,7 +189,7 @@ func TestFlappingNode(t *testing.T) {
 		until(t, "it is not there", func() bool {
 			_, ok := f.Stream("cam")
 			d := n.describe()
-			return !ok && d.State == stateDown && d.Load == (api.NodeLoad{})
+			return !ok && d.State == stateDown && reflect.DeepEqual(d.Load, api.NodeLoad{})
 		})
 		down.Store(false)
 	}
