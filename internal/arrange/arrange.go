@@ -246,7 +246,7 @@ func (a *Arranger) Leave() {
 	}
 	a.releaseVideo(true)
 	if a.cur == nil && a.pub.audio != nil && len(a.pub.audio.held) > 0 {
-		a.beginWithSound() // the picture did not come in time
+		a.beginWithSound(nil) // the picture did not come in time
 	}
 	a.close()
 	a.pub = nil

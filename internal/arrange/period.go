@@ -40,7 +40,7 @@ func (a *Arranger) beginWithPicture(s *source, f *media.Frame) {
 		least = headStartLater
 	}
 	if h := a.earlySound(); h != nil && f.Arrival.Sub(h.Arrival) > least {
-		a.beginWithSound()
+		a.beginWithSound(func() time.Duration { return a.pub.time.Media(s.ID, f.Timestamp) })
 		a.picture(s, f)
 		return
 	}
@@ -88,9 +88,10 @@ func (a *Arranger) earlySound() *media.Frame {
 	return nil
 }
 
-// beginWithSound begins a Period with the first sound that waits. Where the
-// recording has pictures, one stands there until the first comes.
-func (a *Arranger) beginWithSound() {
+// beginWithSound begins a Period with the first sound that waits, as far as it is from
+// before a picture that has come, if one has. Where the recording has pictures, one
+// stands there until the first comes.
+func (a *Arranger) beginWithSound(picture func() time.Duration) {
 	s := a.pub.audio
 	f := s.held[0].Frame
 	at := a.startOf(s, f)
@@ -98,7 +99,7 @@ func (a *Arranger) beginWithSound() {
 	if a.has(media.Video) {
 		a.stand(a.pictureLane(), at)
 	}
-	a.place(s, func(*media.Frame) bool { return true })
+	a.place(s, func(f *media.Frame) bool { return picture == nil || !s.placed || a.sessionTime(s, f) < picture() })
 }
 
 // pictureLane returns the lane that has a picture where none is sent.

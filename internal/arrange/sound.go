@@ -39,7 +39,7 @@ func (a *Arranger) release(force bool) {
 		if h := a.earlySound(); h == nil || !a.isPatientEnough(h) {
 			return
 		}
-		a.beginWithSound()
+		a.beginWithSound(nil)
 	}
 	s := a.pub.audio
 	if s == nil || len(s.held) == 0 || a.cur == nil {

@@ -246,7 +246,7 @@ func (a *Arranger) cuts(l *lane, t media.Ticks) bool {
 func (a *Arranger) writePicture(s *source, f *media.Frame, cut bool) {
 	l := s.lane
 	t := s.time(f.Timestamp)
-	if d := t - l.at; l.wrote && !l.video.stands && d < l.ticks(time.Second) {
+	if d := t - l.at; l.wrote && !l.video.stands && s.lost == "" && d < l.ticks(time.Second) {
 		l.dur = d
 	}
 	l.video.stands, l.video.still = false, false
