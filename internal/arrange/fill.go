@@ -56,6 +56,7 @@ func (a *Arranger) fillPicture(frontier time.Duration) {
 		a.standUntil(l, due)
 		a.note(l, due, "")
 		if a.rotationDue(at) {
+			a.releaseBefore(at)
 			a.rotateStanding(a.Ended()) // the sound may have got further
 			continue
 		}
