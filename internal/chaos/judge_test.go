@@ -387,8 +387,8 @@ func (j *judge) excused(l lane, u *unit) bool {
 	}
 	for _, n := range j.noted {
 		switch {
-		case n.kind == "crash" && u.at < n.to+time.Second && (u.at > j.heldBefore(n) || u.captured > j.lastBefore(l, n)-j.sc.Chunk-2*edge),
-			n.kind == "storage fails" && u.at > n.from-grace-j.sc.Segment && u.at < n.to+45*time.Second:
+		case n.kind == "crash" && u.at < n.to+time.Second && (u.at > j.heldBefore(n) || j.isLast(l, u, n)),
+			n.kind == "storage fails" && u.at < n.to+45*time.Second && (u.at > n.from-grace-j.sc.Segment || j.isLast(l, u, n)):
 			return true
 		}
 	}
@@ -408,20 +408,21 @@ func (j *judge) heldBefore(crash noted) time.Duration {
 	return from - j.sc.Chunk - grace
 }
 
-// lastBefore returns when the last unit of a lane was captured that came before a crash:
-// a chunk is written when it is full, and a frame when the next one comes, however long
-// that takes.
-func (j *judge) lastBefore(l lane, crash noted) (last time.Duration) {
+// isLast reports whether a unit was among the last that came before a crash or a failure
+// of storage: a chunk is written when it is full, and a frame when the next one comes,
+// however long that takes.
+func (j *judge) isLast(l lane, u *unit, n noted) bool {
+	last := time.Duration(0)
 	for _, s := range j.senders {
 		for _, tr := range s.tracks {
 			for _, u := range tr.units {
-				if tr.kind == l.kind && tr.layer == l.layer && u.at < crash.from && u.whole() == yes {
+				if tr.kind == l.kind && tr.layer == l.layer && u.at < n.from && u.whole() != no {
 					last = max(last, u.captured)
 				}
 			}
 		}
 	}
-	return last
+	return u.captured > last-j.sc.Chunk-2*edge
 }
 
 // waits says whether a unit is of a layer that the ledger says waits for a Period: others

@@ -215,8 +215,7 @@ func (rec *recording) applyTrack(e *trackEntry) error {
 	}
 	s := rec.state(e.Lane)
 	s.Format, s.Init = e.Format, e.Init
-	t := rec.ledger(e.Lane)
-	t.Codec, t.RFC6381, t.Width, t.Height, t.Recorded = e.Format.Codec, e.Format.RFC6381, e.Format.Width, e.Format.Height, true
+	describe(rec.ledger(e.Lane), e.Format)
 	rec.changed()
 	return nil
 }

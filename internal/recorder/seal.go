@@ -354,7 +354,8 @@ func missing(t *media.RecordingTrack) string {
 	if t.Missing != "" {
 		return t.Missing
 	}
-	if t.Frames == 0 && t.FilledSeconds > 0 {
+	byNode := slices.ContainsFunc(t.Gaps, func(g media.Gap) bool { return g.Cause == causeNode }) // which is told of the whole
+	if t.Frames == 0 && t.FilledSeconds > 0 && !byNode {
 		return reasonUndecodable
 	}
 	if t.RID != "" && t.PacketsLost == 0 && t.FramesDropped*layerShare <= t.Frames {

@@ -57,6 +57,9 @@ func (rec *recording) applyAborted() {
 		l := laneOf(t)
 		t.Frames = rec.closed[l]
 		t.PacketsReceived = max(t.PacketsReceived, t.Frames) // each came in one at least
+		if s := rec.states[l]; s != nil && s.Number > 0 {
+			describe(t, rec.representation(l, s.Number).Format)
+		}
 		f, gaps := rec.filled[l], t.Gaps
 		t.Gaps = nil
 		for _, g := range gaps {
@@ -72,6 +75,11 @@ func (rec *recording) applyAborted() {
 			f.last, f.listed = media.Gap{}, false
 		}
 	}
+}
+
+// describe puts the format of a track into its ledger.
+func describe(t *media.RecordingTrack, f *media.Format) {
+	t.Codec, t.RFC6381, t.Width, t.Height, t.Recorded = f.Codec, f.RFC6381, f.Width, f.Height, true
 }
 
 // clip returns a gap as far as there is something of it: what is filled ends where the
