@@ -130,6 +130,7 @@ type Arranger struct {
 	remap       bool            // the next Period is to follow the mapping
 	recastAsked time.Time       // when key frames of all layers were last asked for, for layers that came or went
 	recastWait  time.Duration   // and how long until that is done again
+	until       time.Duration   // while sound is written up to a boundary: where that is; else 0
 	limit       media.Ticks     // while layers finish a segment or a Period: where the next one begins; else 0
 	begun       []time.Duration // session times of the newest Periods
 	deaf        bool            // it was said that the sender ignores requests for key frames

@@ -326,7 +326,9 @@ func (a *Arranger) boundary(s *source, f *media.Frame, at time.Duration, rotate,
 			at = max(at, l.duration(l.segment)+time.Millisecond)
 		}
 	}
+	a.until = at
 	a.releaseBefore(at)
+	a.until = 0
 	if remap {
 		s.place(f.Timestamp, s.lane.ticks(at))
 	}

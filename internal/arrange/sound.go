@@ -166,10 +166,17 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 }
 
 // cutsSound reports whether a packet begins a segment: the one before is full, or its
-// packets got longer.
+// packets got longer. The last packet before the next Period does not.
 func (a *Arranger) cutsSound(l *lane, s *Sample) bool {
 	target := l.ticks(a.o.SegmentDuration)
 	cut := l.wrote && (l.audio.packets >= l.audio.full || s.Time-l.segment > target)
+	end := a.until
+	if a.cur != nil && l.period != a.cur {
+		end = a.cur.at
+	}
+	if end > 0 && s.Time+s.Duration > l.ticks(end) {
+		cut = false
+	}
 	if cut || !l.wrote {
 		l.audio.packets, l.audio.full = 0, max(1, int(target/max(s.Duration, 1)))
 	}
