@@ -145,3 +145,42 @@ func TestStandstill(t *testing.T) {
 		})
 	}
 }
+
+// A shared screen of five pictures a second whose size changes right after one of them:
+// that ends there, and the Period of the new size begins with its first picture.
+func TestFewPicturesOfAnotherSize(t *testing.T) {
+	big, small := source(t, "h264_baseline.h264"), source(t, "h264_small.h264")
+	src, err := load.Join(big.Head(time.Second), small)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := len(big.Head(time.Second).Units)
+	for i := range src.Units {
+		src.Units[i].Duration = media.TicksOf(190*time.Millisecond, src.ClockRate)
+	}
+	src.Units[n-1].Duration = media.TicksOf(30*time.Millisecond, src.ClockRate)
+	g := newRig(t, nil)
+	s := g.publish("camera", src, source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	s.steps(40 * time.Second)
+	rec := g.stop("camera")
+	got := g.read(rec.RecordDir)
+	whole(t, rec, got)
+	if rec.Periods != 2 || rec.Status != media.StatusComplete {
+		t.Errorf("%d periods, %s (%s)", rec.Periods, rec.Status, rec.Reason)
+	}
+	g.compare(s.log, got, verify.CompareOptions{})
+}
+
+// A sender whose size is another one with each frame: all of it is well formed.
+func TestAnotherSizeEachFrame(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", sizes(t, 1), source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	s.steps(25 * time.Second)
+	rec := g.stop("camera")
+	whole(t, rec, g.read(rec.RecordDir))
+	if rec.Periods > 30 {
+		t.Errorf("%d periods", rec.Periods)
+	}
+}
