@@ -17,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/changes"
 	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/metrics"
 	"github.com/live777/recorder/internal/retention"
 	"github.com/live777/recorder/internal/web"
@@ -38,6 +39,7 @@ type Manager struct {
 	log       *slog.Logger
 	catalogue *catalogue.DB
 	database  *database
+	health    *health.Watch
 	metrics   *metrics.Manager
 	storage   io.Closer
 	fleet     *fleet
@@ -77,6 +79,11 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 		return m, fmt.Errorf("open http.listen: %w", err)
 	}
 	tokens := sealTokens(m.catalogue, cfg, o.Logger)
+	m.health = health.New(o.Logger, o.Now)
+	if store.look != nil {
+		m.health.Add("storage", store.look)
+	}
+	m.health.Add("catalogue", func(context.Context) error { return m.database.ready() })
 	m.metrics = metrics.NewManager(m.sources())
 	m.catalogue.Measure(m.metrics)
 	m.fleet = newFleet(fleetOptions{
@@ -122,6 +129,7 @@ func (m *Manager) sources() metrics.FleetSources {
 		Nodes:      func() []metrics.NodeState { return m.fleet.measure() },
 		Streams:    func() int { return len(m.fleet.Streams()) },
 		Recordings: func() (int, bool) { return m.database.count() },
+		Problems:   func() []health.Problem { return m.health.Problems() },
 	}
 }
 
@@ -133,7 +141,7 @@ func (m *Manager) serveWith(lib *library, shelf *shelf, o Options) (err error) {
 		BasePath: m.cfg.HTTP.BasePath, TrustedProxies: m.cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: m.cfg.HTTP.RequestsPerAddress, Refused: m.metrics.Refused,
 		Info:    api.Info{Name: "liveman", Version: o.Version, Features: []string{"manager", "recorder"}, Codecs: []string{}},
-		Metrics: m.metrics.Handler(), Observe: m.metrics.Request, Ready: m.database.ready, Now: o.Now, Logger: o.Logger,
+		Metrics: m.metrics.Handler(), Observe: m.metrics.Request, Ready: m.database.ready, Problems: m.health.Problems, Now: o.Now, Logger: o.Logger,
 	})
 	if err != nil {
 		return err
@@ -178,6 +186,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		loops.Go(func() { m.auto.run(loop) })
 	}
 	loops.Go(func() { m.database.run(loop) })
+	loops.Go(func() { m.health.Run(loop) })
 	if m.keeper != nil {
 		loops.Go(func() {
 			if m.fleet.awaitOpen(loop) {

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/storage/remote"
@@ -22,6 +24,8 @@ type shared struct {
 	backend storage.Backend
 	presign storage.Presigner // nil where no URLs can be signed
 	close   io.Closer         // nil where there is nothing to close
+	// look says what is wrong with it; nil where nobody looks.
+	look func(context.Context) error
 }
 
 // openStorage opens what nodes share. Remote storage that cannot be reached is no
@@ -33,7 +37,14 @@ func openStorage(ctx context.Context, o config.Storage, log *slog.Logger) (share
 		if err != nil {
 			return shared{}, err
 		}
-		return shared{backend: store, close: store}, nil
+		look := func(context.Context) error {
+			_, err := store.Look()
+			if errors.Is(err, storage.ErrDenied) || errors.Is(err, storage.ErrFull) {
+				return health.Minor(err) // a manager writes nothing but deletions
+			}
+			return err
+		}
+		return shared{backend: store, close: store, look: look}, nil
 	case config.StorageS3, config.StorageOSS:
 		store, err := remote.Open(ctx, o, log)
 		if err != nil {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/health"
 )
 
 // eventsAgain is how many polls pass before events are tried again of a node whose
@@ -128,6 +130,7 @@ func (n *node) setLoad(load api.NodeLoad, start time.Time, err error) {
 	if err != nil { // it is older, or what else is asked says why
 		load = api.NodeLoad{}
 	}
+	load.Problems = bounded(load.Problems)
 	load.Streams, load.Publishers, load.Viewers, load.Recordings = n.load.Streams, n.load.Publishers, n.load.Viewers, n.load.Recordings
 	n.load = load
 	if load.Time.IsZero() {
@@ -140,4 +143,30 @@ func (n *node) setLoad(load api.NodeLoad, start time.Time, err error) {
 		n.log.Warn("the node's clock is not the manager's: its recordings have other times", "ahead", offset)
 	}
 	n.offset = &offset
+}
+
+const (
+	// maxProblems and maxProblem bound what is shown of a node's problems: no node has
+	// so many, and none says so much.
+	maxProblems = 10
+	maxProblem  = 500 // bytes
+)
+
+// bounded returns what is kept of the problems that a node has told.
+func bounded(told []health.Problem) []health.Problem {
+	if len(told) > maxProblems {
+		told = told[:maxProblems]
+	}
+	for i := range told {
+		p := &told[i]
+		p.Place, p.Text = cut(p.Place), cut(p.Text)
+	}
+	return told
+}
+
+func cut(s string) string {
+	if len(s) > maxProblem {
+		s = strings.ToValidUTF8(s[:maxProblem], "")
+	}
+	return s
 }

@@ -96,6 +96,8 @@ export async function startMock({ token, account }) {
       res.on('close', () => feeds.delete(res));
       tell();
     },
+    'GET /api/problems': (res) =>
+      json(res, 200, { problems: [{ place: 'storage', text: 'the disk is full', since: '2026-11-22T12:00:00Z', serious: true }] }),
     'GET /api/playback': (res) =>
       json(res, 200, [
         { stream: 'door-camera', recordings: 24, last_start: '2026-11-22T12:00:00Z', duration: 86_400, bytes: 5.2e10 + 1e9 * reads++ },

@@ -54,6 +54,7 @@ async function desktop(browser, base, out) {
     await id(id(page, 'recordings-stream-door-camera'), 'recordings-open').click();
     await id(page, 'recording-row').nth(3).waitFor({ timeout: 60_000 });
     await shows(id(row, 'record-state'), '2:0');
+    await shows(id(page, 'problems'), 'Storage: the disk is full');
     await shows(id(page, 'recording-facts').first(), 'H264 + opus · 1280×720, 640×360, 320×180');
     await checkLayout(page);
     await steps.picture('page-wide');

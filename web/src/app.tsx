@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks';
 import { useSession, useToken, words } from './hooks';
 import { t } from './i18n';
-import { byNode, getInfo, type Info, listNodes, type Node, type Stream } from './lib/api';
+import { byNode, getInfo, type Info, listNodes, listProblems, type Node, type Problem, type Stream } from './lib/api';
 import { seen } from './lib/format';
 import { onUnauthorized } from './lib/http';
 import { StreamList } from './lib/list';
@@ -9,6 +9,7 @@ import { getMe, may, mayForAll, type Me } from './lib/session';
 import { type FeedState, openFeed } from './lib/sse';
 import { Account, LoginForm } from './parts/login';
 import { NodesPart } from './parts/nodes';
+import { ProblemsPart } from './parts/problems';
 import { PublishPart } from './parts/publish';
 import { RecordingsPart } from './parts/recordings';
 import { StreamsPart } from './parts/streams';
@@ -27,6 +28,7 @@ export function App() {
   const manager = info?.name === 'liveman';
   const fleet = manager && mayForAll(me, 'view');
   const { nodes, nodesError } = useNodes(fleet, credentials);
+  const problems = useProblems(mayForAll(me, 'view'), credentials);
   const recorder = !info?.features || info.features.includes('recorder');
   const name = seen((manager ? info.name : info?.node) ?? '');
   useEffect(() => {
@@ -50,6 +52,7 @@ export function App() {
             {t('offline', { error })}
           </p>
         )}
+        {!locked && <ProblemsPart problems={problems} />}
         {!manager && may(me, 'publish') && <PublishPart locked={locked} />}
         {!locked && (
           <>
@@ -103,7 +106,23 @@ function useInfo() {
   return { info, error };
 }
 
-const nodesInterval = 5000; // ms between readings of a manager's nodes
+const nodesInterval = 5000; // ms between readings of a manager's nodes, and of what is wrong
+
+/** What is wrong with the server, for who may know. */
+function useProblems(told: boolean, credentials: string) {
+  const [problems, setProblems] = useState<Problem[]>([]);
+  useEffect(() => {
+    if (!told) return;
+    const read = () => void listProblems().then(setProblems, () => undefined); // the lists say that it is away
+    read();
+    const timer = setInterval(read, nodesInterval);
+    return () => {
+      clearInterval(timer);
+      setProblems([]);
+    };
+  }, [told, credentials]);
+  return problems;
+}
 
 /** The nodes of a manager, where there is one that lists them. */
 function useNodes(listed: boolean, credentials: string) {

@@ -43,6 +43,15 @@ export interface NodeLoad {
   process?: { cpu: number; cpus: number; memory_bytes: number };
   storage?: { type: string; free_bytes?: number; failing: boolean; failed_recordings: number };
   spool?: { waiting_bytes: number; oldest_seconds: number };
+  problems?: Problem[];
+}
+
+/** What is wrong with what a server depends on. */
+export interface Problem {
+  place: string; // storage, spool, catalogue
+  text: string;
+  since: string;
+  serious: boolean;
 }
 
 /** A node as a manager lists it. */
@@ -183,6 +192,7 @@ export const stopRecording = (id: string, node?: string) =>
 export const recordState = (id: string, node?: string, signal?: AbortSignal) =>
   json<RecordState>(recordURL(id, node), signal ? { signal } : {});
 
+export const listProblems = () => json<{ problems: Problem[] }>('/api/problems').then((answer) => answer.problems);
 export const listNodes = () => json<Node[]>('/api/nodes/');
 
 /** The streams of a manager, each once for every node that has it; those of a node as they are. */
