@@ -34,6 +34,11 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	now = now.UTC()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
+	if exact {
+		if err := s.r.checkPlace(ctx, dir); err != nil {
+			return err
+		}
+	}
 	info, j, err := s.r.claim(ctx, media.Recording{
 		Stream: s.stream, Node: s.r.o.NodeAlias, Start: now.Round(time.Millisecond),
 		Status: media.StatusRecording, Tracks: []media.RecordingTrack{},

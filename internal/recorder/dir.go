@@ -32,7 +32,59 @@ func cleanBaseDir(dir string) (string, error) {
 	if err := media.CheckNewPath(trimmed); err != nil {
 		return "", fault.Errorf(fault.Invalid, "base_dir: %w", err)
 	}
+	for element := range strings.SplitSeq(trimmed, "/") {
+		// A folder of this name would be in the way of a recording's object.
+		if media.IsObjectName(element) {
+			return "", fault.Errorf(fault.Invalid, "base_dir %q has %q, which is a name of objects of recordings; choose another", trimmed, element)
+		}
+	}
 	return trimmed, nil
+}
+
+// maxInTheWay bounds the objects of a folder that are looked at. One with so many is in use.
+const maxInTheWay = 1000
+
+// checkPlace wants a folder that is neither within that of another recording nor has
+// another's within it: each has its folder for itself.
+func (r *Recorder) checkPlace(ctx context.Context, dir string) error {
+	for above := path.Dir(dir); above != "."; above = path.Dir(above) {
+		switch is, err := r.isRecording(ctx, above); {
+		case err != nil:
+			return err
+		case is:
+			return fault.Errorf(fault.Conflict, "base_dir %q is within the folder of another recording, %q; choose another or leave it out", dir, above)
+		}
+	}
+	n := 0
+	for o, err := range r.o.Store.List(ctx, dir) {
+		if err != nil {
+			if r.outOfReach(err) {
+				return nil
+			}
+			return fmt.Errorf("look into base_dir %q: %w", dir, err)
+		}
+		if n++; n > maxInTheWay || path.Dir(o.Key) != dir && media.IsObjectName(path.Base(o.Key)) {
+			return fault.Errorf(fault.Conflict, "base_dir %q has other recordings within it; choose another or leave it out", dir)
+		}
+	}
+	return nil
+}
+
+// isRecording reports whether a recording is in the folder dir, or is being deleted
+// from it.
+func (r *Recorder) isRecording(ctx context.Context, dir string) (bool, error) {
+	if r.o.Deleting(dir) {
+		return true, nil
+	}
+	for _, name := range []string{infoName, manifestName} {
+		switch _, err := r.o.Store.Stat(ctx, path.Join(dir, name)); {
+		case err == nil:
+			return true, nil
+		case !errors.Is(err, storage.ErrNotFound) && !r.outOfReach(err):
+			return false, fmt.Errorf("look for a recording in %q: %w", dir, err)
+		}
+	}
+	return false, nil
 }
 
 // prefixOf returns the directory in which the recording that follows the one in

@@ -81,6 +81,16 @@ func TestRecordIDAndDirs(t *testing.T) {
 		{base: "archive/2026", kind: fault.Conflict},
 		{base: "archive/1718200000", id: "1718200000", dir: "archive/1718200000"},
 		{base: "archive/171820000", id: "", dir: "archive/171820000"},
+		{base: "archive/2026/within", kind: fault.Conflict},
+		{base: "archive/1718200000/a/b", kind: fault.Conflict},
+		{base: "archive", kind: fault.Conflict}, // others are within it
+		{base: "1234567890", kind: fault.Conflict},
+		{base: fmt.Sprintf("1234567890/%d/v_seg_0001.m4s", unix), kind: fault.Invalid},
+		{base: "archive/manifest.mpd", kind: fault.Invalid},
+		{base: "archive/recording.json/x", kind: fault.Invalid},
+		{base: "archive/a_init.m4s", kind: fault.Invalid},
+		{base: "archive/20260", id: "", dir: "archive/20260"}, // beside one that begins alike
+		{base: "a\u202eb", kind: fault.Invalid},
 		{base: "a/../b", kind: fault.Invalid},
 		{base: "a//b", kind: fault.Invalid},
 		{base: `a\b`, kind: fault.Invalid},
