@@ -131,11 +131,11 @@ func (g *gate) checkLink(r *http.Request) (*auth.Grant, error) {
 		return nil, errNoPlayback
 	}
 	rec, err := g.recordingOf(r.Context(), key)
-	if err != nil {
+	switch {
+	case err != nil && fault.KindOf(err) != fault.NotFound:
 		return nil, err
-	}
-	if !link.IsFor(identify(rec)) && !link.IsFor(identifyEmpty(rec)) {
-		return nil, auth.ErrLink
+	case err != nil, !link.IsFor(identify(rec)) && !link.IsFor(identifyEmpty(rec)):
+		return nil, errGone // whether or not another has come in its place
 	}
 	return link.Grant(), nil
 }
@@ -176,20 +176,39 @@ func (g *gate) checkObject(ctx context.Context, grant *auth.Grant, needed rule, 
 		return nil // for all streams: no need to find out which
 	}
 	rec, err := g.recordingOf(ctx, key+manifest)
-	if err != nil {
+	switch {
+	case err != nil && fault.KindOf(err) == fault.NotFound:
+		return errNotTheirs
+	case err != nil:
 		return err
+	case grant.AllowsAny(rec.Stream, needed.rights...) != nil:
+		return errNotTheirs
 	}
-	return grant.AllowsAny(rec.Stream, needed.rights...)
+	return nil
 }
 
-// checkSession wants of a session that does not exist either right, so that
-// its 404 tells nothing to those who could not have had it.
+// What is not there and what is somebody else's has the same answer: that something
+// exists is not for those who may not see it.
+var (
+	errNotTheirs = fault.New(fault.NotFound, "there is no such recording among those that the token is for")
+	errGone      = fault.New(fault.NotFound, "the recording that this playback URL is for is not there any more")
+	errNoSession = fault.New(fault.NotFound, "no such session: it has ended or never was")
+)
+
+// checkSession wants the right by which the session was made.
 func (g *gate) checkSession(grant *auth.Grant, stream, session string) error {
-	publisher, ok := g.sessionRight(stream, session)
-	if publisher || !ok && grant.Allows(auth.Publish, stream) == nil {
-		return grant.Allows(auth.Publish, stream)
+	if err := grant.AllowsAny(stream, auth.Publish, auth.Subscribe); err != nil {
+		return err // whatever the session
 	}
-	return grant.Allows(auth.Subscribe, stream)
+	right := auth.Subscribe
+	publisher, ok := g.sessionRight(stream, session)
+	if publisher {
+		right = auth.Publish
+	}
+	if !ok || grant.Allows(right, stream) != nil {
+		return errNoSession
+	}
+	return nil
 }
 
 type grantKey struct{}

@@ -275,14 +275,21 @@ func (a *attempt) all(t *testing.T, wrong map[string][]string) {
 	}
 	if of != someStreams && of != nothing { // there the answer is what differs
 		for _, right := range auth.Rights() {
-			as("for another stream, with right "+string(right), http.StatusForbidden, "other", right)
+			want := http.StatusForbidden
+			if byObject := of == theObject || of == theRecording; byObject && (right == auth.Admin || slices.Contains(enough, right)) {
+				want = http.StatusNotFound // as of what is not there
+			}
+			as("for another stream, with right "+string(right), want, "other", right)
 		}
 	}
 	for _, right := range auth.Rights() {
 		sufficient := right == auth.Admin || slices.Contains(enough, right)
 		want := http.StatusForbidden
-		if sufficient {
+		switch {
+		case sufficient:
 			want = 0
+		case of == theSession && (right == auth.Publish || right == auth.Subscribe):
+			want = http.StatusNotFound // as of what is not there
 		}
 		as("with right "+string(right), want, "*", right)
 		if of == allStreams {
@@ -431,7 +438,7 @@ func TestListsAreFiltered(t *testing.T) {
 			t.Errorf("%s: %d lists have the stream", program, lists)
 		}
 		for path, want := range map[string]int{ // by name it is no better
-			"/api/streams/hall": 403, "/api/playback/hall": 403, "/api/record/hall": 403, "/api/record/object/hall/1/manifest.mpd": 403, "/api/recordings/hall/1": 403,
+			"/api/streams/hall": 403, "/api/playback/hall": 403, "/api/record/hall": 403, "/api/record/object/hall/1/manifest.mpd": 404, "/api/recordings/hall/1": 404,
 			"/api/recordings": 403, "/api/sse/recordings": 403, "/metrics": 403, "/api/streams/room-1": 200,
 		} {
 			expect(t, n.do(t, http.MethodGet, path, "", bearerHeader(jwtFor(t, []string{"room-*"}, auth.Admin))...), want)

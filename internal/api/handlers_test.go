@@ -296,7 +296,7 @@ func TestObjects(t *testing.T) {
 	if w := n.do(t, http.MethodGet, "/api/record/object/room-1/1/v_init.m4s", "", restricted...); w.Body.String() != "bytes of room-1/1/v_init.m4s" {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	expect(t, n.do(t, http.MethodGet, "/api/record/object/hall/1/v_init.m4s", "", restricted...), http.StatusForbidden)
+	expect(t, n.do(t, http.MethodGet, "/api/record/object/hall/1/v_init.m4s", "", restricted...), http.StatusNotFound)
 	expect(t, n.do(t, http.MethodGet, "/api/record/object/unknown", "", restricted...), http.StatusNotFound)
 	n.err = fault.New(fault.NotFound, "object not found")
 	expect(t, n.do(t, http.MethodGet, "/api/record/object/room-1/x", "", "Authorization", "Bearer "+token), http.StatusNotFound)

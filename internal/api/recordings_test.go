@@ -162,6 +162,34 @@ func TestWithoutRecordings(t *testing.T) {
 	}
 }
 
+// TestExistenceIsNotTold: what is not there and what is another's has the same answer,
+// to the byte.
+func TestExistenceIsNotTold(t *testing.T) {
+	n := newNode(t, withAuth)
+	for _, right := range []auth.Right{auth.View, auth.Delete, auth.Record, auth.Publish, auth.Subscribe, auth.Admin} {
+		as := bearerHeader(jwtFor(t, []string{"room-*"}, right))
+		for _, tt := range []struct{ method, there, notThere string }{
+			{"GET", "/api/record/object/hall/1/v_init.m4s", "/api/record/object/unknown"},
+			{"GET", "/api/recordings/hall/1", "/api/recordings/unknown"},
+			{"PATCH", "/api/recordings/hall/1", "/api/recordings/unknown"},
+			{"DELETE", "/api/recordings/hall/1", "/api/recordings/unknown"},
+			{"POST", "/api/sign/hall/1", "/api/sign/unknown"},
+			{"DELETE", "/session/room-1/pub", "/session/room-1/gone"},
+			{"DELETE", "/session/room-1/view", "/session/room-1/gone"},
+			{"PATCH", "/session/room-1/view", "/session/room-1/gone"},
+			{"DELETE", "/session/hall/pub", "/session/hall/gone"},
+		} {
+			there, notThere := n.do(t, tt.method, tt.there, "", as...), n.do(t, tt.method, tt.notThere, "", as...)
+			if there.Code < 300 || there.Code == http.StatusBadRequest {
+				continue // it may
+			}
+			if there.Code != notThere.Code || there.Body.String() != notThere.Body.String() {
+				t.Errorf("%s: %s %s: %d %s\n%s: %d %s", right, tt.method, tt.there, there.Code, there.Body, tt.notThere, notThere.Code, notThere.Body)
+			}
+		}
+	}
+}
+
 func TestRecordingRights(t *testing.T) {
 	n := newNode(t, withAuth)
 	view := []string{"Authorization", "Bearer " + jwtFor(t, []string{"room-*"}, auth.View)}
@@ -171,8 +199,8 @@ func TestRecordingRights(t *testing.T) {
 		token       []string
 		status      int
 	}{
-		{"GET", "room-1/1", view, 200}, {"GET", "hall/1", view, 403}, {"DELETE", "room-1/1", view, 403}, {"PATCH", "room-1/1", view, 403},
-		{"DELETE", "room-1/1", del, 204}, {"DELETE", "hall/1", del, 403}, {"PATCH", "room-1/1", del, 200}, {"PATCH", "hall/1", del, 403},
+		{"GET", "room-1/1", view, 200}, {"GET", "hall/1", view, 404}, {"DELETE", "room-1/1", view, 403}, {"PATCH", "room-1/1", view, 403},
+		{"DELETE", "room-1/1", del, 204}, {"DELETE", "hall/1", del, 404}, {"PATCH", "room-1/1", del, 200}, {"PATCH", "hall/1", del, 404},
 	} {
 		body := ""
 		if test.method == "PATCH" {

@@ -201,7 +201,7 @@ func TestLinksAreForOneRecording(t *testing.T) {
 		"of another, without media":  {Stream: "hall"},
 		"of a stream that begins so": {Stream: "room\x00", Duration: 10, Start: start},
 	} {
-		if n.found = other; play(place) != http.StatusForbidden {
+		if n.found = other; play(place) != http.StatusNotFound {
 			t.Errorf("what is recorded to the folder afterwards, %s, can be played", name)
 		}
 	}
@@ -216,7 +216,7 @@ func TestLinksAreForOneRecording(t *testing.T) {
 	if code := play(place); code != http.StatusOK {
 		t.Errorf("a recording that had no media yet: %d", code)
 	}
-	if n.found.Stream = "hall"; play(place) != http.StatusForbidden {
+	if n.found.Stream = "hall"; play(place) != http.StatusNotFound {
 		t.Error("another stream's recording can be played")
 	}
 	// Who has no link of ours has nothing looked for.
