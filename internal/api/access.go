@@ -218,6 +218,8 @@ func withGrant(r *http.Request, grant *auth.Grant) *http.Request {
 	ctx := context.WithValue(r.Context(), grantKey{}, grant)
 	client := live.ClientOf(ctx)
 	client.Owner = grant.Owner()
+	client.Lease.Ended = grant.Ended()
+	client.Lease.Expires, _ = grant.Expires()
 	return r.WithContext(live.WithClient(ctx, client))
 }
 

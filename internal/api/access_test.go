@@ -335,7 +335,7 @@ func wrongCredentials(t *testing.T, n *node, configured string) map[string][]str
 		"expired":             sign(jwt.SigningMethodHS256, key, func(c jwt.MapClaims) { c["exp"] = now.Add(-time.Second).Unix() }),
 		"without an end":      sign(jwt.SigningMethodHS256, key, func(c jwt.MapClaims) { delete(c, "exp") }),
 		"not valid yet":       sign(jwt.SigningMethodHS256, key, func(c jwt.MapClaims) { c["nbf"] = now.Add(time.Hour).Unix() }),
-		"a playback URL's":    bearerHeader(n.o.Auth.SignLink("room/1", "room", now.Add(time.Hour))),
+		"a playback URL's":    bearerHeader(n.o.Auth.SignLink(new(auth.Grant), "room/1", "room", now.Add(time.Hour))),
 		"without a signature": bearerHeader(strings.TrimRight(strings.TrimPrefix(sign(jwt.SigningMethodHS256, key, nil)[1], "Bearer "), "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_")),
 		"an end that is none": sign(jwt.SigningMethodHS256, key, func(c jwt.MapClaims) { c["exp"] = "never" }),
 	}

@@ -2,10 +2,11 @@ package api
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
-	"net/http/httptest"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,24 +150,43 @@ func TestMe(t *testing.T) {
 	}
 }
 
-// An event stream ends with the session that it was opened with.
+// An event stream ends with the session that it was opened with, and with the time of
+// its token: at once, not when it is looked at next.
 func TestEventsEndWithTheSession(t *testing.T) {
-	n := newNode(t, withAccounts)
-	n.timing.heartbeat = time.Millisecond
-	w := n.do(t, http.MethodPost, "/api/login", annaLogsIn)
-	cookie := w.Result().Cookies()[0]
-	as := []string{"Cookie", cookie.Name + "=" + cookie.Value}
-	ended := make(chan struct{})
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/api/sse/streams", nil)
-	r.Header.Set(as[0], as[1])
-	go func() {
-		defer close(ended)
-		n.ServeHTTP(newRecorder(), r)
-	}()
-	expect(t, n.do(t, http.MethodPost, "/api/logout", "", as...), http.StatusNoContent)
-	select {
-	case <-ended:
-	case <-time.After(time.Minute):
-		t.Error("it goes on")
+	then := time.Now()
+	var later atomic.Bool
+	n := newNode(t, func(o *Options) {
+		o.Now = func() time.Time {
+			if later.Load() {
+				return then.Add(time.Minute)
+			}
+			return then
+		}
+		o.Auth = auth.New(auth.Options{Secret: secret, Now: func() time.Time { return then }, Accounts: []auth.Account{
+			{Name: "anna", PasswordHash: hash, Rights: []auth.Right{auth.View}, Streams: []string{"*"}},
+		}})
+	})
+	n.timing.heartbeat, n.timing.poll = time.Hour, time.Hour
+	addr, _ := n.listen(t)
+	ends := func(path string, r io.Reader) {
+		t.Helper()
+		if _, err := io.Copy(io.Discard, r); err != nil { // or the connection's deadline ends it
+			t.Errorf("%s goes on: %v", path, err)
+		}
+	}
+	for _, path := range []string{"/api/sse/streams", "/api/sse/recordings"} {
+		session := logIn(t, n, "anna")
+		r := subscribe(t, addr, path, "Authorization: Bearer "+session+"\r\n")
+		next(t, r)
+		expect(t, n.do(t, http.MethodPost, "/api/logout", "", bearerHeader(session)...), http.StatusNoContent)
+		ends(path+" after a logout", r)
+	}
+	jwt, err := auth.Sign(secret, then.Add(time.Minute), []string{"*"}, auth.View)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later.Store(true)
+	for _, path := range []string{"/api/sse/streams", "/api/sse/recordings"} {
+		ends(path+" after the time of its token", subscribe(t, addr, path, "Authorization: Bearer "+jwt+"\r\n"))
 	}
 }

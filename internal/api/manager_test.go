@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -202,7 +203,11 @@ func TestHealth(t *testing.T) {
 // What only a manager answers about objects is as its document says: n.do looks.
 func TestManagerObjects(t *testing.T) {
 	n := newManager(t, nil)
-	signed := playPrefix + n.o.Auth.SignLink("room/1", "room", time.Now().Add(time.Hour)) + "/room/1/v_seg_0001.m4s"
+	grant, err := n.o.Auth.Authenticate(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := playPrefix + n.o.Auth.SignLink(grant, "room/1", "room", time.Now().Add(time.Hour)) + "/room/1/v_seg_0001.m4s"
 	n.object = func(w http.ResponseWriter, _ *http.Request) error {
 		w.Header().Set("Location", "https://storage.example/v_seg_0001.m4s")
 		w.WriteHeader(http.StatusFound)

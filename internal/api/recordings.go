@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/live777/recorder/internal/auth"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 )
@@ -190,6 +191,8 @@ func (a *API) watchRecordings(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	r, stop := a.whileGranted(r)
+	defer stop()
 	watch, cancel := a.o.Recordings.Watch()
 	defer cancel()
 	poll := time.NewTicker(a.timing.poll) // for what other processes do
@@ -201,7 +204,7 @@ func (a *API) watchRecordings(w http.ResponseWriter, r *http.Request) error {
 	for begun := false; ; begun = true {
 		changes, next, err := a.o.Recordings.Follow(r.Context(), c, MaxPage)
 		if err != nil {
-			return a.endFeed(e, begun, err)
+			return a.endFeed(r, e, begun, err)
 		}
 		if !begun {
 			w.Header().Set("Content-Type", "text/event-stream")
@@ -228,8 +231,14 @@ func (a *API) watchRecordings(w http.ResponseWriter, r *http.Request) error {
 
 // endFeed answers an error of the feed. Where events have been sent already a
 // last one says so: its name is "error", and the client has to begin again.
-func (a *API) endFeed(e *events, begun bool, err error) error {
-	if !begun {
+func (a *API) endFeed(r *http.Request, e *events, begun bool, err error) error {
+	over := r.Context().Err() != nil // the client left, or may not know any more
+	switch {
+	case over && !begun:
+		return auth.ErrInvalid
+	case over:
+		return nil //nolint:nilerr // nobody is left to be told
+	case !begun:
 		return err
 	}
 	kind := kindOf(err)
@@ -251,7 +260,7 @@ func (a *API) waitForChange(r *http.Request, e *events, watch <-chan struct{}, p
 		case <-poll:
 			return true
 		case <-heartbeat:
-			// A token that ends in the meantime ends the stream.
+			// As in sendLists.
 			if _, err := a.o.Auth.Authenticate(r); err != nil || e.comment() != nil {
 				return false
 			}

@@ -53,7 +53,7 @@ func (a *API) signRecording(w http.ResponseWriter, r *http.Request) error {
 	a.writeJSON(w, http.StatusOK, struct {
 		URL     string    `json:"url"`
 		Expires time.Time `json:"expires"`
-	}{prefixOf(r) + playPrefix + a.o.Auth.SignLink(dir, identify(rec), expires) + "/" + EscapePath(dir) + "/" + manifestName, expires})
+	}{prefixOf(r) + playPrefix + a.o.Auth.SignLink(grantOf(r), dir, identify(rec), expires) + "/" + EscapePath(dir) + "/" + manifestName, expires})
 	return nil
 }
 

@@ -2,10 +2,13 @@ package api
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/live777/recorder/internal/live"
 )
 
 // timing has the periods of the API. Tests have shorter ones.
@@ -68,6 +71,8 @@ type listing struct {
 // (HTML Living Standard, "Server-sent events"), until the client or the server has
 // enough.
 func (a *API) sendLists(w http.ResponseWriter, r *http.Request, l listing) error {
+	r, stop := a.whileGranted(r)
+	defer stop()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would collect events
 	heartbeat := time.NewTicker(a.timing.heartbeat)
@@ -89,8 +94,7 @@ func (a *API) sendLists(w http.ResponseWriter, r *http.Request, l listing) error
 		case <-changed:
 		case <-l.poll:
 		case <-heartbeat.C:
-			// A token that ends in the meantime ends the stream; the client comes
-			// back and is told.
+			// Timers stand still while the machine sleeps: the clock decides.
 			if _, err := a.o.Auth.Authenticate(r); err != nil || e.comment() != nil {
 				return nil
 			}
@@ -100,6 +104,28 @@ func (a *API) sendLists(w http.ResponseWriter, r *http.Request, l listing) error
 			return nil
 		}
 	}
+}
+
+// whileGranted returns r with a context that ends with the credentials: when they expire,
+// and when their session is ended. An event stream ends then; the client comes back and
+// is told. The caller calls stop.
+func (a *API) whileGranted(r *http.Request) (granted *http.Request, stop func()) {
+	ctx, cancel := context.WithCancel(r.Context())
+	lease := live.ClientOf(ctx).Lease
+	if !lease.Expires.IsZero() {
+		timer := time.AfterFunc(lease.Expires.Sub(a.now()), cancel)
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	}
+	if lease.Ended != nil {
+		go func() {
+			select {
+			case <-lease.Ended:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return r.WithContext(ctx), cancel
 }
 
 // wait returns true when c fires, false when the request or the server ends.

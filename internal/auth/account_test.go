@@ -178,8 +178,13 @@ func TestSessionsAreBounded(t *testing.T) {
 		at = at.Add(time.Second)
 		list = append(list, login(t, a))
 	}
-	if runs(list[0]) || !runs(list[1]) || !runs(list[maxSessions]) || !runs(root) || len(a.sessions.end["anna"]) != maxSessions {
-		t.Errorf("%d sessions are remembered, or the wrong ones", len(a.sessions.end["anna"]))
+	select {
+	case <-list[0].Grant.Ended():
+	default:
+		t.Error("who uses the session that made room is not told")
+	}
+	if runs(list[0]) || !runs(list[1]) || !runs(list[maxSessions]) || !runs(root) || len(a.sessions.running["anna"]) != maxSessions {
+		t.Errorf("%d sessions are remembered, or the wrong ones", len(a.sessions.running["anna"]))
 	}
 	if err := a.Logout(request(t, "Bearer "+list[1].Token)); err != nil {
 		t.Fatal(err)
@@ -192,8 +197,8 @@ func TestSessionsAreBounded(t *testing.T) {
 	}
 	at = at.Add(SessionTTL)
 	login(t, a)
-	if len(a.sessions.end["anna"]) != 1 || runs(root) {
-		t.Errorf("%d sessions are remembered, whose time is over", len(a.sessions.end["anna"]))
+	if len(a.sessions.running["anna"]) != 1 || runs(root) {
+		t.Errorf("%d sessions are remembered, whose time is over", len(a.sessions.running["anna"]))
 	}
 }
 

@@ -6,6 +6,7 @@ package auth
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
 	"errors"
 	"net"
 	"net/http"
@@ -72,6 +73,7 @@ type Auth struct {
 	accounts    *accounts
 	sessions    *sessions
 	bearers     *bearers
+	origins     map[string]bool // tags of what links may come from, beside sessions
 	cookieName  string
 	crossOrigin *http.CrossOriginProtection
 }
@@ -92,10 +94,11 @@ func New(o Options) *Auth {
 			jwt.WithTimeFunc(o.Now),
 		),
 		now:         o.Now,
-		linkKey:     deriveKey(material, "playback link v2"),
+		linkKey:     deriveKey(material, "playback link v3"),
 		accounts:    newAccounts(o.Accounts, sessionMaterial(material), o.Now),
-		sessions:    &sessions{end: make(map[string]map[string]time.Time)},
+		sessions:    newSessions(),
 		bearers:     newBearers(o.Now),
+		origins:     make(map[string]bool),
 		cookieName:  cookieName(material),
 		crossOrigin: http.NewCrossOriginProtection(),
 	}
@@ -103,7 +106,15 @@ func New(o Options) *Auth {
 		// Digests are of one length, so that comparing them tells nothing about
 		// the tokens'. An empty token stays in the list, where nothing can match
 		// it: dropping it could leave the list empty, and the node open.
-		a.tokens = append(a.tokens, sha256.Sum256([]byte(t)))
+		sum := sha256.Sum256([]byte(t))
+		a.tokens = append(a.tokens, sum)
+		a.origins[string(a.originTag(string(KindToken), hex.EncodeToString(sum[:])))] = true
+	}
+	switch {
+	case !a.required:
+		a.origins[string(a.originTag(string(KindAnonymous), ""))] = true
+	case o.Secret != "":
+		a.origins[string(a.originTag(string(KindJWT), ""))] = true
 	}
 	return a
 }
@@ -131,14 +142,14 @@ func (a *Auth) Authenticate(r *http.Request) (*Grant, error) {
 		if !a.anonymous && !localHost(r.Host) {
 			return nil, ErrHost
 		}
-		return everything(KindAnonymous), nil
+		return everything(KindAnonymous).from(a.originTag(string(KindAnonymous), "")), nil
 	}
 	token, fromCookie, err := a.credentials(r)
 	if err != nil {
 		return nil, err
 	}
-	if found, c, err := a.session(token); err == nil {
-		return found.grant(c.ExpiresAt.Time), nil
+	if found, r, err := a.session(token); err == nil {
+		return found.grant(r), nil
 	}
 	if fromCookie {
 		return nil, ErrInvalid // a session that has ended
@@ -154,7 +165,8 @@ func (a *Auth) Authenticate(r *http.Request) (*Grant, error) {
 	if err := a.bearers.check(r, token, a.isStatic(token)); err != nil {
 		return nil, err
 	}
-	return everything(KindToken).of(token), nil
+	g := everything(KindToken).of(token)
+	return g.from(a.originTag(string(KindToken), g.digest)), nil
 }
 
 // credentials returns the token of the Authorization header or, where there is
@@ -240,7 +252,7 @@ func (a *Auth) parse(token string) (*Grant, error) {
 		return nil, ErrInvalid // the parser's reasons may quote the token
 	}
 	g := &Grant{kind: KindJWT, name: c.Subject, streams: c.Streams, rights: c.Rights, expires: c.ExpiresAt.Time}
-	return g.of(token), nil
+	return g.of(token).from(a.originTag(string(KindJWT), "")), nil
 }
 
 // Sign makes a token for rights on the streams that match patterns, valid

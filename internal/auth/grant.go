@@ -32,6 +32,8 @@ type Grant struct {
 	rights  []Right
 	expires time.Time
 	digest  string // of the credentials, where they have no name
+	origin  string // what links have of the credentials
+	ended   <-chan struct{}
 }
 
 func everything(kind Kind) *Grant {
@@ -43,6 +45,21 @@ func (g *Grant) of(token string) *Grant {
 	sum := sha256.Sum256([]byte(token))
 	g.digest = hex.EncodeToString(sum[:])
 	return g
+}
+
+// from notes what links have of the credentials.
+func (g *Grant) from(origin []byte) *Grant {
+	g.origin = string(origin)
+	return g
+}
+
+// Ended returns a channel that is closed when the credentials are over before they
+// expire: when somebody has logged out. It is nil where that cannot be.
+func (g *Grant) Ended() <-chan struct{} {
+	if g == nil {
+		return nil
+	}
+	return g.ended
 }
 
 // Owner says whose g is, in words that tell no secret: two grants with the same are of
@@ -96,7 +113,12 @@ func (g *Grant) Rights() []Right {
 }
 
 // Expires returns when g ends; ok is false if it does not.
-func (g *Grant) Expires() (t time.Time, ok bool) { return g.expires, !g.expires.IsZero() }
+func (g *Grant) Expires() (t time.Time, ok bool) {
+	if g == nil {
+		return t, false
+	}
+	return g.expires, !g.expires.IsZero()
+}
 
 // HasAny returns nil when g has one of rights for some streams, else a
 // fault.Forbidden.

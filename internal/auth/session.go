@@ -48,18 +48,23 @@ func (a *Auth) Login(ctx context.Context, name, password, remoteAddr string) (*S
 	if err != nil {
 		return nil, fault.Wrap(fault.Internal, err) // nothing of the request is in it
 	}
-	a.sessions.begin(found.Name, c.ID, expires, now)
-	return &Session{Token: token, Grant: found.grant(expires), Expires: expires}, nil
+	r := &running{
+		name: found.Name, id: c.ID, tag: string(a.originTag(string(KindAccount), found.Name+"\x00"+c.ID)), end: expires, ended: make(chan struct{}),
+	}
+	a.sessions.begin(r, now)
+	return &Session{Token: token, Grant: found.grant(r), Expires: expires}, nil
 }
 
-// grant says what the account may do now: a session has its name alone, so that
-// what the configuration takes away is gone at once.
-func (a *account) grant(expires time.Time) *Grant {
-	return &Grant{kind: KindAccount, name: a.Name, streams: a.Streams, rights: a.Rights, expires: expires}
+// grant says what the account may do now in a session, which has its name alone, so
+// that what the configuration takes away is gone at once.
+func (a *account) grant(r *running) *Grant {
+	return &Grant{
+		kind: KindAccount, name: a.Name, streams: a.Streams, rights: a.Rights, expires: r.end, ended: r.ended, origin: r.tag,
+	}
 }
 
 // session reads a token of Login.
-func (a *Auth) session(token string) (*account, *jwt.RegisteredClaims, error) {
+func (a *Auth) session(token string) (*account, *running, error) {
 	if len(a.accounts.list) == 0 {
 		return nil, nil, errNoSession
 	}
@@ -71,10 +76,14 @@ func (a *Auth) session(token string) (*account, *jwt.RegisteredClaims, error) {
 		}
 		return found.key, nil
 	})
-	if err != nil || found == nil || !a.sessions.has(c.Subject, c.ID) {
+	if err != nil || found == nil {
 		return nil, nil, errNoSession // the parser's reasons may quote the token
 	}
-	return found, c, nil
+	r := a.sessions.get(c.Subject, c.ID)
+	if r == nil {
+		return nil, nil, errNoSession
+	}
+	return found, r, nil
 }
 
 // Logout ends the session that r comes with, wherever else it is used; a request
@@ -84,8 +93,8 @@ func (a *Auth) Logout(r *http.Request) error {
 	if errors.Is(err, ErrCrossOrigin) {
 		return err
 	}
-	if _, c, err := a.session(token); err == nil {
-		a.sessions.finish(c.Subject, c.ID)
+	if _, r, err := a.session(token); err == nil {
+		a.sessions.finish(r.name, r.id)
 	}
 	return nil
 }
@@ -142,42 +151,70 @@ const maxSessions = 100
 // known has ended: what is forgotten is over, and does not come back. It is safe for
 // concurrent use.
 type sessions struct {
-	mu  sync.Mutex
-	end map[string]map[string]time.Time // when each ends, by name and id
+	mu      sync.Mutex
+	running map[string]map[string]*running // by name and id
+	byTag   map[string]*running            // by what the links have of it
 }
 
-func (s *sessions) has(name, id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	_, ok := s.end[name][id]
-	return ok
+// running is a session that runs.
+type running struct {
+	name, id, tag string
+	end           time.Time
+	ended         chan struct{} // closed when it is over before its time
 }
 
-// begin notes a session that ends at end.
-func (s *sessions) begin(name, id string, end, now time.Time) {
+func newSessions() *sessions {
+	return &sessions{running: make(map[string]map[string]*running), byTag: make(map[string]*running)}
+}
+
+// get returns the session of an account, nil if it does not run.
+func (s *sessions) get(name, id string) *running {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	own := s.end[name]
+	return s.running[name][id]
+}
+
+// tagged returns the session with the tag, nil if none runs.
+func (s *sessions) tagged(tag string) *running {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byTag[tag]
+}
+
+// begin notes a session that ends at r.end.
+func (s *sessions) begin(r *running, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	own := s.running[r.name]
 	if own == nil {
-		own = make(map[string]time.Time)
-		s.end[name] = own
+		own = make(map[string]*running)
+		s.running[r.name] = own
 	}
-	first := ""
-	for other, t := range own {
-		if !now.Before(t) {
-			delete(own, other)
-		} else if first == "" || t.Before(own[first]) {
+	var first *running
+	for _, other := range own {
+		if !now.Before(other.end) {
+			s.remove(other)
+		} else if first == nil || other.end.Before(first.end) {
 			first = other
 		}
 	}
 	if len(own) >= maxSessions {
-		delete(own, first)
+		s.remove(first)
 	}
-	own[id] = end
+	own[r.id], s.byTag[r.tag] = r, r
 }
 
 func (s *sessions) finish(name, id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.end[name], id)
+	if r := s.running[name][id]; r != nil {
+		s.remove(r)
+	}
+}
+
+// remove ends a session, and with it what was opened by it.
+func (s *sessions) remove(r *running) {
+	delete(s.running[r.name], r.id)
+	delete(s.byTag, r.tag)
+	close(r.ended)
 }

@@ -51,6 +51,9 @@ type WebRTC struct {
 	PublicIPs []string `toml:"public_ips"`
 	// ConnectTimeout is how long a session may take to connect before it ends.
 	ConnectTimeout Seconds `toml:"connect_timeout_seconds" default:"15" min:"1" max:"300"`
+	// Grace is how long a session goes on when the credentials that it was made with
+	// have expired. One whose account has logged out ends at once.
+	Grace Seconds `toml:"grace_seconds" default:"30" min:"0" max:"31536000"`
 	// ICEServers are told to clients (WHIP Link headers) and used by the node.
 	ICEServers []ICEServer `toml:"ice_servers"`
 }

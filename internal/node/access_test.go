@@ -109,6 +109,61 @@ func TestAccountRecordsAndShares(t *testing.T) {
 	}
 }
 
+// TestLogoutEndsWhatWasOpened: who logs out publishes no more, and the URLs that were
+// signed play no more; what was recorded is sealed.
+func TestLogoutEndsWhatWasOpened(t *testing.T) {
+	hash, err := auth.HashPassword("correct horse")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const admin = "an-administrator's-token"
+	n := startNode(t, func(c *config.Config) {
+		c.Recorder.AutoStreams, c.Recorder.Reconnect = []string{"*"}, 0
+		c.Auth.Tokens = []config.Secret{admin}
+		c.Auth.Users = []config.User{{Name: "anna", PasswordHash: config.Secret(hash), Rights: []string{"publish", "view", "record"}, Streams: []string{"anna-*"}}}
+	})
+	var session struct{ Token string }
+	if code := n.as("", http.MethodPost, "/api/login", `{"name":"anna","password":"correct horse"}`, &session); code != http.StatusOK {
+		t.Fatalf("login: %d", code)
+	}
+	p, err := load.New(load.Options{
+		URL: n.url + "/whip/anna-cam", Token: session.Token, Video: open(t, "h264_baseline.h264"), Audio: open(t, "opus_stereo.ogg"),
+		Duration: 2 * time.Minute, SenderReports: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	published := make(chan error, 1)
+	go func() { _, err := p.Run(ctx); published <- err }()
+	defer func() { <-published }()
+	defer cancel()
+
+	state := n.awaitMedia(session.Token, "anna-cam")
+	var signed, other struct{ URL string }
+	if code := n.as(session.Token, http.MethodPost, "/api/sign/"+state.RecordDir, "", &signed); code != http.StatusOK {
+		t.Fatalf("sign: %d", code)
+	}
+	if code := n.as(admin, http.MethodPost, "/api/sign/"+state.RecordDir, "", &other); code != http.StatusOK {
+		t.Fatalf("sign: %d", code)
+	}
+	if code := n.as(session.Token, http.MethodPost, "/api/logout", "", nil); code != http.StatusNoContent {
+		t.Fatalf("logout: %d", code)
+	}
+	if code := n.as("", http.MethodGet, signed.URL, "", nil); code != http.StatusForbidden {
+		t.Errorf("a URL that was signed for who has logged out: %d", code)
+	}
+	if code := n.as("", http.MethodGet, other.URL, "", nil); code != http.StatusOK {
+		t.Errorf("a URL that was signed for somebody else: %d", code)
+	}
+	var rec media.Recording
+	for deadline := time.Now().Add(time.Minute); rec.Status != media.StatusComplete; time.Sleep(50 * time.Millisecond) {
+		if n.as(admin, http.MethodGet, "/api/recordings/"+state.RecordDir, "", &rec); time.Now().After(deadline) {
+			t.Fatalf("who has logged out goes on to publish: %s %s", rec.Status, rec.Reason)
+		}
+	}
+}
+
 // awaitMedia waits until a segment of both tracks of the stream's recording is
 // closed: the manifest lists nothing before.
 func (n *testNode) awaitMedia(token, stream string) (state recordAnswer) {

@@ -58,7 +58,7 @@ func (s *Server) Publish(w http.ResponseWriter, r *http.Request) error {
 		ticket.Release()
 		return err
 	}
-	se.owner, se.client, se.ticket = ownerOf(r), clientAddress(r), ticket
+	se.owner, se.client, se.ticket, se.lease = ownerOf(r), clientAddress(r), ticket, live.ClientOf(r.Context()).Lease
 	in := newIngest(se, cs)
 	if err := se.setOffer(se.remote); err != nil {
 		se.abandon()
@@ -108,7 +108,7 @@ func (s *Server) Subscribe(w http.ResponseWriter, r *http.Request) error {
 		ticket.Release()
 		return err
 	}
-	se.owner, se.client, se.ticket = ownerOf(r), clientAddress(r), ticket
+	se.owner, se.client, se.ticket, se.lease = ownerOf(r), clientAddress(r), ticket, live.ClientOf(r.Context()).Lease
 	e, err := newEgress(se, st, cs, pub.Tracks())
 	if err == nil {
 		err = se.setOffer(se.remote)
@@ -246,6 +246,7 @@ func (s *Server) PatchSession(w http.ResponseWriter, r *http.Request) error {
 	if !matches(tags, se.etag) {
 		return fault.New(fault.PreconditionFailed, "the If-Match header is not the ETag of the session: its ICE was restarted meanwhile")
 	}
+	se.renew(live.ClientOf(r.Context()).Lease)
 	known := f.ufrag == se.ufrag && f.password == se.password
 	switch {
 	case known && se.restarted != "" && matches(tags, "*"):

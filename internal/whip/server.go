@@ -80,6 +80,9 @@ type Options struct {
 	// ConnectTimeout ends a session whose ICE and DTLS are not up by then; 0
 	// means DefaultConnectTimeout.
 	ConnectTimeout time.Duration
+	// Grace is how long a session goes on when the credentials that it was made with
+	// have expired. One whose credentials are taken back ends at once.
+	Grace time.Duration
 	// MaxSessions bounds the sessions of all streams that are connected; further ones
 	// are answered with fault.Unavailable. 0 means DefaultMaxSessions.
 	MaxSessions int
@@ -235,6 +238,9 @@ func (s *Server) start(se *session) error {
 		return fault.New(fault.Unavailable, "the node is shutting down")
 	}
 	s.sessions[sessionKey{se.stream, se.id}] = se
+	if se.currentLease() != (live.Lease{}) {
+		se.spawn(se.obey)
+	}
 	s.wg.Go(func() {
 		se.run()
 		s.forget(se)

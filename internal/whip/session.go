@@ -36,8 +36,9 @@ type session struct {
 	stream    string
 	id        string
 	publisher bool
-	owner     string // who made it
-	client    string // address from which it was made
+	owner     string        // who made it
+	renewed   chan struct{} // gets something when lease has changed
+	client    string        // address from which it was made
 	ticket    *quota.Ticket
 	created   time.Time
 	received  atomic.Int64 // packets of a publisher that have been handed on
@@ -61,6 +62,7 @@ type session struct {
 	ended     bool
 	connected bool
 	attached  attachment // nil until attach
+	lease     live.Lease // of the credentials
 	wg        sync.WaitGroup
 
 	// ice serializes negotiation and guards what follows.
@@ -97,6 +99,7 @@ func (s *Server) newSession(stream string, o *offer, cs []chosen, sd side) (*ses
 		id:        newID(),
 		publisher: sd == publishing,
 		created:   s.o.Now(),
+		renewed:   make(chan struct{}, 1),
 		rejected:  o.rejected,
 		offered:   o.desc,
 		etag:      `"` + newID() + `"`,
