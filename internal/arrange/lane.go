@@ -81,6 +81,8 @@ type videoState struct {
 	still    bool // it is the key frame, and what was sent since is missing for the next
 	gone     bool // a layer that has nothing more for the Period
 	broken   bool // and of what came since, something is missing for the next picture
+
+	shown media.Ticks // when the picture is shown that is shown last, of those that were written
 }
 
 // audioState is what a lane of audio needs beside.

@@ -108,10 +108,16 @@ func (a *Arranger) cutWithoutKey(l *lane, t media.Ticks) bool {
 	again := 1 + len(l.video.gop.rest)
 	if d := l.moment(again) * media.Ticks(again); l.video.gop.whole && l.at+d < t {
 		a.again(l, t-d, true)
+		if l.noted < t { // nothing is missing there, and yet copies stand there
+			l.real = t - d
+			a.note(l, t, "")
+			l.real = t
+		}
 		return false
 	}
-	if t-l.segment < maxSegment*l.ticks(a.o.SegmentDuration) {
-		return false
+	long := maxSegment * l.ticks(a.o.SegmentDuration)
+	if d := t - l.segment; d < long || l.video.shown >= t && d < 2*long {
+		return false // where pictures are reordered, not between those that are shown before each other
 	}
 	if !a.deaf {
 		a.deaf = true
@@ -252,6 +258,7 @@ func (a *Arranger) writePicture(s *source, f *media.Frame, cut bool) {
 	l.video.stands, l.video.still = false, false
 	l.video.gop.add(f)
 	a.write(l, Sample{Time: t, Duration: l.dur, Composition: f.Composition, Key: f.Key, Cut: cut, Data: f.Data})
+	l.video.shown = max(l.video.shown, t+f.Composition)
 	l.real, l.hasReal = l.end(), true
 	s.lost = ""
 	if s == a.pub.lead && (a.keyFrameDue(l) || a.rotationNear(l)) {
