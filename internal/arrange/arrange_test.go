@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -384,4 +385,56 @@ func FuzzArranger(f *testing.F) {
 		}
 		s.a.Leave()
 	})
+}
+
+// A segment of sound that began with a short packet, as one that stands for a loss is,
+// is not longer than the others for that.
+func TestSoundOfAnotherPacketDuration(t *testing.T) {
+	a := newScript(t).a
+	c, _ := codec.Lookup("opus")
+	l := &lane{Lane: Lane{Kind: media.Audio}, codec: c}
+	at, cuts := media.Ticks(0), []media.Ticks{0}
+	for i := range 120 {
+		s := Sample{Time: at, Duration: 5760}
+		if i < 3 {
+			s.Duration = 960
+		}
+		if a.cutsSound(l, &s) {
+			l.segment = at
+			cuts = append(cuts, at)
+		}
+		l.wrote = true
+		at += s.Duration
+	}
+	for i, end := range append(cuts[1:], at) {
+		if d := end - cuts[i]; d > 2*48000+5760 {
+			t.Errorf("the segment from %d lasts %v, the target is 2 s", cuts[i], d.Duration(48000))
+		}
+	}
+	if len(cuts) < 6 {
+		t.Errorf("cuts at %v", cuts)
+	}
+}
+
+// A key frame a little before the target is good enough to cut at, for those that were
+// asked for come early. One is asked for once for a segment, and again after each
+// further target.
+func TestCuts(t *testing.T) {
+	a := newScript(t).a
+	c, _ := codec.Lookup("H264")
+	l := &lane{Lane: Lane{Kind: media.Video}, codec: c}
+	for at, want := range map[time.Duration]bool{1700 * time.Millisecond: false, 1800 * time.Millisecond: true, 30 * time.Second: true} {
+		if got := a.cuts(l, l.ticks(at)); got != want {
+			t.Errorf("a key frame at %v cuts: %v", at, got)
+		}
+	}
+	var asked []time.Duration
+	for at := time.Duration(0); at < 7*time.Second; at += pictureEvery {
+		if l.at = l.ticks(at); a.keyFrameDue(l) {
+			asked = append(asked, at)
+		}
+	}
+	if want := []time.Duration{1800 * time.Millisecond, 3800 * time.Millisecond, 5800 * time.Millisecond}; !slices.Equal(asked, want) {
+		t.Errorf("asked for key frames at %v, want %v", asked, want)
+	}
 }

@@ -117,13 +117,9 @@ func (o output) Sample(l lane, s arrange.Sample) {
 		return
 	}
 	rec := p.ep.rec
-	cut := segmenter.CutNot
-	if s.Cut {
-		cut = segmenter.CutHere
-	}
 	rate := p.out.Timescale()
 	err := p.out.Write(segmenter.Sample{
-		Time: rec.local(s.Time, rate), Duration: s.Duration, Composition: s.Composition, Key: s.Key, Filler: s.Filler, Cut: cut, Data: s.Data,
+		Time: rec.local(s.Time, rate), Duration: s.Duration, Composition: s.Composition, Key: s.Key, Filler: s.Filler, Cut: s.Cut, Data: s.Data,
 		Wall: o.wall(s.Time.Duration(rate)),
 	})
 	if err != nil {

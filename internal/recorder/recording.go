@@ -152,7 +152,7 @@ func (rec *recording) track(l lane) *segmenter.Track {
 }
 
 func (r *Recorder) segmenterOptions() segmenter.Options {
-	return segmenter.Options{SegmentDuration: r.o.SegmentDuration, ChunkDuration: r.o.ChunkDuration, Sync: r.o.Sync}
+	return segmenter.Options{ChunkDuration: r.o.ChunkDuration, Sync: r.o.Sync}
 }
 
 // started sets the wall clock of media time 0.

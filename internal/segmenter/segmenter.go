@@ -11,15 +11,6 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// keyFrameLead is how long before a segment's target a key frame is asked for:
-// an encoder answers within a frame or two and a round trip.
-const keyFrameLead = 200 * time.Millisecond
-
-// cutSlack is how much before the target a key frame is good enough to cut at:
-// those that were asked for come a little early, and sources with a fixed GOP
-// jitter by a frame.
-const cutSlack = keyFrameLead + 50*time.Millisecond
-
 // maxChunkBytes is from when on a chunk is written before its time: senders whose
 // timestamps hardly move make it long.
 const maxChunkBytes = 8 << 20
@@ -56,9 +47,8 @@ type Output interface {
 
 // Options are the settings that all tracks of a recording share.
 type Options struct {
-	SegmentDuration time.Duration // target
-	ChunkDuration   time.Duration
-	Sync            Sync
+	ChunkDuration time.Duration
+	Sync          Sync
 }
 
 // Sample is one access unit with its place on the recording's media timeline.
@@ -73,21 +63,10 @@ type Sample struct {
 	Duration media.Ticks
 	Key      bool
 	Filler   bool // it was not sent, but stands for what was not
-	Cut      Cut  // video alone
+	Cut      bool // a segment begins with it, where it is not the first of its Period
 	Data     []byte
 	Wall     time.Time // wall clock of Time
 }
-
-// Cut says where the segments of video are cut. Layers of one video are cut at
-// the same times, which none of them can know alone.
-type Cut uint8
-
-// The ways to cut before a sample.
-const (
-	CutAuto Cut = iota // as Track.Cuts says
-	CutHere            // a key frame that begins a segment
-	CutNot             // the sample belongs to the open segment
-)
 
 // Track writes the segments of one track of one recording. Segment numbers and
 // media time go on over Periods. Not safe for concurrent use.
@@ -113,16 +92,13 @@ type Track struct {
 
 	number int // of the open segment, else of the last
 
-	file     File // the open segment; nil between segments
-	name     string
-	start    media.Ticks // of the open segment
-	written  media.Ticks // end of the last chunk that is written whole
-	bytes    int64       // written to the open segment
-	samples  int         // in the open segment, pending one excluded
-	frames   int64       // of these, those that were sent
-	whole    int64       // of these, those in chunks that are written whole
-	perCut   int         // audio: samples per segment
-	askedKey media.Ticks // elapsed time of the segment when a key frame was last asked for, 0 if not
+	file    File // the open segment; nil between segments
+	name    string
+	start   media.Ticks // of the open segment
+	written media.Ticks // end of the last chunk that is written whole
+	bytes   int64       // written to the open segment
+	frames  int64       // of these, those that were sent
+	whole   int64       // of these, those in chunks that are written whole
 
 	chunk      chunk // the open one
 	chunkLen   media.Ticks
@@ -205,37 +181,6 @@ func (t *Track) Begin(f *media.Format) (init string, err error) {
 	return name, nil
 }
 
-// Cuts reports whether a sample at the given time would start a new segment
-// with CutAuto.
-func (t *Track) Cuts(at media.Ticks, key bool) bool {
-	if !t.havePending {
-		return true
-	}
-	if t.kind == media.Audio {
-		return t.samples+1 >= t.perCut || t.Place(at)-t.start > t.ticks(t.o.SegmentDuration) // its packets got longer
-	}
-	return key && t.Place(at)-t.start >= t.ticks(t.o.SegmentDuration-min(cutSlack, t.o.SegmentDuration/2))
-}
-
-// KeyFrameDue reports whether a key frame is wanted now so that the open
-// segment can end in time. It says so once per segment, and again after each
-// further target duration without one.
-func (t *Track) KeyFrameDue() bool {
-	if t.kind != media.Video || !t.havePending {
-		return false
-	}
-	elapsed := t.pending.Time - t.start
-	due := t.ticks(t.o.SegmentDuration - min(keyFrameLead, t.o.SegmentDuration/2))
-	if t.askedKey > 0 {
-		due = t.askedKey + t.ticks(t.o.SegmentDuration)
-	}
-	if elapsed < due {
-		return false
-	}
-	t.askedKey = elapsed
-	return true
-}
-
 // Write adds a sample; its time is later than that of the one before, which
 // thereby gets its duration. The first sample after Begin is a key frame.
 func (t *Track) Write(s Sample) error {
@@ -248,12 +193,11 @@ func (t *Track) Write(s Sample) error {
 	if s.Time <= t.asked {
 		return fmt.Errorf("write %s sample: time %d is not after %d", t.kind, s.Time, t.asked)
 	}
-	cut := s.Cut == CutHere || s.Cut == CutAuto && t.Cuts(s.Time, s.Key)
 	at := t.Place(s.Time)
 	if err := t.commit(at - t.pending.Time); err != nil {
 		return err
 	}
-	if !cut {
+	if !s.Cut {
 		t.hold(s, at)
 		return nil
 	}
@@ -311,10 +255,7 @@ func (t *Track) open(s Sample, at media.Ticks) error {
 	}
 	t.number++
 	t.file, t.name, t.start, t.written, t.bytes = f, name, at, at, 0
-	t.samples, t.frames, t.whole, t.askedKey = 0, 0, 0, 0
-	if t.kind == media.Audio {
-		t.perCut = max(1, int(t.ticks(t.o.SegmentDuration)/max(s.Duration, 1)))
-	}
+	t.frames, t.whole = 0, 0
 	t.hold(s, at)
 	return nil
 }
@@ -328,7 +269,6 @@ func (t *Track) commit(d media.Ticks) error {
 	t.mux.add(&t.pending, d)
 	t.chunkLen += d
 	t.chunkBytes += len(t.pending.Data)
-	t.samples++
 	if !t.pending.Filler {
 		t.frames++
 	}

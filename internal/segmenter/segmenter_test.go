@@ -59,7 +59,7 @@ func (o *object) Close() error { o.done = true; return nil }
 
 func newDisk() *disk { return &disk{objects: map[string]*object{}} }
 
-var options = Options{SegmentDuration: 2 * time.Second, ChunkDuration: 500 * time.Millisecond, Sync: SyncSegment}
+var options = Options{ChunkDuration: 500 * time.Millisecond, Sync: SyncSegment}
 
 func opusFormat(t *testing.T) *media.Format {
 	t.Helper()
@@ -95,11 +95,11 @@ func video(t *testing.T, d *disk) *Track {
 }
 
 // writeVideo writes frames of 1/30 s from frame number first to last, with key
-// frames every gop frames.
+// frames every gop frames, with which segments begin.
 func writeVideo(t *testing.T, tr *Track, first, last, gop int) {
 	t.Helper()
 	for i := first; i < last; i++ {
-		err := tr.Write(Sample{Time: media.Ticks(i * 3000), Duration: 3000, Key: i%gop == 0, Data: []byte{byte(i), byte(i >> 8)}})
+		err := tr.Write(Sample{Time: media.Ticks(i * 3000), Duration: 3000, Key: i%gop == 0, Cut: i%gop == 0, Data: []byte{byte(i), byte(i >> 8)}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,10 +145,10 @@ func must[T any](v T, err error) func(*testing.T) T {
 	}
 }
 
-func TestVideoIsCutAtKeyFrames(t *testing.T) {
+func TestVideoIsCutWhereItIsSaid(t *testing.T) {
 	d := newDisk()
 	tr := video(t, d)
-	writeVideo(t, tr, 0, 200, 45) // key frames every 1.5 s, target 2 s
+	writeVideo(t, tr, 0, 200, 90)
 	if end := must(tr.End(200 * 3000))(t); end != 200*3000 {
 		t.Errorf("ends at %d, want %d", end, 200*3000)
 	}
@@ -170,86 +170,18 @@ func TestVideoIsCutAtKeyFrames(t *testing.T) {
 	}
 }
 
-// A key frame a little before the target is taken: it was asked for.
-func TestCutSlack(t *testing.T) {
-	d := newDisk()
-	tr := video(t, d)
-	writeVideo(t, tr, 0, 1, 1)
-	second := media.Ticks(90000)
-	for _, tc := range []struct {
-		at   media.Ticks
-		key  bool
-		want bool
-	}{
-		{second * 17 / 10, true, false}, {second * 18 / 10, true, true}, {second * 18 / 10, false, false},
-		{second * 3, true, true}, {second * 30, false, false},
-	} {
-		if got := tr.Cuts(tc.at, tc.key); got != tc.want {
-			t.Errorf("Cuts(%v, %v) = %v", tc.at, tc.key, got)
-		}
-	}
-}
-
-func TestKeyFrameIsAskedForOnceASegment(t *testing.T) {
-	d := newDisk()
-	tr := video(t, d)
-	var asked []int
-	for i := range 200 {
-		writeVideo(t, tr, i, i+1, 1000) // no further key frame
-		if tr.KeyFrameDue() {
-			asked = append(asked, i)
-		}
-	}
-	if want := []int{54, 114, 174}; !slices.Equal(asked, want) { // 1.8 s, then every 2 s
-		t.Errorf("asked at frames %v, want %v", asked, want)
-	}
-}
-
-func TestAudioIsCutByPackets(t *testing.T) {
+func TestSoundLastsAsItSays(t *testing.T) {
 	d := newDisk()
 	tr := NewTrack(media.Audio, 0, options, d)
 	must(tr.Begin(opusFormat(t)))(t)
 	for i := range 250 {
-		if err := tr.Write(Sample{Time: media.Ticks(i * 960), Duration: 960, Key: true, Data: []byte{0xfc, byte(i)}}); err != nil {
+		if err := tr.Write(Sample{Time: media.Ticks(i * 960), Duration: 960, Key: true, Cut: i%100 == 0, Data: []byte{0xfc, byte(i)}}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	must(tr.End(0))(t)
-	var counts []int
-	for _, s := range d.closed {
-		n, _ := samples(t, d, s)
-		counts = append(counts, n)
-	}
-	if want := []int{100, 100, 50}; !slices.Equal(counts, want) {
-		t.Errorf("packets per segment %v, want %v", counts, want)
-	}
-	if last := d.closed[2]; last.Duration != 50*960 {
-		t.Errorf("last segment lasts %d, want the packets' own duration", last.Duration)
-	}
-}
-
-// A segment that began with a short packet, as one that stands for a loss is, is
-// not longer than the others for that.
-func TestAudioOfAnotherPacketDuration(t *testing.T) {
-	d := newDisk()
-	tr := NewTrack(media.Audio, 0, options, d)
-	must(tr.Begin(opusFormat(t)))(t)
-	at := media.Ticks(0)
-	for i := range 120 {
-		s := Sample{Time: at, Duration: 5760, Key: true, Data: []byte{0xfc, byte(i)}}
-		if i < 3 {
-			s.Duration = 960
-		}
-		if err := tr.Write(s); err != nil {
-			t.Fatal(err)
-		}
-		at += s.Duration
-	}
-	must(tr.End(0))(t)
-	for _, s := range d.closed {
-		if s.Duration > 2*48000+5760 {
-			t.Errorf("%s lasts %v, the target is 2 s", s.Name, s.Duration.Duration(48000))
-		}
+	if last := d.closed[2]; len(d.closed) != 3 || last.Duration != 50*960 {
+		t.Errorf("%d segments, the last lasts %d, want the packets' own duration", len(d.closed), last.Duration)
 	}
 }
 

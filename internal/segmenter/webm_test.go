@@ -56,7 +56,7 @@ func TestWebMRounding(t *testing.T) {
 	tr := webmVideo(t, d)
 	const frames, start = 30 * 3600, 1234 // start is not a whole millisecond
 	for i := range frames {
-		if err := tr.Write(Sample{Time: start + media.Ticks(i)*3003, Key: i%60 == 0, Data: []byte{1}}); err != nil {
+		if err := tr.Write(Sample{Time: start + media.Ticks(i)*3003, Key: i%60 == 0, Cut: i%60 == 0, Data: []byte{1}}); err != nil {
 			t.Fatal(err)
 		}
 	}
