@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -161,6 +162,31 @@ func TestSimulcastLosesCut(t *testing.T) {
 				t.Errorf("layer %d lost key frames: %s lacks %d of %d frames", lossy, id, missing, len(s.tracks[i].log.Units))
 			}
 		}
+	}
+}
+
+// A layer whose key frames are at other pictures stays for three targets, in one
+// segment; then it is left out, which is counted, and said in words.
+func TestSimulcastOtherKeyFrames(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	s.step(4500 * time.Millisecond)
+	s.tracks[1].unit += 15 // from here on
+	s.step(15 * time.Second)
+	rec := g.stop("camera")
+	got := g.read(rec.RecordDir)
+	layer, _ := got.Layer("video-2")
+	if rec.Periods != 2 || len(layer.Segments) != 3 {
+		t.Errorf("%d Periods, the layer has %d segments, want 2 and 3", rec.Periods, len(layer.Segments))
+	}
+	sent, stored, dropped := len(s.tracks[1].log.Units), len(layer.Samples), rec.Tracks[1].FramesDropped
+	want := fmt.Sprintf("video: "+reasonApart, dropped)
+	if rec.Status != media.StatusDegraded || rec.Reason != want || stored+int(dropped) != sent {
+		t.Errorf("%s (%s): of %d frames %d are recorded, %d left out", rec.Status, rec.Reason, sent, stored, dropped)
+	}
+	if end := layer.Segments[2].Time + layer.Segments[2].Duration; end < 10*90000 || end > 11*90000 {
+		t.Errorf("the layer ends at %d", end)
 	}
 }
 

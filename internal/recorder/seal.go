@@ -358,19 +358,32 @@ func missing(t *media.RecordingTrack) string {
 	if t.Frames == 0 && t.FilledSeconds > 0 && !byNode {
 		return reasonUndecodable
 	}
-	if t.RID != "" && t.PacketsLost == 0 && t.FramesDropped*layerShare <= t.Frames {
-		return quiet(t) // it came or went, and waited for a Period
+	if t.RID != "" && t.PacketsLost == 0 && !hasLost(t) {
+		if t.FramesDropped*layerShare <= t.Frames {
+			return quiet(t) // it came or went, and waited for a Period
+		}
+		if n := t.FramesDropped - t.FramesBeforeKey; n > t.FramesBeforeKey {
+			return fmt.Sprintf(reasonApart, n)
+		}
 	}
 	if why := leftOut(t); why != "" {
 		return why
 	}
-	for _, g := range t.Gaps {
-		if g.Cause == arrange.CauseLoss || g.Cause == arrange.CauseOverrun {
-			return fmt.Sprintf("a gap of %.3f s at %.3f s", g.Duration, g.Start)
-		}
+	if i := slices.IndexFunc(t.Gaps, isLoss); i >= 0 {
+		return fmt.Sprintf("a gap of %.3f s at %.3f s", t.Gaps[i].Duration, t.Gaps[i].Start)
 	}
 	return quiet(t)
 }
+
+// reasonApart is why frames of a layer that came are left out.
+const reasonApart = "%d frames left out, while this layer had no key frame at a picture at which the other layers have one"
+
+// isLoss reports whether something that was sent is missing in a gap.
+func isLoss(g media.Gap) bool { return g.Cause == arrange.CauseLoss || g.Cause == arrange.CauseOverrun }
+
+// hasLost reports whether something of a track is missing that was sent and did not
+// come.
+func hasLost(t *media.RecordingTrack) bool { return slices.ContainsFunc(t.Gaps, isLoss) }
 
 // leftOut says what of a track did not come, or came and has no place.
 func leftOut(t *media.RecordingTrack) string {
