@@ -29,6 +29,8 @@ const (
 	snap = 100 * time.Millisecond
 	// snapArrival is the same where nothing but arrivals tells of the clocks.
 	snapArrival = 250 * time.Millisecond
+	// snapKnown is the least of it where reports tell of the clocks.
+	snapKnown = 60 * time.Millisecond
 	// snapMin is how far a layer may be from where its clock is known to be.
 	snapMin = 40 * time.Millisecond
 	// squeezeMax is how far a layer may be ahead of its place and be brought back by
@@ -129,13 +131,25 @@ func (a *Arranger) distance(s *source, f *media.Frame, of frameRef) (d, toleranc
 	lead := a.pub.lead
 	switch {
 	case a.pub.time.Alike(lead.ID, s.ID):
-		return s.lane.duration(media.Ticks(int32(uint32(f.Timestamp) - uint32(of.timestamp)))), snap
+		return s.lane.duration(media.Ticks(int32(uint32(f.Timestamp) - uint32(of.timestamp)))), a.neighbour(0)
 	case a.cur == nil || !lead.placed || lead.lane.period != a.cur:
 		return f.Arrival.Sub(of.arrival), snapArrival
 	case a.pub.time.Ready(s.ID) || !a.isMember(s):
-		return a.pub.time.Media(s.ID, f.Timestamp) - a.pub.time.Media(lead.ID, of.timestamp), snap
+		d, tolerance = a.pub.time.Media(s.ID, f.Timestamp)-a.pub.time.Media(lead.ID, of.timestamp), snap
+		if a.pub.time.Reported(s.ID) && a.pub.time.Reported(lead.ID) {
+			tolerance = a.neighbour(snapKnown)
+		}
+		return d, tolerance
 	}
 	return a.sessionTime(s, f) - lead.lane.duration(lead.time(of.timestamp)), snap
+}
+
+// neighbour returns how far the pictures may be apart of two key frames that were made
+// at once, where the clocks are known: one and a half, for some encoders answer with
+// the next picture. least is for what is not known of the clocks.
+func (a *Arranger) neighbour(least time.Duration) time.Duration {
+	l := a.pub.lead.lane
+	return min(max(l.duration(l.dur+l.dur/2), least), snap)
 }
 
 // layerTime returns the place of a frame of a layer. Where the layers' timestamps are
