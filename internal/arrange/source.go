@@ -114,7 +114,7 @@ func (a *Arranger) observe(s *source, f *media.Frame) (expected int64, jumped bo
 		jumped = s.resync || a.hasJumped(s, f)
 		waited := f.Arrival.Sub(s.lastArrival)
 		step, least := max(s.lane.dur, 1), pauseNoted
-		if s.resync {
+		if s.resync || s.missing != "" {
 			least = restartNoted
 		}
 		if waited > least {
