@@ -19,6 +19,7 @@ func rebuild(flags *flag.FlagSet) command.Action {
 // where not everything could be checked.
 func verify(flags *flag.FlagSet) command.Action {
 	var c node.Command
+	flags.IntVar(&c.Sample, "sample", 1, "read one recording in `N`, and compare the sizes of the others with what recording.json says")
 	flags.BoolVar(&c.Decode, "decode", false, "decode everything, with ffmpeg: this takes time")
 	return maintenance(flags, &c, node.Verify, 2)
 }

@@ -40,6 +40,13 @@ type VerifyOptions struct {
 	Prefixes  []string // only what is in these folders; empty: everything
 	// Partial says that the storage may lack what nodes have still to upload.
 	Partial bool
+	// Waiting has the sizes of what the node Node has still to upload, by keys; nil: it
+	// is not known.
+	Waiting map[string]int64
+	Node    string
+	// Read reports whether a recording is read whole; of others names and sizes are
+	// compared. nil: each is.
+	Read func(recordDir string) bool
 	// Report is called with what was found in each folder, by one goroutine at a
 	// time, in no order.
 	Report func(Finding)
@@ -89,7 +96,10 @@ func Verify(ctx context.Context, o VerifyOptions) (VerifySummary, error) {
 	if len(o.Prefixes) == 0 {
 		o.Prefixes = []string{""}
 	}
-	v := &checker{VerifyOptions: o, seen: map[string]struct{}{}, deleting: map[string]bool{}}
+	v := &checker{VerifyOptions: o, seen: map[string]struct{}{}, deleting: map[string]bool{}, waits: map[string][]string{}}
+	for key := range o.Waiting {
+		v.waits[path.Dir(key)] = append(v.waits[path.Dir(key)], key)
+	}
 	dirs, err := o.Catalogue.Deleting(ctx)
 	if err != nil {
 		return v.sum, err
@@ -109,6 +119,7 @@ func Verify(ctx context.Context, o VerifyOptions) (VerifySummary, error) {
 type checker struct {
 	VerifyOptions
 	deleting map[string]bool
+	waits    map[string][]string // keys of Waiting, by their folders
 
 	mu   sync.Mutex
 	sum  VerifySummary
@@ -224,6 +235,10 @@ func (v *checker) check(ctx context.Context, f folder, own []storage.Object) (fi
 	}
 	if rec.Status == media.StatusRecording {
 		v.running(rec, own, &finding, problem)
+	}
+	if known && v.Read != nil && !v.Read(f.dir) {
+		v.bySize(rec, f, own, &finding, problem)
+		return finding, info, nil
 	}
 	read, err := verify.CheckRecording(ctx, v.Backend, f.dir)
 	switch {
@@ -378,7 +393,7 @@ func (v *checker) missing(ctx context.Context, rec media.Recording) error {
 	}
 	f := Finding{RecordDir: rec.RecordDir, Stream: rec.Stream, Status: rec.Status}
 	if v.Partial {
-		f.Note = "is not in storage yet"
+		v.unstored(rec, &f)
 	} else {
 		f.Problems = []verify.Problem{{Where: rec.RecordDir, What: "is in the catalogue and not in storage: live777 rebuild removes it"}}
 	}

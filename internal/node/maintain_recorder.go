@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"os"
 	"path"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/maintain"
+	"github.com/live777/recorder/internal/spool"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/storage/remote"
@@ -28,6 +30,7 @@ type openLibrary struct {
 	catalogue *catalogue.DB
 	// partial says that the storage may lack what a node has still to upload.
 	partial bool
+	waiting map[string]int64 // what that is, by keys, of this node; nil where storage is all
 	closers []func() error
 }
 
@@ -60,6 +63,9 @@ func openForCommand(ctx context.Context, cfg *config.Config, log *slog.Logger) (
 			return l, err
 		}
 		l.backend, l.partial = store, true
+		if l.waiting, err = spool.Waiting(ctx, cfg.Recorder.Spool.Dir); err != nil {
+			return l, err
+		}
 	}
 	if l.catalogue, err = catalogue.Open(ctx, string(cfg.Database.URL)); err != nil {
 		return l, err
@@ -98,6 +104,14 @@ func Rebuild(ctx context.Context, cfg *config.Config, c Command) (ok bool, err e
 	return len(sum.Problems) == 0, out.Err()
 }
 
+// oneIn returns a function that chooses one in n at random; nil where all are chosen.
+func oneIn(n int) func(string) bool {
+	if n <= 1 {
+		return nil
+	}
+	return func(string) bool { return rand.IntN(n) == 0 } //nolint:gosec // nobody gains from guessing it
+}
+
 // Verify checks every recording, and the catalogue against them (package
 // maintain). ok is false where something is wrong; an error means that not
 // everything could be checked, or that there is nothing in a folder of c.Prefixes.
@@ -128,6 +142,7 @@ func Verify(ctx context.Context, cfg *config.Config, c Command) (ok bool, err er
 	unseen := slices.DeleteFunc(slices.Clone(prefixes), func(p string) bool { return p == "" }) // which is everything
 	sum, err := maintain.Verify(ctx, maintain.VerifyOptions{
 		Backend: l.backend, Catalogue: l.catalogue, Prefixes: prefixes, Partial: l.partial, Decoder: decoder,
+		Waiting: l.waiting, Node: cfg.Recorder.NodeAlias, Read: oneIn(c.Sample),
 		Report: func(f maintain.Finding) {
 			done++
 			bad += len(f.Problems)
