@@ -336,6 +336,7 @@ func TestGoldenLayers(t *testing.T) {
 		"layer_behind":         {{keys: "k...k...k...k..."}, {keys: "k...k...k...k...", delay: 1500 * time.Millisecond}},
 		"layer_off":            {{keys: "k...k...k...k...k...k..."}, {keys: "k...k...------k.k...k..."}},
 		"layer_off_shortly":    {{keys: "k...k...k...k...k...k..."}, {keys: "k...k...---k.k..k...k..."}},
+		"layers_deaf":          {{keys: "k..........................."}, {keys: "k...........................", delay: 20 * time.Millisecond}},
 		"lead_off":             {{keys: "k...k...------k.k...k..."}, {keys: "k...k...k...k...k...k..."}},
 	} {
 		t.Run(name, func(t *testing.T) {

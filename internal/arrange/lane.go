@@ -77,10 +77,11 @@ type lane struct {
 type videoState struct {
 	keyAsked media.Ticks // elapsed time of the segment when a key frame was last asked for
 	gop      gop
-	stands   bool // the last sample is a picture that was not sent at its time
-	still    bool // it is the key frame, and what was sent since is missing for the next
-	gone     bool // a layer that has nothing more for the Period
-	broken   bool // and of what came since, something is missing for the next picture
+	stands   bool        // the last sample is a picture that was not sent at its time
+	still    bool        // it is the key frame, and what was sent since is missing for the next
+	due      media.Ticks // a layer is to be cut there without a key frame; else 0
+	gone     bool        // a layer that has nothing more for the Period
+	broken   bool        // and of what came since, something is missing for the next picture
 
 	shown media.Ticks // when the picture is shown that is shown last, of those that were written
 }

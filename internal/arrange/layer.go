@@ -44,6 +44,9 @@ const (
 	// lost packets delay.
 	layerSilence = time.Second
 	layerLag     = 2 * time.Second
+	// layerSegment is maxSegment for layers that have no key frame together, in
+	// targets: cut without one, nobody could begin there with any.
+	layerSegment = 2 * maxSegment
 	// minRecast is the least time between two Periods that layers which come and go
 	// cause.
 	minRecast = 2 * time.Second
@@ -235,7 +238,7 @@ func (a *Arranger) pairUp(f *media.Frame) {
 // frame of the lead at t, and whether no more can be waited for that.
 func (a *Arranger) together(l *lane, t media.Ticks) (all, overdue bool) {
 	all = !slices.ContainsFunc(a.others(), func(s *source) bool {
-		return a.isMember(s) && (s.pair == nil || s.lane.at >= t)
+		return a.isMember(s) && (s.pair == nil || s.lane.at >= t || s.lane.video.due > 0)
 	})
 	return all, t-l.segment >= maxSegment*l.ticks(a.o.SegmentDuration)
 }
@@ -347,6 +350,34 @@ func (a *Arranger) cutLayers(t media.Ticks) {
 	}
 }
 
+// cutLayersWithoutKey has all layers begin a segment without a key frame, where they
+// have had none together for very long: what is not closed is not safe. It reports
+// whether the lead begins one with its picture at t.
+func (a *Arranger) cutLayersWithoutKey(l *lane, t media.Ticks) bool {
+	others := a.others()
+	late := slices.ContainsFunc(others, func(s *source) bool { return a.isMember(s) && (s.lane.at >= t || s.lane.video.due > 0) })
+	if late || l.video.still || a.hasGone() || t-l.segment < layerSegment*l.ticks(a.o.SegmentDuration) {
+		return false
+	}
+	for _, s := range others {
+		if a.isMember(s) {
+			s.lane.video.due = t
+		}
+	}
+	a.tellDeaf()
+	return true
+}
+
+// cutDue writes a picture of a layer that is to begin a segment without a key frame.
+// The segment begins where the lead's does, and what follows stays where it is.
+func (a *Arranger) cutDue(s *source, f *media.Frame, t media.Ticks) {
+	l := s.lane
+	s.place(f.Timestamp, max(l.video.due, l.at+1))
+	l.video.due = 0
+	a.writePicture(s, f, true)
+	s.place(f.Timestamp, t)
+}
+
 // layer writes a frame of a layer that does not lead, and begins nothing.
 func (a *Arranger) layer(s *source, f *media.Frame) {
 	l := s.lane
@@ -366,6 +397,10 @@ func (a *Arranger) layer(s *source, f *media.Frame) {
 	s.place(f.Timestamp, t)
 	a.standUntil(l, t)
 	a.noteHole(s, t)
+	if l.video.due > 0 && t >= l.video.due {
+		a.cutDue(s, f, t)
+		return
+	}
 	a.writePicture(s, f, false)
 }
 

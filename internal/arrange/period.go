@@ -202,7 +202,7 @@ func (a *Arranger) enter(l *lane, f *media.Format, at time.Duration) {
 		l.src.joined = true
 	}
 	l.video.stands, l.video.still = false, false
-	l.segment, l.video.keyAsked, l.video.gone, l.video.broken = t, 0, false, false
+	l.segment, l.video.keyAsked, l.video.gone, l.video.broken, l.video.due = t, 0, false, false, 0
 	l.audio.cutAt = t
 }
 

@@ -102,7 +102,10 @@ func (a *Arranger) cutWithoutKey(l *lane, t media.Ticks) bool {
 	if l.duration(t-l.end()) >= pauseNoted {
 		least = 1 // pictures are few: a copy costs little
 	}
-	if len(a.pub.videos) > 1 || l.video.still || t-l.segment < least*l.ticks(a.o.SegmentDuration) {
+	if len(a.pub.videos) > 1 {
+		return a.cutLayersWithoutKey(l, t)
+	}
+	if l.video.still || t-l.segment < least*l.ticks(a.o.SegmentDuration) {
 		return false
 	}
 	again := 1 + len(l.video.gop.rest)
@@ -119,11 +122,16 @@ func (a *Arranger) cutWithoutKey(l *lane, t media.Ticks) bool {
 	if d := t - l.segment; d < long || l.video.shown >= t && d < 2*long {
 		return false // where pictures are reordered, not between those that are shown before each other
 	}
+	a.tellDeaf()
+	return true
+}
+
+// tellDeaf says once that segments begin without key frames.
+func (a *Arranger) tellDeaf() {
 	if !a.deaf {
 		a.deaf = true
 		a.o.Log.Warn("the sender ignores key frame requests: segments begin without one, and players cannot seek there")
 	}
-	return true
 }
 
 // standBefore fills a hole before a frame at t that could be closed only now.
