@@ -81,6 +81,32 @@ func (a *Arranger) ahead(s *source, f *media.Frame) bool {
 	return a.pub.time.Media(s.ID, f.Timestamp) > a.pub.time.Media(v.ID, v.decided())
 }
 
+// Waiting returns the sound that came before a time and is not placed, where it belongs by
+// what is known now: each packet once, as long as the sound of a publication waits for its
+// first place. all returns what else waits, too.
+func (a *Arranger) Waiting(before time.Time, all bool) (f *media.Format, samples []Sample) {
+	if a.pub == nil || a.cur == nil || a.pub.audio == nil || a.pub.audio.placed && !all {
+		return nil, nil
+	}
+	s := a.pub.audio
+	for i := range s.held {
+		h := &s.held[i]
+		if !all && h.Arrival.After(before) {
+			break // what comes behind it may have come before
+		}
+		if h.told {
+			continue
+		}
+		h.told = true
+		f = h.Format
+		samples = append(samples, Sample{Time: s.lane.ticks(a.sessionTime(s, h.Frame)), Duration: h.Duration, Key: true, Data: h.Data})
+	}
+	return f, samples
+}
+
+// Placed reports whether the sound of the publication has its place.
+func (a *Arranger) Placed() bool { return a.pub != nil && a.pub.audio != nil && a.pub.audio.placed }
+
 // releaseBefore writes the sound from before a boundary at a session time. What is
 // known of its place has to do: behind the boundary it has none.
 func (a *Arranger) releaseBefore(at time.Duration) {

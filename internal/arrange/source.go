@@ -82,11 +82,12 @@ const (
 type held struct {
 	*media.Frame
 	missing string // cause
+	told    bool   // Waiting has returned it
 }
 
 // take returns f with what is missing before it.
 func (s *source) take(f *media.Frame) held {
-	h := held{f, s.missing}
+	h := held{Frame: f, missing: s.missing}
 	s.missing = ""
 	return h
 }

@@ -14,10 +14,6 @@ const (
 	few   = 4
 )
 
-// unmended are the seeds of these that have findings: sound that waited for its place is
-// lost with the node (42).
-var unmended = map[uint64]bool{42: true}
-
 // mended are seeds of long runs that had findings once: failures of storage that left
 // files (100045) and Periods that were not whole (100612), the same within a standstill
 // (101101) and with a clock that was set meanwhile (102094), and crashes that took what

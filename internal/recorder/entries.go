@@ -24,6 +24,7 @@ type entry struct {
 	Segment   *segmentEntry    `json:"segment,omitempty"`
 	PeriodEnd *periodEndEntry  `json:"period_end,omitempty"`
 	Gap       *gapEntry        `json:"gap,omitempty"`
+	Waiting   *waitingEntry    `json:"waiting,omitempty"`
 	Aborted   bool             `json:"aborted,omitempty"` // what was open has ended where it is stored
 	Protect   *bool            `json:"protect,omitempty"`
 	Info      *media.Recording `json:"info,omitempty"` // with the ledger as far as it is not in the others
@@ -79,6 +80,20 @@ type counts struct {
 
 	BeforeKey int64   `json:"before_key,omitempty"`
 	KeyWait   float64 `json:"key_wait,omitempty"` // seconds
+}
+
+// waitingEntry is sound that waits for its first place, with the one that it has by what
+// is known: so that a crash does not take it. Without samples, all of it has its place.
+type waitingEntry struct {
+	Format  *media.Format   `json:"format,omitempty"`
+	Samples []waitingSample `json:"samples,omitempty"`
+}
+
+// waitingSample is a packet of sound. Times are those of the media.
+type waitingSample struct {
+	Time     media.Ticks `json:"time"`
+	Duration media.Ticks `json:"duration"`
+	Data     []byte      `json:"data"`
 }
 
 // countsOf returns what a ledger counts.
@@ -170,6 +185,8 @@ func (rec *recording) apply(e *entry) error {
 		return rec.applyPeriodEnd(e.PeriodEnd)
 	case e.Gap != nil:
 		rec.applyGap(e.Gap.Lane, e.Gap.Gap)
+	case e.Waiting != nil:
+		rec.applyWaiting(e.Waiting)
 	case e.Aborted:
 		rec.applyAborted()
 	case e.Protect != nil:
@@ -218,6 +235,14 @@ func (rec *recording) applyTrack(e *trackEntry) error {
 	describe(rec.ledger(e.Lane), e.Format)
 	rec.changed()
 	return nil
+}
+
+func (rec *recording) applyWaiting(e *waitingEntry) {
+	if len(e.Samples) == 0 || rec.waiting.Format != nil && !rec.waiting.Format.SameInit(e.Format) {
+		rec.waiting.Samples = nil
+	}
+	rec.waiting.Format = e.Format
+	rec.waiting.Samples = append(rec.waiting.Samples, e.Samples...)
 }
 
 // applySegment puts a lane's segment into the manifest.

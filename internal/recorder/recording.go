@@ -96,6 +96,7 @@ type recording struct {
 	filled    map[lane]*filling         // what stands for something else
 	closed    map[lane]int64            // frames that were sent, in closed segments
 	empty     []string                  // segments without anything in them that storage did not remove
+	waiting   waitingEntry              // sound without a place
 	unstored  []stored                  // what storage may not have acknowledged
 	intact    *time.Duration            // media time up to which storage has lost nothing; nil: it has lost nothing
 	durable   time.Duration             // media time up to which storage has acknowledged everything, when last looked at

@@ -242,6 +242,7 @@ func (s *session) must(err error) {
 		return
 	}
 	s.log.Error("recording stopped", "record_dir", s.rec.dir, "error", err, "next_try", s.retryAt)
+	s.noteWaiting(true)
 	s.endRotated()
 	s.rec.abort()
 	s.seal(err)
@@ -384,6 +385,9 @@ func (s *session) leave() error {
 		err = errors.Join(err, s.take(tr, s.results))
 	}
 	s.arr.Leave()
+	if s.rec != nil {
+		s.rec.placed()
+	}
 	err = errors.Join(err, s.arranged())
 	s.noteUndecodable()
 	s.account()
@@ -466,6 +470,7 @@ func (s *session) tick() bool {
 	if s.rec != nil {
 		s.arr.Advance(now)
 		s.must(s.arranged())
+		s.noteWaiting(false)
 	}
 	if s.rec == nil {
 		s.must(s.resume())
@@ -482,6 +487,37 @@ func (s *session) tick() bool {
 		s.must(s.rec.noteLedger())
 	}
 	return true
+}
+
+// noteWaiting notes the sound that has waited for its first place for longer than a
+// chunk, or else all that waits for one.
+func (s *session) noteWaiting(all bool) {
+	if s.rec == nil {
+		return
+	}
+	if !all && s.arr.Placed() {
+		s.rec.placed()
+		return
+	}
+	f, samples := s.arr.Waiting(s.now.Add(-s.r.o.ChunkDuration), all)
+	if len(samples) == 0 {
+		return
+	}
+	e := &waitingEntry{Format: f}
+	for _, w := range samples {
+		e.Samples = append(e.Samples, waitingSample{s.rec.local(w.Time, f.Timescale), w.Duration, w.Data})
+	}
+	s.rec.keep(s.rec.note(entry{Waiting: e}, false))
+}
+
+// placed notes that no sound waits for its place any more.
+func (rec *recording) placed() {
+	rec.mu.Lock()
+	waits := len(rec.waiting.Samples) > 0
+	rec.mu.Unlock()
+	if waits {
+		rec.keep(rec.note(entry{Waiting: &waitingEntry{}}, false))
+	}
 }
 
 // account brings the recording's ledger up to date.

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"cmp"
+	"errors"
 	"path"
 	"slices"
 	"time"
@@ -41,9 +42,16 @@ func (rec *recording) tidy() error {
 		for _, l := range rec.missing(i, end) {
 			if err := rec.extend(i, l, end); err != nil {
 				rec.abort()
-				return err
+				return errors.Join(err, rec.note(entry{Aborted: true}, false))
 			}
 		}
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.waiting = waitingEntry{}
+	for i := range rec.info.Tracks { // what waited was not counted yet
+		t := &rec.info.Tracks[i]
+		t.PacketsReceived = max(t.PacketsReceived, t.Frames)
 	}
 	return nil
 }
@@ -123,8 +131,8 @@ func (rec *recording) endIn(period int, l lane) time.Duration {
 	return max(rec.pres.Periods[period].Start, rec.endOf(l))
 }
 
-// extend writes silence, or a picture that lasts, from where a lane ends in a Period up
-// to the end of that.
+// extend writes what waited for its place, and silence or a picture that lasts, from where
+// a lane ends in a Period up to the end of that.
 func (rec *recording) extend(period int, l lane, until time.Duration) error {
 	r := rec.representationIn(period, l)
 	from := rec.endIn(period, l)
@@ -145,21 +153,76 @@ func (rec *recording) extend(period int, l lane, until time.Duration) error {
 	} else if _, err := t.Begin(f); err != nil {
 		return err
 	}
+	var samples []segmenter.Sample
 	if l.Kind == media.Audio {
-		end = at + max((end-at)/d, 1)*d
+		samples = rec.sound(f, at, end, segmenter.Sample{Duration: d, Data: data})
+	} else {
+		samples = pictures(f, at, end, data)
 	}
-	rec.gap(l, from, end.Duration(f.Timescale)-from, causeNode, true)
-	for ; at < end; at += d {
-		if l.Kind == media.Video {
-			d = standing(end-at, f.Timescale)
-		}
-		s := segmenter.Sample{Time: at, Duration: d, Key: true, Filler: true, Data: data, Wall: rec.info.Start.Add(at.Duration(f.Timescale))}
+	rec.tellFilled(l, f, samples)
+	for _, s := range samples {
+		s.Wall = rec.info.Start.Add(s.Time.Duration(f.Timescale))
 		if err := t.Write(s); err != nil {
 			return err
 		}
 	}
 	_, err := t.End(0)
 	return err
+}
+
+// sound returns what waited for its place in a span of a Period, with silence where there
+// is nothing.
+func (rec *recording) sound(f *media.Format, at, end media.Ticks, silence segmenter.Sample) (samples []segmenter.Sample) {
+	add := func(s segmenter.Sample) {
+		s.Time, s.Key = at, true
+		samples = append(samples, s)
+		at += s.Duration
+	}
+	silence.Filler = true
+	if f.SameInit(rec.waiting.Format) {
+		for _, w := range rec.waiting.Samples {
+			early := w.Duration / 2
+			if n := len(samples); n > 0 && !samples[n-1].Filler {
+				early = 2 * w.Duration // it was noted when less was known of its time
+			}
+			if w.Time < at-early || w.Duration <= 0 || w.Time+w.Duration > end+early {
+				continue
+			}
+			for w.Time-at >= silence.Duration {
+				add(silence)
+			}
+			add(segmenter.Sample{Duration: w.Duration, Data: w.Data})
+		}
+	}
+	for len(samples) == 0 || at+silence.Duration <= end {
+		add(silence)
+	}
+	return samples
+}
+
+// pictures returns copies of a picture that stand in a span of a Period.
+func pictures(f *media.Format, at, end media.Ticks, data []byte) (samples []segmenter.Sample) {
+	for at < end {
+		d := standing(end-at, f.Timescale)
+		samples = append(samples, segmenter.Sample{Time: at, Duration: d, Key: true, Filler: true, Data: data})
+		at += d
+	}
+	return samples
+}
+
+// tellFilled tells of what stands for others among samples.
+func (rec *recording) tellFilled(l lane, f *media.Format, samples []segmenter.Sample) {
+	for i := 0; i < len(samples); i++ {
+		if !samples[i].Filler {
+			continue
+		}
+		from := samples[i].Time.Duration(f.Timescale)
+		for i+1 < len(samples) && samples[i+1].Filler {
+			i++
+		}
+		to := (samples[i].Time + samples[i].Duration).Duration(f.Timescale)
+		rec.gap(l, from, to-from, causeNode, true)
+	}
 }
 
 // standing returns how long the next copy of a picture lasts that is to stand for left:
@@ -180,7 +243,11 @@ func standing(left media.Ticks, rate uint32) media.Ticks {
 // silence, the last key frame, or a neutral picture where there was none.
 func (rec *recording) stands(l lane, f *media.Format) (format *media.Format, data []byte, d media.Ticks, ok bool) {
 	before := f
-	if s := rec.states[l]; f == nil && s != nil && s.Number > 0 {
+	switch s := rec.states[l]; {
+	case f != nil:
+	case l.Kind == media.Audio && len(rec.waiting.Samples) > 0:
+		before = rec.waiting.Format
+	case s != nil && s.Number > 0:
 		before = rec.representation(l, s.Number).Format
 	}
 	if before != nil && l.Kind == media.Video {

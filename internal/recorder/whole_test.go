@@ -98,3 +98,54 @@ func TestStorageFailsThenCrash(t *testing.T) {
 		})
 	}
 }
+
+// Sound that waits for the sender's reports, for up to five seconds, is not lost with the
+// node or its storage: it has the place that is known by then.
+func TestWaitingSoundStays(t *testing.T) {
+	begin := func(g *rig) *sender {
+		s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_mono.ogg"))
+		s.reports = false
+		g.start("camera", "")
+		s.sendSteps(4 * time.Second)
+		g.caughtUp("camera")
+		return s
+	}
+	check := func(t *testing.T, g *rig, dir string) {
+		t.Helper()
+		sound, ok := g.whole(dir).Track(media.Audio)
+		if !ok {
+			t.Fatal("there is no sound")
+		}
+		sent := 0
+		for _, s := range sound.Samples {
+			if len(s.Data) > 3 {
+				sent++
+			}
+		}
+		if sent < 100 { // of 200: time goes on by a second at once here
+			t.Errorf("%d packets of sound are left of 4 s", sent)
+		}
+	}
+	t.Run("crash", func(t *testing.T) {
+		images, _ := shot(t, false, func(*Options) {}, func(g *rig) []*sender { return []*sender{begin(g)} })
+		g := after(t, images[len(images)-1], time.Now().Add(time.Hour), time.Second)
+		if err := g.recorder.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		g.listed()
+		check(t, g, g.dirs()[0])
+	})
+	t.Run("storage fails", func(t *testing.T) {
+		g, f := faultyRig(t, nil)
+		s := begin(g)
+		dir := g.dirs()[0]
+		f.fails(os.ErrDeadlineExceeded)
+		s.send(time.Second)
+		g.caughtUp("camera")
+		f.fails(nil)
+		if err := g.recorder.sealRest(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		check(t, g, dir)
+	})
+}
