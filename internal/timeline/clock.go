@@ -20,6 +20,9 @@ const (
 	// exact is how far two reports in a row of a sender may be apart that says to
 	// the millisecond when its media was captured.
 	exact = 2 * time.Millisecond
+	// mostLate is the most that a report is later than the media that it is about
+	// because of its sender. What comes still later was held up on the way.
+	mostLate = time.Second
 	// closeEnough is the uncertainty of an origin that needs no better one.
 	closeEnough = 40 * time.Millisecond
 	// tight is the uncertainty of one that nothing waits for any more: less than what
@@ -29,6 +32,10 @@ const (
 	// reports tell it to within stepAgree. A smaller one is followed slowly.
 	stepMin   = 100 * time.Millisecond
 	stepAgree = 10 * time.Millisecond
+	// slipMin is the least shift of a clock that has stood still that is followed at
+	// once, when the arrivals tell the same to within slipAgree.
+	slipMin   = 40 * time.Millisecond
+	slipAgree = 25 * time.Millisecond
 	// originSlew bounds how fast an origin follows the reports: 5 ms per second.
 	originSlew = 200
 )
@@ -41,16 +48,23 @@ type clock struct {
 	lastAt  int64    // when its frame arrived
 	arrival estimate // origin by arrival: least of arrival minus timestamp
 	floor   estimate // the same of the last seconds
+	near    recent   // the same of the last one or two
 
-	reports  []report // the last ones that were believed, oldest first
-	reported bool     // there are any, its own or those of another layer
-	known    bool     // the origin was known to within closeEnough
-	sure     bool     // and to within tight
-	origin   int64    // by the reports
-	is       span     // in which the origin is
-	movedAt  int64    // when origin was last looked at
-	doubted  bool     // a first report that contradicts another track's awaits confirmation
-	doubt    int64    // its origin
+	reports   []report // the last ones that were believed, oldest first
+	reported  bool     // there are any, its own or those of another layer
+	count     int      // of all reports that were believed
+	jitter    int64    // how far the reports of this sender are from each other
+	exact     bool     // reports of this sender say to the millisecond when media was captured
+	known     bool     // the origin was known to within closeEnough
+	sure      bool     // and to within tight
+	origin    int64    // by the reports
+	is        span     // in which the origin is
+	movedAt   int64    // when origin was last looked at
+	jumped    bool     // its timestamps have jumped since the last report
+	steppedAt int64    // when the report came before the one that told of a step
+	since     int64    // reports from before tell nothing any more
+	doubted   bool     // a first report that contradicts another track's awaits confirmation
+	doubt     int64    // its origin
 
 	layers []*clock // all layers of its video, or itself alone
 	apart  map[*clock]*offsets
@@ -61,11 +75,64 @@ type clock struct {
 // report is what a sender report says: at the sender's time ntp its RTP clock was
 // at ts.
 type report struct {
-	at    int64 // when it arrived
-	ts    int64 // unwrapped
-	ntp   int64
-	whole bool  // ntp is cut to a second
-	floor int64 // the least floor since
+	at     int64 // when it arrived
+	ts     int64 // unwrapped
+	ntp    int64
+	whole  bool  // ntp is cut to a second
+	least  int64 // the least lateness of frames since
+	late   int64 // that of the frames that came just then ...
+	seen   bool  // ... which is known
+	before int64 // that of the frames right before it arrived
+	after  int64 // and right after it
+	known  bool  // after is of enough frames
+}
+
+// restart forgets how late frames came, but for the last one, for they are counted
+// otherwise by d from now on. How much that varies is still known.
+func (c *clock) restart(last bool, d int64) {
+	near := recent{length: nearTime, n: c.near.n, lo: c.near.lo + d, hi: c.near.hi + d}
+	c.floor, c.near = estimate{window: shortTime}, near
+	if last {
+		c.floor.add(c.lastAt, c.lastAt-c.media(c.last))
+	}
+}
+
+// floor is the least lateness of the frames about the report. Where the clock has stood
+// still before or after it, that is on one side only, and far from what was before.
+func (r *report) floor() int64 {
+	about := r.before
+	if r.known {
+		about = max(about, r.after)
+	}
+	if about-r.least > int64(slipMin) {
+		return about
+	}
+	return r.least
+}
+
+// observe takes in that a frame came so late. It reports whether it is known now how late
+// those were that came just after the report.
+func (r *report) observe(at, late int64) (seen bool) {
+	d := at - r.at
+	if d >= 0 && d <= 2*int64(nearTime) {
+		r.after = min(r.after, late)
+		r.known = r.known || d >= int64(nearTime)
+	}
+	if d >= 0 && d < int64(nowTime) {
+		r.late = min(r.late, late)
+	}
+	seen = !r.seen && d >= int64(nowTime)
+	r.seen = r.seen || seen
+	return seen
+}
+
+// shift notes that lateness is counted otherwise by d.
+func (r *report) shift(d int64) {
+	for _, v := range []*int64{&r.least, &r.late, &r.before, &r.after} {
+		if *v != math.MinInt64 && *v != math.MaxInt64 {
+			*v += d
+		}
+	}
 }
 
 // span is an interval of origins.
@@ -93,13 +160,14 @@ func (c *clock) media(ts int64) int64 {
 // span returns where a report allows the origin to be. Its NTP time may be of the
 // moment when the report, or the frame of its timestamp, was sent instead of the one
 // when that was captured. It is then too late, but not by more than the report came
-// later than the frames do that are delayed least.
+// later than the frames do that are delayed least, of those that come about when it does:
+// where these are late, too, the track's clock has stood still.
 func (c *clock) span(r *report) span {
 	hi := r.ntp - c.media(r.ts)
 	s := span{at: r.at, lo: hi, hi: hi, whole: r.whole}
-	r.floor = min(r.floor, c.floor.least())
-	if late := r.at - c.media(r.ts) - r.floor; late > 0 {
-		s.lo -= late
+	r.least = min(r.least, c.floor.least())
+	if late := r.at - c.media(r.ts) - r.floor(); late > 0 && !c.exact {
+		s.lo -= min(late, int64(mostLate))
 	}
 	if r.whole {
 		s.hi += int64(time.Second)
@@ -120,6 +188,7 @@ func (c *clock) plausible(r *report, transit int64) bool {
 
 // keep adds a report, and forgets those that are too old.
 func (c *clock) keep(r report) {
+	c.count++
 	c.reports = append(c.reports, r)
 	old := max(len(c.reports)-maxReports, 0)
 	for len(c.reports)-old > minReports && r.at-c.reports[old].at > int64(keptFor) {
@@ -129,29 +198,71 @@ func (c *clock) keep(r report) {
 }
 
 // stepped reports whether the last two reports say that the clock has been set
-// to another time, and forgets all but the last if so.
+// to another time, or the last and the arrivals, and forgets all but the last if so.
 func (c *clock) stepped() bool {
 	n := len(c.reports)
-	if !c.reported || n < 3 {
+	if !c.reported || n < 2 {
 		return false
 	}
 	spans := c.spans()
-	before, a, b := spans[:n-2], spans[n-2], spans[n-1]
-	if abs(a.hi-b.hi) > int64(stepAgree) {
+	if !c.steppedTwice(spans) && !c.slipped(spans) {
 		return false
 	}
+	c.steppedAt = spans[n-2].at
+	c.reports = slices.Delete(c.reports, 0, n-1)
+	for _, l := range c.layers {
+		l.reports = slices.DeleteFunc(l.reports, func(r report) bool { return r.at < spans[n-1].at })
+	}
+	return true
+}
+
+// steppedTwice reports whether the last two reports agree on a step.
+func (c *clock) steppedTwice(spans []span) bool {
+	n := len(spans)
+	if n < 3 || abs(spans[n-2].hi-spans[n-1].hi) > int64(stepAgree) {
+		return false
+	}
+	before, a, b := spans[:n-2], spans[n-2], spans[n-1]
 	if areExact(before) {
 		a.lo, b.lo = a.hi, b.hi
 	}
 	least := max(int64(stepMin), 4*steps(before, span.late))
-	if a.distance(c.origin) <= least || b.distance(c.origin) <= least {
+	return a.distance(c.origin) > least && b.distance(c.origin) > least
+}
+
+// slipped reports whether the last report says that the track's clock has stood still
+// since the one before, and the frames come later by just that.
+func (c *clock) slipped(spans []span) bool {
+	n := len(spans)
+	a, b := &c.reports[n-2], &c.reports[n-1]
+	if !a.seen || !b.seen || a.late == math.MaxInt64 || b.late == math.MaxInt64 || spans[n-1].whole {
 		return false
 	}
-	c.reports = slices.Delete(c.reports, 0, n-1)
-	for _, l := range c.layers {
-		l.reports = slices.DeleteFunc(l.reports, func(r report) bool { return r.at < b.at })
+	least := int64(slipMin)
+	if before := spans[:n-1]; len(before) >= minReports {
+		least = max(least, 4*steps(before, span.late))
 	}
-	return true
+	told, shown := spans[n-1].hi-spans[n-2].hi, b.late-a.late
+	return spans[n-1].distance(c.origin) > least && abs(told) > least && abs(told-shown) <= int64(slipAgree)
+}
+
+// isBefore reports whether a report is from before the sender's clock was set by d.
+func (c *clock) isBefore(r *report, d int64) bool {
+	s := c.span(r)
+	return s.distance(c.origin) < s.distance(c.origin+d)
+}
+
+// followClock notes that the clock in the sender's reports was set by d.
+func (c *clock) followClock(d int64) {
+	for i := range c.reports {
+		if r := &c.reports[i]; c.isBefore(r, d) {
+			r.ntp += d
+		}
+	}
+	c.doubt += d
+	if c.reported {
+		c.origin += d
+	}
 }
 
 // told returns where the reports of a track, and of the layers beside it, say that
@@ -164,6 +275,9 @@ func (c *clock) told() (span, bool) {
 			continue
 		}
 		for _, s := range l.spans() {
+			if s.at < c.since {
+				continue
+			}
 			s.lo, s.hi = s.lo+d, s.hi+d
 			spans = append(spans, s)
 		}
@@ -173,6 +287,9 @@ func (c *clock) told() (span, bool) {
 	}
 	slices.SortStableFunc(spans, func(a, b span) int { return int(a.at - b.at) })
 	is := among(spans)
+	if n := len(spans); c.count < minReports { // a few say no more than any others of this sender
+		is.lo, is.hi = is.lo-chance(c.jitter, n), is.hi+chance(c.jitter, n)
+	}
 	is.whole = !slices.ContainsFunc(spans, func(s span) bool { return !s.whole })
 	c.known = c.known || is.hi-is.lo <= int64(closeEnough)
 	c.sure = c.sure || is.hi-is.lo <= int64(tight)
@@ -201,9 +318,13 @@ func among(spans []span) span {
 		return all
 	}
 	is := median(spans, span.early, span.late)
-	chance := int64(2.5 * float64(min(steps(spans, span.early), steps(spans, span.late))) / math.Sqrt(float64(len(spans))))
-	return span{lo: is.lo - chance, hi: is.hi + chance}
+	d := chance(min(steps(spans, span.early), steps(spans, span.late)), len(spans))
+	return span{lo: is.lo - d, hi: is.hi + d}
 }
+
+// chance returns how far the median of n reports may be from the truth that are so far
+// from each other.
+func chance(steps int64, n int) int64 { return int64(2.5 * float64(steps) / math.Sqrt(float64(n))) }
 
 // areExact reports whether spans say to the millisecond where the origin is, but for a
 // few.

@@ -1,6 +1,9 @@
 package timeline
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 const (
 	// longTime is the time over which the least transit time is looked for. A
@@ -12,6 +15,73 @@ const (
 	// slew bounds how fast the transit estimate follows the window: 1 ms per second.
 	slew = 1000
 )
+
+// nearTime is how long what was just measured counts as that, and nowTime how long what
+// comes counts as being of now.
+const (
+	nearTime = time.Second
+	nowTime  = 250 * time.Millisecond
+	// minLengths is how many of them tell how much they vary.
+	minLengths = 4
+)
+
+// recent is the minimum of the last one or two times of a length.
+type recent struct {
+	length    time.Duration
+	have      bool
+	cur, prev int64
+	started   int64
+	full      bool // a whole length is over
+
+	// Of the lengths before these: how many there were, and the bounds of their minima.
+	n      int
+	lo, hi int64
+}
+
+func (r *recent) add(at, v int64) {
+	switch {
+	case !r.have, at-r.started >= 2*int64(r.length): // nothing came for long
+		*r = recent{length: r.length, have: true, cur: v, prev: v, started: at, n: r.n, lo: r.lo, hi: r.hi}
+	case at-r.started >= int64(r.length):
+		if r.full {
+			r.remember(r.prev)
+		}
+		r.cur, r.prev, r.started, r.full = v, r.cur, at, true
+	default:
+		r.cur = min(r.cur, v)
+	}
+}
+
+func (r *recent) remember(v int64) {
+	if r.n++; r.n == 1 {
+		r.lo, r.hi = v, v
+	}
+	r.lo, r.hi = min(r.lo, v), max(r.hi, v)
+}
+
+// rebase has the minima of before be about v.
+func (r *recent) rebase(v int64) {
+	if d := v - (r.lo+r.hi)/2; r.n > 0 {
+		r.lo, r.hi = r.lo+d, r.hi+d
+	}
+}
+
+// above returns by how much the minimum is above what it was before, beyond how much that
+// has varied.
+func (r *recent) above() int64 {
+	if !r.full || r.n < minLengths {
+		return 0
+	}
+	return r.least() - r.hi - (r.hi - r.lo)
+}
+
+// least is the least of all values where they are too few to tell.
+func (r *recent) least() int64 {
+	if !r.full {
+		return math.MinInt64
+	}
+	return min(r.cur, r.prev)
+}
 
 // estimate is a running minimum over a sliding window of two halves, and a
 // value that takes it over at once (follow false) or at a bounded rate.

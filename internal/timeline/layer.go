@@ -181,8 +181,9 @@ func (c *clock) leader() (lead *clock, behind int64, ok bool) {
 	return nil, 0, false
 }
 
-// shiftLayers notes that the origin of c has moved by d, because its timestamps have.
-func (c *clock) shiftLayers(d int64) {
+// partLayers notes that the timestamps of c have jumped: how far it is from others is
+// measured anew, for by how much was guessed.
+func (c *clock) partLayers() {
 	c.recent = timestamps{}
 	for _, l := range c.layers {
 		if l == c {
@@ -191,11 +192,6 @@ func (c *clock) shiftLayers(d int64) {
 		c.apart[l].alike, l.apart[c].alike = false, false
 		c.apart[l].decided, l.apart[c].decided = false, false
 		c.apart[l].of, l.apart[c].of = 0, 0
-		for i := range c.apart[l].last {
-			c.apart[l].last[i] += d
-		}
-		for i := range l.apart[c].last {
-			l.apart[c].last[i] -= d
-		}
+		c.apart[l].last, l.apart[c].last = c.apart[l].last[:0], l.apart[c].last[:0]
 	}
 }

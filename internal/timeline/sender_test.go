@@ -71,8 +71,11 @@ func (p program) start(seed uint64) *simulation {
 }
 
 // run sends both tracks for a time, in the order of arrival to within a frame.
-func (s *simulation) run(t *testing.T, until time.Duration) {
-	next := map[media.TrackID]time.Duration{}
+func (s *simulation) run(t *testing.T, until time.Duration) { s.from(t, 0, until) }
+
+// from is run from a time on.
+func (s *simulation) from(t *testing.T, at, until time.Duration) {
+	next := map[media.TrackID]time.Duration{video: at, audio: at}
 	step := map[media.TrackID]time.Duration{video: ms(100.0 / 3), audio: ms(20)}
 	for next[video] < until {
 		id := video
@@ -257,4 +260,52 @@ func TestMicrophoneStops(t *testing.T) {
 	s.run(tl, 24*time.Second, 34*time.Second, both, true)
 	s.check(t, tl, audio, 34*time.Second, 34*time.Second, ms(1))
 	s.check(t, tl, video, 34*time.Second, 34*time.Second, ms(1))
+}
+
+// The clock of a microphone stands still for moments, as a browser's does that has no time:
+// its next report tells, and is believed at once, for the frames come later, too.
+func TestClockSlips(t *testing.T) {
+	for seed := range uint64(5) {
+		p := program{every: 5 * time.Second, delay: upTo(12), network: upTo(3), lie: around(0.7), extra: map[media.TrackID]time.Duration{video: ms(80)}}
+		s := p.start(seed)
+		s.run(t, 21*time.Second)
+		for at := 21 * time.Second; at < 60*time.Second; at += 8 * time.Second {
+			s.ts0[audio] -= int64(media.TicksOf(ms(170), 48000))
+			s.errors = nil
+			s.from(t, at, at+8*time.Second)
+			for i, e := range s.errors {
+				if late := time.Duration(i) * ms(100.0/3); late > ms(6500) && e.Abs() > ms(25) {
+					t.Fatalf("seed %d: %v after a slip at %v audio and video are %v apart", seed, late, at, e)
+				}
+			}
+		}
+	}
+}
+
+// Without a report the arrivals tell that a track's clock has stood still, if another
+// track comes as it did; what comes later in both is the network.
+func TestSlipped(t *testing.T) {
+	for _, both := range []bool{false, true} {
+		p := program{every: time.Hour, delay: upTo(12), network: upTo(3), lie: none, extra: map[media.TrackID]time.Duration{video: ms(80)}}
+		s := p.start(1)
+		s.run(t, 8*time.Second)
+		if d := s.tl.Slipped(audio); d != 0 {
+			t.Fatalf("slipped by %v when nothing was", d)
+		}
+		s.extra[audio] += ms(120)
+		if both {
+			s.extra[video] += ms(120)
+		}
+		d := time.Duration(0)
+		for at := 8 * time.Second; at < 11*time.Second && d == 0; at += 200 * time.Millisecond {
+			s.from(t, at, at+200*time.Millisecond)
+			d = s.tl.Slipped(audio)
+		}
+		if both && d != 0 {
+			t.Errorf("a slow network is a slip of %v", d)
+		}
+		if !both && (d-ms(120)).Abs() > ms(10) {
+			t.Errorf("a slip of 120 ms is one of %v", d)
+		}
+	}
 }

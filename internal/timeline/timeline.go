@@ -54,7 +54,9 @@ type Timeline struct {
 func New(tracks []media.Track) *Timeline {
 	t := &Timeline{transit: estimate{window: longTime}, tracks: make(map[media.TrackID]*clock, len(tracks))}
 	for _, tr := range tracks {
-		t.tracks[tr.ID] = &clock{rate: tr.ClockRate, arrival: estimate{window: longTime}, floor: estimate{window: shortTime}}
+		c := &clock{rate: tr.ClockRate, arrival: estimate{window: longTime}}
+		c.restart(false, 0)
+		t.tracks[tr.ID] = c
 	}
 	findLayers(tracks, t.tracks)
 	return t
@@ -72,6 +74,8 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	c.seen, c.last, c.lastAt = true, ts, at
 	c.arrival.add(at, at-c.media(ts))
 	c.floor.add(at, at-c.media(ts))
+	c.near.add(at, at-c.media(ts))
+	t.observeReports(c, at, at-c.media(ts))
 	if c.reported {
 		t.transit.add(at, at-(c.origin+c.media(ts)))
 	}
@@ -79,6 +83,22 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 		c.recent.add(uint32(ts))
 	}
 	t.settle()
+}
+
+// observeReports takes in how late a frame came, which tells more of the reports that came
+// just before.
+func (t *Timeline) observeReports(c *clock, at, late int64) {
+	for i := max(len(c.reports)-minReports, 0); i < len(c.reports); i++ {
+		r := &c.reports[i]
+		if !r.observe(at, late) || !t.fixed {
+			continue
+		}
+		if s := c.span(r); s.distance(c.origin) <= int64(slipMin) {
+			c.near.rebase(r.late) // what comes now is not late
+		}
+		t.follow(c, c.stepped())
+		return
+	}
 }
 
 // Report takes a sender report in. Reports of a track before its first frame
@@ -95,25 +115,54 @@ func (t *Timeline) Report(r *media.SenderReport) {
 	if n := len(c.reports); n > 0 && ts < c.reports[n-1].ts || abs(c.media(ts)-c.media(c.last)-(at-c.lastAt)) > int64(reportFar) {
 		return
 	}
-	rep := report{at: at, ts: ts, ntp: int64(media.NTPTime(r.NTP).Sub(t.base)), whole: r.NTP&0xffffffff < wholeSecond, floor: math.MaxInt64}
+	rep := report{
+		at: at, ts: ts, ntp: int64(media.NTPTime(r.NTP).Sub(t.base)), whole: r.NTP&0xffffffff < wholeSecond,
+		least: c.floor.least(), before: c.near.least(), late: math.MaxInt64, after: math.MaxInt64,
+	}
 	if !c.reported && t.transit.have && !c.plausible(&rep, t.transit.value) {
 		t.distrust()
 		return
 	}
 	c.doubted = false
+	if c.jumped {
+		c.reports, c.since = c.reports[:0], rep.at
+	}
 	c.keep(rep)
-	t.follow(c)
+	t.judge()
+	c.noteLayers()
+	if t.fixed {
+		t.follow(c, c.stepped())
+	} else {
+		t.place()
+	}
 	t.settle()
+	c.jumped = false
+}
+
+// judge finds out how well the sender's reports say when media was captured, to the
+// millisecond or not. It makes those of all tracks alike.
+func (t *Timeline) judge() {
+	exactly, jitter := false, int64(math.MaxInt64)
+	for _, c := range t.tracks {
+		if len(c.reports) >= minReports {
+			spans := c.spans()
+			exactly = exactly || areExact(spans)
+			jitter = min(jitter, steps(spans, span.early), steps(spans, span.late))
+		}
+	}
+	for _, c := range t.tracks {
+		c.exact, c.jitter = exactly, jitter
+		if jitter == math.MaxInt64 || exactly {
+			c.jitter = 0 // not known, or none
+		}
+	}
 }
 
 // follow brings the origins of the tracks to what the reports of c, and of the other
-// layers of its video, tell of them.
-func (t *Timeline) follow(c *clock) {
-	c.noteLayers()
-	stepped := c.stepped()
-	if !t.fixed {
-		t.place()
-		return
+// layers of its video, tell of them; stepped: they say that its clock has stepped.
+func (t *Timeline) follow(c *clock, stepped bool) {
+	if stepped {
+		t.followClock(c)
 	}
 	for _, l := range c.layers { // the leader first
 		if !l.seen {
@@ -123,6 +172,9 @@ func (t *Timeline) follow(c *clock) {
 			continue
 		}
 		switch {
+		case l == c && c.jumped && !l.led && l.is.distance(l.origin) <= int64(firstJump):
+			// The arrivals told where it is: reports know better.
+			l.set(l.is.nearest(l.origin), t.latest)
 		case l.reported && !stepped:
 			t.moveAll()
 			l.slew(t.latest)
@@ -131,10 +183,35 @@ func (t *Timeline) follow(c *clock) {
 		case t.transit.have:
 			l.set(l.is.nearest(l.floor.least()-t.transit.value), t.latest)
 		default: // nothing has told the transit time; the arrivals do, under the new clock
-			l.set(l.is.nearest(0), t.latest)
+			l.set(l.is.hi, t.latest) // reports are rather late than early: what they say is
 			t.transit.add(t.latest, l.arrival.value-l.origin)
 		}
+		if l == c && (stepped || c.jumped) {
+			c.restart(true, 0)
+		}
 	}
+}
+
+// followClock moves the origins of all tracks by the step of one, if its frames come as
+// before: then the sender has set the clock that is in the reports, which is one for all
+// tracks, and no media moves.
+func (t *Timeline) followClock(c *clock) {
+	is, ok := c.told()
+	from := c.origin
+	d := is.nearest(from) - from
+	late := c.lastAt - c.media(c.last) - t.transit.value // under the origin of before 0, but for jitter
+	if !ok || abs(d) <= int64(firstJump) || abs(late-from) > abs(late-from-d) {
+		return
+	}
+	for _, other := range t.tracks {
+		if n := len(other.reports); n > 0 && other.reports[n-1].at > c.steppedAt && other.isBefore(&other.reports[n-1], d) {
+			return // it has the same clock
+		}
+	}
+	for _, other := range t.tracks {
+		other.followClock(d)
+	}
+	t.transit.shift(-d)
 }
 
 // find looks for where the origin of a track is: at a fixed distance from that of the
@@ -220,6 +297,32 @@ func (t *Timeline) distrust() {
 	t.transit = estimate{window: longTime}
 }
 
+// Late returns by how much a frame of a track came later than those that are delayed
+// least.
+func (t *Timeline) Late(id media.TrackID, ts int64, arrival time.Time) time.Duration {
+	c := t.tracks[id]
+	if c == nil || !c.arrival.have {
+		return 0
+	}
+	return time.Duration(t.instant(arrival) - c.media(ts) - c.arrival.least())
+}
+
+// Slipped returns by how much a track's frames have come later for a second or two than
+// before, while those of another have not: then its clock has stood still, and not the
+// network. It is 0 where that is not certain.
+func (t *Timeline) Slipped(id media.TrackID) time.Duration {
+	c := t.tracks[id]
+	if c == nil || c.near.above() < int64(slipMin) {
+		return 0
+	}
+	for _, other := range t.tracks {
+		if other != c && other.near.n >= minLengths && t.latest-other.lastAt < int64(nearTime) && other.near.above() <= 0 {
+			return time.Duration(c.near.least() - (c.near.lo+c.near.hi)/2)
+		}
+	}
+	return 0
+}
+
 // Jump tells that the timestamps of track id have jumped: what would have been
 // from is to. Nothing else moves; the next reports are held against that.
 func (t *Timeline) Jump(id media.TrackID, from, to int64) {
@@ -228,14 +331,16 @@ func (t *Timeline) Jump(id media.TrackID, from, to int64) {
 		return
 	}
 	d := c.media(to) - c.media(from)
+	c.jumped = true
 	c.origin -= d
 	c.doubt -= d
 	c.arrival.shift(-d)
-	c.floor.shift(-d)
+	c.restart(c.last == to, -d) // what is not known better must not bound what reports say
 	for i := range c.reports {
 		c.reports[i].ts += to - from
+		c.reports[i].shift(-d)
 	}
-	c.shiftLayers(-d)
+	c.partLayers()
 	c.last = to // reports are unwrapped around it
 	if t.track == id {
 		t.ts += to - from

@@ -175,6 +175,62 @@ func TestCongestionMovesNothing(t *testing.T) {
 	s.check(t, tl, video, 90*time.Second, 90*time.Second, time.Millisecond)
 }
 
+// A process that stood still gets frames and reports seconds late, and the first report
+// of a track among them: nothing moves when the next ones come in time.
+func TestStandstill(t *testing.T) {
+	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}
+	late := func(s *sender, tl *Timeline, ids ...media.TrackID) {
+		for d := 10 * time.Second; d < 17*time.Second; d += ms(20) {
+			for _, id := range ids {
+				if d%time.Second == 0 {
+					s.report(tl, id, d, 17*time.Second-d, 0)
+				}
+				s.observe(tl, id, d, 17*time.Second-d)
+			}
+		}
+	}
+	t.Run("one track", func(t *testing.T) {
+		s, tl := newSender(), New(tracks)
+		s.observe(tl, audio, 0, ms(5))
+		tl.Anchor(audio, s.ts(audio, 0), 0)
+		s.run(tl, 0, time.Second, map[media.TrackID]time.Duration{audio: ms(5)}, false)
+		late(s, tl, audio)
+		s.run(tl, 17*time.Second, 40*time.Second, map[media.TrackID]time.Duration{audio: ms(5)}, true)
+		s.check(t, tl, audio, 40*time.Second, 40*time.Second, ms(10))
+	})
+	t.Run("two tracks", func(t *testing.T) {
+		s, tl := newSender(), New(tracks)
+		s.observe(tl, video, 0, ms(5))
+		tl.Anchor(video, s.ts(video, 0), 0)
+		s.run(tl, ms(20), time.Second, both, false)
+		late(s, tl, video, audio)
+		for d := 17 * time.Second; d <= 40*time.Second; d += time.Second {
+			s.run(tl, d, d+time.Second, both, true)
+			s.check(t, tl, audio, d, d, ms(10))
+			s.check(t, tl, video, d, d, ms(10))
+		}
+	})
+}
+
+// A sender sets its clock: nothing moves, with one track or two.
+func TestClockSet(t *testing.T) {
+	for _, by := range []time.Duration{time.Hour, -time.Hour, 3 * time.Second} {
+		for _, transit := range []map[media.TrackID]time.Duration{{audio: ms(5)}, {audio: ms(35), video: ms(5)}} {
+			s, tl := newSender(), New(tracks)
+			s.observe(tl, audio, 0, transit[audio])
+			tl.Anchor(audio, s.ts(audio, 0), 0)
+			s.run(tl, ms(20), 21*time.Second, transit, true)
+			s.ntp = s.ntp.Add(by)
+			for d := 21 * time.Second; d < 40*time.Second; d += time.Second {
+				s.run(tl, d, d+time.Second, transit, true)
+				for id := range transit {
+					s.check(t, tl, id, d, d, ms(1))
+				}
+			}
+		}
+	}
+}
+
 // One report that jumps is not believed; the second that agrees is.
 func TestJumpNeedsConfirmation(t *testing.T) {
 	s, tl := newSender(), New(tracks)
@@ -252,6 +308,31 @@ func TestJump(t *testing.T) {
 				t.Errorf("track %d: a report after the jump is taken for a jump", id)
 			}
 		}
+	}
+}
+
+// What the arrivals told of a jump may be off by what the network did at that moment: the
+// next report tells better, and is believed at once.
+func TestReportAfterJump(t *testing.T) {
+	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}
+	for _, exact := range []bool{true, false} {
+		s, tl := newSender(), New(tracks)
+		s.observe(tl, video, 0, ms(5))
+		tl.Anchor(video, s.ts(video, 0), 0)
+		s.run(tl, ms(20), 21*time.Second, both, true)
+		from := s.ts(audio, 21*time.Second-ms(160))
+		s.ts0[audio] += 1 << 33
+		tl.Jump(audio, from, s.ts(audio, 21*time.Second))
+		s.run(tl, 21*time.Second, 22*time.Second, both, false)
+		s.check(t, tl, audio, 22*time.Second, 22*time.Second-ms(160), ms(1))
+		lie := time.Duration(0)
+		if !exact {
+			lie = ms(30)
+		}
+		s.report(tl, audio, 22*time.Second, ms(5), lie)
+		s.check(t, tl, audio, 22*time.Second, 22*time.Second, lie+ms(1))
+		s.run(tl, 22*time.Second, 60*time.Second, both, true)
+		s.check(t, tl, audio, 60*time.Second, tl.Media(video, s.ts(video, 60*time.Second)), ms(1))
 	}
 }
 
