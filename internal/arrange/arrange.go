@@ -305,6 +305,7 @@ func (a *Arranger) Report(r *media.SenderReport) {
 		return
 	}
 	a.pub.time.Report(r)
+	a.checkSound()
 	a.release(false)
 }
 
@@ -359,10 +360,12 @@ func (a *Arranger) Watch(id media.TrackID, f *media.Frame) {
 
 // watch learns of a sender's clock from a frame.
 func (a *Arranger) watch(s *source, f *media.Frame) {
+	a.noteStall(s, f)
 	if from, jumped := a.observe(s, f); jumped {
 		a.jump(s, from, f.Timestamp)
 	}
 	a.pub.time.Observe(s.ID, f.Timestamp, f.Arrival)
+	a.followSlip(s, f)
 }
 
 // Advance does what time makes due. It is to be called a few times a second,

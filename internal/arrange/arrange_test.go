@@ -33,6 +33,8 @@ type script struct {
 	number int // of the next picture
 	asked  int // key frames
 	layers []simulated
+	slip   time.Duration // by which the sound's timestamps are behind
+	sounds []media.Ticks // where sound was placed that was sent
 }
 
 // simulated is a layer of simulcast. Its pictures have the timestamps of the others'.
@@ -106,15 +108,16 @@ func (s *script) play(d time.Duration) {
 			s.layer(i)
 		}
 		if s.audio {
-			s.frame(1, &media.Frame{Timestamp: ticks(s.at, audioRate), Duration: 960, Key: true, Format: audioFormat, Data: []byte("sound of 20 ms")})
+			s.frame(1, sound(s.at-s.slip))
 		}
 		if s.video && s.at%pictureEvery == 0 && s.behind {
 			s.picture()
 		}
 		if s.at%time.Second == 0 {
 			for id, rate := range []int64{videoRate, audioRate} {
+				at := s.at - time.Duration(id)*s.slip
 				s.a.Report(&media.SenderReport{
-					Track: media.TrackID(id), NTP: media.NTP(s.now().Add(123 * time.Millisecond)), RTP: uint32(ticks(s.at, rate)), Arrival: s.now(),
+					Track: media.TrackID(id), NTP: media.NTP(s.now().Add(123 * time.Millisecond)), RTP: uint32(ticks(at, rate)), Arrival: s.now(),
 				})
 			}
 		}
@@ -122,6 +125,11 @@ func (s *script) play(d time.Duration) {
 			s.a.Advance(s.now())
 		}
 	}
+}
+
+// sound is a packet that was made at a time.
+func sound(at time.Duration) *media.Frame {
+	return &media.Frame{Timestamp: ticks(at, audioRate), Duration: 960, Key: true, Format: audioFormat, Data: []byte("sound of 20 ms")}
 }
 
 func (s *script) picture() {
@@ -193,6 +201,9 @@ func (s *script) Enter(l Lane, f *media.Format, at media.Ticks) {
 }
 
 func (s *script) Sample(l Lane, sample Sample) {
+	if l.Kind == media.Audio && !sample.Filler {
+		s.sounds = append(s.sounds, sample.Time)
+	}
 	what := map[bool]string{true: "filled", false: "sent"}[sample.Filler]
 	if sample.Cut {
 		s.end(l)

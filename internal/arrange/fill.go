@@ -203,7 +203,7 @@ func (a *Arranger) fillSound(frontier time.Duration) {
 	}
 	if s := l.src; s != nil && len(s.held) > 0 {
 		limit := a.sessionTime(s, s.held[0].Frame)
-		if !a.pub.time.Ready(s.ID) {
+		if !a.isReady(s) {
 			limit -= headStart // the mapping may move
 		}
 		frontier = min(frontier, limit)

@@ -22,6 +22,8 @@ const (
 	// syncSure is from when on it is corrected at once. Below it has to last for a
 	// segment, so that corrections do not go back and forth.
 	syncSure = 16 * time.Millisecond
+	// syncFar is the distance that does not wait for the next segment.
+	syncFar = 40 * time.Millisecond
 	// silentBytes is the largest packet of audio in which nothing is heard: a frame
 	// of silence or of comfort noise (DTX).
 	silentBytes = 3
@@ -49,7 +51,8 @@ func (a *Arranger) release(force bool) {
 	if !force && !a.isReady(s) {
 		return
 	}
-	a.place(s, func(f *media.Frame) bool { return force || !a.ahead(s, f) })
+	a.settleStall(s, force)
+	a.place(s, func(f *media.Frame) bool { return force || !s.isInStall(f) && !a.ahead(s, f) })
 }
 
 // isPatientEnough reports whether the first sound need not wait any more for a
@@ -59,10 +62,11 @@ func (a *Arranger) isPatientEnough(first *media.Frame) bool {
 }
 
 // isReady reports whether the place of a track's sound is known as well as it will
-// be. Sound that comes late to a recording has reports of its own to wait for.
+// be. Sound that comes late to a recording has reports of its own to wait for. Where
+// nothing arrives any more nothing is learned either: the clock ends the waiting.
 func (a *Arranger) isReady(s *source) bool {
 	if !a.pub.time.Ready(s.ID) {
-		return false
+		return !s.placed && a.now.Sub(s.first) >= soundPatience
 	}
 	return s.placed || a.pub.time.Reported(s.ID) || a.now.Sub(s.first) >= soundPatience || len(a.pub.sources) == 1
 }
@@ -169,6 +173,9 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 	if len(f.Data) > silentBytes && t-l.real >= 3*f.Duration {
 		a.note(l, t, cmp.Or(s.lost, CausePause)) // silence is written, which the sender did not mean
 		l.real = t
+	}
+	if hole := t - l.real; hole < f.Duration/2 || l.period == nil && hole < f.Duration {
+		l.real = max(l.real, t) // it has no room for silence
 	}
 	a.noteHole(s, t)
 	if l.period != a.cur || t-l.end() >= f.Duration {
@@ -306,6 +313,18 @@ func (a *Arranger) correctable(s *source, f *media.Frame) bool {
 	return t-l.audio.cutAt >= l.ticks(a.o.SegmentDuration)
 }
 
+// checkSound has the sound corrected with its next packet, if a report has told that it is
+// far from the picture.
+func (a *Arranger) checkSound() {
+	s := a.pub.audio
+	if s == nil || !s.placed || s.lane.period == nil || s.lane.period != a.cur {
+		return
+	}
+	if behind := a.behindVideo(s, s.last).Abs(); behind > syncFar && behind <= driftMax { // more needs a Period
+		s.lane.audio.check, s.lane.audio.checkAt = true, 0
+	}
+}
+
 // correct brings the sound back to the picture, as it runs, and thereby to the
 // mapping: with silence where it is behind, by leaving f out (it is false then) where
 // it is ahead: no two in a row that can be heard. It does so where the distance has
@@ -324,7 +343,7 @@ func (a *Arranger) correct(s *source, f *media.Frame) bool {
 		}
 		return true
 	}
-	behind, least := a.behindVideo(s, f), max(syncMin, l.duration(f.Duration)*5/8)
+	behind, least := a.behindVideo(s, f.Timestamp), max(syncMin, l.duration(f.Duration)*5/8)
 	if !a.has(media.Video) {
 		least = max(driftMin, least) // nobody sees it, and a packet that is left out can be heard
 	}
@@ -362,8 +381,8 @@ func (a *Arranger) insert(s *source, d media.Ticks) bool {
 
 // behindVideo returns how far the running time of the sound is behind that of the
 // picture, or behind the mapping where there is none.
-func (a *Arranger) behindVideo(s *source, f *media.Frame) time.Duration {
-	behind := a.drift(s, f.Timestamp)
+func (a *Arranger) behindVideo(s *source, timestamp int64) time.Duration {
+	behind := a.drift(s, timestamp)
 	if v := a.pub.lead; v != nil && v.placed && v.lane.period == s.lane.period && a.pub.time.Ready(s.ID) {
 		behind -= a.drift(v, v.last)
 	}

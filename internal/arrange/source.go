@@ -50,8 +50,10 @@ type source struct {
 	lost    string // cause, if something is missing between the last frame that was written and the next
 	resync  bool   // the next timestamp has no relation to the last
 
-	held []held       // what waits for its place in time: audio, and the layers of simulcast
-	pair *media.Frame // a layer's key frame, of held, that is of the picture with which something begins
+	held    []held       // what waits for its place in time: audio, and the layers of simulcast
+	pair    *media.Frame // a layer's key frame, of held, that is of the picture with which something begins
+	stall   *stall       // sound that may have stood still, which is not decided yet
+	stalled bool         // it was told that it did
 
 	keyCame   bool          // the first key frame of its publication
 	before    []early       // pictures from before that, while there is no Period
@@ -163,6 +165,11 @@ func (s *source) overtaken(f *media.Frame) bool {
 // others do not notice, nor does decoding if nothing was lost.
 func (a *Arranger) jump(s *source, from, to int64) {
 	a.o.Log.Warn("the sender's timestamps jumped", "kind", s.Kind.String(), "from", from, "to", to)
+	a.goOnAt(s, from, to)
+}
+
+// goOnAt has a track go on with timestamp to where it would have been with from.
+func (a *Arranger) goOnAt(s *source, from, to int64) {
 	if a.cur != nil {
 		a.place(s, func(*media.Frame) bool { return true }) // by the clock that they have
 	}

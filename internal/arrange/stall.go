@@ -1,0 +1,115 @@
+package arrange
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+// There are senders whose sound stands still now and then, and its timestamps with it:
+// a browser on a machine that is busy makes no samples meanwhile, and counts samples. What
+// comes after seems to be from before. So does what a network has held up, but that comes
+// faster than it was made. Sound after such a pause waits until it has shown which it is.
+
+const (
+	// stallMin is the least time by which sound is behind after a pause that is looked
+	// into. Reports tell of less soon enough.
+	stallMin = 400 * time.Millisecond
+	// stallTime is how long the sound after it is watched, or longer until as much as
+	// stallTold of it has come: packets that are missing may hold it up.
+	stallTime = time.Second
+	stallTold = 300 * time.Millisecond
+	stallMost = 3 * time.Second
+)
+
+// stall is a pause after which the sound is behind the clock by more than before.
+type stall struct {
+	ts     int64     // of the first packet after it
+	at     time.Time // when that came
+	noted  time.Time // when it was seen: it may have waited for others
+	behind time.Duration
+}
+
+// noteStall looks whether a packet of sound comes after a stall. It is called before the
+// packet is observed.
+func (a *Arranger) noteStall(s *source, f *media.Frame) {
+	if s.Kind != media.Audio || !s.seen || s.resync || s.stall != nil || a.cur == nil {
+		return
+	}
+	behind := f.Arrival.Sub(s.lastArrival) - s.lane.duration(media.Ticks(f.Timestamp-s.last))
+	if f.Timestamp < s.last || behind < stallMin || !a.heardBeside(s, s.lastArrival.Add(behind/2)) {
+		return
+	}
+	s.stall = &stall{ts: f.Timestamp, at: f.Arrival, noted: a.now, behind: a.pub.time.Late(s.ID, f.Timestamp, f.Arrival)}
+}
+
+// heardBeside reports whether another track has had something since a time: if none had,
+// it is the network, or this process, that has stood still.
+func (a *Arranger) heardBeside(s *source, since time.Time) bool {
+	return slices.ContainsFunc(a.pub.sources, func(o *source) bool { return o != s && o.prevArrival.After(since) })
+}
+
+// isInStall reports whether a packet comes after a stall that is not decided yet.
+func (s *source) isInStall(f *media.Frame) bool { return s.stall != nil && f.Timestamp >= s.stall.ts }
+
+// settleStall decides about a stall, if it is time: sound that does not catch up goes on
+// where it is by the clock.
+func (a *Arranger) settleStall(s *source, force bool) {
+	st := s.stall
+	if st == nil {
+		return
+	}
+	came := s.lane.duration(media.Ticks(s.last - st.ts))
+	if came-s.lastArrival.Sub(st.at) >= min(st.behind/2, stallTold) || force && came < stallTold {
+		s.stall = nil // it catches up, or nothing tells
+		return
+	}
+	if waited := a.now.Sub(st.noted); !force && (waited < stallTime || came < stallTold && waited < stallMost) {
+		return
+	}
+	s.stall = nil
+	i := slices.IndexFunc(s.held, func(h held) bool { return h.Timestamp >= st.ts })
+	if i < 0 {
+		return // a jump has placed it
+	}
+	rest := slices.Clone(s.held[i:])
+	s.held = s.held[:i]
+	behind := st.behind
+	for _, h := range rest {
+		behind = min(behind, a.pub.time.Late(s.ID, h.Timestamp, h.Arrival))
+	}
+	if known := a.drift(s, st.ts); known > behind/2 { // a report has told already
+		if a.cur != nil {
+			a.place(s, func(*media.Frame) bool { return true })
+		}
+		s.t0 += s.lane.ticks(known)
+	} else {
+		a.goOnLater(s, st.ts, behind)
+	}
+	s.held = rest
+}
+
+// followSlip has the sound go on later with a packet, where its clock has stood still for
+// many moments, each too short to be a stall.
+func (a *Arranger) followSlip(s *source, f *media.Frame) {
+	if s.Kind != media.Audio || !s.placed || s.stall != nil {
+		return
+	}
+	if behind := a.pub.time.Slipped(s.ID); behind > 0 && a.drift(s, f.Timestamp) < behind/2 {
+		a.goOnLater(s, f.Timestamp, behind)
+	}
+}
+
+// goOnLater has the sound go on with a timestamp at a place that is later than it says.
+func (a *Arranger) goOnLater(s *source, ts int64, by time.Duration) {
+	level := slog.LevelWarn
+	if s.stalled {
+		level = slog.LevelDebug // once is enough
+	}
+	s.stalled = true
+	a.o.Log.Log(context.Background(), level, "the sender's sound stood still, and its timestamps with it", "for", by.Round(time.Millisecond))
+	a.goOnAt(s, ts+int64(s.lane.ticks(by)), ts)
+}

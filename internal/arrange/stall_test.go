@@ -1,0 +1,81 @@
+package arrange
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+// expectSound takes the next packets of sound that was sent, which follow on from a time.
+func (s *script) expectSound(t *testing.T, n int, at time.Duration) {
+	t.Helper()
+	if len(s.sounds) < n {
+		t.Fatalf("%d packets of sound, want %d from %v on", len(s.sounds), n, at)
+	}
+	for i, got := range s.sounds[:n] {
+		if want := media.Ticks(ticks(at+time.Duration(i)*soundEvery, audioRate)); got != want {
+			t.Fatalf("packet %d from %v on is at %d, want %d", i, at, got, want)
+		}
+	}
+	s.sounds = s.sounds[n:]
+}
+
+// Sound that stands still with its timestamps, for as long as silence is written in its
+// place or for less, goes on where it is by the clock: nothing of it is left out. What a
+// network has held up goes where it was made.
+func TestStall(t *testing.T) {
+	for _, stall := range []time.Duration{600 * time.Millisecond, 3 * time.Second, 12 * time.Second} {
+		s := newScript(t)
+		s.play(7 * time.Second)
+		s.audio = false
+		s.play(stall)
+		s.audio, s.slip = true, stall
+		s.play(6 * time.Second)
+		s.a.Leave()
+		s.expectSound(t, 350, 0)
+		s.expectSound(t, 300, 7*time.Second+stall)
+		if len(s.sounds) != 0 {
+			t.Errorf("after a stall of %v there are %d packets too many", stall, len(s.sounds))
+		}
+	}
+}
+
+// Sound that the network has held up, while it let the picture through, goes where it was
+// made.
+func TestSoundHeldUp(t *testing.T) {
+	s := newScript(t)
+	s.play(7 * time.Second)
+	s.audio = false
+	s.play(3 * time.Second)
+	s.audio = true
+	for at := 7 * time.Second; at < s.at; at += soundEvery {
+		s.frame(1, sound(at))
+	}
+	s.play(3 * time.Second)
+	s.a.Leave()
+	s.expectSound(t, 650, 0)
+}
+
+// Sound whose clock stands still for moments, each too short to be a stall, follows.
+func TestSlips(t *testing.T) {
+	s := newScript(t)
+	s.play(8 * time.Second)
+	for range 3 {
+		s.audio = false
+		s.play(60 * time.Millisecond)
+		s.audio, s.slip = true, s.slip+60*time.Millisecond
+		s.play(time.Second)
+	}
+	s.play(12 * time.Second)
+	a := s.a.pub.audio
+	if d := s.a.clock() - a.lane.duration(a.time(a.last)) - soundEvery; d.Abs() > 30*time.Millisecond {
+		s.flush()
+		t.Errorf("the sound is %v early\n%s", d, strings.Join(s.lines, "\n"))
+	}
+	s.a.Leave()
+	if got := strings.Join(s.lines, "\n"); strings.Contains(got, "left out") {
+		t.Errorf("it was decided\n%s", got)
+	}
+}
