@@ -32,6 +32,9 @@ const (
 	grace = 2500 * time.Millisecond
 	// edge is by how much a gap may reach into what was recorded.
 	edge = 60 * time.Millisecond
+	// unsure is how long the recorder may know the clocks of other streams by their
+	// arrivals only: until a report comes.
+	unsure = 1500 * time.Millisecond
 	// decoded is of how many runs one is decoded.
 	decoded = 16
 	// maxSync is how far audio and video may be apart.
@@ -45,6 +48,7 @@ type judge struct {
 	start      time.Time
 	recordings []*recorded
 	placed     map[lane][]placed
+	sealed     map[string]time.Duration // when recordings ended, or later
 }
 
 // recorded is a recording that was read back.
@@ -57,7 +61,7 @@ type recorded struct {
 
 // judge finds what is wrong with a run's recordings.
 func (w *world) judge(t *testing.T, root string) *judge {
-	j := &judge{truth: &w.truth, sc: w.sc, start: w.start, placed: map[lane][]placed{}}
+	j := &judge{truth: &w.truth, sc: w.sc, start: w.start, placed: map[lane][]placed{}, sealed: w.sealed()}
 	j.read(t, root)
 	until := j.stopped
 	if until == 0 {
@@ -75,6 +79,24 @@ func (w *world) judge(t *testing.T, root string) *judge {
 	j.verdicts()
 	j.sums()
 	return j
+}
+
+// sealed finds in the log when recordings ended. Its clock does not know of the times in
+// which the node stood still: all of them may have been before.
+func (w *world) sealed() map[string]time.Duration {
+	at := map[string]time.Duration{}
+	for line := range strings.SplitSeq(w.log.String(), "\n") {
+		_, dir, ok := strings.Cut(line, `msg="recording ended"`)
+		if _, dir, _ = strings.Cut(dir, "record_dir="); !ok || dir == "" {
+			continue
+		}
+		dir, _, _ = strings.Cut(dir, " ")
+		stamp, _, _ := strings.Cut(strings.TrimPrefix(line, "time="), " ")
+		if t, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
+			at[dir] = t.Sub(w.start) + time.Duration(w.skipped.Load())
+		}
+	}
+	return at
 }
 
 // read reads all recordings, in the order of time.
@@ -282,8 +304,12 @@ func (j *judge) checkFilled(l lane, p *placed, s *verify.Sample, bySum map[[sha2
 
 // inGap reports whether a sample begins in a gap that the ledger calls filled.
 func (p *placed) inGap(l lane, filled bool) bool {
+	at := p.start
+	if l.kind == media.Audio {
+		at += (p.end - p.start) / 2 // the ledger's times are rounded
+	}
 	for _, g := range p.rec.gaps(l) {
-		if (g.Filled || !filled) && p.start >= dur(g.Start)-2*time.Millisecond && p.start < dur(g.Start+g.Duration)-5*time.Microsecond {
+		if (g.Filled || !filled) && at >= dur(g.Start)-2*time.Millisecond && at < dur(g.Start+g.Duration)-5*time.Microsecond {
 			return true
 		}
 	}
@@ -391,6 +417,9 @@ func (j *judge) excused(l lane, u *unit) bool {
 			n.kind == "storage fails" && u.at < n.to+45*time.Second && (u.at > n.from-grace-j.sc.Segment || j.isLast(l, u, n)):
 			return true
 		}
+		if l.kind == media.Audio && (n.kind == "crash" || n.kind == "storage fails") && u.at < n.to && j.soundWaits(n) {
+			return true
+		}
 	}
 	return j.beforeFirst(l, u) || l.kind == media.Audio && j.early(u) || l.kind == media.Video && j.waits(l, u)
 }
@@ -406,6 +435,30 @@ func (j *judge) heldBefore(crash noted) time.Duration {
 		}
 	}
 	return from - j.sc.Chunk - grace
+}
+
+// soundWaits reports whether the first sound of a sender may wait for the reports that tell
+// its place, when the node dies or storage fails: then it is lost with it.
+func (j *judge) soundWaits(n noted) bool {
+	return slices.ContainsFunc(j.senders, func(s *senderTruth) bool {
+		first := s.firstSound()
+		return first <= n.from && first+soundWaits > j.heldBefore(n)
+	})
+}
+
+// soundWaits is how long it waits.
+const soundWaits = 5500 * time.Millisecond
+
+// firstSound returns when the first sound of a sender arrived.
+func (s *senderTruth) firstSound() time.Duration {
+	for _, tr := range s.tracks {
+		for _, u := range tr.units {
+			if tr.kind == media.Audio && u.whole() != no {
+				return u.at
+			}
+		}
+	}
+	return math.MaxInt64 / 2
 }
 
 // isLast reports whether a unit was among the last that came before a crash or a failure
@@ -521,7 +574,8 @@ func (j *judge) checkBooked(l lane, r *recorded, all []placed, booked time.Durat
 			continue
 		}
 		open := p.start - at - bookedIn(tr.Gaps, at, p.start)
-		if open > short || open > 200*time.Millisecond && j.lostBetween(l, r.at+at, r.at+p.start) {
+		known := r.info.Recovered == 0 // with the node dies what was not a pause yet
+		if open > short || open > 200*time.Millisecond && known && j.lostBetween(l, r.at+at, r.at+p.start) {
 			j.fault("no gap", "%s of %s is not what was sent from %v to %v, of which gaps tell of all but %v", l.id(), r.Dir, at, p.start, open)
 		}
 		at = max(at, p.end)
@@ -599,12 +653,24 @@ func (j *judge) checkSync(audio []placed) {
 func (j *judge) syncLimit(a, v placed) time.Duration {
 	s := j.senders[a.truth.sender]
 	switch {
+	case a.truth.isConfused(a.unit, unsure+j.sc.Segment), v.truth.isConfused(v.unit, unsure+j.sc.Segment):
+		return maxSync + 2*reordered // until a report tells, which the recorder follows with its next segment
 	case a.unit.captured-s.began < 20*time.Second || v.unit.captured-s.began < 20*time.Second:
 		return 800 * time.Millisecond
+	case s.life.Clock.Reports != "exact" && s.turned(a.unit.captured):
+		return maxSync + s.life.Net.Jitter + s.life.Clock.Delay // it is as at the beginning
 	case s.life.Clock.Reports == "" || s.life.Clock.Reports == "whole":
 		return maxSync + s.life.Net.Jitter
 	}
 	return maxSync + s.life.Net.Jitter/8
+}
+
+// turned reports whether a sender has begun other timestamps within 20 s before a time.
+func (s *senderTruth) turned(at time.Duration) bool {
+	return slices.ContainsFunc(s.life.Turns, func(t Turn) bool {
+		d := at - s.life.At - t.At
+		return (t.SSRC || t.Stamp != 0) && d > 0 && d < 20*time.Second
+	})
 }
 
 // sums holds the sums of the ledger against the duration.
@@ -636,7 +702,7 @@ func (j *judge) verdicts() {
 				if tr.kind == media.Video && j.layered(r) {
 					continue // others have the picture, and the ledger is held against what is there
 				}
-				n, first := tr.lostIn(r.at+100*time.Millisecond, r.until-2*time.Second)
+				n, first := tr.lostIn(r.at+100*time.Millisecond, r.until-2*time.Second, j.sealed[r.Dir])
 				if n > 0 && lost == 0 {
 					from = first
 				}

@@ -14,11 +14,12 @@ import (
 )
 
 const (
-	mtu      = 600 // small, so that frames have several packets
-	spared   = 3   // packets of a track that nothing happens to: they tell where it begins
-	latency  = 5 * time.Millisecond
-	farewell = 150 * time.Millisecond // from the last packet to the end of the session
-	doubtful = time.Second            // a packet that comes so late may be too late, or not
+	mtu       = 600 // small, so that frames have several packets
+	spared    = 3   // packets of a track that nothing happens to: they tell where it begins
+	latency   = 5 * time.Millisecond
+	farewell  = 150 * time.Millisecond // from the last packet to the end of the session
+	reordered = 300 * time.Millisecond // the most by which a packet is late that comes out of order
+	doubtful  = time.Second            // a packet that comes so late may be too late, or not
 )
 
 // sender is a life's publication.
@@ -324,7 +325,7 @@ func (tr *track) post(u *unit, sent time.Duration, p *media.Packet) {
 		}
 		arrives += d.between(30*time.Millisecond, 700*time.Millisecond)
 	} else if late < n.Reorder {
-		arrives += d.between(5*time.Millisecond, 300*time.Millisecond)
+		arrives += d.between(5*time.Millisecond, reordered)
 	}
 	tr.deliver(u, arrives, sent, p)
 	if twice < n.Duplicate {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/load"
@@ -121,6 +122,12 @@ func (tr *trackTruth) confuse(at time.Duration, n *Net) {
 	tr.confused = append(tr.confused, at)
 }
 
+// isConfused reports whether a unit was sent within a time after its track was given
+// other numbers.
+func (tr *trackTruth) isConfused(u *unit, within time.Duration) bool {
+	return slices.ContainsFunc(tr.confused, func(at time.Duration) bool { return u.captured > at && u.captured < at+within })
+}
+
 func (u *unit) lost(at time.Duration) { u.gone, u.at = true, max(u.at, at) }
 
 func (u *unit) arrived(at time.Duration, doubt bool) {
@@ -161,10 +168,11 @@ func (tr *trackTruth) decide(from, to time.Duration) {
 }
 
 // lostIn returns how many units of a time are not recorded, of which the node could
-// know, for something came after them; and when the first of them was captured.
-func (tr *trackTruth) lostIn(from, to time.Duration) (n int, first time.Duration) {
+// know, for something came after them until it sealed the recording; and when the first
+// of them was captured.
+func (tr *trackTruth) lostIn(from, to, sealed time.Duration) (n int, first time.Duration) {
 	known := len(tr.units)
-	for known > 0 && tr.units[known-1].whole() != yes {
+	for known > 0 && (tr.units[known-1].whole() != yes || tr.units[known-1].at > sealed) {
 		known--
 	}
 	for _, u := range tr.units[:known] {
