@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -114,16 +115,23 @@ func choose(names string) ([]client, error) {
 		return clients, nil
 	}
 	var chosen []client
-	for name := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(clients, func(c client) bool { return c.name == name })
-		if i < 0 {
+	for rest := names; rest != ""; {
+		best := -1 // the longest name: there are commas in names, too
+		for i, c := range clients {
+			after, ok := strings.CutPrefix(rest, c.name)
+			if ok && (after == "" || after[0] == ',') && (best < 0 || len(c.name) > len(clients[best].name)) {
+				best = i
+			}
+		}
+		if best < 0 {
 			var all []string
 			for _, c := range clients {
-				all = append(all, c.name)
+				all = append(all, strconv.Quote(c.name))
 			}
-			return nil, fmt.Errorf("no client %q; there are: %s", name, strings.Join(all, ", "))
+			return nil, fmt.Errorf("no client %q; there are: %s", rest, strings.Join(all, ", "))
 		}
-		chosen = append(chosen, clients[i])
+		chosen = append(chosen, clients[best])
+		rest = strings.TrimPrefix(strings.TrimPrefix(rest, clients[best].name), ",")
 	}
 	return chosen, nil
 }

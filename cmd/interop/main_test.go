@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,12 +77,27 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{[]string{"-help"}, 0, "-unstable folder"},
 		{[]string{"x"}, 2, "unexpected argument"},
-		{[]string{"-clients", "nobody"}, 1, `no client "nobody"; there are: OBS Studio, `},
+		{[]string{"-clients", "nobody"}, 1, `no client "nobody"; there are: "OBS Studio", `},
 		{[]string{"-repository", t.TempDir()}, 1, "make build"},
 	} {
 		var stdout, stderr bytes.Buffer
 		if code := run(t.Context(), tt.args, &stdout, &stderr); code != tt.code || !strings.Contains(stderr.String(), tt.stderr) {
 			t.Errorf("%q: %d %s", tt.args, code, stderr.String())
 		}
+	}
+}
+
+// There are commas in names, too.
+func TestChoose(t *testing.T) {
+	chosen, err := choose("Firefox, VP9,aiortc,OBS Studio, 3 layers,OBS Studio")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, c := range chosen {
+		names = append(names, c.name)
+	}
+	if want := []string{"Firefox, VP9", "aiortc", "OBS Studio, 3 layers", "OBS Studio"}; !slices.Equal(names, want) {
+		t.Errorf("chose %q, want %q", names, want)
 	}
 }
