@@ -33,6 +33,8 @@ type trial struct {
 	published time.Duration
 	leaves    time.Duration // that it takes to stop in order, before it is interrupted
 	local     string        // the client's own recording, or what it copied; empty for none
+	made      time.Duration // by which a page made its beeps later than its flashes
+	hasMade   bool
 }
 
 func (t *trial) endpoint() string { return t.bench.url + "/whip/" + t.stream }
@@ -378,12 +380,18 @@ func publishBrowser(browser, codec string) func(context.Context, *trial) error {
 		var result struct {
 			Version   string
 			Published float64
+			Late      float64
 		}
 		if err := json.Unmarshal(out, &result); err != nil {
 			return errors.Join(err, errors.New(string(out)))
 		}
 		t.version = result.Version
 		t.published = time.Duration(result.Published * float64(time.Second))
+		t.made, t.hasMade = -time.Duration(result.Late*float64(time.Second))-picture/2, true
 		return nil
 	}
 }
+
+// picture is how long a page waits for the next picture of a canvas at most, when it has
+// drawn one.
+const picture = time.Second / 30

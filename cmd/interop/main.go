@@ -171,8 +171,10 @@ type row struct {
 	picture, sound    time.Duration // recorded
 	shownPicture      float64       // seconds, by a player
 	shownSound        float64
-	offset, reference time.Duration
+	offset, reference time.Duration // of the beeps after the flashes: recorded, and in the client's own recording
 	hasOffset, hasOwn bool
+	made              time.Duration // and as a page made them
+	hasMade           bool
 	periods           int
 	verdict, remark   string
 	absent            string // why the client was not run
@@ -184,17 +186,17 @@ type row struct {
 func render(rows []row, seconds int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %d s each.\n\n", time.Now().UTC().Format("2006-01-02"), seconds)
-	b.WriteString("| client | version | published | recorded: picture, sound | Chromium shows | beep after flash | in its own recording | Periods | verdict |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| client | version | published | recorded: picture, sound | Chromium shows | beep after flash | as made | in its own recording | Periods | verdict |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
 	var missing []string
 	for _, r := range rows {
 		if r.absent != "" {
 			missing = append(missing, fmt.Sprintf("- %s: %s", r.name, r.absent))
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.1f s | %.1f s, %.1f s | %s | %s | %s | %d | %s |\n", r.name, r.version,
+		fmt.Fprintf(&b, "| %s | %s | %.1f s | %.1f s, %.1f s | %s | %s | %s | %s | %d | %s |\n", r.name, r.version,
 			r.published.Seconds(), r.picture.Seconds(), r.sound.Seconds(), r.shown(),
-			millis(r.offset, r.hasOffset), millis(r.reference, r.hasOwn), r.periods, strings.Join(nonEmpty(r.verdict, r.remark, r.fault), "; "))
+			millis(r.offset, r.hasOffset), millis(r.made, r.hasMade), millis(r.reference, r.hasOwn), r.periods, strings.Join(nonEmpty(r.verdict, r.remark, r.fault), "; "))
 	}
 	if len(missing) > 0 {
 		b.WriteString("\nNot there when the table was made:\n\n" + strings.Join(missing, "\n") + "\n")

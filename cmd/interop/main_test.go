@@ -43,11 +43,11 @@ func TestTable(t *testing.T) {
 	table := render([]row{
 		{
 			name: "a", version: "1", published: 20 * time.Second, picture: 19 * time.Second, sound: 19 * time.Second, periods: 1,
-			verdict: "complete", offset: -7 * time.Millisecond, hasOffset: true, played: true, shownPicture: 18.9, shownSound: 18.8,
+			verdict: "complete", offset: -7 * time.Millisecond, hasOffset: true, made: -25 * time.Millisecond, hasMade: true, played: true, shownPicture: 18.9, shownSound: 18.8,
 		},
 		{name: "b", absent: "no b"},
 	}, 20)
-	for _, want := range []string{"| a | 1 | 20.0 s | 19.0 s, 19.0 s | 18.9 s, 18.8 s | -7 ms |  | 1 | complete |\n", "- b: no b\n"} {
+	for _, want := range []string{"| a | 1 | 20.0 s | 19.0 s, 19.0 s | 18.9 s, 18.8 s | -7 ms | -25 ms |  | 1 | complete |\n", "- b: no b\n"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("no %q in\n%s", want, table)
 		}
@@ -99,5 +99,23 @@ func TestChoose(t *testing.T) {
 	}
 	if want := []string{"Firefox, VP9", "aiortc", "OBS Studio, 3 layers", "OBS Studio"}; !slices.Equal(names, want) {
 		t.Errorf("chose %q, want %q", names, want)
+	}
+}
+
+// A recording is held against how a page made it, else against the client's own.
+func TestApart(t *testing.T) {
+	ms := time.Millisecond
+	for _, tt := range []struct {
+		row  row
+		want time.Duration
+		ok   bool
+	}{
+		{row{offset: -30 * ms, hasOffset: true, made: -25 * ms, hasMade: true, reference: -280 * ms, hasOwn: true}, -5 * ms, true},
+		{row{offset: 7 * ms, hasOffset: true, reference: -7 * ms, hasOwn: true}, 14 * ms, true},
+		{row{made: -25 * ms, hasMade: true}, 0, false},
+	} {
+		if got, ok := tt.row.apart(); got != tt.want || ok != tt.ok {
+			t.Errorf("%+v: %v %v", tt.row, got, ok)
+		}
 	}
 }

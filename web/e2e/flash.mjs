@@ -1,5 +1,6 @@
 // A browser publishes a picture that flashes once a second and a sound that beeps with it, over WHIP, and records what it
-// publishes itself, with MediaRecorder: what a recording is compared with. Prints one line of JSON.
+// publishes itself, with MediaRecorder. Prints one line of JSON, with how much later than its beep a flash is drawn: what a
+// recording is compared with, for where a browser has too little time its own recording is off.
 //
 // usage: node web/e2e/flash.mjs --browser chromium|firefox --base http://127.0.0.1:7777 --stream NAME
 //          [--codec h264]      h264, vp8, vp9 or av1
@@ -48,10 +49,15 @@ async function publish({ url, codec, seconds }) {
     beep.setValueAtTime(0, second + 0.1);
   }
   const draw = canvas.getContext('2d');
+  const late = [];
   let n = 0;
+  let bright = false;
   setInterval(() => {
     const now = context.currentTime;
-    draw.fillStyle = now >= first && now % 1 < 0.1 ? 'white' : `rgb(${(n += 3) % 100}, 40, 60)`;
+    const flash = now >= first && now % 1 < 0.1;
+    if (flash && !bright) late.push(now % 1);
+    bright = flash;
+    draw.fillStyle = flash ? 'white' : `rgb(${(n += 3) % 100}, 40, 60)`;
     draw.fillRect(0, 0, 640, 360);
     draw.fillStyle = 'gray';
     draw.fillRect((now * 100) % 600, 160, 40, 40);
@@ -104,7 +110,8 @@ async function publish({ url, codec, seconds }) {
   });
   reader.readAsDataURL(new Blob(local));
   await read;
-  return { published, local: reader.result.slice(reader.result.indexOf(',') + 1) };
+  late.sort((a, b) => a - b);
+  return { published, late: late[Math.floor(late.length / 2)], local: reader.result.slice(reader.result.indexOf(',') + 1) };
 }
 
 const parameters = { url: `${o.base}/whip/${o.stream}`, codec: o.codec, seconds: o.seconds };
