@@ -4,6 +4,7 @@ import (
 	"io"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 // StorageNone is the storage type of a manager whose nodes keep their recordings
@@ -59,6 +60,8 @@ type Registration struct {
 	// SealKeyFile has such a key, and is made where there is none, if SealKey is empty.
 	// Empty: liveman.key beside the file of SQLite, or else in the working directory.
 	SealKeyFile string `toml:"seal_key_file" default:""`
+	// Allow are addresses and networks where nodes that register may be; none: anywhere.
+	Allow []string `toml:"allow"`
 }
 
 // AutoRecord says which streams the manager starts to record.
@@ -154,6 +157,7 @@ func (c *Liveman) validate(l *loader) {
 	case key != "" && c.Registration.SealKeyFile != "":
 		l.fail("registration.seal_key_file", "has no effect while registration.seal_key is set")
 	}
+	l.checkNetworks("registration.allow", c.Registration.Allow)
 	l.checkPatterns("auto_record.streams", c.AutoRecord.Streams)
 	if c.Storage.Type == StorageNone {
 		for _, f := range l.leaves {
@@ -170,17 +174,17 @@ func (c *Liveman) validate(l *loader) {
 }
 
 func (l *loader) checkNodes(c *Liveman) {
-	seen := make(map[string]int)
+	seen := make(map[string]int) // by aliases in small letters
 	for i, n := range c.Nodes {
 		p := element("nodes", i)
-		switch other, twice := seen[n.Alias]; {
+		switch other, twice := seen[strings.ToLower(n.Alias)]; {
 		case n.Alias == "":
 			l.fail(p+".alias", "is missing; name the node")
 		case twice:
 			l.fail(p+".alias", "%q is the alias of nodes[%d] too", n.Alias, other)
 		default:
 			l.checkAlias(p+".alias", n.Alias)
-			seen[n.Alias] = i
+			seen[strings.ToLower(n.Alias)] = i
 		}
 		if n.URL == "" {
 			l.fail(p+".url", `is missing; write where its API is, such as "http://10.0.0.5:7777"`)

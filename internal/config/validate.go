@@ -64,12 +64,7 @@ func (l *loader) checkHTTP(h *HTTP, a *Auth) {
 	if b := h.BasePath; b != "" && (!strings.HasPrefix(b, "/") || path.Clean(b) != strings.TrimSuffix(b, "/") || strings.ContainsAny(b, "\\?#\"<>% \t\r\n")) {
 		l.fail("http.base_path", `%q is no path; write it as it begins the URLs, such as "/studio"`, b)
 	}
-	for i, p := range h.TrustedProxies {
-		_, err := netip.ParseAddr(p)
-		if _, errNet := netip.ParsePrefix(p); err != nil && errNet != nil {
-			l.fail(element("http.trusted_proxies", i), `%q is no address; write one, such as "127.0.0.1", or a network, such as "10.0.0.0/8"`, p)
-		}
-	}
+	l.checkNetworks("http.trusted_proxies", h.TrustedProxies)
 	host, ok := l.checkAddress("http.listen", h.Listen)
 	if ok && !loopback(host) && !a.Configured() && !a.Anonymous {
 		l.fail("http.listen", "%q can be reached from other machines and no credentials are configured; "+
@@ -86,6 +81,16 @@ func (l *loader) checkLength(at string, h *HTTP, token Secret) {
 	if err == nil && !loopback(host) && token != "" && len(token) < minTokenLen {
 		l.fail(at, "has %d characters, and http.listen = %q can be reached from other machines; use at least %d random ones, such as of openssl rand -hex 32",
 			len(token), h.Listen, minTokenLen)
+	}
+}
+
+// checkNetworks checks the addresses and networks at a path.
+func (l *loader) checkNetworks(at string, list []string) {
+	for i, p := range list {
+		_, err := netip.ParseAddr(p)
+		if _, errNet := netip.ParsePrefix(p); err != nil && errNet != nil {
+			l.fail(element(at, i), `%q is no address; write one, such as "127.0.0.1", or a network, such as "10.0.0.0/8"`, p)
+		}
 	}
 }
 

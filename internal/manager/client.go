@@ -30,6 +30,9 @@ const (
 	// idleTimeout is how long a body may bring nothing before it counts as broken
 	// off. Nodes send a comment into event streams every 15 seconds.
 	idleTimeout = 40 * time.Second
+	// dialTimeout and keepAlive are of connections to nodes.
+	dialTimeout = 5 * time.Second
+	keepAlive   = 15 * time.Second
 	// idlePerNode bounds the connections to a node that are kept for later.
 	idlePerNode = 16
 )
@@ -40,7 +43,7 @@ func newTransport() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+			DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext,
 			TLSHandshakeTimeout:   5 * time.Second,
 			ExpectContinueTimeout: time.Second,
 			MaxIdleConnsPerHost:   idlePerNode,
@@ -113,6 +116,10 @@ func (c *client) do(ctx context.Context, q call) (*http.Response, error) {
 	if !late.Stop() && err == nil {
 		_ = resp.Body.Close()
 		err = context.Cause(ctx)
+	}
+	if err == nil && (resp.StatusCode < 200 || resp.StatusCode > 599) { // nothing that can be passed on
+		_ = resp.Body.Close()
+		err = fmt.Errorf("it answers %d, which is no status", resp.StatusCode)
 	}
 	if err != nil {
 		err = explain(ctx, err)

@@ -18,6 +18,8 @@ import (
 const (
 	// feedLimit is how many changes are asked for at once.
 	feedLimit = api.MaxPage
+	// maxRows bounds the recordings of a node: who tells of more is not followed on.
+	maxRows = 5_000_000
 	// feedPause is the least time between two looks at a feed: what happens
 	// meanwhile is fetched together.
 	feedPause = time.Second
@@ -190,6 +192,12 @@ func (n *node) catchUp(ctx context.Context, at *follower) error {
 		}
 		if err != nil {
 			return err
+		}
+		if len(page.Changes) > feedLimit {
+			return fault.Errorf(fault.Unavailable, "a page of its feed has %d changes, and was to have %d", len(page.Changes), feedLimit)
+		}
+		if len(at.walk)+len(page.Changes) > n.fleet.maxRows {
+			return fault.Errorf(fault.Unavailable, "it tells of more than %d recordings", n.fleet.maxRows)
 		}
 		if len(page.Changes) > 0 && page.Next <= at.cursor.Seq {
 			return fault.Errorf(fault.Unavailable, "its feed of recordings does not go on: after change %d it leads to %d", at.cursor.Seq, page.Next)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -47,7 +48,8 @@ type fleetOptions struct {
 	Poll      time.Duration   // see config.Fleet
 	Timeout   time.Duration
 	Control   time.Duration
-	Meter     meter // nil: nobody counts
+	Meter     meter          // nil: nobody counts
+	Allow     []netip.Prefix // where nodes that register may be; none: anywhere
 	Now       func() time.Time
 	Logger    *slog.Logger
 }
@@ -59,13 +61,16 @@ type meter interface {
 
 // fleet is the nodes. It implements api.Fleet.
 type fleet struct {
-	o     fleetOptions
-	log   *slog.Logger
-	http  *http.Client
-	found *foundCache
-	names names
+	o    fleetOptions
+	log  *slog.Logger
+	http *http.Client
+	// guarded is for nodes that have registered: it goes where they may be.
+	guarded *http.Client
+	found   *foundCache
+	names   names
 	// proving has an element for each node that is asked who registers (prove).
 	proving chan struct{}
+	maxRows int // of a node: maxRows, or fewer in tests
 
 	ctx    context.Context // of the nodes' goroutines
 	cancel context.CancelFunc
@@ -97,7 +102,7 @@ func newFleet(o fleetOptions) *fleet {
 		o: o, log: o.Logger, http: newTransport(), found: newFoundCache(o.Now),
 		nodes: map[string]*node{}, changed: make(chan struct{}), version: 1, opened: make(chan struct{}),
 		dirty: map[string]struct{}{}, merged: &merged{list: []api.FleetStream{}, byID: map[string]int{}},
-		proving: make(chan struct{}, maxProving),
+		guarded: newGuarded(o.Allow), maxRows: maxRows, proving: make(chan struct{}, maxProving),
 	}
 	f.merged.All = func() []byte { return []byte("[]") }
 	f.ctx, f.cancel = context.WithCancel(context.Background())
@@ -173,6 +178,7 @@ func (f *fleet) close() {
 	f.cancel()
 	f.runs.Wait()
 	f.http.CloseIdleConnections()
+	f.guarded.CloseIdleConnections()
 }
 
 func (f *fleet) node(alias string) *node {

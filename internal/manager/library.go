@@ -222,9 +222,7 @@ func (l *library) redirectsTo(ctx context.Context) string {
 // of what is answered.
 var (
 	relayedToNode   = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"}
-	relayedToClient = []string{
-		"Content-Type", "Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Cache-Control", "Retry-After",
-	}
+	relayedToClient = []string{"Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Retry-After"}
 )
 
 // errNotRelayed says that a node did not answer with the object, and that nothing
@@ -267,6 +265,10 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 			h[name] = values
 		}
 	}
+	// What a node says of these might be a page of its own in the manager's origin, and
+	// stay in the caches of others. Names tell.
+	h.Set("Content-Type", storage.ContentType(key))
+	h.Set("Cache-Control", playback.Believed(key, resp.Header.Get("Cache-Control")))
 	h.Set("X-Live777-Node", n.alias)
 	w.WriteHeader(resp.StatusCode)
 	if r.Method == http.MethodHead {

@@ -86,7 +86,12 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	m.health.Add("catalogue", func(context.Context) error { return m.database.ready() })
 	m.metrics = metrics.NewManager(m.sources())
 	m.catalogue.Measure(m.metrics)
+	allow, err := networks(cfg.Registration.Allow)
+	if err != nil {
+		return m, err
+	}
 	m.fleet = newFleet(fleetOptions{
+		Allow:     allow,
 		Catalogue: tokens, Storage: store.backend, Poll: cfg.Fleet.Poll.Duration(), Timeout: cfg.Fleet.Timeout.Duration(),
 		Control: cfg.Fleet.ControlTimeout.Duration(), Meter: m.metrics, Now: o.Now, Logger: o.Logger,
 	})

@@ -78,9 +78,13 @@ type node struct {
 }
 
 func newNode(f *fleet, alias, source, url, token string, local bool) *node {
+	h := f.http
+	if source == registered {
+		h = f.guarded
+	}
 	return &node{
 		alias: alias, source: source, local: local, fleet: f,
-		client: newClient(f.http, url, token), log: f.log.With("node", alias),
+		client: newClient(h, url, token), log: f.log.With("node", alias),
 		probeNow: make(chan struct{}, 1), feedNow: make(chan struct{}, 1), done: make(chan struct{}),
 		state: stateConnecting, since: f.now(), errs: map[string]error{}, up: make(chan struct{}),
 	}

@@ -169,9 +169,9 @@ func (f *fleet) known(ctx context.Context, nodes []config.Node) ([]*node, error)
 	}
 	f.names.load(had)
 	list := f.configured(nodes)
-	inConfig := map[string]bool{}
+	inConfig := map[string]bool{} // by aliases in small letters
 	for i, n := range list {
-		inConfig[n.alias] = true
+		inConfig[strings.ToLower(n.alias)] = true
 		// The token stays in the configuration.
 		if err := f.o.Catalogue.PutNode(ctx, catalogue.Node{Alias: n.alias, URL: n.client.base, Local: n.local}); err != nil {
 			return nil, err
@@ -185,7 +185,7 @@ func (f *fleet) known(ctx context.Context, nodes []config.Node) ([]*node, error)
 	for _, s := range saved {
 		held := slices.ContainsFunc(list, func(n *node) bool { return n.source == configured && n.client.base == s.URL })
 		switch {
-		case inConfig[s.Alias]:
+		case inConfig[strings.ToLower(s.Alias)]:
 		case s.Registered && held: // as in takePlace
 			if err := f.o.Catalogue.PutNode(ctx, catalogue.Node{Alias: s.Alias, URL: s.URL, Local: s.Local}); err != nil {
 				return nil, err

@@ -6,12 +6,21 @@ import (
 	"crypto/subtle"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/auth"
 	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/fault"
+)
+
+const (
+	// maxURL and maxToken bound what a node registers with, in bytes.
+	maxURL   = 2048
+	maxToken = 4096
+	// maxRegistered bounds the nodes that have registered: each is asked all the time.
+	maxRegistered = 1000
 )
 
 // maxProving bounds the nodes that are asked at the same time whether they are who
@@ -28,8 +37,14 @@ func (f *fleet) Register(ctx context.Context, r api.NodeRegistration, admin bool
 	if !config.IsAlias(r.Alias) {
 		return api.FleetNode{}, false, fault.New(fault.Invalid, "alias is no name of a node; set recorder.node_alias to letters, digits, -, _ and .")
 	}
+	if len(r.URL) > maxURL || len(r.Token) > maxToken {
+		return api.FleetNode{}, false, fault.Errorf(fault.Invalid, "url has more than %d bytes, or token more than %d", maxURL, maxToken)
+	}
 	if !config.IsBaseURL(r.URL) {
 		return api.FleetNode{}, false, fault.New(fault.Invalid, `url is no URL of a server; set manager.node_url to "http://host:port"`)
+	}
+	if err := f.allowed(ctx, r.URL); err != nil {
+		return api.FleetNode{}, false, err
 	}
 	proven, err := f.inPlaceOf(ctx, r)
 	for i := range proven {
@@ -58,8 +73,14 @@ func (f *fleet) Register(ctx context.Context, r api.NodeRegistration, admin bool
 func (f *fleet) inPlaceOf(ctx context.Context, r api.NodeRegistration) ([]catalogue.Node, error) {
 	base := newClient(f.http, r.URL, "").base
 	var known []catalogue.Node
+	others := 0
 	for _, n := range f.all() {
+		if n.source == registered && n.alias != r.Alias {
+			others++
+		}
 		switch {
+		case n.alias != r.Alias && strings.EqualFold(n.alias, r.Alias):
+			return nil, fault.Errorf(fault.Conflict, "there is a node %q: aliases differ by more than the case of letters", n.alias)
 		case n.alias != r.Alias && n.client.base != base:
 			continue
 		case n.source == configured && n.alias == r.Alias:
@@ -70,6 +91,9 @@ func (f *fleet) inPlaceOf(ctx context.Context, r api.NodeRegistration) ([]catalo
 		}
 		known = append(known, n.registration())
 	}
+	if others >= maxRegistered {
+		return nil, fault.Errorf(fault.Unavailable, "the manager has %d nodes that have registered, and takes no more: remove some, DELETE /api/nodes/{alias}", others)
+	}
 	if f.node(r.Alias) != nil {
 		return known, nil
 	}
@@ -79,6 +103,9 @@ func (f *fleet) inPlaceOf(ctx context.Context, r api.NodeRegistration) ([]catalo
 		return nil, unavailable(err)
 	}
 	for _, s := range saved {
+		if s.Alias != r.Alias && strings.EqualFold(s.Alias, r.Alias) {
+			return nil, fault.Errorf(fault.Conflict, "there was a node %q: aliases differ by more than the case of letters", s.Alias)
+		}
 		if s.Registered && (s.Alias == r.Alias || s.URL == base) && f.node(s.Alias) == nil {
 			known = append(known, s)
 		}
@@ -109,7 +136,7 @@ func (f *fleet) prove(ctx context.Context, known *catalogue.Node, r api.NodeRegi
 		Rights  []auth.Right `json:"rights"`
 		Streams []string     `json:"streams"`
 	}
-	err := newClient(f.http, known.URL, r.Token).getJSON(ctx, "/api/me", f.o.Timeout, &me)
+	err := newClient(f.guarded, known.URL, r.Token).getJSON(ctx, "/api/me", f.o.Timeout, &me)
 	switch {
 	case err != nil:
 	case !slices.Contains(me.Rights, auth.Admin) || !slices.Contains(me.Streams, "*"):

@@ -93,6 +93,15 @@ func (s *Server) cacheControl(key string, rec media.Recording) string {
 	return cacheForever
 }
 
+// Believed returns the Cache-Control of an object of which another server has said one:
+// what this package says of objects of that name, else that it is to be asked again.
+func Believed(key, said string) string {
+	if said == cacheNoStore || said == cacheForever && isMedia(key) {
+		return said
+	}
+	return cacheValidate
+}
+
 func setHeader(w http.ResponseWriter, key, etag, cache string) {
 	h := w.Header()
 	h.Set("Content-Type", storage.ContentType(key))

@@ -1,0 +1,83 @@
+package manager
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"syscall"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/fault"
+)
+
+// errNotAllowed says that a node has registered with an address that is none for nodes.
+var errNotAllowed = fault.New(fault.Forbidden, "registration.allow of the manager does not have this address")
+
+// newGuarded returns a client that connects to addresses of allow alone, whatever a name
+// has become since it was looked at; to any where there is none.
+func newGuarded(allow []netip.Prefix) *http.Client {
+	h := newTransport()
+	if len(allow) == 0 {
+		return h
+	}
+	t, ok := h.Transport.(*http.Transport)
+	if !ok {
+		return h
+	}
+	t.Proxy = nil // whose address it would be that is looked at
+	t.DialContext = (&net.Dialer{
+		Timeout: dialTimeout, KeepAlive: keepAlive,
+		Control: func(_, address string, _ syscall.RawConn) error {
+			if at, err := netip.ParseAddrPort(address); err != nil || !permits(allow, at.Addr()) {
+				return errNotAllowed
+			}
+			return nil
+		},
+	}).DialContext
+	return h
+}
+
+// networks reads registration.allow.
+func networks(list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range list {
+		p, err := api.ParseProxy(text)
+		if err != nil {
+			return nil, fmt.Errorf("registration.allow: %w", err)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func permits(allow []netip.Prefix, a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	return slices.ContainsFunc(allow, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// allowed returns nil if a node may register with a URL.
+func (f *fleet) allowed(ctx context.Context, base string) error {
+	if len(f.o.Allow) == 0 {
+		return nil
+	}
+	u, err := url.Parse(base)
+	if err != nil {
+		return fault.New(fault.Invalid, "url is no URL")
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.o.Timeout)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	if err != nil {
+		return fault.Errorf(fault.Invalid, "the host of url is not found: %w", err)
+	}
+	for _, a := range found {
+		if !permits(f.o.Allow, a) {
+			return fmt.Errorf("register: %w", errNotAllowed)
+		}
+	}
+	return nil
+}

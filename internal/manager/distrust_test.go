@@ -1,0 +1,187 @@
+//go:build !norecorder
+
+package manager
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/fault"
+)
+
+// TestNodesDoNotSayWhatTheirObjectsAre: a node's answer is no page of the manager's
+// origin, and stays in no cache for ever, whatever it says.
+func TestNodesDoNotSayWhatTheirObjectsAre(t *testing.T) {
+	t.Parallel()
+	rec := completeRecording("made up", "cam/1")
+	status := http.StatusOK
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/info", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, `{"name":"live777","version":"made up"}`)
+	})
+	mux.HandleFunc("GET /api/streams/", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "[]") })
+	mux.HandleFunc("GET /api/recordings", func(w http.ResponseWriter, r *http.Request) {
+		page := feedPage{Feed: "feed", Next: 1, Changes: []api.Change{}}
+		if r.URL.Query().Get("since") == "0" {
+			page.Changes = append(page.Changes, api.Change{Seq: 1, RecordDir: rec.RecordDir, Recording: &rec})
+		}
+		_ = json.NewEncoder(w).Encode(page)
+	})
+	mux.HandleFunc("GET /api/record/object/cam/1/{name}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("Content-Disposition", "inline")
+		w.Header().Set("Set-Cookie", "session=theirs")
+		w.Header().Set("Content-Security-Policy", "default-src *")
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		w.WriteHeader(status)
+		_, _ = fmt.Fprint(w, "<script>alert(1)</script>")
+	})
+	evil := httptest.NewServer(mux)
+	t.Cleanup(evil.Close)
+	m := startManager(t, t.TempDir(), map[string]*server{"evil": {url: evil.URL}}, nil)
+	until(t, "the recording is known", func() bool {
+		a, _ := m.request(http.MethodGet, "/api/recordings/cam/1", "")
+		return a.StatusCode == http.StatusOK
+	})
+	for name, want := range map[string]string{
+		"manifest.mpd": "application/dash+xml", "v_seg_0001.m4s": "video/mp4", "a_seg_0001.m4s": "audio/mp4", "recording.json": "application/json",
+	} {
+		a, _ := m.request(http.MethodGet, "/api/record/object/@evil/cam/1/"+name, "")
+		got := a.Header
+		if a.StatusCode != http.StatusOK || got.Get("Content-Type") != want || got.Get("X-Content-Type-Options") != "nosniff" ||
+			got.Get("Cache-Control") != "no-cache" || got.Get("Set-Cookie") != "" || got.Get("Content-Disposition") != "" ||
+			strings.Contains(got.Get("Content-Security-Policy"), "*") {
+			t.Errorf("%s: %d %v", name, a.StatusCode, got)
+		}
+	}
+}
+
+// TestNoStatus: what is none is not passed on.
+func TestNoStatus(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{600, 999} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		c := newClient(newTransport(), s.URL, "")
+		resp, err := c.do(t.Context(), call{method: http.MethodGet, path: "/", wait: 10 * time.Second})
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), strconv.Itoa(status)) {
+			t.Errorf("%d: %v", status, err)
+		}
+		s.Close()
+	}
+}
+
+// TestAllow: a node that registers is where it may be, and stays there.
+func TestAllow(t *testing.T) {
+	t.Parallel()
+	f, _, _ := newTestFleet(t)
+	f.o.Allow = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::/32")}
+	register := func(alias, url string) error {
+		_, _, err := f.Register(t.Context(), api.NodeRegistration{Alias: alias, URL: url}, false)
+		return err
+	}
+	for i, url := range []string{"http://127.0.0.1:80", "http://localhost:80", "http://[::1]:80", "http://169.254.169.254", "http://[::ffff:127.0.0.1]"} {
+		if err := register("n"+strconv.Itoa(i), url); fault.KindOf(err) != fault.Forbidden || !strings.Contains(err.Error(), "registration.allow") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	for i, url := range []string{"http://192.0.2.7:7777", "http://[2001:db8::1]:7777", "http://[::ffff:192.0.2.8]"} {
+		if err := register("m"+strconv.Itoa(i), url); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	// A name may become another address afterwards.
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the address was connected to") }))
+	t.Cleanup(s.Close)
+	c := newClient(newGuarded(f.o.Allow), s.URL, "")
+	if resp, err := c.do(t.Context(), call{method: http.MethodGet, path: "/", wait: 10 * time.Second}); err == nil {
+		_ = resp.Body.Close()
+		t.Error("a connection to elsewhere")
+	}
+}
+
+// TestAliasesInAnyCase: two that differ in the case of letters are one to people, and to
+// some file systems.
+func TestAliasesInAnyCase(t *testing.T) {
+	t.Parallel()
+	f, _, _ := newTestFleet(t)
+	f.load([]config.Node{{Alias: "Main", URL: "http://192.0.2.1"}})
+	register := func(alias string) error {
+		_, _, err := f.Register(t.Context(), api.NodeRegistration{Alias: alias, URL: "http://192.0.2.9"}, true)
+		return err
+	}
+	if err := register("edge"); err != nil {
+		t.Fatal(err)
+	}
+	for _, alias := range []string{"EDGE", "Edge", "main"} {
+		if err := register(alias); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "case of letters") {
+			t.Errorf("%s: %v", alias, err)
+		}
+	}
+}
+
+// TestRegistrationsAreBounded: lengths, and how many there are.
+func TestRegistrationsAreBounded(t *testing.T) {
+	t.Parallel()
+	f, _, _ := newTestFleet(t)
+	for _, r := range []api.NodeRegistration{
+		{Alias: "a", URL: "http://192.0.2.1/" + strings.Repeat("x", maxURL)},
+		{Alias: "a", URL: "http://192.0.2.1", Token: strings.Repeat("x", maxToken+1)},
+	} {
+		if _, _, err := f.Register(t.Context(), r, true); fault.KindOf(err) != fault.Invalid {
+			t.Errorf("too long: %v", err)
+		}
+	}
+	f.mu.Lock()
+	for i := range maxRegistered {
+		alias := "n" + strconv.Itoa(i)
+		f.nodes[alias] = newNode(f, alias, registered, "http://192.0.2.1:"+strconv.Itoa(10000+i), "", false)
+	}
+	f.mu.Unlock()
+	_, _, err := f.Register(t.Context(), api.NodeRegistration{Alias: "one-more", URL: "http://192.0.2.2"}, true)
+	if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "1000 nodes") {
+		t.Errorf("one more: %v", err)
+	}
+	f.mu.Lock()
+	clear(f.nodes)
+	f.mu.Unlock()
+}
+
+// TestFeedsAreBounded: a node that tells of ever more is not followed for ever.
+func TestFeedsAreBounded(t *testing.T) {
+	t.Parallel()
+	f, _, _ := newTestFleet(t)
+	many := 1
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		page := feedPage{Feed: "feed", Next: 1}
+		for i := range many {
+			page.Changes = append(page.Changes, api.Change{Seq: int64(i), RecordDir: "cam/" + strconv.Itoa(i), Deleted: true})
+		}
+		_ = json.NewEncoder(w).Encode(page)
+	}))
+	t.Cleanup(s.Close)
+	n := newNode(f, "edge", registered, s.URL, "", true)
+	f.maxRows = 10
+	at := follower{walk: map[string]struct{}{}}
+	for i := range f.maxRows {
+		at.walk[strconv.Itoa(i)] = struct{}{}
+	}
+	if err := n.catchUp(t.Context(), &at); err == nil || !strings.Contains(err.Error(), "more than 10 recordings") {
+		t.Errorf("too many rows: %v", err)
+	}
+	many = feedLimit + 1
+	if err := n.catchUp(t.Context(), &follower{}); err == nil || !strings.Contains(err.Error(), "a page of its feed") {
+		t.Errorf("too many at once: %v", err)
+	}
+}
