@@ -1,11 +1,13 @@
 package catalogue
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // BeginDelete notes that the recording with the given RecordDir is being
@@ -97,6 +99,62 @@ func (db *DB) Delete(ctx context.Context, recordDir string) error {
 		return fmt.Errorf("delete recording %q: %w", recordDir, err)
 	}
 	return nil
+}
+
+// DeleteAll is Delete of those of the given RecordDirs, at most a few hundred, that are a
+// node's, in one transaction. It returns how many there were.
+func (db *DB) DeleteAll(ctx context.Context, node string, recordDirs []string) (n int, err error) {
+	if len(recordDirs) == 0 {
+		return 0, nil
+	}
+	args := []any{node}
+	for _, dir := range recordDirs {
+		args = append(args, dir)
+	}
+	err = db.change(ctx, len(recordDirs), func(tx *sql.Tx, first int64) error {
+		gone, err := pairs(tx.QueryContext(ctx, `DELETE FROM recordings WHERE node = $1 AND record_dir IN (`+
+			parameters(2, len(recordDirs))+`) RETURNING record_dir, stream`, args...))
+		if n = len(gone); err != nil || n == 0 {
+			return cmp.Or(err, errNothing)
+		}
+		var rows []string
+		var values []any
+		for i, r := range gone {
+			rows = append(rows, `(`+parameters(len(values)+1, 4)+`)`)
+			values = append(values, r[0], r[1], first+int64(i), 0)
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO removals (record_dir, stream, seq, deleting) VALUES `+strings.Join(rows, ", ")+`
+			ON CONFLICT (record_dir) DO UPDATE SET stream = excluded.stream, seq = excluded.seq, deleting = excluded.deleting`, values...)
+		if err != nil {
+			return err
+		}
+		before := db.removed.Add(int64(n)) - int64(n)
+		if before/db.pruneEvery == db.removed.Load()/db.pruneEvery {
+			return nil
+		}
+		return db.prune(ctx, tx)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("delete recordings of node %q: %w", node, err)
+	}
+	return n, nil
+}
+
+// pairs reads all rows of two columns.
+func pairs(rows *sql.Rows, err error) ([][2]string, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err has the error
+	var all [][2]string
+	for rows.Next() {
+		var p [2]string
+		if err := rows.Scan(&p[0], &p[1]); err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, rows.Err()
 }
 
 // take removes a recording and returns its stream, or sql.ErrNoRows.

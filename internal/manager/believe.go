@@ -211,49 +211,28 @@ func decodeInfo(body io.ReadCloser, dir string) (r media.Recording, found bool, 
 // is not the one to ask: it may have lost its database, or keep its recordings
 // itself by now. What has a recording.json there exists.
 func (n *node) sweep(ctx context.Context, seen map[string]struct{}) error {
-	return n.fleet.eachDir(ctx, n.alias, "", func(dir string) error {
-		if _, ok := seen[dir]; ok {
-			return nil
-		}
-		if !strings.HasPrefix(dir, mountMark) {
-			if stored, err := n.fleet.stored(ctx, dir); err != nil || stored {
-				return err
-			}
-		}
-		return n.fleet.drop(ctx, n.alias, dir)
-	})
-}
-
-// abandon drops the recordings that a node keeps itself.
-func (f *fleet) abandon(ctx context.Context, alias string) error {
-	return f.eachDir(ctx, alias, mountPoint(alias), func(dir string) error { return f.drop(ctx, alias, dir) })
-}
-
-// eachDir calls do with the catalogue's folders of a node that begin with prefix.
-func (f *fleet) eachDir(ctx context.Context, alias, prefix string, do func(dir string) error) error {
-	for after := prefix; ; {
-		dirs, err := f.o.Catalogue.DirsOfNode(ctx, alias, after, feedLimit)
-		if err != nil || len(dirs) == 0 {
-			return err
-		}
-		after = dirs[len(dirs)-1]
+	return n.fleet.eachBatch(ctx, n.alias, func(dirs []string) error {
+		var gone []string
 		for _, dir := range dirs {
-			if !strings.HasPrefix(dir, prefix) {
-				return nil // they are in the order of their names
+			if _, ok := seen[dir]; ok {
+				continue
 			}
-			if err := do(dir); err != nil {
-				return err
+			if !strings.HasPrefix(dir, mountMark) {
+				if stored, err := n.fleet.stored(ctx, dir); err != nil {
+					return err
+				} else if stored {
+					continue
+				}
 			}
+			gone = append(gone, dir)
 		}
-	}
-}
-
-// drop takes a recording that is nowhere any more out of the catalogue.
-func (f *fleet) drop(ctx context.Context, alias, dir string) error {
-	if err := f.o.Catalogue.Delete(ctx, dir); err != nil {
+		left, err := n.fleet.o.Catalogue.DeleteAll(ctx, n.alias, gone)
+		for _, dir := range gone {
+			n.fleet.forget(dir)
+		}
+		if left > 0 {
+			n.log.Info("recordings are gone", "recordings", left, "first", gone[0])
+		}
 		return err
-	}
-	f.forget(dir)
-	f.log.Info("recording is gone", "node", alias, "record_dir", dir)
-	return nil
+	})
 }

@@ -323,10 +323,10 @@ func TestRegisterElsewhere(t *testing.T) {
 	}
 }
 
-// stuckCatalogue forgets no node.
+// stuckCatalogue takes no note of a node that goes.
 type stuckCatalogue struct{ Catalogue }
 
-func (stuckCatalogue) DeleteNode(context.Context, string) error {
+func (stuckCatalogue) SetCursor(context.Context, string, string, string) error {
 	return fault.New(fault.Unavailable, "the database is away")
 }
 

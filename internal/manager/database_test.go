@@ -33,14 +33,15 @@ func TestWithoutPostgres(t *testing.T) {
 	late := startNode(t, "late", t.TempDir(), nil)
 
 	// A node that has registered is known at the next start.
-	m := startManager(t, t.TempDir(), nil, usePostgres)
+	dir := t.TempDir() // which has the key of the tokens
+	m := startManager(t, dir, nil, usePostgres)
 	if code := m.call(http.MethodPost, "/api/nodes/", `{"alias":"late","url":"`+late.url+`","token":"`+nodeToken+`"}`, nil); code != http.StatusCreated {
 		t.Fatalf("register: %d", code)
 	}
 	m.stop()
 	postgres.Kill()
 	var log logtest.Buffer
-	m = startManager(t, t.TempDir(), map[string]*server{"edge": edge}, usePostgres, &log)
+	m = startManager(t, dir, map[string]*server{"edge": edge}, usePostgres, &log)
 	edge.publish("cam")
 	withoutDatabase(t, m, late, "cam")
 	if text := log.String(); !strings.Contains(text, "the database cannot be used") || strings.Contains(text, url.QueryEscape(pgtest.Password)) || strings.Contains(text, pgtest.Password) {

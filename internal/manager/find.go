@@ -103,6 +103,7 @@ func (f *fleet) find(ctx context.Context, dir string) (media.Recording, error) {
 	if err != nil {
 		return media.Recording{}, unavailable(err)
 	}
+	all = slices.DeleteFunc(all, f.isGone)
 	if i := slices.IndexFunc(all, func(r media.Recording) bool { return r.RecordDir == dir }); i >= 0 {
 		all = all[i : i+1] // by its own name: whatever nodes have, this is meant
 	}

@@ -15,7 +15,6 @@ import (
 	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )
@@ -25,6 +24,7 @@ import (
 type Catalogue interface {
 	PutAll(ctx context.Context, recordings []media.Recording) error
 	Delete(ctx context.Context, recordDir string) error
+	DeleteAll(ctx context.Context, node string, recordDirs []string) (n int, err error)
 	Get(ctx context.Context, recordDir string) (media.Recording, error)
 	FindAll(ctx context.Context, recordDirs []string) ([]media.Recording, error)
 	DirsOfNode(ctx context.Context, node, after string, limit int) ([]string, error)
@@ -68,6 +68,7 @@ type fleet struct {
 	guarded *http.Client
 	found   *foundCache
 	names   names
+	going   going
 	// proving has an element for each node that is asked who registers (prove).
 	proving chan struct{}
 	maxRows int // of a node: maxRows, or fewer in tests
@@ -133,6 +134,9 @@ func (f *fleet) open(ctx context.Context, nodes []config.Node) error {
 		if f.node(n.alias) == nil {
 			f.add(n)
 		}
+	}
+	if err := f.resumeRemovals(ctx); err != nil {
+		return err
 	}
 	close(f.opened)
 	return nil
@@ -208,34 +212,6 @@ func (f *fleet) Nodes() []api.FleetNode {
 		list[i] = n.describe()
 	}
 	return list
-}
-
-// Remove implements api.Fleet. The recordings that a node keeps itself leave the
-// catalogue with it, for nobody can play them; those in shared storage stay.
-func (f *fleet) Remove(ctx context.Context, alias string) error {
-	f.changing.Lock()
-	defer f.changing.Unlock()
-	n := f.node(alias)
-	if n != nil && n.source == configured {
-		return fault.Errorf(fault.Conflict, "node %q is in the manager's configuration: take it out there", alias)
-	}
-	saved, err := f.o.Catalogue.Nodes(ctx)
-	if err != nil {
-		return err
-	}
-	i := slices.IndexFunc(saved, func(s catalogue.Node) bool { return s.Alias == alias })
-	if n == nil && i < 0 {
-		return fault.Errorf(fault.NotFound, "there is no node %q", alias)
-	}
-	f.stop(alias)
-	err = f.abandon(ctx, alias)
-	if err == nil {
-		err = f.forgetNode(ctx, alias)
-	}
-	if err != nil {
-		f.goOn(n)
-	}
-	return err
 }
 
 // goOn follows a node again that was stopped to be replaced or removed, which has

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/api"
@@ -68,27 +69,69 @@ func (l *library) RecordingOf(ctx context.Context, key string) (media.Recording,
 func (l *library) Streams(ctx context.Context, q api.StreamQuery) ([]api.StreamSummary, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	sums, _, err := l.fleet.o.Catalogue.StreamsPage(ctx, catalogue.StreamQuery(q))
-	if err != nil {
-		return nil, unavailable(err)
+	out := []api.StreamSummary{}
+	for range maxLooks {
+		sums, _, err := l.fleet.o.Catalogue.StreamsPage(ctx, catalogue.StreamQuery(q))
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		for _, s := range sums {
+			gone, err := l.gone(ctx, s.Stream)
+			if err != nil {
+				return nil, unavailable(err)
+			}
+			if s.Recordings -= gone; s.Recordings > 0 {
+				out = append(out, api.StreamSummary(s))
+			}
+		}
+		if len(sums) == 0 || len(sums) == len(out) || len(sums) < q.Limit || len(out) >= q.Limit {
+			break
+		}
+		q.After = sums[len(sums)-1].Stream // some were left out
 	}
-	out := make([]api.StreamSummary, len(sums))
-	for i, s := range sums {
-		out[i] = api.StreamSummary(s)
+	return out[:min(len(out), q.Limit)], nil
+}
+
+// maxLooks bounds the pages that are looked at for one, where most is of nodes that are
+// gone.
+const maxLooks = 50
+
+// gone returns how many recordings of a stream are of nodes that are gone, and still in
+// the catalogue. Those in shared storage are among them.
+func (l *library) gone(ctx context.Context, stream string) (n int, err error) {
+	for _, alias := range l.fleet.going.aliases() {
+		_, total, err := l.fleet.o.Catalogue.List(ctx, catalogue.Query{Stream: stream, Node: alias, Limit: 1})
+		if err != nil {
+			return 0, err
+		}
+		n += total
 	}
-	return out, nil
+	return n, nil
 }
 
 // Recordings implements api.Playback.
 func (l *library) Recordings(ctx context.Context, q api.Query) (api.RecordingPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	page, err := l.fleet.o.Catalogue.ListPage(ctx, catalogue.Query{
-		Stream: q.Stream, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Offset: q.Offset,
-	})
+	cq := catalogue.Query{Stream: q.Stream, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Offset: q.Offset}
+	var page catalogue.Page
+	for range maxLooks {
+		p, err := l.fleet.o.Catalogue.ListPage(ctx, cq)
+		if err != nil {
+			return api.RecordingPage{}, unavailable(err)
+		}
+		page = p
+		page.Recordings = slices.DeleteFunc(page.Recordings, l.fleet.isGone)
+		if len(page.Recordings) > 0 || page.Next == "" {
+			break
+		}
+		cq.After, cq.Offset = page.Next, 0
+	}
+	gone, err := l.gone(ctx, q.Stream)
 	if err != nil {
 		return api.RecordingPage{}, unavailable(err)
 	}
+	page.Total = max(page.Total-gone, len(page.Recordings))
 	for i, r := range page.Recordings {
 		page.Recordings[i] = unmount(r)
 	}

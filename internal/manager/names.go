@@ -71,8 +71,10 @@ func (s *names) all(alias string) (list []catalogue.NodeName) {
 func (s *names) forget(alias string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, by := range s.claims {
-		delete(by, alias)
+	for name, by := range s.claims {
+		if delete(by, alias); len(by) == 0 {
+			delete(s.claims, name)
+		}
 	}
 }
 
@@ -176,7 +178,7 @@ func (n *node) succeed(ctx context.Context, feed string) error {
 		return err
 	}
 	for _, s := range saved {
-		if s.Alias == n.alias || s.Feed != feed || n.fleet.node(s.Alias) != nil {
+		if s.Alias == n.alias || s.Feed != feed || n.fleet.node(s.Alias) != nil || n.fleet.going.has(s.Alias) {
 			continue
 		}
 		n.log.Info("the node was known by another alias", "was", s.Alias)
@@ -188,22 +190,10 @@ func (n *node) succeed(ctx context.Context, feed string) error {
 		if err := n.fleet.reassign(ctx, s.Alias, n.alias); err != nil {
 			return err
 		}
-		if err := n.fleet.abandon(ctx, s.Alias); err != nil {
-			return err
-		}
-		if err := n.fleet.forgetNode(ctx, s.Alias); err != nil {
+		if err := n.fleet.depart(ctx, s); err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-// forgetNode forgets a node and its names.
-func (f *fleet) forgetNode(ctx context.Context, alias string) error {
-	if err := f.o.Catalogue.DeleteNode(ctx, alias); err != nil {
-		return err
-	}
-	f.names.forget(alias)
 	return nil
 }
 

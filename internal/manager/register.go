@@ -168,6 +168,9 @@ func (f *fleet) replace(ctx context.Context, r api.NodeRegistration) (api.FleetN
 	if err := f.takePlace(ctx, n); err != nil {
 		return api.FleetNode{}, false, err
 	}
+	if err := f.comeBack(ctx, r.Alias); err != nil {
+		return api.FleetNode{}, false, err
+	}
 	if old != nil && old.client.base == n.client.base && old.local == n.local {
 		if *old.client.token.Load() == r.Token {
 			return old.describe(), false, nil

@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalogue.DB) {
 		{"Streams", testStreams},
 		{"FindByObject", testFindByObject},
 		{"Delete", testDelete},
+		{"DeleteAll", testDeleteAll},
 		{"BeginDelete", testBeginDelete},
 		{"PutAll", testPutAll},
 		{"Ended", testEnded},
@@ -335,6 +336,44 @@ func testDelete(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	}
 	if got, total := dirs(ctx, t, db, catalogue.Query{}); total != 1 || got[0] != keep.RecordDir {
 		t.Errorf("left: %q of %d", got, total)
+	}
+}
+
+func testDeleteAll(ctx context.Context, t *testing.T, db *catalogue.DB) {
+	var all []media.Recording
+	for i := range 5 {
+		r := recording("camera", i)
+		if r.Node = "edge"; i == 3 {
+			r.Node = "other"
+		}
+		all = append(all, r)
+	}
+	put(ctx, t, db, all...)
+	since, err := db.LastSeq(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := []string{all[0].RecordDir, all[1].RecordDir, all[3].RecordDir, "camera/none"}
+	for _, want := range []int{2, 0} {
+		if n, err := db.DeleteAll(ctx, "edge", ask); err != nil || n != want {
+			t.Errorf("%d are deleted, %v; want %d", n, err, want)
+		}
+	}
+	if n, err := db.DeleteAll(ctx, "edge", nil); err != nil || n != 0 {
+		t.Errorf("of none: %d, %v", n, err)
+	}
+	if got, total := dirs(ctx, t, db, catalogue.Query{}); total != 3 || len(got) != 3 || slices.Contains(got, all[0].RecordDir) || !slices.Contains(got, all[3].RecordDir) {
+		t.Errorf("left: %q of %d", got, total)
+	}
+	if sums, err := db.Streams(ctx); err != nil || len(sums) != 1 || sums[0].Recordings != 3 {
+		t.Errorf("streams: %+v, %v", sums, err)
+	}
+	changes, err := db.Changes(ctx, since, 10)
+	if err != nil || len(changes) != 2 || changes[0].Seq >= changes[1].Seq || !changes[0].Deleted || !changes[1].Deleted {
+		t.Errorf("changes: %+v, %v", changes, err)
+	}
+	if removed, err := db.Removed(ctx, ask); err != nil || len(removed) != 2 {
+		t.Errorf("removed: %q, %v", removed, err)
 	}
 }
 
