@@ -55,15 +55,7 @@ func openForCommand(ctx context.Context, cfg *config.Config, log *slog.Logger) (
 		l.backend = store
 		l.closers = append(l.closers, store.Close)
 	} else {
-		store, err := remote.Open(ctx, o, log)
-		if err == nil {
-			err = store.Check(ctx)
-		}
-		if err != nil {
-			return l, err
-		}
-		l.backend, l.partial = store, true
-		if l.waiting, err = spool.Waiting(ctx, cfg.Recorder.Spool.Dir); err != nil {
+		if err := l.openRemote(ctx, cfg.Recorder, log); err != nil {
 			return l, err
 		}
 	}
@@ -72,6 +64,20 @@ func openForCommand(ctx context.Context, cfg *config.Config, log *slog.Logger) (
 	}
 	l.closers = append(l.closers, l.catalogue.Close)
 	return l, nil
+}
+
+// openRemote opens remote storage, and looks what this node has still to upload.
+func (l *openLibrary) openRemote(ctx context.Context, o config.Recorder, log *slog.Logger) error {
+	store, err := remote.Open(ctx, o.Storage, log)
+	if err == nil {
+		err = store.Check(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	l.backend, l.partial = store, true
+	l.waiting, err = spool.Waiting(ctx, o.Spool.Dir)
+	return err
 }
 
 func (l *openLibrary) close() error {

@@ -100,6 +100,10 @@ func (s *Store) Stat(ctx context.Context, key string) (storage.Object, error) {
 	if err != nil {
 		return storage.Object{}, callError(ctx, "stat", key, err)
 	}
+	if result.LastModified == nil { // or each record_dir would be in use, and nothing recorded
+		return storage.Object{}, fault.Errorf(fault.Unavailable,
+			"stat %q: storage does not answer like OSS, there is no Last-Modified: is a proxy or a login page in between?", key)
+	}
 	return object(key, result.ContentLength, result.LastModified, result.ETag), nil
 }
 

@@ -527,6 +527,7 @@ func TestMemory(t *testing.T) {
 		w.Header().Set("Etag", `"x"`)
 		switch r.Method {
 		case http.MethodHead:
+			w.Header().Set("Last-Modified", "Sun, 22 Nov 2026 12:00:00 GMT")
 			w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
 		case http.MethodPost:
 			_, _ = w.Write([]byte("<Result><UploadId>1</UploadId></Result>"))

@@ -18,9 +18,11 @@ func TestProof(t *testing.T) {
 		"nothing is there": func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotFound) },
 		"a page is there":  func(w http.ResponseWriter) { w.Header().Set("Content-Length", "4711") },
 		"of the right size, with other bytes": func(w http.ResponseWriter) {
+			w.Header().Set("Last-Modified", "Sun, 22 Nov 2026 12:00:00 GMT")
 			w.Header().Set("Content-Length", "7")
 		},
 		"of the right size, with a tag": func(w http.ResponseWriter) {
+			w.Header().Set("Last-Modified", "Sun, 22 Nov 2026 12:00:00 GMT")
 			w.Header().Set("Content-Length", "7")
 			w.Header().Set("ETag", `"x"`)
 		},

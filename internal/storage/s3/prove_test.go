@@ -38,6 +38,7 @@ func (l *liar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("ETag", l.tag)
 	}
 	if r.Method == http.MethodHead {
+		w.Header().Set("Last-Modified", "Sun, 22 Nov 2026 12:00:00 GMT")
 		w.Header().Set("Content-Length", fmt.Sprint(l.length))
 		return
 	}
@@ -109,6 +110,7 @@ func (p *plain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case !found:
 		w.WriteHeader(http.StatusNotFound)
 	case r.Method == http.MethodHead:
+		w.Header().Set("Last-Modified", "Sun, 22 Nov 2026 12:00:00 GMT")
 		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
 	case p.broken:
 		_, _ = w.Write(bytes.Repeat([]byte("x"), len(data)))
@@ -194,7 +196,7 @@ func TestProofBehindProxies(t *testing.T) {
 			w.Header().Set("Content-Type", "text/html")
 			w.Header().Set("ETag", `"page"`)
 			fmt.Fprint(w, "<html>please log in")
-		}}, "instead of"},
+		}}, "login page"},
 		// Half of the body arrives, and the answer is the server's own.
 		{"truncating", miniotest.Fault{Match: put, Instead: func(w http.ResponseWriter, r *http.Request) {
 			data, _ := io.ReadAll(r.Body)

@@ -141,6 +141,10 @@ func (s *Store) stat(ctx context.Context, key string) (storage.Object, error) {
 	if err != nil {
 		return storage.Object{}, classifyRead(err)
 	}
+	if out.LastModified == nil { // or each record_dir would be in use, and nothing recorded
+		return storage.Object{}, fault.New(fault.Unavailable,
+			"storage does not answer like S3, there is no Last-Modified: is a proxy or a login page in between?")
+	}
 	return storage.Object{
 		Key: key, Size: aws.ToInt64(out.ContentLength), Modified: aws.ToTime(out.LastModified), ETag: etag(out.ETag),
 	}, nil
