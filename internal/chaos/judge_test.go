@@ -414,7 +414,7 @@ func (j *judge) excused(l lane, u *unit) bool {
 	for _, n := range j.noted {
 		switch {
 		case n.kind == "crash" && u.at < n.to+time.Second && (u.at > j.heldBefore(n) || j.isLast(l, u, n)),
-			n.kind == "storage fails" && u.at < n.to+45*time.Second && (u.at > n.from-grace-j.sc.Segment || j.isLast(l, u, n)):
+			n.kind == "storage fails" && u.at < n.to+45*time.Second && (u.at > j.heldBefore(n)-j.sc.Segment || j.isLast(l, u, n)):
 			return true
 		}
 		if l.kind == media.Audio && (n.kind == "crash" || n.kind == "storage fails") && u.at < n.to && j.soundWaits(n) {
@@ -425,12 +425,12 @@ func (j *judge) excused(l lane, u *unit) bool {
 }
 
 // heldBefore returns from when on what came may have been in the memory of a node that
-// died: a chunk, and what waits for packets; where storage was slow all that came since,
-// and what had not been written when that began.
-func (j *judge) heldBefore(crash noted) time.Duration {
-	from := crash.from
+// died, or whose storage failed: a chunk, and what waits for packets; where storage was
+// slow all that came since, and what had not been written when that began.
+func (j *judge) heldBefore(end noted) time.Duration {
+	from := end.from
 	for _, n := range j.noted {
-		if n.kind == "storage is slow" && n.from < crash.from && n.to > crash.from-grace {
+		if n.kind == "storage is slow" && n.from < end.from && n.to > end.from-grace {
 			from = min(from, n.from)
 		}
 	}
@@ -463,19 +463,23 @@ func (s *senderTruth) firstSound() time.Duration {
 
 // isLast reports whether a unit was among the last that came before a crash or a failure
 // of storage: a chunk is written when it is full, and a frame when the next one comes,
-// however long that takes.
+// however long that takes. A crash may have torn the chunk before.
 func (j *judge) isLast(l lane, u *unit, n noted) bool {
 	last := time.Duration(0)
 	for _, s := range j.senders {
 		for _, tr := range s.tracks {
 			for _, u := range tr.units {
-				if tr.kind == l.kind && tr.layer == l.layer && u.at < n.from && u.whole() != no {
+				if tr.kind == l.kind && tr.layer == l.layer && u.at < n.from && u.decodable != no {
 					last = max(last, u.captured)
 				}
 			}
 		}
 	}
-	return u.captured > last-j.sc.Chunk-2*edge
+	kept := j.sc.Chunk + 3*edge // frames are whole when the next one comes, and have their length then
+	if n.kind == "crash" && j.torn {
+		kept += j.sc.Chunk
+	}
+	return u.captured > last-kept
 }
 
 // waits says whether a unit is of a layer that the ledger says waits for a Period: others

@@ -201,6 +201,7 @@ func (w *world) tear(dead *node, root string) {
 		if err := os.Truncate(path, info.Size()-w.dice.Int64N(size)); err != nil {
 			w.t.Fatal(err)
 		}
+		w.truth.torn = true
 	}
 }
 

@@ -15,6 +15,7 @@ type truth struct {
 	senders []*senderTruth
 	noted   []noted
 	stopped time.Duration
+	torn    bool // a crash took part of the last write
 	faults  []finding
 }
 
