@@ -133,6 +133,21 @@ func (d *Depacketizer) Advance(now time.Time, out []Result) []Result {
 // ITU-T H.264 7.4.2.1.1). Its frames are returned as if they were shown as they come.
 func (d *Depacketizer) OrderUntold() bool { return d.units.order.untold >= untoldLimit }
 
+// StoodStill tells that the process did so until a time, that of the next Push or
+// Advance: what is waited for may be among what is read now, and is waited for from then.
+func (d *Depacketizer) StoodStill(until time.Time) {
+	d.order.awake = until
+	d.order.gapSince = later(d.order.gapSince, until)
+	d.units.order.arrival = later(d.units.order.arrival, until)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // Flush returns everything that is left at the end of a publication. An access
 // unit that is not known to be complete is left out: the sender stopped within
 // it. A later Push begins a new stream.

@@ -574,3 +574,25 @@ func TestRandomStream(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { testRandomStream(t, rand.New(rand.NewPCG(seed, 1))) })
 	}
 }
+
+// A packet that was on its way when the process stood still is waited for, also if its
+// clock is looked at first.
+func TestStoodStill(t *testing.T) {
+	d, s := newVideo()
+	push(d, s.video(true, 1)...)
+	late := s.video(false, 1)
+	expect(t, "waits", push(d, s.video(false, 1)...), "")
+	later := s.video(false, 1)
+	expect(t, "for two", push(d, s.video(false, 1)...), "")
+	s.now = s.now.Add(10 * time.Second)
+	d.StoodStill(s.now)
+	expect(t, "looks at the clock", d.Advance(s.now, nil), "")
+	expect(t, "waits on", push(d, s.video(false, 1)...), "")
+	late[0].Arrival, later[0].Arrival = s.now, s.now
+	expect(t, "has one", push(d, late...), "1 2")
+	expect(t, "has the other", push(d, later...), "3 4 5")
+	gone := s.video(false, 1)
+	push(d, s.video(false, 1)...)
+	expect(t, "given up in time", d.Advance(s.now.Add(DefaultReorderDelay), nil), "lost")
+	expect(t, "and for good", push(d, gone...), "")
+}

@@ -41,6 +41,7 @@ type reorderer struct {
 	ring     []*media.Packet
 	buffered int
 	gapSince time.Time // when first was noticed to be missing, if it is
+	awake    time.Time // when the process last went on after it stood still
 
 	received [historySize / 64]uint64 // bit set of the taken
 
@@ -197,7 +198,7 @@ func (r *reorderer) next(now time.Time, all bool) (p *media.Packet, lost bool) {
 	r.setReceived(r.first, true)
 	r.first++
 	if r.buffered > 0 && r.ring[r.first&mask] == nil {
-		r.gapSince = r.earliest()
+		r.gapSince = later(r.earliest(), r.awake)
 	}
 	return p, lost
 }

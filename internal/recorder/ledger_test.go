@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -288,5 +289,18 @@ func TestBeforeFirstKey(t *testing.T) {
 		if rec.Status != media.StatusDegraded || rec.Reason != want {
 			t.Errorf("%s: %q", rec.Status, rec.Reason)
 		}
+	}
+}
+
+// What a publisher leaves behind is taken in with the sound first: it waits for the
+// picture of its time, and what came before a boundary that the picture makes finds its
+// place only if it is known by then.
+func TestSoundIsTakenInFirst(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	tracks := []media.Track{s.tracks[0].Track, s.tracks[1].Track}
+	pub := (&session{log: slog.New(slog.DiscardHandler)}).newPublication(tracks)
+	if len(pub.ordered) != 2 || pub.ordered[0].Kind != media.Audio || pub.recorded[0].Kind != media.Video {
+		t.Errorf("taken in as %v, offered as %v", pub.ordered, pub.recorded)
 	}
 }

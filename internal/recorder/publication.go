@@ -1,6 +1,9 @@
 package recorder
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/media"
 )
@@ -11,6 +14,7 @@ type publication struct {
 	missing   map[lane]string          // why tracks cannot be recorded
 	tracks    map[media.TrackID]*track // those that are recorded
 	recorded  []*track                 // the same, in the order of the offer
+	ordered   []*track                 // the same, sound first: it waits for the picture of its time, which does not wait for it
 	written   map[lane]bool            // those of which something was written
 	refused   bool                     // none of it can be recorded
 }
@@ -42,6 +46,8 @@ func (s *session) newPublication(announced []media.Track) *publication {
 		pub.tracks[mt.ID] = tr
 		pub.recorded = append(pub.recorded, tr)
 	}
+	pub.ordered = slices.Clone(pub.recorded)
+	slices.SortStableFunc(pub.ordered, func(a, b *track) int { return cmp.Compare(b.Kind, a.Kind) })
 	return pub
 }
 

@@ -264,11 +264,21 @@ func (s *session) seal(failure error) {
 	s.rec, s.last, s.failure, s.unsealed = nil, rec, failure, err
 }
 
+// stoodStill is from when on a time in which neither anything came nor a clock was looked
+// at is one in which the process stood still.
+const stoodStill = time.Second
+
 // advance moves the session's clock, which never goes back.
 func (s *session) advance(now time.Time) {
-	if now.After(s.now) {
-		s.now = now
+	if !now.After(s.now) {
+		return
 	}
+	if d := now.Sub(s.now); d > stoodStill && s.pub != nil {
+		for _, tr := range s.pub.tracks {
+			tr.dep.StoodStill(now)
+		}
+	}
+	s.now = now
 }
 
 // refuse notes why nothing is recorded; err is not nil.
@@ -380,7 +390,7 @@ func (s *session) leave() error {
 		return nil
 	}
 	var err error
-	for _, tr := range s.pub.tracks {
+	for _, tr := range s.pub.ordered {
 		s.results = tr.dep.Flush(s.results[:0])
 		err = errors.Join(err, s.take(tr, s.results))
 	}
@@ -463,7 +473,7 @@ func (s *session) tick() bool {
 	if s.pub == nil {
 		return now.Sub(s.leftAt) < s.r.o.Reconnect
 	}
-	for _, tr := range s.pub.tracks {
+	for _, tr := range s.pub.ordered {
 		s.results = tr.dep.Advance(now, s.results[:0])
 		s.must(s.take(tr, s.results))
 	}
