@@ -168,6 +168,16 @@ func (tr *trackTruth) decide(from, to time.Duration) {
 	}
 }
 
+// recordedIn returns how many units of a time are recorded.
+func (tr *trackTruth) recordedIn(from, to time.Duration) (n int) {
+	for _, u := range tr.units {
+		if u.recorded && u.captured >= from && u.captured < to {
+			n++
+		}
+	}
+	return n
+}
+
 // lostIn returns how many units of a time are not recorded, of which the node could
 // know, for something came after them until it sealed the recording; and when the first
 // of them was captured.

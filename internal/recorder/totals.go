@@ -112,8 +112,10 @@ func (rec *recording) total(ledger []media.RecordingTrack) {
 		t := &ledger[i]
 		l := laneOf(t)
 		missing := 0.0
-		for _, h := range rec.holes(l) {
-			missing += seconds(h.end - h.start)
+		for _, h := range rec.holes(l, 0) {
+			if h.end-h.start > edge || tells(t.Gaps, h) {
+				missing += seconds(h.end - h.start)
+			}
 		}
 		t.GapSeconds = roundMilli(missing)
 		t.KeyFrameWait = roundMilli(t.KeyFrameWait)
@@ -136,9 +138,21 @@ func laneOf(t *media.RecordingTrack) lane {
 // span is a span of media time.
 type span struct{ start, end time.Duration }
 
-// holes returns where a lane has no segments, but for the edges of Periods. Called
-// with mu held.
-func (rec *recording) holes(l lane) []span {
+// tells reports whether gaps, which are listed by time, tell of a hole.
+func tells(gaps []media.Gap, h span) bool {
+	for _, g := range gaps {
+		if g.Start >= seconds(h.end) {
+			return false
+		}
+		if !g.Filled && g.Start+g.Duration > seconds(h.start) {
+			return true
+		}
+	}
+	return false
+}
+
+// holes returns where a lane has no segments for longer than least. Called with mu held.
+func (rec *recording) holes(l lane, least time.Duration) []span {
 	var holes []span
 	at := time.Duration(0)
 	for i := range rec.pres.Periods {
@@ -148,14 +162,14 @@ func (rec *recording) holes(l lane) []span {
 				if r.ID != l.String() || r.Format == nil || r.Timeline == nil || r.Timeline.Len() == 0 {
 					continue
 				}
-				if start := r.Timeline.Start().Duration(r.Format.Timescale); start-at > edge {
+				if start := r.Timeline.Start().Duration(r.Format.Timescale); start-at > least {
 					holes = append(holes, span{at, start})
 				}
 				at = max(at, r.Timeline.End().Duration(r.Format.Timescale))
 			}
 		}
 	}
-	if rec.end-at > edge {
+	if rec.end-at > least {
 		holes = append(holes, span{at, rec.end})
 	}
 	return holes
@@ -181,7 +195,7 @@ func (rec *recording) bookHoles(failed bool) {
 		default:
 			cause = arrange.CauseAbsent
 		}
-		for _, h := range rec.holes(l) {
+		for _, h := range rec.holes(l, edge) {
 			rec.bookHole(t, h, cause)
 		}
 	}
