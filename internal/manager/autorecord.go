@@ -92,8 +92,8 @@ func (a *autoRecorder) due() []autoKey {
 		}
 		enough := a.one && (settling || s.Recording || s.Stopped)
 		for _, on := range s.Nodes {
-			if len(on.Publish.Sessions) == 0 {
-				continue
+			if len(on.Publish.Sessions) == 0 || isConnecting(on.Publish.Sessions[0].State) {
+				continue // many never connect, and a recording of them would have nothing
 			}
 			key := autoKey{on.Node, s.ID, on.Publish.Sessions[0].ID}
 			current[key] = true
@@ -137,6 +137,10 @@ func (a *autoRecorder) settling(now time.Time) bool {
 	}
 	return false
 }
+
+// isConnecting reports whether a session in a state has yet to connect. Nodes of other
+// versions may say nothing.
+func isConnecting(state string) bool { return state == "new" || state == "connecting" }
 
 func (a *autoRecorder) matches(stream string) bool {
 	for _, p := range a.patterns {

@@ -185,3 +185,20 @@ func TestFeedsAreBounded(t *testing.T) {
 		t.Errorf("too many at once: %v", err)
 	}
 }
+
+// TestNoRecordingOfWhoConnects: an offer alone makes no recording, as on a node.
+func TestNoRecordingOfWhoConnects(t *testing.T) {
+	t.Parallel()
+	f, _, _ := newTestFleet(t)
+	n := newNode(f, "edge", configured, "http://192.0.2.1", "", true)
+	n.probed(nodeInfo{Info: recordingInfo}, 0, nil) // up
+	f.nodes["edge"] = n
+	a := &autoRecorder{fleet: f, patterns: []string{"*"}, retry: time.Minute, now: time.Now, log: f.log, tasks: map[autoKey]*autoTask{}}
+	for _, state := range []string{"new", "connecting", "connected"} {
+		n.replaceStreams([]api.NodeStream{{ID: "cam", Publish: api.StreamPresence{Sessions: []api.StreamSession{{ID: "s", State: state}}}}})
+		if due := len(a.due()); due != map[string]int{"connected": 1}[state] {
+			t.Errorf("%s: %d recordings are due", state, due)
+		}
+	}
+	f.nodes = map[string]*node{}
+}
