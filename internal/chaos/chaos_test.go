@@ -17,8 +17,10 @@ const (
 // mended are seeds of long runs that had findings once: failures of storage that left
 // files (100045) and Periods that were not whole (100612), the same within a standstill
 // (101101) and with a clock that was set meanwhile (102094), and crashes that took what
-// the ledger was to tell (100871, 101458, 102430).
-var mended = []uint64{100045, 100612, 100871, 101101, 101458, 102094, 102430}
+// the ledger was to tell (100871, 101458, 102430). And time that was wrong: after a
+// standstill with one track (100424), or with one that was new (100712), and after other
+// SSRCs of layers (198).
+var mended = []uint64{198, 100045, 100424, 100612, 100712, 100871, 101101, 101458, 102094, 102430}
 
 // attempt lets a scenario happen and judges what is left; the second result is the log
 func attempt(t *testing.T, sc *Scenario) (j *judge, log string) {

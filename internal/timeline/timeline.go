@@ -71,8 +71,12 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	}
 	at := t.instant(arrival)
 	t.latest = max(t.latest, at)
+	first := at - c.media(ts)
+	if !c.seen {
+		first -= t.lateness(at)
+	}
 	c.seen, c.last, c.lastAt = true, ts, at
-	c.arrival.add(at, at-c.media(ts))
+	c.arrival.add(at, first)
 	c.floor.add(at, at-c.media(ts))
 	c.near.add(at, at-c.media(ts))
 	t.observeReports(c, at, at-c.media(ts))
@@ -83,6 +87,23 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 		c.recent.add(uint32(ts))
 	}
 	t.settle()
+}
+
+// lateness returns how late is what comes at an instant, by a track that has reported: a
+// process that stood still gets all tracks late, also one that it did not know before.
+func (t *Timeline) lateness(at int64) (late int64) {
+	if !t.fixed {
+		return 0
+	}
+	for _, c := range t.tracks {
+		if c.reported && at-c.lastAt <= int64(nowTime) {
+			late = max(late, c.lastAt-(c.origin+c.media(c.last))-t.transit.value)
+		}
+	}
+	if late < int64(firstJump) {
+		return 0 // which jitter may be
+	}
+	return late
 }
 
 // observeReports takes in how late a frame came, which tells more of the reports that came
@@ -125,7 +146,7 @@ func (t *Timeline) Report(r *media.SenderReport) {
 	}
 	c.doubted = false
 	if c.jumped {
-		c.reports, c.since = c.reports[:0], rep.at
+		c.reports, c.since, c.count = c.reports[:0], rep.at, 0
 	}
 	c.keep(rep)
 	t.judge()
@@ -150,11 +171,14 @@ func (t *Timeline) judge() {
 			jitter = min(jitter, steps(spans, span.early), steps(spans, span.late))
 		}
 	}
+	switch {
+	case jitter == math.MaxInt64:
+		return // it is as before
+	case exactly:
+		jitter = 0
+	}
 	for _, c := range t.tracks {
 		c.exact, c.jitter = exactly, jitter
-		if jitter == math.MaxInt64 || exactly {
-			c.jitter = 0 // not known, or none
-		}
 	}
 }
 

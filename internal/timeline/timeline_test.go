@@ -212,6 +212,21 @@ func TestStandstill(t *testing.T) {
 	})
 }
 
+// A track that first comes late from such a process is where it was made.
+func TestFirstAfterStandstill(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	s.observe(tl, audio, 0, ms(5))
+	tl.Anchor(audio, s.ts(audio, 0), 0)
+	s.run(tl, ms(20), 10*time.Second, map[media.TrackID]time.Duration{audio: ms(5)}, true)
+	for d := 10 * time.Second; d < 17*time.Second; d += ms(20) {
+		s.observe(tl, audio, d, 17*time.Second-d)
+		if d >= 12*time.Second {
+			s.observe(tl, video, d, 17*time.Second-d)
+			s.check(t, tl, video, d, d, ms(30))
+		}
+	}
+}
+
 // A sender sets its clock: nothing moves, with one track or two.
 func TestClockSet(t *testing.T) {
 	for _, by := range []time.Duration{time.Hour, -time.Hour, 3 * time.Second} {
