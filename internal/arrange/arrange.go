@@ -40,6 +40,9 @@ const (
 	// soundPatience is how long the first sound waits for the sender's reports,
 	// which say where it belongs.
 	soundPatience = 5 * time.Second
+	// stoodStill is from when on a time in which nothing came, and no clock was looked
+	// at, is one in which the process stood still.
+	stoodStill = time.Second
 	// maxStep bounds what one Advance believes to have passed: a process that stood
 	// still finds what came meanwhile in its queue.
 	maxStep = 500 * time.Millisecond
@@ -109,6 +112,7 @@ type Arranger struct {
 	out Output
 
 	now    time.Time     // of the latest arrival, or the clock
+	awake  time.Time     // when that last went on after it stood still: what waits does so from then
 	ticked time.Time     // of the last Advance
 	zero   time.Time     // arrival at session time 0; zero before
 	heard  time.Time     // when something of the publisher last arrived
@@ -421,9 +425,13 @@ func (a *Arranger) source(id media.TrackID) *source {
 
 // advance moves the clock, which never goes back.
 func (a *Arranger) advance(now time.Time) {
-	if now.After(a.now) {
-		a.now = now
+	if !now.After(a.now) {
+		return
 	}
+	if now.Sub(a.now) > stoodStill {
+		a.awake = now
+	}
+	a.now = now
 }
 
 // hear notes that something of the publisher has arrived.

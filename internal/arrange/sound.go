@@ -76,7 +76,7 @@ func (a *Arranger) isReady(s *source) bool {
 // decoded.
 func (a *Arranger) ahead(s *source, f *media.Frame) bool {
 	v := a.pub.lead
-	if a.now.Sub(f.Arrival) >= audioPatience && (v == nil || len(v.held) == 0) {
+	if a.now.Sub(f.Arrival) >= audioPatience && a.now.Sub(a.awake) >= audioPatience && (v == nil || len(v.held) == 0) {
 		return false
 	}
 	if v == nil || v.lane.period == nil || !v.placed {
