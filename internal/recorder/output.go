@@ -17,7 +17,7 @@ type epoch struct {
 	start   time.Duration // Period@start
 	end     time.Duration // latest end of a lane that has left, on rec's media timeline
 	members int           // lanes that are in it
-	failed  error         // of a lane of a recording that has been rotated
+	failed  error         // of one of its lanes
 }
 
 // place is where a lane is written to.
@@ -134,11 +134,10 @@ func (o output) Sample(l lane, s arrange.Sample) {
 
 // broken keeps an error of a recording: of one that has been rotated only that ends.
 func (o output) broken(ep *epoch, err error) {
+	ep.failed = errors.Join(ep.failed, err)
 	if ep.rec == o.rec {
 		o.fail(err)
-		return
 	}
-	ep.failed = errors.Join(ep.failed, err)
 }
 
 // End implements arrange.Output.
@@ -163,7 +162,9 @@ func (o output) End(l lane, at media.Ticks) {
 // endEpoch ends a Period that all lanes have left, and its recording if that has been
 // rotated.
 func (o output) endEpoch(ep *epoch) {
-	ep.rec.endPeriod(ep.period, ep.end)
+	if ep.failed == nil { // else tidy is to find where it ends
+		ep.rec.endPeriod(ep.period, ep.end)
+	}
 	if ep.rec != o.rec {
 		o.sealRotated(ep)
 	}
