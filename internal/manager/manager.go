@@ -86,15 +86,9 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	m.health.Add("catalogue", func(context.Context) error { return m.database.ready() })
 	m.metrics = metrics.NewManager(m.sources())
 	m.catalogue.Measure(m.metrics)
-	allow, err := networks(cfg.Registration.Allow)
-	if err != nil {
+	if err := m.makeFleet(tokens, store, o); err != nil {
 		return m, err
 	}
-	m.fleet = newFleet(fleetOptions{
-		Allow:     allow,
-		Catalogue: tokens, Storage: store.backend, Poll: cfg.Fleet.Poll.Duration(), Timeout: cfg.Fleet.Timeout.Duration(),
-		Control: cfg.Fleet.ControlTimeout.Duration(), Meter: m.metrics, Now: o.Now, Logger: o.Logger,
-	})
 	m.database = newDatabase(m.catalogue, o.Logger, func(ctx context.Context) error {
 		if err := tokens.sealOld(ctx, m.catalogue.Scrub); err != nil {
 			return err
@@ -126,6 +120,20 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	}
 	m.fleet.load(cfg.Nodes)
 	return m, m.database.start(ctx)
+}
+
+// makeFleet makes what follows the nodes.
+func (m *Manager) makeFleet(tokens Catalogue, store shared, o Options) error {
+	allow, err := networks(m.cfg.Registration.Allow)
+	if err != nil {
+		return err
+	}
+	m.fleet = newFleet(fleetOptions{
+		Allow: allow, Catalogue: tokens, Storage: store.backend,
+		Poll: m.cfg.Fleet.Poll.Duration(), Timeout: m.cfg.Fleet.Timeout.Duration(), Control: m.cfg.Fleet.ControlTimeout.Duration(),
+		Meter: m.metrics, Now: o.Now, Logger: o.Logger,
+	})
+	return nil
 }
 
 // sources returns what the metrics are made of.
