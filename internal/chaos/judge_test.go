@@ -252,7 +252,7 @@ func (j *judge) place(l lane, sent []*unit, of map[*unit]*trackTruth) (all []pla
 				reach = nearFilled
 			}
 			for _, k := range bySum[sha256.Sum256(s.Data)] {
-				if filled && sent[k].whole() == no {
+				if filled && (sent[k].whole() == no || sent[k].decodable == no) {
 					continue // what stands there may be the same
 				}
 				if d := (sent[k].captured - at).Abs(); k >= next && d < reach && (best < 0 || d < (sent[best].captured-at).Abs()) {
