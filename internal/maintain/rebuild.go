@@ -35,8 +35,8 @@ type RebuildOptions struct {
 	// stored; row is what it has, nil if nothing. nil: what is stored. It is called
 	// by several goroutines.
 	InCatalogue func(stored media.Recording, row *media.Recording) media.Recording
-	// Elsewhere reports whether a recording of the catalogue is in other storage,
-	// and no affair of this rebuild; nil: none is.
+	// Elsewhere reports whether a recording, of the catalogue or as it is stored, is no
+	// affair of this rebuild: it is in other storage, or of another node; nil: none is.
 	Elsewhere func(media.Recording) bool
 	// Progress is called now and then with what was done so far; may be nil.
 	Progress func(RebuildSummary)
@@ -149,6 +149,9 @@ func (r *rebuild) folder(ctx context.Context, f folder) error {
 		return nil
 	case err != nil:
 		return err
+	}
+	if r.Elsewhere != nil && r.Elsewhere(rec) {
+		return nil
 	}
 	if moved {
 		r.Logger.Info("a recording lies elsewhere than its recording.json says; its folder counts", "stream", rec.Stream, "record_dir", f.dir)

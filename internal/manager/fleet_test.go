@@ -322,13 +322,14 @@ func TestFeedConverges(t *testing.T) {
 	m.stop()
 	m = startManager(t, t.TempDir(), map[string]*server{"edge": edge}, nil)
 	until(t, "a new manager knows all", same(m))
-	// A node with an empty database, on storage that is its own: what it does not
-	// know is gone.
+	// A node with an empty database, on other storage of its own: what it does not know
+	// is gone.
 	stop()
 	edge.stop()
 	edge2 := startNode(t, "edge", nodeDir, func(c *config.Config) {
 		c.HTTP.Listen = strings.TrimPrefix(edge.url, "http://")
 		c.Database.URL = config.DatabaseURL("sqlite://" + t.TempDir() + "/new.db")
+		c.Recorder.Storage.Root = t.TempDir()
 	})
 	edge2.publish("other")
 	until(t, "it records", func() bool { return edge2.call(http.MethodPost, "/api/record/other", "", nil) == http.StatusOK })

@@ -41,7 +41,8 @@ type stamp struct {
 type restorer struct {
 	backend   storage.Backend
 	catalogue *catalogue.DB
-	node      string // node_alias: rows of others are theirs
+	node      string // node_alias: recordings of others, in storage or in the catalogue, are theirs
+	local     bool   // storage is a folder
 	file      string // of the stamp
 	log       *slog.Logger
 	retry     time.Duration
@@ -55,7 +56,7 @@ type restorer struct {
 
 func newRestorer(d *depot, db *catalogue.DB, node string, log *slog.Logger) *restorer {
 	return &restorer{
-		backend: d.Store, catalogue: db, node: node, file: filepath.Join(d.notes, stampName), log: log, retry: restoreRetry, cancel: func() {},
+		backend: d.Store, catalogue: db, node: node, local: d.spool == nil, file: filepath.Join(d.notes, stampName), log: log, retry: restoreRetry, cancel: func() {},
 	}
 }
 
@@ -107,8 +108,13 @@ func (r *restorer) needed(ctx context.Context) (why string, err error) {
 	return "", err
 }
 
-// emptyBesideStorage looks for a recording where nothing is known of the catalogue.
+// emptyBesideStorage looks for a recording where nothing is known of the catalogue. A
+// bucket is not read for that: it may have a million recordings of others, and a node
+// that is new. There live777 rebuild is for somebody to call.
 func (r *restorer) emptyBesideStorage(ctx context.Context) (why string, err error) {
+	if !r.local {
+		return "", nil
+	}
 	_, total, err := r.catalogue.List(ctx, catalogue.Query{Limit: 1})
 	if err != nil || total > 0 {
 		return "", err
