@@ -78,11 +78,13 @@ func TestTooManyConnected(t *testing.T) {
 		}
 		peers = append(peers, p)
 	}
-	for _, p := range peers {
+	for i, p := range peers {
 		if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: p.answer}); err != nil {
 			t.Fatal(err)
 		}
-		p.wait(webrtc.PeerConnectionStateConnected)
+		if i == 0 { // the other may be sent away before it is connected on its side
+			p.wait(webrtc.PeerConnectionStateConnected)
+		}
 	}
 	eventually(t, "one of them ends", func() bool { return n.has(peers[0].location) != n.has(peers[1].location) })
 }
