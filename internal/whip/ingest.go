@@ -202,6 +202,7 @@ func (in *ingest) hand(s *source, seq uint16, ts uint32, marker bool, payload []
 	in.slab, in.block = in.slab[n:], in.block[1:]
 	in.pub.WritePacket(pkt)
 	in.received.Add(1)
+	s.came.add(seq)
 	if !s.track.nack {
 		return
 	}

@@ -31,6 +31,7 @@ type source struct {
 	of    uint32 // rtx: whose packets it repeats
 	stats receiverStats
 	nack  nacker
+	came  window
 	last  time.Time // of its last packet
 	// replaced: another source has the track since.
 	replaced bool
@@ -335,6 +336,9 @@ func (in *ingest) takeRetransmission(s *source, h *rtp.Header, payload []byte, a
 			return
 		}
 		s.of = current.ssrc
+	}
+	if current.came.has(seq) {
+		return // a probe, too
 	}
 	in.hand(current, seq, h.Timestamp, h.Marker, payload[2:], arrival)
 }
