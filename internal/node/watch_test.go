@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -137,10 +138,8 @@ func TestCatalogueRestored(t *testing.T) {
 			t.Fatal(err)
 		}
 		restart()
-		n.until(name+": that it is made from storage", func() bool { return len(n.problems()) == 0 })
-		if got := n.catalogued(); strings.Join(got, "\n") != strings.Join(want, "\n") {
-			t.Errorf("%s: the catalogue has\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(want, "\n"))
-		}
+		n.until(name+": that it is made from storage", func() bool { return slices.Equal(n.catalogued(), want) })
+		n.until(name+": that nothing is wrong any more", func() bool { return len(n.problems()) == 0 })
 		n.stop()
 	}
 }
