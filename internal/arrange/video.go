@@ -1,6 +1,7 @@
 package arrange
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -59,12 +60,8 @@ func (a *Arranger) firstPicture(s *source, f *media.Frame) {
 			at = max(at, l.duration(l.at)+time.Millisecond)
 		}
 	}
-	cause := CauseAbsent
-	if s.lost != "" {
-		cause = s.lost
-	}
 	if l := s.lane; l.period == a.cur {
-		a.note(l, l.ticks(at), cause)
+		a.note(l, l.ticks(at), cmp.Or(s.lost, CauseAbsent))
 	}
 	a.boundary(s, f, at, a.rotationDue(at), false)
 }
