@@ -47,35 +47,48 @@ func (n *testNode) as(token, method, target, body string, out any) int {
 	return resp.StatusCode
 }
 
-// TestAccountRecordsAndShares: somebody logs in, publishes and records, and hands
-// a URL to a player that can neither log in nor send a header.
-func TestAccountRecordsAndShares(t *testing.T) {
+// anna is an account with streams of its own.
+func anna(t *testing.T) []config.User {
+	t.Helper()
 	hash, err := auth.HashPassword("correct horse")
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := startNode(t, func(c *config.Config) {
-		c.Recorder.AutoStreams = []string{"*"}
-		c.Auth.Users = []config.User{{Name: "anna", PasswordHash: config.Secret(hash), Rights: []string{"publish", "view", "record"}, Streams: []string{"anna-*"}}}
-	})
+	return []config.User{{Name: "anna", PasswordHash: config.Secret(hash), Rights: []string{"publish", "view", "record"}, Streams: []string{"anna-*"}}}
+}
+
+// anna logs in as that account, and returns its token, and a publisher of anna-cam with it.
+func (n *testNode) anna(d time.Duration) (token string, p *load.Publisher) {
+	n.t.Helper()
 	var session struct{ Token string }
 	if code := n.as("", http.MethodPost, "/api/login", `{"name":"anna","password":"correct horse"}`, &session); code != http.StatusOK {
-		t.Fatalf("login: %d", code)
+		n.t.Fatalf("login: %d", code)
 	}
 	p, err := load.New(load.Options{
-		URL: n.url + "/whip/anna-cam", Token: session.Token, Video: open(t, "h264_baseline.h264"), Audio: open(t, "opus_stereo.ogg"),
-		Duration: 6 * time.Second, SenderReports: true,
+		URL: n.url + "/whip/anna-cam", Token: session.Token, Video: open(n.t, "h264_baseline.h264"), Audio: open(n.t, "opus_stereo.ogg"),
+		Duration: d, SenderReports: true,
 	})
 	if err != nil {
-		t.Fatal(err)
+		n.t.Fatal(err)
 	}
+	return session.Token, p
+}
+
+// TestAccountRecordsAndShares: somebody logs in, publishes and records, and hands
+// a URL to a player that can neither log in nor send a header.
+func TestAccountRecordsAndShares(t *testing.T) {
+	n := startNode(t, func(c *config.Config) {
+		c.Recorder.AutoStreams = []string{"*"}
+		c.Auth.Users = anna(t)
+	})
+	session, p := n.anna(6 * time.Second)
 	published := make(chan error, 1)
 	go func() { _, err := p.Run(t.Context()); published <- err }()
 
 	// While it runs: a player needs nothing but the URL.
-	state := n.awaitMedia(session.Token, "anna-cam")
+	state := n.awaitMedia(session, "anna-cam")
 	var signed struct{ URL string }
-	if code := n.as(session.Token, http.MethodPost, "/api/sign/"+state.RecordDir, "", &signed); code != http.StatusOK {
+	if code := n.as(session, http.MethodPost, "/api/sign/"+state.RecordDir, "", &signed); code != http.StatusOK {
 		t.Fatalf("sign: %d", code)
 	}
 	for name, want := range map[string]int{"manifest.mpd": 200, "v_init.m4s": 200, "v_seg_0001.m4s": 200, "../manifest.mpd": 400, "no_seg_0001.m4s": 404} {
@@ -86,7 +99,7 @@ func TestAccountRecordsAndShares(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	if code := n.as(session.Token, http.MethodDelete, "/api/record/anna-cam", "", nil); code != http.StatusOK {
+	if code := n.as(session, http.MethodDelete, "/api/record/anna-cam", "", nil); code != http.StatusOK {
 		t.Errorf("stop: %d", code)
 	}
 	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-i", n.url+signed.URL, "-f", "null", "-").CombinedOutput()
@@ -104,7 +117,7 @@ func TestAccountRecordsAndShares(t *testing.T) {
 			t.Errorf("%s without credentials: %d, want %d", target, code, want)
 		}
 	}
-	if code := n.as(session.Token, http.MethodDelete, "/api/recordings/"+state.RecordDir, "", nil); code != http.StatusForbidden {
+	if code := n.as(session, http.MethodDelete, "/api/recordings/"+state.RecordDir, "", nil); code != http.StatusForbidden {
 		t.Errorf("deleting without the right: %d", code)
 	}
 }
@@ -112,42 +125,28 @@ func TestAccountRecordsAndShares(t *testing.T) {
 // TestLogoutEndsWhatWasOpened: who logs out publishes no more, and the URLs that were
 // signed play no more; what was recorded is sealed.
 func TestLogoutEndsWhatWasOpened(t *testing.T) {
-	hash, err := auth.HashPassword("correct horse")
-	if err != nil {
-		t.Fatal(err)
-	}
 	const admin = "an-administrator's-token"
 	n := startNode(t, func(c *config.Config) {
 		c.Recorder.AutoStreams, c.Recorder.Reconnect = []string{"*"}, 0
 		c.Auth.Tokens = []config.Secret{admin}
-		c.Auth.Users = []config.User{{Name: "anna", PasswordHash: config.Secret(hash), Rights: []string{"publish", "view", "record"}, Streams: []string{"anna-*"}}}
+		c.Auth.Users = anna(t)
 	})
-	var session struct{ Token string }
-	if code := n.as("", http.MethodPost, "/api/login", `{"name":"anna","password":"correct horse"}`, &session); code != http.StatusOK {
-		t.Fatalf("login: %d", code)
-	}
-	p, err := load.New(load.Options{
-		URL: n.url + "/whip/anna-cam", Token: session.Token, Video: open(t, "h264_baseline.h264"), Audio: open(t, "opus_stereo.ogg"),
-		Duration: 2 * time.Minute, SenderReports: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	session, p := n.anna(2 * time.Minute)
 	ctx, cancel := context.WithCancel(t.Context())
 	published := make(chan error, 1)
 	go func() { _, err := p.Run(ctx); published <- err }()
 	defer func() { <-published }()
 	defer cancel()
 
-	state := n.awaitMedia(session.Token, "anna-cam")
+	state := n.awaitMedia(session, "anna-cam")
 	var signed, other struct{ URL string }
-	if code := n.as(session.Token, http.MethodPost, "/api/sign/"+state.RecordDir, "", &signed); code != http.StatusOK {
+	if code := n.as(session, http.MethodPost, "/api/sign/"+state.RecordDir, "", &signed); code != http.StatusOK {
 		t.Fatalf("sign: %d", code)
 	}
 	if code := n.as(admin, http.MethodPost, "/api/sign/"+state.RecordDir, "", &other); code != http.StatusOK {
 		t.Fatalf("sign: %d", code)
 	}
-	if code := n.as(session.Token, http.MethodPost, "/api/logout", "", nil); code != http.StatusNoContent {
+	if code := n.as(session, http.MethodPost, "/api/logout", "", nil); code != http.StatusNoContent {
 		t.Fatalf("logout: %d", code)
 	}
 	if code := n.as("", http.MethodGet, signed.URL, "", nil); code != http.StatusForbidden {
