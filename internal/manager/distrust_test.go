@@ -22,21 +22,8 @@ import (
 // origin, and stays in no cache for ever, whatever it says.
 func TestNodesDoNotSayWhatTheirObjectsAre(t *testing.T) {
 	t.Parallel()
-	rec := completeRecording("made up", "cam/1")
 	status := http.StatusOK
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /api/info", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = fmt.Fprint(w, `{"name":"live777","version":"made up"}`)
-	})
-	mux.HandleFunc("GET /api/streams/", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, "[]") })
-	mux.HandleFunc("GET /api/recordings", func(w http.ResponseWriter, r *http.Request) {
-		page := feedPage{Feed: "feed", Next: 1, Changes: []api.Change{}}
-		if r.URL.Query().Get("since") == "0" {
-			page.Changes = append(page.Changes, api.Change{Seq: 1, RecordDir: rec.RecordDir, Recording: &rec})
-		}
-		_ = json.NewEncoder(w).Encode(page)
-	})
-	mux.HandleFunc("GET /api/record/object/cam/1/{name}", func(w http.ResponseWriter, _ *http.Request) {
+	evil := nodeOfObjects(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
 		w.Header().Set("Content-Disposition", "inline")
 		w.Header().Set("Set-Cookie", "session=theirs")
@@ -45,8 +32,6 @@ func TestNodesDoNotSayWhatTheirObjectsAre(t *testing.T) {
 		w.WriteHeader(status)
 		_, _ = fmt.Fprint(w, "<script>alert(1)</script>")
 	})
-	evil := httptest.NewServer(mux)
-	t.Cleanup(evil.Close)
 	m := startManager(t, t.TempDir(), map[string]*server{"evil": {url: evil.URL}}, nil)
 	until(t, "the recording is known", func() bool {
 		a, _ := m.request(http.MethodGet, "/api/recordings/cam/1", "")

@@ -66,6 +66,14 @@ type objectNode struct {
 func newObjectNode(t *testing.T) *objectNode {
 	t.Helper()
 	n := &objectNode{}
+	n.Server = nodeOfObjects(t, n.object)
+	return n
+}
+
+// nodeOfObjects is a node that is made up, with one recording in cam/1, whose objects
+// are what object answers.
+func nodeOfObjects(t *testing.T, object http.HandlerFunc) *httptest.Server {
+	t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/info", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"name":"live777","version":"made up"}`)
@@ -79,10 +87,10 @@ func newObjectNode(t *testing.T) *objectNode {
 		}
 		_ = json.NewEncoder(w).Encode(page) // a client that left needs no page
 	})
-	mux.HandleFunc("GET /api/record/object/cam/1/{name}", n.object)
-	n.Server = httptest.NewServer(mux)
-	t.Cleanup(func() { n.CloseClientConnections(); n.Close() })
-	return n
+	mux.HandleFunc("GET /api/record/object/cam/1/{name}", object)
+	s := httptest.NewServer(mux)
+	t.Cleanup(func() { s.CloseClientConnections(); s.Close() })
+	return s
 }
 
 // The objects of an objectNode.
