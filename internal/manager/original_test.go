@@ -41,6 +41,7 @@ type originalNode struct {
 	seen    []string
 	busy    chan struct{} // has an element while a recording is being started
 	drained bool          // a manager of its own kind takes everything off the index
+	pulled  func()        // is called once, when the index has been read to its end while something is recorded
 }
 
 type originalFakeStream struct {
@@ -220,7 +221,12 @@ func (o *originalNode) stop(w http.ResponseWriter, r *http.Request) {
 	defer func() { <-o.busy }()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	id := r.PathValue("stream")
+	o.end(r.PathValue("stream"))
+	w.WriteHeader(http.StatusOK)
+}
+
+// end ends the recording of a stream. It is called with o.mu locked.
+func (o *originalNode) end(id string) {
 	if s := o.streams[id]; s != nil && s.recording {
 		s.recording = false
 		for _, session := range slices.Clone(o.index) {
@@ -230,7 +236,6 @@ func (o *originalNode) stop(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	w.WriteHeader(http.StatusOK)
 }
 
 func (o *originalNode) pull(w http.ResponseWriter, r *http.Request) {
@@ -250,6 +255,10 @@ func (o *originalNode) pull(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answerJSON(w, map[string]any{"sessions": sessions, "last_ts": last})
+	if o.pulled != nil && len(sessions) == 0 && slices.ContainsFunc(o.index, func(s map[string]any) bool { return s["status"] == "Active" }) {
+		o.pulled()
+		o.pulled = nil
+	}
 }
 
 // object has whole objects only.
@@ -523,6 +532,27 @@ func TestOriginalForgets(t *testing.T) {
 		r := m.recordings("taken")[0]
 		return r.Status == media.StatusDegraded && r.Reason == reasonForgotten && r.Duration == 20.1 && r.End.Sub(r.Start).Seconds() == 20.1
 	})
+}
+
+// TestOriginalEndsMeanwhile: a recording that ends while the index is read, which has it
+// as active, is not taken for one of whose end nobody tells.
+func TestOriginalEndsMeanwhile(t *testing.T) {
+	t.Parallel()
+	o := newOriginalNode(t)
+	o.publish("cam", "p1", true)
+	o.pulled = func() { o.end("cam") }
+	m := manageOriginal(t, o, nil)
+	until(t, "the stream is there", func() bool { return m.stream("cam").ID != "" })
+	if code := m.call(http.MethodPost, "/api/record/cam", "", nil); code != http.StatusOK {
+		t.Fatalf("start: %d", code)
+	}
+	until(t, "its end is known", func() bool {
+		list := m.recordings("cam")
+		return len(list) == 1 && list[0].Reason == reasonNoLedger && list[0].Duration == 20.11
+	})
+	if n := o.asked("GET /api/record/object"); n > 0 {
+		t.Errorf("its length was asked of its manifest %d times: it was taken for one that is forgotten", n)
+	}
 }
 
 func TestOriginalSessions(t *testing.T) {

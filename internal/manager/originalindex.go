@@ -80,6 +80,10 @@ func (n *node) catchUpOriginal(ctx context.Context, at *follower) error {
 	if !n.hasRecorder() {
 		return nil
 	}
+	over, err := n.over(ctx)
+	if err != nil {
+		return err
+	}
 	for {
 		query := url.Values{"limit": {strconv.Itoa(feedLimit)}}
 		if at.cursor.Seq > 0 {
@@ -104,7 +108,7 @@ func (n *node) catchUpOriginal(ctx context.Context, at *follower) error {
 		}
 	}
 	n.level(at.cursor.Seq)
-	return n.endForgotten(ctx)
+	return n.endForgotten(ctx, over)
 }
 
 func (n *node) putSessions(ctx context.Context, sessions []originalSession) error {
@@ -146,36 +150,52 @@ func (n *node) running(ctx context.Context, stream string) ([]media.Recording, e
 	return slices.DeleteFunc(list, func(r media.Recording) bool { return !mounted(r) }), err
 }
 
-// endForgotten ends recordings of whose end the index will not tell any more: the
-// original died while it recorded, or a manager of its own kind has taken it off.
-func (n *node) endForgotten(ctx context.Context) error {
+// over returns the folders of the recordings that run as the catalogue has it, and do not
+// as the node says. It is asked before the index is read, which then tells of their ends.
+func (n *node) over(ctx context.Context) (dirs map[string]bool, err error) {
 	list, err := n.running(ctx, "")
 	if err != nil {
-		return ours(err)
+		return nil, ours(err)
 	}
-	var ended []media.Recording
+	dirs = map[string]bool{}
 	latest := map[string]bool{}
 	for _, r := range list {
-		first := !latest[r.Stream]
-		latest[r.Stream] = true
-		if first {
+		if !latest[r.Stream] {
+			latest[r.Stream] = true
 			recording, err := n.isRecording(ctx, r.Stream)
 			if err != nil {
-				return fmt.Errorf("whether streams are recorded: %w", err)
+				return nil, fmt.Errorf("whether streams are recorded: %w", err)
 			}
 			if recording {
 				continue
 			}
 		}
+		dirs[r.RecordDir] = true
+	}
+	return dirs, nil
+}
+
+// endForgotten ends those recordings that are over of whose end the index did not tell: the
+// original died while it recorded, or a manager of its own kind has taken it off.
+func (n *node) endForgotten(ctx context.Context, over map[string]bool) error {
+	if len(over) == 0 {
+		return nil
+	}
+	list, err := n.running(ctx, "")
+	if err != nil {
+		return ours(err)
+	}
+	list = slices.DeleteFunc(list, func(r media.Recording) bool { return !over[r.RecordDir] })
+	for i := range list {
+		r := &list[i]
 		end := n.fleet.now().UTC()
-		if seconds := n.manifestDuration(ctx, path.Join(unmount(r).RecordDir, media.ManifestName)); seconds > 0 {
+		if seconds := n.manifestDuration(ctx, path.Join(unmount(*r).RecordDir, media.ManifestName)); seconds > 0 {
 			r.Duration, r.DurableThrough = seconds, seconds
 			end = r.Start.Add(time.Duration(seconds * float64(time.Second)))
 		}
 		r.End, r.Status, r.Reason = &end, media.StatusDegraded, reasonForgotten
-		ended = append(ended, r)
 	}
-	if err := n.put(ctx, ended); err != nil {
+	if err := n.put(ctx, list); err != nil {
 		return ours(err)
 	}
 	return nil

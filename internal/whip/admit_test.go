@@ -61,6 +61,12 @@ func TestUnconnectedSessions(t *testing.T) {
 		p.send(h264, "video")
 		p.connect(name) // while the others are there
 	}
+	eventually(t, "the node knows that both are connected", func() bool {
+		n.whip.mu.Lock()
+		defer n.whip.mu.Unlock()
+		connected, _ := n.whip.count()
+		return connected == 2
+	})
 	if err := n.offerFrom("/whip/c", "192.0.2.9", ""); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), "limit of 2 sessions") {
 		t.Errorf("more than are to be connected: %v", err)
 	}
