@@ -19,12 +19,17 @@ const limits = "docs/design/limits.md"
 // code, and against the tests that are there.
 func TestLimits(t *testing.T) {
 	packages := map[string]map[string]constant.Value{}
+	rows := map[string]string{}
 	for _, row := range tableRows(t, limits, "## Bounds", 5) {
 		names := codeSpans(row[2])
 		if len(names) == 0 {
 			t.Errorf("%s: %q names no constant", limits, row[0])
 		}
 		for _, name := range names {
+			if rows[name] != "" {
+				t.Errorf("%s: %s stands in two rows, %q and %q", limits, name, rows[name], row[0])
+			}
+			rows[name] = row[0]
 			i := strings.LastIndex(name, ".")
 			if i < 0 {
 				t.Fatalf("%s: %q is no constant of a package", limits, name)
