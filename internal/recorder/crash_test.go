@@ -36,9 +36,10 @@ func withJournals(t testing.TB, root string, o *Options) {
 // image is what a crash at one moment leaves.
 type image struct {
 	dir    string
-	at     string                  // the operation that it is before, or behind
-	seen   time.Time               // the end of what had been closed; the rig's clock, and the sender, may be seconds ahead
-	frames map[string]map[lane]int // of each recording: handed to its tracks so far
+	at     string                     // the operation that it is before, or behind
+	seen   time.Time                  // the end of what had been closed; the rig's clock, and the sender, may be seconds ahead
+	frames map[string]map[lane]int    // of each recording: handed to its tracks so far
+	listed map[string]media.Recording // what the catalogue has, by record_dir
 }
 
 // camera takes an image of a rig's root before and behind each operation on its
@@ -87,6 +88,8 @@ func (c *camera) shoot(at string) {
 			c.t.Error(err)
 		}
 	}
+	// The catalogue is read after the files: a journal that is gone has been told to it.
+	img.listed = c.g.catalogue.all()
 	for key, size := range c.synced {
 		// What was not synced may not have reached the disk.
 		if err := os.Truncate(filepath.Join(img.dir, key), size); err != nil {
@@ -196,6 +199,7 @@ func after(t *testing.T, img image, now time.Time, reconnect time.Duration) *rig
 	if err := os.CopyFS(g.root, os.DirFS(img.dir)); err != nil {
 		t.Fatal(err)
 	}
+	g.catalogue.fill(img.listed)
 	withJournals(t, g.root, &g.recorder.o)
 	g.clock.advance(now)
 	return g

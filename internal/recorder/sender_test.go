@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -63,6 +64,18 @@ func (s *shelf) get(dir string) media.Recording {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last[dir]
+}
+
+func (s *shelf) all() map[string]media.Recording {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.last)
+}
+
+func (s *shelf) fill(recordings map[string]media.Recording) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	maps.Copy(s.last, recordings)
 }
 
 // rig is a recorder with everything around it but the network.
