@@ -54,7 +54,7 @@ for suite; do
     unit)
       mapfile -t unit < <(packages)
       # More packages at a time than processors: many tests wait.
-      scripts/gotest.sh unit "${race[@]}" -timeout 10m -p 3 "${unit[@]}"
+      scripts/gotest.sh unit "${race[@]}" -timeout 20m -p 3 "${unit[@]}"
       if [ ${#race[@]} -gt 0 ]; then withoutRace; fi
       ;;
     e2e)
