@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"sync"
 	"time"
 
 	"github.com/pion/interceptor"
@@ -151,12 +152,13 @@ var errRefused = errors.New("the node takes no further session")
 // connect opens a session that does connect.
 func (a *attack) connect(ctx context.Context, pc *webrtc.PeerConnection, path, token string) error {
 	connected, ended := make(chan struct{}), make(chan struct{})
+	var came, went sync.Once // a connection comes back, and ends after it has failed
 	pc.OnConnectionStateChange(func(state webrtc.PeerConnectionState) {
 		switch state {
 		case webrtc.PeerConnectionStateConnected:
-			close(connected)
+			came.Do(func() { close(connected) })
 		case webrtc.PeerConnectionStateFailed, webrtc.PeerConnectionStateClosed:
-			close(ended)
+			went.Do(func() { close(ended) })
 		}
 	})
 	o, err := pc.CreateOffer(nil)
