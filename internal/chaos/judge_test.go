@@ -35,6 +35,10 @@ const (
 	// unsure is how long the recorder may know the clocks of other streams by their
 	// arrivals only: until a report comes.
 	unsure = 1500 * time.Millisecond
+	// rounded is by how much the end of a gap is not known: the ledger has whole
+	// milliseconds, of its beginning and of its duration. Copies right before the end may
+	// be shorter than that, and the picture that ends a gap seem to be in it.
+	rounded = time.Millisecond
 	// decoded is of how many runs one is decoded.
 	decoded = 16
 	// maxSync is how far audio and video may be apart.
@@ -238,7 +242,7 @@ func (j *judge) place(l lane, sent []*unit, of map[*unit]*trackTruth) (all []pla
 		bySum[u.sum] = append(bySum[u.sum], i)
 	}
 	next, behind := 0, time.Duration(0)
-	for _, rec := range j.recordings {
+	for n, rec := range j.recordings {
 		tr, ok := rec.Layer(l.id())
 		if !ok {
 			continue
@@ -247,19 +251,19 @@ func (j *judge) place(l lane, sent []*unit, of map[*unit]*trackTruth) (all []pla
 			s := &tr.Samples[i]
 			p := placed{rec: rec, start: s.Shown().Duration(tr.Timescale), end: (s.Shown() + s.Duration).Duration(tr.Timescale)}
 			at := rec.at + p.start - behind
-			best, reach, filled := -1, near, p.inGap(l, true)
+			best, reach, filled := -1, near, p.inGap(l, true, -rounded)
 			if filled {
 				reach = nearFilled
 			}
 			for _, k := range bySum[sha256.Sum256(s.Data)] {
-				if filled && (sent[k].whole() == no || sent[k].decodable == no) {
-					continue // what stands there may be the same
+				if sent[k].whole() == no || filled && sent[k].decodable == no {
+					continue // another one is the same: what has not arrived whole is not it, and of what cannot be decoded nothing stands in a gap
 				}
 				if d := (sent[k].captured - at).Abs(); k >= next && d < reach && (best < 0 || d < (sent[best].captured-at).Abs()) {
 					best = k
 				}
 			}
-			if best >= 0 && filled && nearer(tr, i, sent[best].captured-rec.at+behind) {
+			if best >= 0 && p.inGap(l, true, rounded) && j.nearer(l, n, i, sent[best].captured+behind) {
 				best = -1
 			}
 			if best >= 0 {
@@ -276,14 +280,26 @@ func (j *judge) place(l lane, sent []*unit, of map[*unit]*trackTruth) (all []pla
 	return all
 }
 
-// nearer reports whether a sample that follows is the same as the i-th, and nearer to a
-// time: the i-th stands for what was before.
-func nearer(tr *verify.Track, i int, at time.Duration) bool {
+// nearer reports whether a sample that follows, in the n-th recording or the ones after, is
+// the same as the i-th of that, and nearer to a time: the i-th stands for what was before.
+func (j *judge) nearer(l lane, n, i int, at time.Duration) bool {
+	tr, _ := j.recordings[n].Layer(l.id())
 	s := &tr.Samples[i]
-	off := (s.Shown().Duration(tr.Timescale) - at).Abs()
-	for k := i + 1; k < len(tr.Samples) && (tr.Samples[k].Time-s.Time).Duration(tr.Timescale) < near; k++ {
-		if next := &tr.Samples[k]; bytes.Equal(next.Data, s.Data) && (next.Shown().Duration(tr.Timescale)-at).Abs() < off {
-			return true
+	off := (j.recordings[n].at + s.Shown().Duration(tr.Timescale) - at).Abs()
+	for ; n < len(j.recordings); n, i = n+1, -1 {
+		rec := j.recordings[n]
+		tr, ok := rec.Layer(l.id())
+		if !ok {
+			continue
+		}
+		for k := i + 1; k < len(tr.Samples); k++ {
+			d := rec.at + tr.Samples[k].Shown().Duration(tr.Timescale) - at
+			if d > near {
+				return false
+			}
+			if d.Abs() < off && bytes.Equal(tr.Samples[k].Data, s.Data) {
+				return true
+			}
 		}
 	}
 	return false
@@ -294,7 +310,7 @@ func (j *judge) checkFilled(l lane, p *placed, s *verify.Sample, bySum map[[sha2
 	known := len(bySum[sha256.Sum256(s.Data)]) > 0
 	switch {
 	case l.kind == media.Audio && len(s.Data) <= 20 && !known: // silence
-	case p.inGap(l, true):
+	case p.inGap(l, true, rounded):
 	case known:
 		j.fault("mistimed", "%s of %s at %v was sent at another time", l.id(), p.rec.Dir, p.start)
 	default:
@@ -302,14 +318,15 @@ func (j *judge) checkFilled(l lane, p *placed, s *verify.Sample, bySum map[[sha2
 	}
 }
 
-// inGap reports whether a sample begins in a gap that the ledger calls filled.
-func (p *placed) inGap(l lane, filled bool) bool {
+// inGap reports whether a sample begins in a gap that the ledger calls filled, or in any,
+// that is longer by slack at its end.
+func (p *placed) inGap(l lane, filled bool, slack time.Duration) bool {
 	at := p.start
 	if l.kind == media.Audio {
 		at += (p.end - p.start) / 2 // the ledger's times are rounded
 	}
 	for _, g := range p.rec.gaps(l) {
-		if (g.Filled || !filled) && at >= dur(g.Start)-2*time.Millisecond && at < dur(g.Start+g.Duration)-5*time.Microsecond {
+		if (g.Filled || !filled) && at >= dur(g.Start)-2*time.Millisecond && at < dur(g.Start+g.Duration)+slack {
 			return true
 		}
 	}
