@@ -450,3 +450,15 @@ func TestCuts(t *testing.T) {
 		t.Errorf("asked for key frames at %v, want %v", asked, want)
 	}
 }
+
+// Sound whose timestamps jump while it waits for the first picture is recorded whole: what
+// came before the jump is in front of the rest.
+func TestJumpWhileSoundWaits(t *testing.T) {
+	s := newScript(t)
+	s.video = false
+	s.play(3 * time.Second)
+	s.slip = -20 * time.Second
+	s.play(5 * time.Second)
+	s.a.Leave()
+	s.expectSound(t, 400, 0)
+}

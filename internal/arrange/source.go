@@ -116,7 +116,7 @@ func (a *Arranger) observe(s *source, f *media.Frame) (expected int64, jumped bo
 	if s.seen {
 		jumped = s.resync || a.hasJumped(s, f)
 		waited := f.Arrival.Sub(s.lastArrival)
-		step, least := max(s.lane.dur, 1), pauseNoted
+		step, least := max(s.lane.dur, f.Duration, 1), pauseNoted
 		if s.resync || s.missing != "" {
 			least = restartNoted
 		}
@@ -168,12 +168,20 @@ func (a *Arranger) jump(s *source, from, to int64) {
 	a.goOnAt(s, from, to)
 }
 
-// goOnAt has a track go on with timestamp to where it would have been with from.
+// goOnAt has a track go on with timestamp to where it would have been with from. What
+// waits for its place goes along, in the timestamps of from now on.
 func (a *Arranger) goOnAt(s *source, from, to int64) {
-	if a.cur != nil {
-		a.place(s, func(*media.Frame) bool { return true }) // by the clock that they have
+	for i := range s.held {
+		f := *s.held[i].Frame
+		f.Timestamp += to - from
+		if s.held[i].Frame == s.pair {
+			s.pair = &f
+		}
+		s.held[i].Frame = &f
 	}
-	s.held = nil
+	if s.stall != nil {
+		s.stall.ts += to - from
+	}
 	s.ts0 += to - from
 	a.pub.time.Jump(s.ID, from, to)
 }

@@ -73,7 +73,7 @@ func (a *Arranger) settleStall(s *source, force bool) {
 	s.stall = nil
 	i := slices.IndexFunc(s.held, func(h held) bool { return h.Timestamp >= st.ts })
 	if i < 0 {
-		return // a jump has placed it
+		return // a boundary has placed it
 	}
 	rest := slices.Clone(s.held[i:])
 	s.held = s.held[:i]
@@ -89,7 +89,7 @@ func (a *Arranger) settleStall(s *source, force bool) {
 	} else {
 		a.goOnLater(s, st.ts, behind)
 	}
-	s.held = rest
+	s.held = append(s.held, rest...)
 }
 
 // followSlip has the sound go on later with a packet, where its clock has stood still for
