@@ -205,7 +205,9 @@ func (t *Timeline) follow(c *clock, stepped bool) {
 		case l.led:
 			l.set(l.is.lo, t.latest)
 		case t.transit.have:
-			l.set(l.is.nearest(l.floor.least()-t.transit.value), t.latest)
+			l.set(l.floor.least()-t.transit.value, t.latest)
+			t.moveAll()
+			l.set(l.is.nearest(l.origin), t.latest)
 		default: // nothing has told the transit time; the arrivals do, under the new clock
 			l.set(l.is.hi, t.latest) // reports are rather late than early: what they say is
 			t.transit.add(t.latest, l.arrival.value-l.origin)

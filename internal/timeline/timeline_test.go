@@ -395,3 +395,32 @@ func TestAnchorElsewhere(t *testing.T) {
 	s.run(tl, 20*time.Millisecond, 3*time.Second, map[media.TrackID]time.Duration{video: 0, audio: 0}, true)
 	s.check(t, tl, audio, time.Second, 43*time.Second, time.Millisecond)
 }
+
+// Reports that tell whole seconds alone, of a track that comes when the mapping is fixed,
+// leave it where it is by the arrivals, beside the other: by less than a second they do
+// not know better.
+func TestWholeSecondsOfALateTrack(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	s.ntp = s.ntp.Truncate(time.Second)
+	whole := func(id media.TrackID, d time.Duration) {
+		s.report(tl, id, d, ms(30), d.Truncate(time.Second)-d)
+	}
+	for d := ms(900); d < 20*time.Second; d += ms(20) {
+		s.observe(tl, audio, d, ms(30))
+		if d == ms(900) {
+			tl.Anchor(audio, s.ts(audio, d), 0)
+		}
+		if d%time.Second == ms(900) {
+			whole(audio, d)
+		}
+		if d < 10*time.Second {
+			continue
+		}
+		s.observe(tl, video, d, ms(30))
+		if d%time.Second == ms(100) {
+			whole(video, d)
+		}
+	}
+	at := 20 * time.Second
+	s.check(t, tl, video, at, tl.Media(audio, s.ts(audio, at)), ms(20))
+}
