@@ -24,6 +24,7 @@ const (
 	CauseLayer     = "layer"     // a simulcast layer was not sent, or waited for a Period
 	CauseOverrun   = "overrun"   // packets came and were dropped, for storage was too slow
 	CauseAbsent    = "absent"    // announced, and nothing had come yet
+	CauseLimit     = "limit"     // it came, and would have begun one Period too many
 )
 
 const (
@@ -131,13 +132,14 @@ type Arranger struct {
 	rotateAt time.Duration // 0: never
 	rotating bool          // key frames have been asked for the rotation
 
-	remap       bool            // the next Period is to follow the mapping
-	recastAsked time.Time       // when key frames of all layers were last asked for, for layers that came or went
-	recastWait  time.Duration   // and how long until that is done again
-	until       time.Duration   // while sound is written up to a boundary: where that is; else 0
-	limit       media.Ticks     // while layers finish a segment or a Period: where the next one begins; else 0
-	begun       []time.Duration // session times of the newest Periods
-	deaf        bool            // it was said that the sender ignores requests for key frames
+	remap       bool          // the next Period is to follow the mapping
+	recastAsked time.Time     // when key frames of all layers were last asked for, for layers that came or went
+	recastWait  time.Duration // and how long until that is done again
+	until       time.Duration // while sound is written up to a boundary: where that is; else 0
+	limit       media.Ticks   // while layers finish a segment or a Period: where the next one begins; else 0
+	begun       time.Time     // when the Periods of before do not count any more
+	crowdTold   bool          // it was said that there are too many
+	deaf        bool          // it was said that the sender ignores requests for key frames
 }
 
 // publication is what one publisher sends.
@@ -251,7 +253,11 @@ func (a *Arranger) Leave() {
 	}
 	a.releaseVideo(true)
 	if a.cur == nil && a.pub.audio != nil && len(a.pub.audio.held) > 0 {
-		a.beginWithSound(nil) // the picture did not come in time
+		if a.crowded() {
+			a.crowdOutSound(a.pub.audio)
+		} else {
+			a.beginWithSound(nil) // the picture did not come in time
+		}
 	}
 	a.close()
 	a.pub = nil

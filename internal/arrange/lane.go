@@ -68,6 +68,7 @@ type lane struct {
 	hasReal bool        // the sender sent something of it since the recording began
 	real    media.Ticks // where the last sample that the sender sent ends by itself
 	noted   media.Ticks // up to where what is missing behind it has been told
+	crowded bool        // since it was in a Period, something wanted one too many
 
 	video videoState
 	audio audioState
@@ -81,7 +82,7 @@ type videoState struct {
 	still    bool        // it is the key frame, and what was sent since is missing for the next
 	due      media.Ticks // a layer is to be cut there without a key frame; else 0
 	gone     bool        // a layer that has nothing more for the Period
-	broken   bool        // and of what came since, something is missing for the next picture
+	broken   bool        // of what came since the last, something is missing for the next picture
 
 	shown media.Ticks // when the picture is shown that is shown last, of those that were written
 }

@@ -384,7 +384,7 @@ func (a *Arranger) layer(s *source, f *media.Frame) {
 	if l.video.gone && a.cur != nil && l.period == a.cur {
 		a.comeBack(s, f)
 	}
-	if !a.isMember(s) || l.video.still && !f.Key {
+	if !a.isMember(s) || (l.video.still || l.video.broken) && !f.Key {
 		a.leaveOut(s)
 		return
 	}
@@ -434,7 +434,7 @@ func (a *Arranger) leaveOut(s *source) {
 	if a.kinds != nil { // what comes before a recording's first frame is not missing in it
 		a.out.LeftOut(s.Lane)
 	}
-	if l := s.lane; l.video.still && a.isMember(s) && !s.keyWanted {
+	if l := s.lane; (l.video.still || l.video.broken) && a.isMember(s) && !s.keyWanted {
 		a.wantKey(s)
 	}
 }

@@ -2,18 +2,19 @@ package arrange
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
 )
 
 const (
-	// periodBurst is how many Periods may begin within periodWindow for other
-	// formats than the last: a sender that changes its size all the time is not
-	// followed. Players need a moment for each, and files are not free.
-	periodBurst  = 10
-	periodWindow = 10 * time.Second
+	// periodEvery is how often a Period may begin, for whatever cause: a sender that
+	// changes its size, or comes back, all the time is not followed. Players need a
+	// moment for each, and files are not free. periodBurst may begin at once: browsers
+	// go through three or four sizes in their first seconds, while layers join, and a
+	// process that stood still sees at one time what came meanwhile.
+	periodEvery = time.Second
+	periodBurst = 10
 	// endSlack is by how much sound may end before the Period's last picture does.
 	endSlack = 40 * time.Millisecond
 	// rotateSlack is how much before its limit a recording may be rotated, so that
@@ -138,10 +139,7 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 		}
 	}
 	a.remap = false
-	a.begun = append(a.begun, at)
-	if len(a.begun) > periodBurst {
-		a.begun = slices.Delete(a.begun, 0, 1)
-	}
+	a.count()
 	a.cur = &period{at: at}
 	a.reach, a.moved = max(a.reach, at), true
 	a.frontier = max(a.frontier, at-fillLag)
@@ -193,6 +191,7 @@ func (a *Arranger) enter(l *lane, f *media.Format, at time.Duration) {
 	}
 	a.out.Enter(l.Lane, f, t)
 	l.period, l.format, l.wrote, l.entered, l.had = a.cur, f, false, t, true
+	l.crowded = false
 	l.dur = 0
 	if l.Kind == media.Video {
 		l.dur = media.Ticks(l.rate() / 30)
@@ -210,6 +209,8 @@ func (a *Arranger) enter(l *lane, f *media.Format, at time.Duration) {
 // follow on.
 func (a *Arranger) returnCause(l *lane) string {
 	switch s := l.src; {
+	case l.crowded:
+		return CauseLimit
 	case s == nil || !s.joined:
 		return CauseReconnect
 	case s.lost != "":
@@ -365,12 +366,45 @@ func (a *Arranger) rotationDue(at time.Duration) bool {
 	return a.rotateAt > 0 && a.cur != nil && at >= a.rotateAt-rotateSlack
 }
 
-// crowded reports whether too many Periods have begun lately for another one at a
-// session time that only a format wants.
-func (a *Arranger) crowded(at time.Duration) bool {
-	return len(a.begun) == periodBurst && at-a.begun[0] < periodWindow
+// count notes that a Period begins.
+func (a *Arranger) count() {
+	if a.begun.Before(a.now) {
+		a.begun = a.now
+	}
+	a.begun = a.begun.Add(periodEvery)
+}
+
+// crowded reports whether so many Periods have begun lately that none may begin now but
+// for a rotation. The clock decides, for session time is partly what the sender says.
+func (a *Arranger) crowded() bool { return a.begun.Sub(a.now) > (periodBurst-1)*periodEvery }
+
+// crowdOut leaves a frame out that would begin a Period where none may, and with it
+// what needs it.
+func (a *Arranger) crowdOut(s *source) {
+	if !a.crowdTold {
+		a.crowdTold = true
+		a.o.Log.Warn("the sender begins anew, or changes its format, more than once a second: that is not followed, and media is left out", "kind", s.Kind.String())
+	}
+	s.lost, s.lane.crowded = cmp.Or(s.lost, CauseLimit), true
+	if s.Kind == media.Video {
+		s.lane.video.broken = true
+		a.skip(s)
+	} else if a.kinds != nil {
+		a.out.LeftOut(s.Lane)
+	}
+}
+
+// crowdOutSound does that with all sound that waits for a Period.
+func (a *Arranger) crowdOutSound(s *source) {
+	for range s.held {
+		a.crowdOut(s)
+	}
+	clear(s.held)
+	s.held = s.held[:0]
 }
 
 // recastDue reports whether a Period may begin at a session time because layers came
 // or went.
-func (a *Arranger) recastDue(at time.Duration) bool { return a.cur != nil && at-a.cur.at >= minRecast }
+func (a *Arranger) recastDue(at time.Duration) bool {
+	return a.cur != nil && at-a.cur.at >= minRecast && !a.crowded()
+}

@@ -38,8 +38,15 @@ func (a *Arranger) release(force bool) {
 	}
 	a.releaseVideo(force)
 	if a.cur == nil {
-		if h := a.earlySound(); h == nil || !a.isPatientEnough(h) {
+		h := a.earlySound()
+		if h == nil || !a.isPatientEnough(h) {
 			return
+		}
+		if a.crowded() {
+			if len(a.pub.audio.held) >= maxHeld {
+				a.crowdOutSound(a.pub.audio)
+			}
+			return // it may be soon
 		}
 		a.beginWithSound(nil)
 	}
@@ -161,6 +168,10 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 		a.out.LeftOut(l.Lane)
 		return
 	}
+	if a.isSoundCrowded(s, f) {
+		a.crowdOut(s)
+		return
+	}
 	if hole := t - l.end(); l.period != nil && l.duration(hole) > holeMax {
 		a.wakeSound(s, f)
 		return
@@ -258,6 +269,10 @@ func (a *Arranger) passed(l *lane, t media.Ticks) bool {
 
 // wakeSound goes on after the node has slept: with a Period of its own.
 func (a *Arranger) wakeSound(s *source, f *media.Frame) {
+	if a.crowded() {
+		a.crowdOut(s)
+		return
+	}
 	at := max(a.pub.time.Media(s.ID, f.Timestamp), a.Ended()+time.Millisecond)
 	a.close()
 	at = max(at, a.Ended())
@@ -278,7 +293,7 @@ func (a *Arranger) soundBoundary(s *source, f *media.Frame) bool {
 		return false
 	}
 	at := l.duration(s.time(f.Timestamp))
-	rotate, remap := a.rotationDue(at), a.remap
+	rotate, remap := a.rotationDue(at), a.remap && !a.crowded()
 	if !rotate && !remap && f.Format.Equal(l.format) {
 		return false
 	}
@@ -294,6 +309,14 @@ func (a *Arranger) soundBoundary(s *source, f *media.Frame) bool {
 	at = max(at, l.duration(l.ended))
 	a.enter(l, f.Format, at)
 	return true
+}
+
+// isSoundCrowded reports whether a packet of sound, where there is nothing else, is of
+// another format, and no Period may begin for that.
+func (a *Arranger) isSoundCrowded(s *source, f *media.Frame) bool {
+	l := s.lane
+	return !a.has(media.Video) && l.period == a.cur && l.wrote && !f.Format.Equal(l.format) &&
+		a.crowded() && !a.rotationDue(l.duration(s.time(f.Timestamp)))
 }
 
 // correctable reports whether the sound may be corrected before f: once for a

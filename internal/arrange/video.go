@@ -37,6 +37,8 @@ func (a *Arranger) picture(s *source, f *media.Frame) {
 	switch {
 	case a.cur == nil && !f.Key:
 		a.skip(s)
+	case a.cur == nil && a.crowded():
+		a.crowdOut(s)
 	case a.cur == nil:
 		a.beginWithPicture(s, f)
 	case !s.placed || l.period == nil:
@@ -51,6 +53,10 @@ func (a *Arranger) picture(s *source, f *media.Frame) {
 func (a *Arranger) firstPicture(s *source, f *media.Frame) {
 	if !f.Key {
 		a.skip(s)
+		return
+	}
+	if a.crowded() {
+		a.crowdOut(s)
 		return
 	}
 	a.finishLayers(f)
@@ -83,7 +89,7 @@ func (a *Arranger) nextPicture(s *source, f *media.Frame) {
 		a.keyFrame(s, f)
 		return
 	}
-	if l.video.gone || l.video.still {
+	if l.video.gone || l.video.still || l.video.broken {
 		a.skip(s)
 		return
 	}
@@ -157,6 +163,10 @@ func (a *Arranger) wake(s *source, f *media.Frame) {
 		a.skip(s)
 		return
 	}
+	if a.crowded() {
+		a.crowdOut(s)
+		return
+	}
 	at := max(a.pub.time.Media(s.ID, f.Timestamp), a.Ended()+time.Millisecond)
 	a.releaseBefore(at - holeMax/2)
 	a.finishLayers(f)
@@ -189,14 +199,15 @@ func (a *Arranger) keyFrame(s *source, f *media.Frame) {
 	at := l.duration(t)
 	all, overdue := a.together(l, t)
 	may := all || overdue
-	rotate, other := may && a.rotationDue(at), !f.Format.Equal(l.format)
-	if other && !rotate && a.crowded(at) {
-		a.skip(s)
+	rotate, needs := may && a.rotationDue(at), l.video.gone || !f.Format.Equal(l.format)
+	free := rotate || !a.crowded()
+	if needs && !free {
+		a.crowdOut(s)
 		return
 	}
 	cuts := may && a.cuts(l, t)
-	begins := rotate || other || l.video.gone || may && (a.remap || a.recasts(at)) || cuts && (!all || a.otherFormat())
-	cuts = cuts && (begins || !a.hasGone())
+	begins := free && (rotate || needs || may && (a.remap || a.recasts(at)) || cuts && (!all || a.otherFormat()))
+	cuts = cuts && (begins || all && !a.otherFormat() && !a.hasGone())
 	if !begins && !cuts {
 		a.noteHole(s, t)
 		a.writePicture(s, f, false)
@@ -204,7 +215,7 @@ func (a *Arranger) keyFrame(s *source, f *media.Frame) {
 		return
 	}
 	a.finishLayers(f)
-	remap := cuts && a.followMapping(s, f) || a.remap
+	remap := free && (cuts && a.followMapping(s, f) || a.remap)
 	if remap {
 		at = a.remapped(s, f)
 	}
@@ -261,6 +272,7 @@ func (a *Arranger) writePicture(s *source, f *media.Frame, cut bool) {
 		l.dur = d
 	}
 	l.video.stands, l.video.still = false, false
+	l.video.broken = l.video.broken && !f.Key
 	l.video.gop.add(f)
 	a.write(l, Sample{Time: t, Duration: l.dur, Composition: f.Composition, Key: f.Key, Cut: cut, Data: f.Data})
 	l.video.shown = max(l.video.shown, t+f.Composition)

@@ -97,7 +97,7 @@ type RecordingTrack struct {
 type Gap struct {
 	Start    float64 `json:"start"`    // seconds of media time
 	Duration float64 `json:"duration"` // seconds
-	Cause    string  `json:"cause"`    // "loss", "pause", "reconnect", "overrun", "layer", "absent", "node"
+	Cause    string  `json:"cause"`    // "loss", "pause", "reconnect", "overrun", "layer", "absent", "node", "limit"
 	// Filled says that something stands there that was not sent at that time:
 	// silence, the last picture or a neutral one. Else the presentation has a hole.
 	Filled bool `json:"filled,omitempty"`

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -54,12 +55,52 @@ func TestManySizes(t *testing.T) {
 	s.steps(40 * time.Second)
 	rec := g.stop("camera")
 	whole(t, rec, g.read(rec.RecordDir))
-	if rec.Periods < 20 || rec.Periods > 45 {
-		t.Errorf("%d Periods in 40 s with 120 sizes, want about one a second", rec.Periods)
+	if rec.Periods < 30 || rec.Periods > 50 {
+		t.Errorf("%d Periods in 40 s with 120 sizes, want ten and about one a second", rec.Periods)
 	}
 	video, sent := rec.Tracks[0], int64(len(s.log.Video.Units))
 	if video.Frames+video.FramesDropped != sent || rec.Status != media.StatusDegraded {
 		t.Errorf("%d frames of %d, %d left out: %s (%s)", video.Frames, sent, video.FramesDropped, rec.Status, rec.Reason)
+	}
+	if !slices.ContainsFunc(video.Gaps, isLimit) || !strings.Contains(rec.Reason, reasonLimit) {
+		t.Errorf("gaps %+v, %s", video.Gaps, rec.Reason)
+	}
+}
+
+// A publisher that comes back several times a second is not followed each time.
+func TestManyPublishers(t *testing.T) {
+	for name, files := range map[string][]string{"both": {"h264_baseline.h264", "opus_stereo.ogg"}, "sound": {"opus_stereo.ogg"}} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, nil)
+			var s *sender
+			sent := map[string]int64{}
+			for i := range 40 {
+				var sources []*load.Source
+				for _, file := range files {
+					sources = append(sources, source(t, file))
+				}
+				if s = g.publish("camera", sources...); i == 0 {
+					g.start("camera", "")
+				}
+				s.steps(200 * time.Millisecond)
+				for _, tr := range s.tracks {
+					sent[tr.Kind.String()] += int64(len(tr.log.Units))
+				}
+				if i < 39 {
+					s.leave()
+				}
+			}
+			rec := g.stop("camera")
+			whole(t, rec, g.read(rec.RecordDir))
+			if rec.Periods < 14 || rec.Periods > 18 || rec.Status != media.StatusDegraded || !strings.Contains(rec.Reason, reasonLimit) {
+				t.Errorf("%d Periods in 8 s with 40 publishers, want ten and about one a second: %s (%s)", rec.Periods, rec.Status, rec.Reason)
+			}
+			for _, track := range rec.Tracks {
+				if out := track.FramesDropped + track.PacketsCorrected; track.Frames+out != sent[track.Kind] || !slices.ContainsFunc(track.Gaps, isLimit) {
+					t.Errorf("%s: %d frames of %d, %d left out, gaps %+v", track.Kind, track.Frames, sent[track.Kind], out, track.Gaps)
+				}
+			}
+		})
 	}
 }
 
@@ -180,7 +221,7 @@ func TestAnotherSizeEachFrame(t *testing.T) {
 	s.steps(25 * time.Second)
 	rec := g.stop("camera")
 	whole(t, rec, g.read(rec.RecordDir))
-	if rec.Periods > 30 {
+	if rec.Periods > 10+25 {
 		t.Errorf("%d periods", rec.Periods)
 	}
 }

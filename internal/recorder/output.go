@@ -127,7 +127,7 @@ func (o output) Sample(l lane, s arrange.Sample) {
 		return
 	}
 	if !s.Filler {
-		o.pub.written[l] = true
+		o.pub.decoded[l] = true
 		rec.update(l, func(t *media.RecordingTrack) { t.Frames++ })
 	}
 }
@@ -201,6 +201,7 @@ func (o output) Gap(l lane, g arrange.Gap) {
 // LeftOut implements arrange.Output.
 func (o output) LeftOut(l lane) {
 	if o.rec != nil {
+		o.pub.decoded[l] = true
 		o.rec.update(l, func(t *media.RecordingTrack) { t.FramesDropped++ })
 	}
 }

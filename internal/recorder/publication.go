@@ -15,7 +15,7 @@ type publication struct {
 	tracks    map[media.TrackID]*track // those that are recorded
 	recorded  []*track                 // the same, in the order of the offer
 	ordered   []*track                 // the same, sound first: it waits for the picture of its time, which does not wait for it
-	written   map[lane]bool            // those of which something was written
+	decoded   map[lane]bool            // those of which something came that can be decoded
 	refused   bool                     // none of it can be recorded
 }
 
@@ -31,7 +31,7 @@ func (p *publication) arranged() []arrange.Track {
 // newPublication chooses the tracks to record: one of audio, and one of video
 // or all of its layers.
 func (s *session) newPublication(announced []media.Track) *publication {
-	pub := &publication{announced: announced, missing: map[lane]string{}, tracks: map[media.TrackID]*track{}, written: map[lane]bool{}}
+	pub := &publication{announced: announced, missing: map[lane]string{}, tracks: map[media.TrackID]*track{}, decoded: map[lane]bool{}}
 	for _, mt := range announced {
 		if !pub.wants(mt) {
 			s.log.Warn("track is not recorded: one of its kind is", "kind", mt.Kind.String(), "mid", mt.MID)

@@ -379,7 +379,15 @@ func missing(t *media.RecordingTrack) string {
 const reasonApart = "%d frames left out, while this layer had no key frame at a picture at which the other layers have one"
 
 // isLoss reports whether something that was sent is missing in a gap.
-func isLoss(g media.Gap) bool { return g.Cause == arrange.CauseLoss || g.Cause == arrange.CauseOverrun }
+func isLoss(g media.Gap) bool {
+	return g.Cause == arrange.CauseLoss || g.Cause == arrange.CauseOverrun || isLimit(g)
+}
+
+// isLimit reports whether what is missing in a gap wanted too many Periods.
+func isLimit(g media.Gap) bool { return g.Cause == arrange.CauseLimit }
+
+// reasonLimit is why frames have no place that came.
+const reasonLimit = "the sender began anew, or changed its format, more often than once a second, which a recording does not follow"
 
 // hasLost reports whether something of a track is missing that was sent and did not
 // come.
@@ -392,6 +400,9 @@ func leftOut(t *media.RecordingTrack) string {
 		return before
 	}
 	why := fmt.Sprintf("%d packets were lost, %d frames left out", t.PacketsLost, t.FramesDropped)
+	if slices.ContainsFunc(t.Gaps, isLimit) {
+		why += "; " + reasonLimit
+	}
 	if before != "" {
 		why += "; " + before
 	}

@@ -456,7 +456,7 @@ func (s *session) lost(tr *track, reason error) {
 func (s *session) noteUndecodable() {
 	for _, tr := range s.pub.tracks {
 		st := tr.dep.Stats()
-		if s.rec == nil || s.pub.written[tr.lane] || st.PacketsReceived == 0 {
+		if s.rec == nil || s.pub.decoded[tr.lane] || st.PacketsReceived == 0 {
 			continue
 		}
 		why := reasonUndecodable
