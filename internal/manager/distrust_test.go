@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,6 +170,54 @@ func TestFeedsAreBounded(t *testing.T) {
 	if err := n.catchUp(t.Context(), &follower{}); err == nil || !strings.Contains(err.Error(), "a page of its feed") {
 		t.Errorf("too many at once: %v", err)
 	}
+}
+
+// TestStreamsAreBounded: a node that tells of too many streams has none that are known,
+// by events and by lists, and says so. Others go on, and it does when it tells of fewer.
+func TestStreamsAreBounded(t *testing.T) {
+	t.Parallel()
+	var told atomic.Int64
+	list := func() []api.NodeStream {
+		streams := []api.NodeStream{}
+		for i := range told.Load() {
+			streams = append(streams, published("many-"+strconv.FormatInt(i, 10), false))
+		}
+		return streams
+	}
+	event := func(w http.ResponseWriter, _ *http.Request) {
+		data, _ := json.Marshal(list())
+		_, _ = fmt.Fprintf(w, "data: %s\n\n", data)
+	}
+	f, _, _ := newTestFleet(t)
+	f.maxStreams, f.o.Poll, f.o.Timeout = 3, 100*time.Millisecond, 30*time.Second
+	told.Store(3)
+	for alias, n := range map[string]*fakeNode{
+		"lists":  {list: list},
+		"events": {events: event, list: list},
+		"other":  {list: func() []api.NodeStream { return []api.NodeStream{published("cam", false)} }},
+	} {
+		f.add(newNode(f, alias, configured, newFakeNode(t, n).URL, "", true))
+	}
+	t.Cleanup(f.close)
+	have := func(alias, stream string) bool { _, ok := f.node(alias).stream(stream); return ok }
+	for _, alias := range []string{"lists", "events"} {
+		until(t, "as many as there may be are known of "+alias, func() bool { return have(alias, "many-2") })
+	}
+	told.Store(4)
+	for _, alias := range []string{"lists", "events"} {
+		until(t, alias+" says that there are too many", func() bool {
+			err := f.node(alias).notListed()
+			return err != nil && strings.Contains(err.Error(), "tells of 4 streams, and at most 3")
+		})
+	}
+	if n := f.node("lists"); have("lists", "many-0") || !strings.Contains(n.describe().Error, "at most 3") {
+		t.Errorf("%+v", n.describe())
+	}
+	if !have("other", "cam") {
+		t.Error("another node's stream is gone")
+	}
+	told.Store(2)
+	until(t, "it goes on", func() bool { return have("lists", "many-1") && f.node("lists").describe().Error == "" })
 }
 
 // TestNoRecordingOfWhoConnects: an offer alone makes no recording, as on a node.

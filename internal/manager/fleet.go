@@ -72,6 +72,8 @@ type fleet struct {
 	// proving has an element for each node that is asked who registers (prove).
 	proving chan struct{}
 	maxRows int // of a node: maxRows, or fewer in tests
+	// maxStreams is the same of streams.
+	maxStreams int
 
 	ctx    context.Context // of the nodes' goroutines
 	cancel context.CancelFunc
@@ -103,7 +105,7 @@ func newFleet(o fleetOptions) *fleet {
 		o: o, log: o.Logger, http: newTransport(), found: newFoundCache(o.Now),
 		nodes: map[string]*node{}, changed: make(chan struct{}), version: 1, opened: make(chan struct{}),
 		dirty: map[string]struct{}{}, merged: &merged{list: []api.FleetStream{}, byID: map[string]int{}},
-		guarded: newGuarded(o.Allow), maxRows: maxRows, proving: make(chan struct{}, maxProving),
+		guarded: newGuarded(o.Allow), maxRows: maxRows, maxStreams: maxStreams, proving: make(chan struct{}, maxProving),
 	}
 	f.merged.All = func() []byte { return []byte("[]") }
 	f.ctx, f.cancel = context.WithCancel(context.Background())

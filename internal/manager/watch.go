@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/health"
 )
 
@@ -49,9 +50,24 @@ func (n *node) pollStreams(ctx context.Context) {
 		return
 	}
 	if err == nil {
-		n.replaceStreams(list)
+		err = n.takeStreams(list)
 	}
 	n.note("streams", err)
+}
+
+// maxStreams bounds the streams of a node: of who tells of more, none is known.
+const maxStreams = 20_000
+
+// takeStreams takes a list over that the node has told, if it is not too long.
+func (n *node) takeStreams(list []api.NodeStream) error {
+	if most := n.fleet.maxStreams; len(list) > most {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.setStreams(nil)
+		return fault.Errorf(fault.Unavailable, "it tells of %d streams, and at most %d are followed", len(list), most)
+	}
+	n.replaceStreams(list)
+	return nil
 }
 
 // errNoEvents says that an event stream began, and the first event did not come.
@@ -71,9 +87,9 @@ func (n *node) watchStreams(ctx context.Context) (came bool, err error) {
 		}
 		first.Stop()
 		came = true
-		n.replaceStreams(list)
-		n.note("streams", nil)
-		return nil
+		err := n.takeStreams(list)
+		n.note("streams", err)
+		return err
 	})
 	if cause := context.Cause(ctx); errors.Is(cause, errNoEvents) {
 		err = cause
