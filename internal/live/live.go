@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/live777/recorder/internal/fault"
@@ -69,6 +70,7 @@ type Streams struct {
 	maxStreams       int
 	watches          watches
 	traffic          traffic
+	refused          atomic.Int64 // streams for which there was no room
 
 	mu      sync.Mutex
 	streams map[string]*Stream
@@ -139,10 +141,14 @@ func (s *Streams) create(id string) (*Stream, error) {
 // room returns an error where there may be no more streams. Called with mu held.
 func (s *Streams) room() error {
 	if s.maxStreams > 0 && len(s.streams) >= s.maxStreams {
+		s.refused.Add(1)
 		return fault.Errorf(fault.Unavailable, "the node has reached its limit of %d streams: try again later", s.maxStreams)
 	}
 	return nil
 }
+
+// Refused returns how often there was no room for a stream (Options.MaxStreams).
+func (s *Streams) Refused() int64 { return s.refused.Load() }
 
 // Expect returns the stream with the given id, which is made where there is none,
 // for somebody who is about to subscribe and wait for its publisher. Unlike one of

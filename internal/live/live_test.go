@@ -462,6 +462,9 @@ func TestMaxStreams(t *testing.T) {
 	if _, err := s.Publish("a", SessionInfo{}, nil, &publisher{}); err != nil {
 		t.Errorf("a stream that is there: %v", err)
 	}
+	if n := s.Refused(); n != 2 {
+		t.Errorf("%d refusals are counted, want 2", n)
+	}
 	pub.Close()
 	if _, err := s.Create("c"); err != nil {
 		t.Errorf("when one is gone: %v", err)

@@ -133,7 +133,7 @@ func (n *Node) metrics() http.Handler {
 			watching += len(st.Subscribe.Sessions)
 		}
 		return publishing, watching
-	}, Refused: n.quotas.Refused}
+	}, Refused: n.refusals}
 	s.Problems = n.health.Problems
 	n.recorder.measure(&s)
 	return metrics.Handler(s)

@@ -31,6 +31,15 @@ func quotasOf(c config.Limits) *quota.Quotas {
 // refused counts what the server of the API has refused.
 func (n *Node) refused(of, limit string) { n.quotas.Refuse(quota.Refusal{Of: of, Limit: limit}) }
 
+// refusals returns how often what was refused: streams are counted where they are.
+func (n *Node) refusals() map[quota.Refusal]int64 {
+	all := n.quotas.Refused()
+	if streams := n.streams.Refused(); streams > 0 {
+		all[quota.Refusal{Of: "node", Limit: "streams"}] = streams
+	}
+	return all
+}
+
 func limitsOf(q config.Quota) quota.Limits {
 	return quota.Limits{
 		Count: quota.Counts{

@@ -61,7 +61,8 @@ func TestLimits(t *testing.T) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	text, _ := io.ReadAll(resp.Body)
-	for _, want := range []string{`live777_refused_total{limit="publishers",of="rule"} 1`, `live777_refused_total{limit="publishers",of="owner"} 1`} {
+	for _, want := range []string{`live777_refused_total{limit="publishers",of="rule"} 1`, `live777_refused_total{limit="publishers",of="owner"} 1`,
+		`live777_refused_total{limit="streams",of="node"} 1`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("/metrics lacks %s", want)
 		}

@@ -71,7 +71,7 @@ type Quotas struct {
 // Refusal is what was refused, by which limit.
 type Refusal struct {
 	Of    string // "node", "owner", "rule", "address"
-	Limit string // "sessions", "unconnected", "publishers", "viewers", "recordings", "bitrate", "connections", "requests"
+	Limit string // "sessions", "unconnected", "publishers", "viewers", "streams", "recordings", "bitrate", "connections", "requests"
 }
 
 // New returns Quotas. The patterns of the rules are valid.
