@@ -34,6 +34,11 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	now = now.UTC()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
+	release, err := s.r.reserve(ctx, dir, exact)
+	if err != nil {
+		return err
+	}
+	defer release() // when storage has it
 	if exact {
 		if err := s.r.checkPlace(ctx, dir); err != nil {
 			return err

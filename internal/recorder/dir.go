@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/live777/recorder/internal/fault"
@@ -68,6 +69,48 @@ func (r *Recorder) checkPlace(ctx context.Context, dir string) error {
 		}
 	}
 	return nil
+}
+
+// reservation is a folder that is being claimed.
+type reservation struct {
+	dir   string
+	exact bool // it is to have it for itself
+	done  chan struct{}
+}
+
+// isInTheWay reports whether one of two may not be looked at while the other is claimed.
+func (v *reservation) isInTheWay(o *reservation) bool {
+	return (v.exact || o.exact) && (v.dir == o.dir || strings.HasPrefix(v.dir, o.dir+"/") || strings.HasPrefix(o.dir, v.dir+"/"))
+}
+
+// reserve waits until no folder is being claimed in which dir would be, or the other way
+// round, and keeps others from it until release: to look whether a folder is free and to
+// take it is one step so. In two folders that are no base_dir recordings may begin at once.
+func (r *Recorder) reserve(ctx context.Context, dir string, exact bool) (release func(), err error) {
+	own := &reservation{dir, exact, make(chan struct{})}
+	for {
+		r.mu.Lock()
+		i := slices.IndexFunc(r.reserved, own.isInTheWay)
+		if i < 0 {
+			r.reserved = append(r.reserved, own)
+			r.mu.Unlock()
+			return func() { r.release(own) }, nil
+		}
+		other := r.reserved[i]
+		r.mu.Unlock()
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			return nil, fault.Errorf(fault.Unavailable, "wait for the recording that begins in %q: %w", other.dir, ctx.Err())
+		}
+	}
+}
+
+func (r *Recorder) release(own *reservation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reserved = slices.DeleteFunc(r.reserved, func(o *reservation) bool { return o == own })
+	close(own.done)
 }
 
 // isRecording reports whether a recording is in the folder dir, or is being deleted

@@ -111,6 +111,7 @@ type Recorder struct {
 	uploading map[string]*recording        // by record_dir: sealed, and not yet acknowledged by storage
 	errors    map[string]string            // by stream: why its last recording ended, if by an error
 	stopped   map[string]*live.Publication // by stream: whose recording Stop has ended
+	reserved  []*reservation               // folders that are being claimed
 }
 
 // New returns a recorder; Close it.
