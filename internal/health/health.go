@@ -20,6 +20,9 @@ const (
 	// patience is how long a look may take before that itself is what is wrong: a disk
 	// that hangs returns no error.
 	patience = 10 * time.Second
+	// firstPatience is how long the first looks are waited for before anybody is told
+	// of a place that it has not been looked at yet.
+	firstPatience = 2 * time.Second
 )
 
 // Problem is what is wrong with a place.
@@ -60,6 +63,7 @@ func serious(err error) bool {
 type Watch struct {
 	now    func() time.Time
 	log    *slog.Logger
+	since  time.Time
 	places []*place
 }
 
@@ -67,6 +71,9 @@ type Watch struct {
 type place struct {
 	name string
 	look func(context.Context) error
+	// looked is closed when it has been looked at once.
+	looked func()
+	first  chan struct{}
 
 	mu      sync.Mutex
 	began   time.Time // of the look that is under way; zero: none is
@@ -78,13 +85,28 @@ func New(log *slog.Logger, now func() time.Time) *Watch {
 	if now == nil {
 		now = time.Now
 	}
-	return &Watch{now: now, log: log}
+	return &Watch{now: now, log: log, since: now().UTC()}
 }
 
 // Add adds a place, before Run. look returns what is wrong with it, and may join
 // several errors.
 func (w *Watch) Add(name string, look func(context.Context) error) {
-	w.places = append(w.places, &place{name: name, look: look})
+	first := make(chan struct{})
+	w.places = append(w.places, &place{name: name, look: look, first: first, looked: sync.OnceFunc(func() { close(first) })})
+}
+
+// AwaitFirst waits until all places have been looked at, for a while: who asks before
+// that is told that they have not.
+func (w *Watch) AwaitFirst(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, firstPatience)
+	defer cancel()
+	for _, p := range w.places {
+		select {
+		case <-p.first:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Run looks at all places, each for itself, until ctx ends.
@@ -123,10 +145,21 @@ func (w *Watch) Look(ctx context.Context, name string) {
 	p.found(err, w.now(), w.log)
 }
 
+// isLooked reports whether a place has been looked at.
+func (p *place) isLooked() bool {
+	select {
+	case <-p.first:
+		return true
+	default:
+		return false
+	}
+}
+
 // found takes note of what a look has returned, and logs it when that is new.
 func (p *place) found(err error, now time.Time, log *slog.Logger) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer p.looked()
 	p.began = time.Time{}
 	before := p.problem
 	if err == nil {
@@ -157,6 +190,8 @@ func (w *Watch) Problems() []Problem {
 		switch {
 		case !p.began.IsZero() && w.now().Sub(p.began) > patience:
 			all = append(all, Problem{Place: p.name, Text: "it does not answer", Since: p.began.UTC(), Serious: true})
+		case !p.isLooked():
+			all = append(all, Problem{Place: p.name, Text: "it has not been looked at yet", Since: w.since, Serious: true})
 		case p.problem != nil:
 			all = append(all, *p.problem)
 		}

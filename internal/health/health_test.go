@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -56,7 +57,7 @@ func TestHanging(t *testing.T) {
 	done := make(chan struct{})
 	go func() { w.Look(t.Context(), "storage"); close(done) }()
 	<-hangs
-	if got := w.Problems(); len(got) != 0 {
+	if got := w.Problems(); len(got) != 1 || !got[0].Serious || got[0].Text != "it has not been looked at yet" {
 		t.Errorf("at once: %+v", got)
 	}
 	now = now.Add(patience + time.Second)
@@ -68,4 +69,36 @@ func TestHanging(t *testing.T) {
 	if got := w.Problems(); len(got) != 0 {
 		t.Errorf("when it has returned: %+v", got)
 	}
+}
+
+// Before the first look nothing is known, which is not that all is well: it is told, and
+// who answers requests waits for the looks, but not for one that hangs.
+func TestFirstLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := New(slog.New(slog.DiscardHandler), nil)
+		hangs := make(chan struct{})
+		w.Add("storage", func(context.Context) error { time.Sleep(time.Second); return nil })
+		w.Add("catalogue", func(context.Context) error { <-hangs; return nil })
+		if got := w.Problems(); len(got) != 2 || got[0].Text != "it has not been looked at yet" || !got[0].Serious {
+			t.Errorf("before any look: %+v", got)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { w.Run(ctx); close(done) }()
+		began := time.Now()
+		w.AwaitFirst(ctx)
+		if waited := time.Since(began); waited != firstPatience {
+			t.Errorf("waited %v for a look that hangs", waited)
+		}
+		if got := w.Problems(); len(got) != 1 || got[0].Place != "catalogue" {
+			t.Errorf("while one hangs: %+v", got)
+		}
+		close(hangs)
+		w.AwaitFirst(ctx)
+		if waited := time.Since(began); waited != firstPatience || len(w.Problems()) > 0 {
+			t.Errorf("after %v: %+v", waited, w.Problems())
+		}
+		cancel()
+		<-done
+	})
 }

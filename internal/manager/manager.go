@@ -209,6 +209,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	served := make(chan error, 1)
 	go func() {
+		m.health.AwaitFirst(ctx) // or nothing would seem to be wrong
 		served <- m.server.Serve(m.api.Limit(m.listener, api.Connections{Max: m.cfg.HTTP.MaxConnections, PerAddress: m.cfg.HTTP.ConnectionsPerAddress}))
 	}()
 	var err error

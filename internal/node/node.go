@@ -194,6 +194,7 @@ func (n *Node) recordsTo() string {
 func (n *Node) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() {
+		n.health.AwaitFirst(ctx) // or nothing would seem to be wrong
 		served <- n.server.Serve(n.api.Limit(n.listener, api.Connections{Max: n.cfg.HTTP.MaxConnections, PerAddress: n.cfg.HTTP.ConnectionsPerAddress}))
 	}()
 	looping, cancel := context.WithCancel(ctx)
