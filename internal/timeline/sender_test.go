@@ -309,3 +309,20 @@ func TestSlipped(t *testing.T) {
 		}
 	}
 }
+
+// A report after which nothing comes for a moment says nothing of how late frames are.
+func TestReportBeforeALoss(t *testing.T) {
+	s := program{every: time.Second, delay: none, network: upTo(3), lie: none}.start(1)
+	s.ts0[audio] = -48000 * 1000
+	s.run(t, 10*time.Second)
+	s.tl.Report(&media.SenderReport{
+		Track: audio, NTP: media.NTP(s.ntp.Add(10*time.Second + ms(50))), RTP: uint32(s.ts(audio, 10*time.Second+ms(50))),
+		Arrival: s.sender.start.Add(10*time.Second + ms(50)),
+	})
+	for at := 10*time.Second + ms(400); at < 14*time.Second; at += ms(200) {
+		s.from(t, at, at+ms(200))
+		if d := s.tl.Slipped(audio); d != 0 {
+			t.Fatalf("at %v the sound's clock has stood still for %v", at, d)
+		}
+	}
+}

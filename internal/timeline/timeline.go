@@ -114,7 +114,7 @@ func (t *Timeline) observeReports(c *clock, at, late int64) {
 		if !r.observe(at, late) || !t.fixed {
 			continue
 		}
-		if s := c.span(r); s.distance(c.origin) <= int64(slipMin) {
+		if s := c.span(r); r.late != math.MaxInt64 && s.distance(c.origin) <= int64(slipMin) {
 			c.near.rebase(r.late) // what comes now is not late
 		}
 		t.follow(c, c.stepped())
