@@ -23,6 +23,7 @@ const spoolFull = 95
 
 func (w *withRecorder) watch(h *health.Watch) {
 	w.depot.watch(h)
+	h.Add("recordings", w.LookStored)
 	h.Add("catalogue", w.lookCatalogue)
 }
 

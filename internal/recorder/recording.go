@@ -109,6 +109,8 @@ type recording struct {
 	noted     int64         // ledger bytes written to the journal
 	persistAt time.Time     // not before, after a failure
 	end       time.Duration // latest end of a closed segment
+	sampled   time.Time     // when some of its objects were last looked for
+	gone      string        // one of them that storage has taken and has no more; empty: none is known
 	sealed    bool          // nothing more will be written to the media
 	crashed   bool          // its node died, and its publisher has not come back since
 	broken    bool          // its media was broken off, and tidy has not brought it in order
