@@ -227,6 +227,72 @@ func TestAnswerLost(t *testing.T) {
 	}
 }
 
+// TestCutOff: what somebody on the way has cut off is uploaded again, whether it is
+// written once or claims a folder. Another's object is not taken for that.
+func TestCutOff(t *testing.T) {
+	remote := newMemRemote()
+	s := openSpool(t, Options{Remote: remote})
+	cut := map[string]bool{}
+	remote.after = func(_ context.Context, key string) error {
+		remote.mu.Lock()
+		defer remote.mu.Unlock()
+		if o := remote.objects[key]; !cut[key] {
+			cut[key], o.data = true, o.data[:len(o.data)/2]
+			remote.objects[key] = o
+			return storage.ErrUnproved
+		}
+		return nil
+	}
+	write(t, s, "d/recording.json", `{"stream":"d"}`)
+	write(t, s, "d/seg", "content")
+	put(t, s, "d/manifest.mpd", "<MPD/>")
+	s.Start()
+	settled(t, s)
+	wantRemote(t, remote, "d/recording.json", `{"stream":"d"}`)
+	wantRemote(t, remote, "d/seg", "content")
+	wantRemote(t, remote, "d/manifest.mpd", "<MPD/>")
+	if st := s.Status(); st.Conflicts != 0 || st.WaitingObjects != 0 {
+		t.Errorf("Status = %+v", st)
+	}
+	remote.set(func() { remote.objects["d/theirs"] = memObject{data: []byte("contempt")} })
+	write(t, s, "d/theirs", "content of ours")
+	settled(t, s)
+	wantRemote(t, remote, "d/theirs", "contempt")
+	if st := s.Status(); st.Conflicts != 1 {
+		t.Errorf("Status = %+v", st)
+	}
+}
+
+// TestWrongLook: one wrong answer of somebody on the way makes no object another's.
+func TestWrongLook(t *testing.T) {
+	remote := newMemRemote()
+	s := openSpool(t, Options{Remote: remote})
+	lost, lied := map[string]bool{}, map[string]bool{}
+	remote.after = func(_ context.Context, key string) error {
+		remote.mu.Lock()
+		defer remote.mu.Unlock()
+		if !lost[key] {
+			lost[key] = true
+			return errDown
+		}
+		return nil
+	}
+	remote.wrong = func(key string, o memObject) memObject {
+		if !lied[key] {
+			lied[key], o.data = true, []byte("<html>please log in")
+		}
+		return o
+	}
+	write(t, s, "d/recording.json", "{}")
+	write(t, s, "d/seg", "content")
+	s.Start()
+	settled(t, s)
+	wantRemote(t, remote, "d/seg", "content")
+	if st := s.Status(); st.Conflicts != 0 || st.WaitingObjects != 0 || !lied["d/seg"] || !lied["d/recording.json"] {
+		t.Errorf("Status = %+v, lies %v", st, lied)
+	}
+}
+
 // TestConflict: an object that differs from the remote one of that name is not
 // uploaded, not lost and no obstacle.
 func TestConflict(t *testing.T) {

@@ -37,6 +37,8 @@ type memRemote struct {
 	after  func(ctx context.Context, key string) error
 	// ask is called when something is read.
 	ask func(ctx context.Context, key string) error
+	// wrong changes what is read; it is called with the lock.
+	wrong func(key string, o memObject) memObject
 }
 
 type memObject struct {
@@ -126,6 +128,9 @@ func (m *memRemote) lookup(ctx context.Context, key string) (memObject, error) {
 	o, ok := m.objects[key]
 	if !ok {
 		return o, storage.ErrNotFound
+	}
+	if m.wrong != nil {
+		o = m.wrong(key, o)
 	}
 	return o, nil
 }

@@ -31,6 +31,14 @@ const socketBuffer = 4 << 20
 // errDiffers: the remote has other bytes under the key.
 var errDiffers = fault.New(fault.Conflict, "remote storage has another object of that name, which is not overwritten")
 
+// errBroken is errDiffers of what is the beginning of our own object: somebody on the
+// way has cut it off.
+var errBroken = fmt.Errorf("%w: it is the beginning of this one", errDiffers)
+
+// looks is how often a remote object has to be found different: a single answer may be
+// a proxy's, and an object that is refused waits for a person.
+const looks = 8
+
 // localError is an error of the local disk: no fault of the remote.
 type localError struct{ err error }
 
@@ -134,14 +142,50 @@ func (s *Spool) send(ctx context.Context, e *entry, up *upload) error {
 	case e.kind != mediaKind && !up.claim:
 		err = s.o.Remote.Put(ctx, e.key, up.body, size)
 	default:
-		if err = s.o.Remote.Add(ctx, e.key, up.body, size); errors.Is(err, fs.ErrExist) {
-			err = s.compare(ctx, e.key, up.body)
-		}
+		err = s.addOnce(ctx, e.key, up.body)
 	}
 	if broken := up.body.failure(); err != nil && broken != nil {
 		return &localError{broken}
 	}
 	return err
+}
+
+// addOnce stores what is written once. Where the remote has a part of it in its place that is
+// taken away first: it is ours, and of no use.
+func (s *Spool) addOnce(ctx context.Context, key string, b *body) error {
+	err := s.o.Remote.Add(ctx, key, b, b.size)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err = s.compareOften(ctx, key, b); !errors.Is(err, errBroken) {
+		return err
+	}
+	s.log.Warn("remote storage has a part of an object, which is uploaded again", "object", key)
+	if err := s.o.Remote.Delete(ctx, key); err != nil {
+		return err
+	}
+	if _, err := b.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err = s.o.Remote.Add(ctx, key, b, b.size); errors.Is(err, fs.ErrExist) {
+		return fault.Errorf(fault.Unavailable, "remote storage does not let go of a part of the object: %w", err)
+	}
+	return err
+}
+
+// compareOften is compare, which has to come to one result each time.
+func (s *Spool) compareOften(ctx context.Context, key string, b *body) error {
+	var differs error
+	for range looks {
+		err := s.compare(ctx, key, b)
+		if !errors.Is(err, errDiffers) {
+			return err
+		}
+		if differs == nil || !errors.Is(err, errBroken) {
+			differs = err
+		}
+	}
+	return differs
 }
 
 // openFor opens what is to be uploaded of an entry.
@@ -166,13 +210,14 @@ func (s *Spool) openFor(ctx context.Context, key string, up *upload) (f *os.File
 	return f, info.Size(), nil
 }
 
-// compare reports by errDiffers that the remote object has other bytes than body.
+// compare reports by errDiffers that the remote object has other bytes than body, and
+// by errBroken that it has but the first of them.
 func (s *Spool) compare(ctx context.Context, key string, b *body) error {
 	o, err := s.o.Remote.Stat(ctx, key)
 	if err != nil {
 		return err
 	}
-	if o.Size != b.size {
+	if o.Size > b.size {
 		return errDiffers
 	}
 	if _, err := b.Seek(0, io.SeekStart); err != nil {
@@ -184,23 +229,23 @@ func (s *Spool) compare(ctx context.Context, key string, b *body) error {
 	}
 	defer r.Close()
 	here, there := make([]byte, 32<<10), make([]byte, 32<<10)
-	for {
-		n, err := io.ReadFull(b, here)
-		ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !ended {
+	for left := o.Size; left > 0; {
+		n := min(left, int64(len(here)))
+		if _, err := io.ReadFull(b, here[:n]); err != nil {
 			return err
 		}
-		m, err := io.ReadFull(r, there)
-		if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return err
+		if _, err := io.ReadFull(r, there[:n]); err != nil { // also where it ends before its size
+			return fault.Errorf(fault.Unavailable, "read the object back: %w", err)
 		}
-		if !bytes.Equal(here[:n], there[:m]) {
+		if !bytes.Equal(here[:n], there[:n]) {
 			return errDiffers
 		}
-		if ended {
-			return nil
-		}
+		left -= n
 	}
+	if o.Size < b.size {
+		return errBroken
+	}
+	return nil
 }
 
 // finish draws the conclusions from a try.
