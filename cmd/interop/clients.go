@@ -370,6 +370,8 @@ func publishBrowser(browser, codec string) func(context.Context, *trial) error {
 		cmd := exec.CommandContext(ctx, "node", "web/e2e/flash.mjs", "--browser", browser, "--base", t.bench.url, "--stream", t.stream,
 			"--codec", codec, "--seconds", strconv.Itoa(t.bench.o.seconds), "--local", t.local)
 		cmd.Dir = t.bench.o.repository
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that it ends the browser
+		cmd.WaitDelay = endLimit
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()

@@ -137,6 +137,7 @@ async function inFirefox() {
   }
 }
 
+process.once('SIGTERM', () => process.exit(1));
 const browsers = { chromium: inChromium, firefox: inFirefox };
 setTimeout(() => {
   process.stderr.write(`FAILED: not finished after ${o.timeout} s\n`);

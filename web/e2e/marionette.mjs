@@ -38,6 +38,7 @@ export class Firefox {
     const program = process.env.FIREFOX || '/usr/bin/firefox-esr';
     check(existsSync(program), `no browser at ${program}: install firefox-esr or set FIREFOX`);
     const firefox = new Firefox();
+    process.once('exit', () => firefox.#kill()); // a script that gives up leaves no browser behind
     firefox.profile = await mkdtemp(join(tmpdir(), 'firefox-'));
     const lines = Object.entries({ ...preferences, ...more }).map(([k, v]) => `user_pref(${JSON.stringify(k)}, ${JSON.stringify(v)});\n`);
     await writeFile(join(firefox.profile, 'user.js'), lines.join(''));
@@ -144,13 +145,17 @@ export class Firefox {
     await writeFile(file, Buffer.from(value, 'base64'));
   }
 
+  #kill() {
+    this.process?.kill('SIGKILL');
+    this.sound?.kill('SIGKILL');
+  }
+
   async close() {
     if (this.#socket && this.process.exitCode === null) {
       await Promise.race([this.command('Marionette:Quit', { flags: ['eForceQuit'] }).catch(() => {}), pause(5_000)]);
     }
     await Promise.race([this.ended, pause(5_000)]);
-    this.process.kill('SIGKILL');
-    this.sound.kill('SIGKILL');
+    this.#kill();
     await this.ended;
     await rm(this.profile, { recursive: true, force: true, maxRetries: 5 });
   }
