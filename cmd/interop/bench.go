@@ -131,16 +131,22 @@ func (b *bench) try(ctx context.Context, c *client) row {
 		r.absent = why
 		return r
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(b.o.seconds)*time.Second+4*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Duration(b.o.seconds)*time.Second+6*time.Minute)
 	defer cancel()
-	if err := c.publish(ctx, t); err != nil {
-		r.fault = "FAILED: " + lastLine(err)
+	failed := func(err error) {
+		r.fault = strings.Join(nonEmpty(r.fault, "FAILED: "+lastLine(err)), "; ")
 		fmt.Fprintf(b.stderr, "interop: %s: %v\n", c.name, err)
+	}
+	if err := c.publish(ctx, t); err != nil {
+		failed(err)
 	}
 	r.published, r.version = t.published, t.version
 	if err := b.judge(ctx, t, &r); err != nil {
-		r.fault = strings.Join(nonEmpty(r.fault, "FAILED: "+lastLine(err)), "; ")
-		fmt.Fprintf(b.stderr, "interop: %s: %v\n", c.name, err)
+		failed(err)
+		return r
+	}
+	if err := b.watch(ctx, c, t.stream+"-watched", &r); err != nil {
+		failed(fmt.Errorf("watch: %w", err))
 	}
 	return r
 }
@@ -161,6 +167,14 @@ func (b *bench) judge(ctx context.Context, t *trial, r *row) error {
 		return err
 	}
 	r.verdict, r.remark, r.periods = string(info.Status), info.Reason, info.Periods
+	for _, t := range info.Tracks {
+		switch {
+		case t.Kind == media.Audio.String():
+			r.filledSound = t.FilledSeconds
+		case t.Layer == 0:
+			r.filledPicture = t.FilledSeconds
+		}
+	}
 	store, err := fs.New(b.root, fs.Options{})
 	if err != nil {
 		return err

@@ -171,6 +171,11 @@ type row struct {
 	picture, sound    time.Duration // recorded
 	shownPicture      float64       // seconds, by a player
 	shownSound        float64
+	filledPicture     float64 // seconds of the recording that stand for what was not sent
+	filledSound       float64
+	watched           time.Duration // published to a viewer
+	seenPicture       float64       // seconds, by the viewer
+	seenSound         float64
 	offset, reference time.Duration // of the beeps after the flashes: recorded, and in the client's own recording
 	hasOffset, hasOwn bool
 	made              time.Duration // and as a page made them
@@ -186,16 +191,16 @@ type row struct {
 func render(rows []row, seconds int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %d s each.\n\n", time.Now().UTC().Format("2006-01-02"), seconds)
-	b.WriteString("| client | version | published | recorded: picture, sound | Chromium shows | beep after flash | as made | in its own recording | Periods | verdict |\n")
-	b.WriteString("|---|---|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| client | version | published | recorded: picture, sound | of that filled | Chromium shows | a viewer (WHEP) saw | beep after flash | as made | in its own recording | Periods | verdict |\n")
+	b.WriteString("|---|---|---|---|---|---|---|---|---|---|---|---|\n")
 	var missing []string
 	for _, r := range rows {
 		if r.absent != "" {
 			missing = append(missing, fmt.Sprintf("- %s: %s", r.name, r.absent))
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.1f s | %.1f s, %.1f s | %s | %s | %s | %s | %d | %s |\n", r.name, r.version,
-			r.published.Seconds(), r.picture.Seconds(), r.sound.Seconds(), r.shown(),
+		fmt.Fprintf(&b, "| %s | %s | %.1f s | %.1f s, %.1f s | %s | %s | %s | %s | %s | %s | %d | %s |\n", r.name, r.version,
+			r.published.Seconds(), r.picture.Seconds(), r.sound.Seconds(), r.filled(), r.shown(), r.seen(),
 			millis(r.offset, r.hasOffset), millis(r.made, r.hasMade), millis(r.reference, r.hasOwn), r.periods, strings.Join(nonEmpty(r.verdict, r.remark, r.fault), "; "))
 	}
 	if len(missing) > 0 {
@@ -209,6 +214,21 @@ func (r *row) shown() string {
 		return ""
 	}
 	return fmt.Sprintf("%.1f s, %.1f s", r.shownPicture, r.shownSound)
+}
+
+// filled says what of the recording was not sent at all: a busy browser makes less sound.
+func (r *row) filled() string {
+	if max(r.filledPicture, r.filledSound) < 0.05 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f s, %.1f s", r.filledPicture, r.filledSound)
+}
+
+func (r *row) seen() string {
+	if r.watched == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f s, %.1f s of %.1f s", r.seenPicture, r.seenSound, r.watched.Seconds())
 }
 
 func millis(d time.Duration, ok bool) string {

@@ -44,10 +44,11 @@ func TestTable(t *testing.T) {
 		{
 			name: "a", version: "1", published: 20 * time.Second, picture: 19 * time.Second, sound: 19 * time.Second, periods: 1,
 			verdict: "complete", offset: -7 * time.Millisecond, hasOffset: true, made: -25 * time.Millisecond, hasMade: true, played: true, shownPicture: 18.9, shownSound: 18.8,
+			filledSound: 1.25, watched: 21 * time.Second, seenPicture: 17, seenSound: 16.5,
 		},
 		{name: "b", absent: "no b"},
 	}, 20)
-	for _, want := range []string{"| a | 1 | 20.0 s | 19.0 s, 19.0 s | 18.9 s, 18.8 s | -7 ms | -25 ms |  | 1 | complete |\n", "- b: no b\n"} {
+	for _, want := range []string{"| a | 1 | 20.0 s | 19.0 s, 19.0 s | 0.0 s, 1.2 s | 18.9 s, 18.8 s | 17.0 s, 16.5 s of 21.0 s | -7 ms | -25 ms |  | 1 | complete |\n", "- b: no b\n"} {
 		if !strings.Contains(table, want) {
 			t.Errorf("no %q in\n%s", want, table)
 		}
