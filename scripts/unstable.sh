@@ -37,6 +37,7 @@ fi
 printf 'Acquire::Check-Valid-Until "false";\n' >$root/etc/apt/apt.conf.d/90interop
 printf '#!/bin/sh\nexit 101\n' >$root/usr/sbin/policy-rc.d
 chmod +x $root/usr/sbin/policy-rc.d
+echo force-unsafe-io >$root/etc/dpkg/dpkg.cfg.d/interop # it is made anew, should the machine fail
 cp -L /etc/ssl/certs/ca-certificates.crt $root/etc/ssl/certs/ 2>/dev/null || true
 chroot $root apt-get update -qq
 DEBIAN_FRONTEND=noninteractive chroot $root apt-get install -y -qq --no-install-recommends "${packages[@]}"
