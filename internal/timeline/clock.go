@@ -36,6 +36,9 @@ const (
 	// once, when the arrivals tell the same to within slipAgree.
 	slipMin   = 40 * time.Millisecond
 	slipAgree = 25 * time.Millisecond
+	// slipShare is the share of a longer shift by which they may differ: a machine that
+	// has no time for samples sends those that it has when it can.
+	slipShare = 3
 	// originSlew bounds how fast an origin follows the reports: 5 ms per second.
 	originSlew = 200
 )
@@ -243,7 +246,7 @@ func (c *clock) slipped(spans []span) bool {
 		least = max(least, 4*steps(before, span.late))
 	}
 	told, shown := spans[n-1].hi-spans[n-2].hi, b.late-a.late
-	return spans[n-1].distance(c.origin) > least && abs(told) > least && abs(told-shown) <= int64(slipAgree)
+	return spans[n-1].distance(c.origin) > least && abs(told) > least && abs(told-shown) <= max(int64(slipAgree), abs(told)/slipShare)
 }
 
 // isBefore reports whether a report is from before the sender's clock was set by d.

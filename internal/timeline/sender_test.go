@@ -282,6 +282,24 @@ func TestClockSlips(t *testing.T) {
 	}
 }
 
+// A clock that stands still for long on a machine that has no time for what it has made
+// either: its next report is believed, and what comes after counts as late by that only.
+func TestClockSlipsFar(t *testing.T) {
+	p := program{every: 5 * time.Second, delay: upTo(12), network: upTo(3), lie: around(0.7), extra: map[media.TrackID]time.Duration{}}
+	s := p.start(1)
+	s.run(t, 21*time.Second)
+	s.ts0[audio] -= int64(media.TicksOf(2*time.Second, 48000))
+	s.extra[audio] = ms(500)
+	s.from(t, 21*time.Second, 28*time.Second)
+	if e := s.errors[len(s.errors)-1]; e.Abs() > ms(25) {
+		t.Errorf("audio and video are %v apart", e)
+	}
+	at := 28 * time.Second
+	if late := s.tl.Late(audio, s.ts(audio, at), s.sender.start.Add(at+ms(500))); (late - ms(500)).Abs() > ms(25) {
+		t.Errorf("what is late by 500 ms is late by %v", late)
+	}
+}
+
 // Without a report the arrivals tell that a track's clock has stood still, if another
 // track comes as it did; what comes later in both is the network.
 func TestSlipped(t *testing.T) {

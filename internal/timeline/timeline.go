@@ -195,6 +195,7 @@ func (t *Timeline) follow(c *clock, stepped bool) {
 		if !l.find() {
 			continue
 		}
+		from := l.origin
 		switch {
 		case l == c && c.jumped && !l.led && l.is.distance(l.origin) <= int64(firstJump):
 			// The arrivals told where it is: reports know better.
@@ -214,6 +215,9 @@ func (t *Timeline) follow(c *clock, stepped bool) {
 		}
 		if l == c && (stepped || c.jumped) {
 			c.restart(true, 0)
+		}
+		if l == c && stepped {
+			c.arrival.shift(c.origin - from) // what came before says no more how late it comes now
 		}
 	}
 }
