@@ -34,6 +34,8 @@ type script struct {
 	asked  int // key frames
 	layers []simulated
 	slip   time.Duration // by which the sound's timestamps are behind
+	late   time.Duration // by which pictures come later
+	report time.Duration // from one report to the next
 	sounds []media.Ticks // where sound was placed that was sent
 }
 
@@ -64,7 +66,7 @@ var (
 
 func newScript(t *testing.T) *script {
 	t.Helper()
-	s := &script{run: map[Lane]*run{}, zero: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), gop: 10, video: true, audio: true}
+	s := &script{run: map[Lane]*run{}, zero: time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC), gop: 10, video: true, audio: true, report: time.Second}
 	s.a = New(Options{SegmentDuration: 2 * time.Second, Log: slog.New(slog.DiscardHandler)}, s)
 	s.join(t)
 	return s
@@ -113,7 +115,7 @@ func (s *script) play(d time.Duration) {
 		if s.video && s.at%pictureEvery == 0 && s.behind {
 			s.picture()
 		}
-		if s.at%time.Second == 0 {
+		if s.at%s.report == 0 {
 			for id, rate := range []int64{videoRate, audioRate} {
 				at := s.at - time.Duration(id)*s.slip
 				s.a.Report(&media.SenderReport{
@@ -134,7 +136,7 @@ func sound(at time.Duration) *media.Frame {
 
 func (s *script) picture() {
 	key := s.number%s.gop == 0
-	s.frame(0, &media.Frame{Timestamp: ticks(s.at, videoRate), Key: key, Format: videoFormat, Data: fmt.Appendf(nil, "picture %d", s.number)})
+	s.frame(0, &media.Frame{Timestamp: ticks(s.at-s.late, videoRate), Key: key, Format: videoFormat, Data: fmt.Appendf(nil, "picture %d", s.number)})
 	s.number++
 }
 

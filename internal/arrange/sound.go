@@ -181,14 +181,7 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 			l.real = t // nothing is filled before it
 		}
 	}
-	if len(f.Data) > silentBytes && t-l.real >= 3*f.Duration {
-		a.note(l, t, cmp.Or(s.lost, CausePause)) // silence is written, which the sender did not mean
-		l.real = t
-	}
-	if hole := t - l.real; hole < f.Duration/2 || l.period == nil && hole < f.Duration {
-		l.real = max(l.real, t) // it has no room for silence
-	}
-	a.noteHole(s, t)
+	a.noteQuiet(s, f, t)
 	if l.period != a.cur || t-l.end() >= f.Duration {
 		a.silence(l, t)
 	}
@@ -207,6 +200,19 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 	a.write(l, Sample{Time: t, Duration: f.Duration, Key: true, Data: f.Data})
 	l.real, l.hasReal = l.end(), true
 	s.lost = ""
+}
+
+// noteQuiet tells of what is missing right before a packet at t, where silence is written.
+func (a *Arranger) noteQuiet(s *source, f *media.Frame, t media.Ticks) {
+	l := s.lane
+	if len(f.Data) > silentBytes && t-l.real >= 3*f.Duration {
+		a.note(l, t, cmp.Or(s.lost, CausePause)) // the sender did not mean it
+		l.real = t
+	}
+	if hole := t - l.real; hole < f.Duration/2 || l.period == nil && hole < f.Duration {
+		l.real = max(l.real, t) // it has no room for silence
+	}
+	a.noteHole(s, t)
 }
 
 // cutsSound reports whether a packet begins a segment: the one before is full, or its
@@ -343,7 +349,7 @@ func (a *Arranger) checkSound() {
 	if s == nil || !s.placed || s.lane.period == nil || s.lane.period != a.cur {
 		return
 	}
-	if behind := a.behindVideo(s, s.last).Abs(); behind > syncFar && behind <= driftMax { // more needs a Period
+	if behind := a.behindVideo(s, s.last); behind > syncFar || -behind > syncFar && -behind <= driftMax { // more needs a Period
 		s.lane.audio.check, s.lane.audio.checkAt = true, 0
 	}
 }
@@ -357,7 +363,8 @@ func (a *Arranger) correct(s *source, f *media.Frame) bool {
 	sure := l.audio.check || l.audio.ahead
 	l.audio.check, l.audio.ahead = false, false
 	l.audio.cutAt = s.time(f.Timestamp)
-	if drift := a.drift(s, f.Timestamp); drift.Abs() > driftMax {
+	behind := a.behindVideo(s, f.Timestamp)
+	if a.drift(s, f.Timestamp).Abs() > driftMax && (behind <= driftMax || behind > holeMax) {
 		a.remap = true // with the next video key frame, or packet of sound where there is no video
 		if a.pub.lead != nil {
 			a.wantKey(a.pub.lead)
@@ -366,7 +373,7 @@ func (a *Arranger) correct(s *source, f *media.Frame) bool {
 		}
 		return true
 	}
-	behind, least := a.behindVideo(s, f.Timestamp), max(syncMin, l.duration(f.Duration)*5/8)
+	least := max(syncMin, l.duration(f.Duration)*5/8)
 	if !a.has(media.Video) {
 		least = max(driftMin, least) // nobody sees it, and a packet that is left out can be heard
 	}
@@ -380,7 +387,10 @@ func (a *Arranger) correct(s *source, f *media.Frame) bool {
 		return true // the next report may say the opposite
 	}
 	if behind > 0 {
-		return a.insert(s, l.ticks(behind))
+		if behind > driftMax { // its clock has stood still, and nothing else tells
+			a.tellStill(s, behind)
+		}
+		return a.insert(s, f, l.ticks(behind))
 	}
 	s.t0 -= f.Duration
 	l.audio.ahead, l.audio.skipped = true, true
@@ -388,17 +398,17 @@ func (a *Arranger) correct(s *source, f *media.Frame) bool {
 	return false
 }
 
-// insert has the sound go on later, by about d, behind silence.
-func (a *Arranger) insert(s *source, d media.Ticks) bool {
+// insert has the sound go on later with f, by about d, behind silence.
+func (a *Arranger) insert(s *source, f *media.Frame, d media.Ticks) bool {
 	l := s.lane
 	_, _, packet := a.nothing(l)
 	if packet == 0 {
 		return true
 	}
 	n := (d + packet/2) / packet
-	before := l.end()
-	a.quiet(l, before+n*packet)
 	s.t0 += n * packet
+	a.noteQuiet(s, f, s.time(f.Timestamp))
+	a.quiet(l, l.end()+n*packet)
 	return true
 }
 

@@ -105,11 +105,16 @@ func (a *Arranger) followSlip(s *source, f *media.Frame) {
 
 // goOnLater has the sound go on with a timestamp at a place that is later than it says.
 func (a *Arranger) goOnLater(s *source, ts int64, by time.Duration) {
+	a.tellStill(s, by)
+	a.goOnAt(s, ts+int64(s.lane.ticks(by)), ts)
+}
+
+// tellStill says that the sender's sound has stood still.
+func (a *Arranger) tellStill(s *source, by time.Duration) {
 	level := slog.LevelWarn
 	if s.stalled {
 		level = slog.LevelDebug // once is enough
 	}
 	s.stalled = true
 	a.o.Log.Log(context.Background(), level, "the sender's sound stood still, and its timestamps with it", "for", by.Round(time.Millisecond))
-	a.goOnAt(s, ts+int64(s.lane.ticks(by)), ts)
 }

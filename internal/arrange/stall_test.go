@@ -79,3 +79,30 @@ func TestSlips(t *testing.T) {
 		t.Errorf("it was decided\n%s", got)
 	}
 }
+
+// Sound that falls far behind while pictures come late too, so that only reports tell, goes on
+// behind silence, which is booked: it takes no Period of its own.
+func TestSlipsFar(t *testing.T) {
+	s := newScript(t)
+	s.play(6 * time.Second)
+	s.report = 5 * time.Second
+	s.play(10 * time.Second)
+	for i := range 40 { // a third of the sound is not made
+		s.late = time.Duration(i) * 10 * time.Millisecond
+		s.audio = false
+		s.play(soundEvery)
+		s.audio, s.slip = true, s.slip+soundEvery
+		s.play(2 * soundEvery)
+	}
+	s.play(12 * time.Second)
+	a := s.a.pub.audio
+	if d := s.a.clock() - a.lane.duration(a.time(a.last)) - soundEvery; d.Abs() > 30*time.Millisecond {
+		t.Errorf("the sound is %v early", d)
+	}
+	s.a.Leave()
+	s.flush()
+	got := strings.Join(s.lines, "\n")
+	if strings.Count(got, "period at") != 1 || strings.Contains(got, "left out") || !strings.Contains(got, "audio: pause") {
+		t.Errorf("it was decided\n%s", got)
+	}
+}
