@@ -243,7 +243,18 @@ func (b *bench) show(ctx context.Context, mpd string, r *row) error {
 	if shown.Stood {
 		r.fault = strings.Join(nonEmpty(r.fault, fmt.Sprintf("Chromium stood still at %.1f s of %.1f s", shown.Time, shown.Duration)), "; ")
 	}
+	if short := r.unseen(); short > maxUnseen {
+		r.fault = strings.Join(nonEmpty(r.fault, fmt.Sprintf("Chromium does not show %.1f s of what was sent and recorded", short)), "; ")
+	}
 	return nil
+}
+
+// maxUnseen is how many seconds of a recording a player on a busy machine may leave out.
+const maxUnseen = 1.5
+
+// unseen returns how many seconds of picture or sound were sent and recorded, and not shown.
+func (r *row) unseen() float64 {
+	return max(r.picture.Seconds()-r.filledPicture-r.shownPicture, r.sound.Seconds()-r.filledSound-r.shownSound)
 }
 
 // sealed waits for the one recording of a stream to be sealed.

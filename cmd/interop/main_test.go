@@ -120,3 +120,14 @@ func TestApart(t *testing.T) {
 		}
 	}
 }
+
+// A player may leave out what was not sent, and a little of the rest.
+func TestUnseen(t *testing.T) {
+	r := row{picture: 20 * time.Second, sound: 20 * time.Second, filledSound: 2.5, shownPicture: 20.1, shownSound: 17.4}
+	if short := r.unseen(); short > maxUnseen {
+		t.Errorf("%.1f s are missing", short)
+	}
+	if r.filledSound = 0; r.unseen() <= maxUnseen {
+		t.Errorf("%.1f s are missing", r.unseen())
+	}
+}
