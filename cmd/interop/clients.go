@@ -31,9 +31,10 @@ type trial struct {
 	program   string
 	version   string
 	published time.Duration
-	leaves    time.Duration // that it takes to stop in order, before it is interrupted
-	local     string        // the client's own recording, or what it copied; empty for none
-	made      time.Duration // by which a page made its beeps later than its flashes
+	leaves    time.Duration  // that it may take to stop in order, before it is interrupted
+	left      chan time.Time // gets when it began to stop, once it has
+	local     string         // the client's own recording, or what it copied; empty for none
+	made      time.Duration  // by which a page made its beeps later than its flashes
 	hasMade   bool
 }
 
@@ -110,13 +111,18 @@ func (t *trial) run(ctx context.Context, cmd *exec.Cmd, byItself bool) error {
 	}
 	began := time.Now()
 	if !byItself {
+		var until time.Time
 		select {
 		case err := <-ended:
 			return fmt.Errorf("it ended too early: %w: %s", err, tail(out.String()))
 		case <-time.After(t.duration() + t.leaves):
+		case until = <-t.left:
 		case <-ctx.Done():
 		}
-		t.published = time.Since(began) - t.leaves
+		if until.IsZero() {
+			until = time.Now()
+		}
+		t.published = until.Sub(began)
 		// Programs that were started by others are in the group, and an interrupt
 		// is no success to everyone.
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGINT)

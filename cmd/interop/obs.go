@@ -88,7 +88,7 @@ func publishOBS(ctx context.Context, t *trial, layers int) error {
 		"LIBGL_ALWAYS_SOFTWARE=1", "xvfb-run", "-a", "-s", "-screen 0 1280x720x24", t.program, "--startstreaming", "--startrecording",
 		"--profile", "live777", "--collection", "live777", "--scene", "Scene", "--multi", "--disable-shutdown-check",
 		"--disable-missing-files-check")
-	t.leaves = obsLeaves
+	t.leaves, t.left = obsLeaves, make(chan time.Time, 1)
 	leave := make(chan error, 1)
 	stopping, stop := context.WithCancel(ctx)
 	defer stop()
@@ -104,9 +104,12 @@ func publishOBS(ctx context.Context, t *trial, layers int) error {
 	return err
 }
 
-// obsLeaves is how long before it is interrupted OBS is told to stop: while it
-// streams it may crash.
-const obsLeaves = 4 * time.Second
+// obsLeaves is how long OBS may take to stop before it is interrupted: while it
+// streams it may crash then.
+const obsLeaves = 20 * time.Second
+
+// obsWrites is how long its outputs may take to end, once they are told to.
+const obsWrites = 2 * time.Second
 
 // leaveOBS stops its outputs in order, before OBS is interrupted.
 func (t *trial) leaveOBS(ctx context.Context, port int) error {
@@ -118,11 +121,17 @@ func (t *trial) leaveOBS(ctx context.Context, port int) error {
 		return nil
 	case <-time.After(t.duration()):
 	}
+	at := time.Now()
 	cmd := exec.CommandContext(ctx, "node", "--experimental-websocket", "internal/e2e/clients/obs_stop.mjs", strconv.Itoa(port))
 	cmd.Dir = t.bench.o.repository
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("stop OBS: %w: %s", err, out)
 	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(obsWrites):
+	}
+	t.left <- at
 	return nil
 }
 
