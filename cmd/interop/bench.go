@@ -126,7 +126,7 @@ func (b *bench) close() {
 // try runs a client and looks at what was recorded.
 func (b *bench) try(ctx context.Context, c *client) row {
 	r := row{name: c.name}
-	t := &trial{bench: b, stream: strings.NewReplacer(" ", "-", ".", "", ",", "", "(", "", ")", "").Replace(strings.ToLower(c.name))}
+	t := &trial{bench: b, stream: strings.NewReplacer(" ", "-", ".", "", ",", "", "(", "", ")", "", "=", "-").Replace(strings.ToLower(c.name))}
 	if why := c.prepare(ctx, t); why != "" {
 		r.absent = why
 		return r

@@ -45,8 +45,11 @@ func (t *trial) duration() time.Duration { return time.Duration(t.bench.o.second
 // clients are all of them. Those that README's quick starts name are run by the
 // commands that stand there.
 var clients = []client{
-	{"OBS Studio", prepareOBS, func(ctx context.Context, t *trial) error { return publishOBS(ctx, t, 1) }},
-	{"OBS Studio, 3 layers", prepareOBS, func(ctx context.Context, t *trial) error { return publishOBS(ctx, t, 3) }},
+	{"OBS Studio", prepareOBS, func(ctx context.Context, t *trial) error { return publishOBS(ctx, t, 1, "") }},
+	{"OBS Studio, 3 layers", prepareOBS, func(ctx context.Context, t *trial) error { return publishOBS(ctx, t, 3, "") }},
+	{"OBS Studio, 3 layers, scenecut=0 keyint=60", prepareOBS, func(ctx context.Context, t *trial) error {
+		return publishOBS(ctx, t, 3, "scenecut=0 keyint=60")
+	}},
 	{"ffmpeg", prepareFFmpeg, publishFFmpeg},
 	{"ffmpeg -c copy", prepareFFmpeg, publishFFmpegCopy},
 	{"whipclientsink", prepareGStreamer("whipclientsink"), publishGStreamer("whipclientsink")},

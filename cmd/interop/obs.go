@@ -44,6 +44,8 @@ RecFormat2=mkv
 VBitrate=2000
 StreamEncoder=x264
 RecQuality=Stream
+UseAdvanced=%t
+x264Settings=%s
 [Video]
 BaseCX=640
 BaseCY=360
@@ -67,10 +69,10 @@ SceneCollection=live777
 SceneCollectionFile=live777
 `
 
-// publishOBS runs OBS in a display of its own, with its default settings: the
-// profile says where to, and the scene has the test source. It records the same
-// by itself.
-func publishOBS(ctx context.Context, t *trial, layers int) error {
+// publishOBS runs OBS in a display of its own, with its default settings but for those
+// of x264 that are given: the profile says where to, and the scene has the test source.
+// It records the same by itself.
+func publishOBS(ctx context.Context, t *trial, layers int, x264 string) error {
 	source, err := t.encoded(ctx)
 	if err != nil {
 		return err
@@ -80,7 +82,7 @@ func publishOBS(ctx context.Context, t *trial, layers int) error {
 	if err != nil {
 		return err
 	}
-	if err := writeOBS(t, home, source, layers, port); err != nil {
+	if err := writeOBS(t, home, source, fmt.Sprintf(obsProfile, layers, t.place.inside(home), x264 != "", x264), port); err != nil {
 		return err
 	}
 	inside := t.place.inside(home)
@@ -136,7 +138,7 @@ func (t *trial) leaveOBS(ctx context.Context, port int) error {
 }
 
 // writeOBS writes a configuration of OBS below home.
-func writeOBS(t *trial, home, source string, layers, port int) error {
+func writeOBS(t *trial, home, source, basic string, port int) error {
 	config := filepath.Join(home, ".config", "obs-studio")
 	profile := filepath.Join(config, "basic", "profiles", "live777")
 	scene := map[string]any{
@@ -164,7 +166,7 @@ func writeOBS(t *trial, home, source string, layers, port int) error {
 	files := map[string]any{
 		filepath.Join(config, "global.ini"):                                    obsGlobal,
 		filepath.Join(config, "user.ini"):                                      obsGlobal,
-		filepath.Join(profile, "basic.ini"):                                    fmt.Sprintf(obsProfile, layers, t.place.inside(home)),
+		filepath.Join(profile, "basic.ini"):                                    basic,
 		filepath.Join(profile, "service.json"):                                 service,
 		filepath.Join(config, "basic", "scenes", "live777.json"):               scene,
 		filepath.Join(config, "plugin_config", "obs-websocket", "config.json"): remote,
