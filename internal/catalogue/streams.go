@@ -24,6 +24,9 @@ type StreamQuery struct {
 	After  string // only those whose id comes after this one
 	Prefix string // only those whose id begins with this
 	Limit  int    // at most so many; 0: all
+	// Without is nodes whose recordings do not count, nor streams that have no others.
+	// Of those that have, the sums of length and size are of all.
+	Without []string
 }
 
 // Streams returns a summary of each stream that has recordings, by its id.
@@ -46,7 +49,17 @@ func (q *StreamQuery) statement() (query string, args []any) {
 	if limit <= 0 {
 		limit = math.MaxInt64
 	}
-	return `SELECT stream, recordings, last_start_ms, duration_us, bytes FROM streams WHERE ` + strings.Join(s.terms, " AND ") +
+	counted := "streams"
+	if len(q.Without) > 0 { // in one statement, for they may be deleted meanwhile
+		nodes := make([]string, len(q.Without))
+		for i, node := range q.Without {
+			nodes[i] = s.arg(node)
+		}
+		counted = `(SELECT stream, last_start_ms, duration_us, bytes, recordings - (SELECT coalesce(sum(c.recordings), 0) FROM counts c
+			WHERE c.stream = streams.stream AND c.node IN (` + strings.Join(nodes, ", ") + `)) AS recordings FROM streams) AS others`
+		s.and("recordings > 0")
+	}
+	return `SELECT stream, recordings, last_start_ms, duration_us, bytes FROM ` + counted + ` WHERE ` + strings.Join(s.terms, " AND ") +
 		` ORDER BY stream LIMIT ` + strconv.Itoa(limit), s.args
 }
 

@@ -69,27 +69,17 @@ func (l *library) RecordingOf(ctx context.Context, key string) (media.Recording,
 func (l *library) Streams(ctx context.Context, q api.StreamQuery) ([]api.StreamSummary, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	out := []api.StreamSummary{}
-	for range maxLooks {
-		sums, _, err := l.fleet.o.Catalogue.StreamsPage(ctx, catalogue.StreamQuery(q))
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		for _, s := range sums {
-			gone, err := l.gone(ctx, s.Stream)
-			if err != nil {
-				return nil, unavailable(err)
-			}
-			if s.Recordings -= gone; s.Recordings > 0 {
-				out = append(out, api.StreamSummary(s))
-			}
-		}
-		if len(sums) == 0 || len(sums) == len(out) || len(sums) < q.Limit || len(out) >= q.Limit {
-			break
-		}
-		q.After = sums[len(sums)-1].Stream // some were left out
+	sums, _, err := l.fleet.o.Catalogue.StreamsPage(ctx, catalogue.StreamQuery{
+		After: q.After, Prefix: q.Prefix, Limit: q.Limit, Without: l.fleet.going.aliases(),
+	})
+	if err != nil {
+		return nil, unavailable(err)
 	}
-	return out[:min(len(out), q.Limit)], nil
+	out := []api.StreamSummary{}
+	for _, s := range sums {
+		out = append(out, api.StreamSummary(s))
+	}
+	return out, nil
 }
 
 // maxLooks bounds the pages that are looked at for one, where most is of nodes that are
@@ -114,20 +104,7 @@ func (l *library) Recordings(ctx context.Context, q api.Query) (api.RecordingPag
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	cq := catalogue.Query{Stream: q.Stream, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Offset: q.Offset}
-	var page catalogue.Page
-	for range maxLooks {
-		p, err := l.fleet.o.Catalogue.ListPage(ctx, cq)
-		if err != nil {
-			return api.RecordingPage{}, unavailable(err)
-		}
-		page = p
-		page.Recordings = slices.DeleteFunc(page.Recordings, l.fleet.isGone)
-		if len(page.Recordings) > 0 || page.Next == "" {
-			break
-		}
-		cq.After, cq.Offset = page.Next, 0
-	}
-	gone, err := l.gone(ctx, q.Stream)
+	page, gone, err := l.page(ctx, cq)
 	if err != nil {
 		return api.RecordingPage{}, unavailable(err)
 	}
@@ -136,6 +113,39 @@ func (l *library) Recordings(ctx context.Context, q api.Query) (api.RecordingPag
 		page.Recordings[i] = unmount(r)
 	}
 	return api.RecordingPage(page), nil
+}
+
+// page returns the page of recordings that q selects without those that are gone, and how
+// many these are. They may be taken out of the tables between the two: then it is looked
+// again, and if that goes on they are more than are left.
+func (l *library) page(ctx context.Context, q catalogue.Query) (page catalogue.Page, gone int, err error) {
+	for range 3 {
+		if gone, err = l.gone(ctx, q.Stream); err != nil {
+			return page, 0, err
+		}
+		if page, err = l.pageOfOthers(ctx, q); err != nil || gone == 0 {
+			return page, gone, err
+		}
+		if now, err := l.gone(ctx, q.Stream); err != nil || now == gone {
+			return page, gone, err
+		}
+	}
+	return page, gone, nil
+}
+
+// pageOfOthers looks for a page on which not all are gone.
+func (l *library) pageOfOthers(ctx context.Context, q catalogue.Query) (page catalogue.Page, err error) {
+	for range maxLooks {
+		if page, err = l.fleet.o.Catalogue.ListPage(ctx, q); err != nil {
+			return page, err
+		}
+		page.Recordings = slices.DeleteFunc(page.Recordings, l.fleet.isGone)
+		if len(page.Recordings) > 0 || page.Next == "" {
+			break
+		}
+		q.After, q.Offset = page.Next, 0
+	}
+	return page, nil
 }
 
 // unavailable is the answer while the database does not work: it is no defect of

@@ -109,6 +109,63 @@ func TestRemovalHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// overtaken is a catalogue from which a node's recordings are taken out right after
+// something was read.
+type overtaken struct {
+	heldUp
+	t    *testing.T
+	dirs []string
+}
+
+func (o overtaken) takeOut() {
+	if _, err := o.DB.DeleteAll(o.t.Context(), "edge", o.dirs); err != nil {
+		o.t.Error(err)
+	}
+}
+
+func (o overtaken) StreamsPage(ctx context.Context, q catalogue.StreamQuery) ([]catalogue.StreamSummary, int, error) {
+	defer o.takeOut()
+	return o.DB.StreamsPage(ctx, q)
+}
+
+func (o overtaken) ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error) {
+	defer o.takeOut()
+	return o.DB.ListPage(ctx, q)
+}
+
+// TestListsWhileRemoving: no list has what is being taken out while it is made.
+func TestListsWhileRemoving(t *testing.T) {
+	t.Parallel()
+	f, db, _ := newTestFleet(t)
+	other := completeRecording("other", "cam-1/7")
+	other.Stream = "cam-1"
+	if err := db.PutAll(t.Context(), []media.Recording{other}); err != nil {
+		t.Fatal(err)
+	}
+	again := func() { manyRecordings(t, db, "edge", 14) }
+	again()
+	dirs, err := db.DirsOfNode(t.Context(), "edge", "", 100)
+	if err != nil || len(dirs) != 14 {
+		t.Fatalf("%q, %v", dirs, err)
+	}
+	f.o.Catalogue = overtaken{heldUp{db, nil, nil}, t, dirs} // from which nothing else is taken out
+	if err := f.depart(t.Context(), catalogue.Node{Alias: "edge"}); err != nil {
+		t.Fatal(err)
+	}
+	l := &library{fleet: f, now: f.now}
+	sums, err := l.Streams(t.Context(), api.StreamQuery{Limit: 3})
+	if err != nil || len(sums) != 1 || sums[0].Stream != "cam-1" || sums[0].Recordings != 1 {
+		t.Errorf("streams: %+v, %v", sums, err)
+	}
+	for stream, want := range map[string]int{"cam-0": 0, "cam-1": 1} {
+		again()
+		page, err := l.Recordings(t.Context(), api.Query{Stream: stream, Limit: 10})
+		if err != nil || len(page.Recordings) != want || page.Total != want {
+			t.Errorf("%s: %d of %d, %v", stream, len(page.Recordings), page.Total, err)
+		}
+	}
+}
+
 // TestRemovalGoesOn: after a restart of the manager, in the middle of it.
 func TestRemovalGoesOn(t *testing.T) {
 	t.Parallel()

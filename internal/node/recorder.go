@@ -151,7 +151,7 @@ func (l library) Object(w http.ResponseWriter, r *http.Request, key string, _ ti
 }
 
 func (l library) Streams(ctx context.Context, q api.StreamQuery) ([]api.StreamSummary, error) {
-	sums, err := l.Server.Streams(ctx, catalogue.StreamQuery(q))
+	sums, err := l.Server.Streams(ctx, catalogue.StreamQuery{After: q.After, Prefix: q.Prefix, Limit: q.Limit})
 	if err != nil {
 		return nil, err
 	}

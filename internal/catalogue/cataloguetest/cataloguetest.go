@@ -52,6 +52,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalogue.DB) {
 		{"Ending", testEnding},
 		{"PagesInMotion", testPagesInMotion},
 		{"StreamPrefix", testStreamPrefix},
+		{"StreamsWithout", testStreamsWithout},
 		{"Cancelled", testCancelled},
 		{"Concurrency", testConcurrency},
 		{"Nodes", testNodes},

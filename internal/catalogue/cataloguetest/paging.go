@@ -187,6 +187,40 @@ func testStreamPrefix(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	}
 }
 
+// testStreamsWithout: what some nodes have is left out, on every page.
+func testStreamsWithout(ctx context.Context, t *testing.T, db *catalogue.DB) {
+	for i, nodes := range []string{"a", "ab", "bb", "c", "", "abcd"} { // of the recordings of a stream
+		for j, node := range append(strings.Split(nodes, ""), "a") {
+			r := recording(fmt.Sprintf("stream-%d", i), j)
+			r.Node = "node-" + node
+			put(ctx, t, db, r)
+		}
+	}
+	for without, want := range map[string]string{"": "233215", "a": "-121-3", "ab": "---1-2", "abc": "-----1", "x": "233215"} {
+		q := catalogue.StreamQuery{Limit: 2}
+		for _, node := range strings.Split(without, "") {
+			q.Without = append(q.Without, "node-"+node)
+		}
+		got := []byte("------")
+		for {
+			page, _, err := db.StreamsPage(ctx, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range page {
+				got[s.Stream[len(s.Stream)-1]-'0'] = '0' + byte(s.Recordings)
+			}
+			if len(page) < q.Limit {
+				break
+			}
+			q.After = page[1].Stream
+		}
+		if string(got) != want {
+			t.Errorf("without %q: %s, want %s", without, got, want)
+		}
+	}
+}
+
 // testEnding: a recording that ends, and whose end is corrected, is counted and listed
 // by the end that it has.
 func testEnding(ctx context.Context, t *testing.T, db *catalogue.DB) {
