@@ -190,6 +190,22 @@ func TestSimulcastOtherKeyFrames(t *testing.T) {
 	}
 }
 
+// A layer that never has a key frame where the other has one is in no Period; that it could
+// have been decoded is said.
+func TestSimulcastNeverTogether(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	s.tracks[1].unit += 15
+	g.start("camera", "")
+	s.step(15 * time.Second)
+	rec := g.stop("camera")
+	layer := &rec.Tracks[1]
+	want := fmt.Sprintf("video: "+reasonApart, layer.FramesDropped-layer.FramesBeforeKey)
+	if rec.Status != media.StatusDegraded || rec.Reason != want || layer.Frames != 0 {
+		t.Errorf("%s (%s), want %q: %+v", rec.Status, rec.Reason, want, layer)
+	}
+}
+
 // The lead is turned off while the other layer, which has lost the key frame of a
 // cut, is out of the Period: that leads, from its next key frame on.
 func TestSimulcastLeadsAfterLoss(t *testing.T) {

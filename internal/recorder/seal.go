@@ -349,6 +349,9 @@ func missing(t *media.RecordingTrack) string {
 		if c, ok := codec.Lookup(t.Codec); ok && !c.Recordable() {
 			return c.Why
 		}
+		if n := keptOut(t); n > 0 {
+			return fmt.Sprintf(reasonApart, n)
+		}
 		return reasonUndecodable
 	}
 	if t.Missing != "" {
@@ -362,7 +365,7 @@ func missing(t *media.RecordingTrack) string {
 		if t.FramesDropped*layerShare <= t.Frames {
 			return quiet(t) // it came or went, and waited for a Period
 		}
-		if n := t.FramesDropped - t.FramesBeforeKey; n > t.FramesBeforeKey {
+		if n := keptOut(t); n > 0 {
 			return fmt.Sprintf(reasonApart, n)
 		}
 	}
@@ -373,6 +376,15 @@ func missing(t *media.RecordingTrack) string {
 		return fmt.Sprintf("a gap of %.3f s at %.3f s", t.Gaps[i].Duration, t.Gaps[i].Start)
 	}
 	return quiet(t)
+}
+
+// keptOut returns how many frames of a layer were left out for the sake of the other layers,
+// if that is why it has few or none.
+func keptOut(t *media.RecordingTrack) int64 {
+	if n := t.FramesDropped - t.FramesBeforeKey; t.RID != "" && t.PacketsLost == 0 && n > t.FramesBeforeKey {
+		return n
+	}
+	return 0
 }
 
 // reasonApart is why frames of a layer that came are left out.
