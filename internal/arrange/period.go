@@ -2,6 +2,7 @@ package arrange
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -117,18 +118,13 @@ func (a *Arranger) pictureLane() *lane {
 // still in the Period before the last is brought into the last.
 func (a *Arranger) open(at time.Duration, rotate bool) {
 	a.settle(at)
-	kinds := a.announced()
-	for _, k := range kinds {
-		// The set of kinds does not change within a recording: players settle on it.
-		rotate = rotate || a.kinds != nil && !a.has(k)
-	}
-	if rotate {
-		a.rotateAt, a.kinds = 0, nil
+	if rotate || a.BeginsAnother() {
 		a.out.BeginRecording(at)
+		a.rotateAt, a.kinds = 0, nil
 	}
 	from := time.Time{}
 	if a.kinds == nil {
-		a.kinds, from = kinds, a.zero.Add(at)
+		a.kinds, from = a.announced(), a.zero.Add(at)
 	}
 	for _, l := range a.lanes { // of which the next recording has no kind
 		if l.period != nil && !a.has(l.Kind) {
@@ -147,6 +143,13 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 	for _, s := range a.pub.videos {
 		a.tellEarly(s, from)
 	}
+}
+
+// BeginsAnother reports whether the publication begins another recording with its first
+// Period, for it has a kind of media that the one before lacks: the set does not change
+// within a recording, for players settle on it.
+func (a *Arranger) BeginsAnother() bool {
+	return a.pub != nil && a.kinds != nil && slices.ContainsFunc(a.announced(), func(k media.Kind) bool { return !a.has(k) })
 }
 
 // announced returns the kinds of media that the publication has.

@@ -191,6 +191,24 @@ func TestReturnsUnrecordable(t *testing.T) {
 	}
 }
 
+// A publisher that comes back with sound, for which another recording begins, has no part
+// in the one before.
+func TestReturnsWithAnotherKind(t *testing.T) {
+	g := newRig(t, nil)
+	a := g.publish("camera", source(t, "h264_baseline.h264"))
+	first := g.start("camera", "").RecordDir
+	a.send(5 * time.Second)
+	a.leave()
+	g.caughtUp("camera")
+	b := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	b.send(5 * time.Second)
+	g.stop("camera")
+	rec := g.info(first)
+	if rec.Status != media.StatusComplete || len(rec.Tracks) != 1 {
+		t.Errorf("%s (%s) with %d tracks: %+v", rec.Status, rec.Reason, len(rec.Tracks), rec.Tracks)
+	}
+}
+
 // Audio alone whose clock stands still for 2 s goes on behind silence, in its Period.
 func TestAudioAloneDrift(t *testing.T) {
 	g := newRig(t, nil)

@@ -363,11 +363,13 @@ func (s *session) join(p *live.Publication) error {
 	s.leftAt, s.joined = time.Time{}, p
 	s.pub = s.newPublication(p.Tracks())
 	s.arr.Join(s.now, s.pub.arranged())
-	if s.rec != nil {
-		s.announce()
-		return nil
+	if s.rec == nil {
+		return s.resume()
 	}
-	return s.resume()
+	if !s.arr.BeginsAnother() {
+		s.announce()
+	}
+	return nil
 }
 
 // announce tells the recording of the tracks that the publisher has.
@@ -396,6 +398,7 @@ func (s *session) leave() error {
 	}
 	s.arr.Leave()
 	if s.rec != nil {
+		s.announce() // if it was to begin another, and has not
 		s.rec.placed()
 	}
 	err = errors.Join(err, s.arranged())
@@ -530,9 +533,10 @@ func (rec *recording) placed() {
 	}
 }
 
-// account brings the recording's ledger up to date.
+// account brings the recording's ledger up to date. What a publication sends that begins
+// another is counted there.
 func (s *session) account() {
-	if s.pub == nil {
+	if s.pub == nil || s.arr.BeginsAnother() {
 		return
 	}
 	for _, tr := range s.pub.tracks {
