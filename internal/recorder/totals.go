@@ -71,8 +71,11 @@ func (rec *recording) applyAborted() {
 				t.Gaps = append(t.Gaps, g)
 			}
 		}
-		if f != nil {
-			f.last, f.listed = media.Gap{}, false
+		if f != nil { // one that starts where the last one does replaces it still
+			f.last, f.listed = media.Gap{}, len(t.Gaps) > 0
+			if f.listed {
+				f.last = t.Gaps[len(t.Gaps)-1]
+			}
 		}
 	}
 }
