@@ -191,6 +191,9 @@ func (rec *recording) sound(f *media.Format, at, end media.Ticks, silence segmen
 			for w.Time-at >= silence.Duration {
 				add(silence)
 			}
+			if at+w.Duration/2 > end {
+				break // what came before it takes its place
+			}
 			add(segmenter.Sample{Duration: w.Duration, Data: w.Data})
 		}
 	}
