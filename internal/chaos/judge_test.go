@@ -722,17 +722,15 @@ const layerShare = 4
 func (j *judge) verdicts() {
 	for _, r := range j.recordings {
 		lost, from := 0, time.Duration(0)
-		for _, s := range j.senders {
-			for _, tr := range s.tracks {
-				n, first := tr.lostIn(r.at+100*time.Millisecond, r.until-2*time.Second, j.sealed[r.Dir])
-				if tr.kind == media.Video && j.layered(r) && n*layerShare <= tr.recordedIn(r.at, r.until) {
-					continue // others have the picture
-				}
-				if n > 0 && lost == 0 {
-					from = first
-				}
-				lost += n
+		for _, l := range j.lanes() {
+			n, recorded, first := j.lostIn(l, r)
+			if l.kind == media.Video && j.layered(r) && n*layerShare <= recorded {
+				continue // others have the picture
 			}
+			if n > 0 && lost == 0 {
+				from = first
+			}
+			lost += n
 		}
 		var corrected int64
 		for _, tr := range r.info.Tracks {
@@ -745,6 +743,24 @@ func (j *judge) verdicts() {
 			j.fault("alarm", "%s is %s (%s), and nothing is missing", r.Dir, r.info.Status, r.info.Reason)
 		}
 	}
+}
+
+// lostIn returns how many units of a lane are missing in a recording and how many are in it,
+// of all senders, as its ledger counts them; and when the first that is missing was captured.
+func (j *judge) lostIn(l lane, r *recorded) (lost, recorded int, first time.Duration) {
+	for _, s := range j.senders {
+		for _, tr := range s.tracks {
+			if tr.kind != l.kind || tr.layer != l.layer {
+				continue
+			}
+			n, at := tr.lostIn(r.at+100*time.Millisecond, r.until-2*time.Second, j.sealed[r.Dir])
+			if n > 0 && lost == 0 {
+				first = at
+			}
+			lost, recorded = lost+n, recorded+tr.recordedIn(r.at, r.until)
+		}
+	}
+	return lost, recorded, first
 }
 
 // untroubled reports whether there was nothing that could harm a recording. Packets that
