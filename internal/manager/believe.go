@@ -190,7 +190,7 @@ func (n *node) readInfo(ctx context.Context, dir string) (r media.Recording, fou
 	case http.StatusNotFound:
 		return r, false, resp.Body.Close()
 	}
-	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer)) // for the message
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxShort)) // for the message
 	return r, false, errors.Join(statusError(resp.StatusCode, said), resp.Body.Close())
 }
 
@@ -198,6 +198,9 @@ func decodeInfo(body io.ReadCloser, dir string) (r media.Recording, found bool, 
 	data, err := io.ReadAll(io.LimitReader(body, media.MaxInfoSize))
 	if err := errors.Join(err, body.Close()); err != nil {
 		return r, false, err
+	}
+	if parts(data) > maxParts {
+		return r, false, nil // nor is it ours
 	}
 	r, _, err = media.DecodeRecording(data, dir)
 	if err != nil {
@@ -210,11 +213,11 @@ func decodeInfo(body io.ReadCloser, dir string) (r media.Recording, found bool, 
 // whole feed: they were deleted while nobody followed. In shared storage the node
 // is not the one to ask: it may have lost its database, or keep its recordings
 // itself by now. What has a recording.json there exists.
-func (n *node) sweep(ctx context.Context, seen map[string]struct{}) error {
+func (n *node) sweep(ctx context.Context, seen *dirSet) error {
 	return n.fleet.eachBatch(ctx, n.alias, func(dirs []string) error {
 		var gone []string
 		for _, dir := range dirs {
-			if _, ok := seen[dir]; ok {
+			if seen.has(dir) {
 				continue
 			}
 			if !strings.HasPrefix(dir, mountMark) {

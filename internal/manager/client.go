@@ -20,13 +20,14 @@ import (
 )
 
 const (
-	// maxAnswer bounds the answers that are read whole, maxShort those of them that
-	// are no lists: the manager keeps what they say.
+	// maxAnswer bounds the answers that are read whole, maxEvent the list of streams,
+	// whether it is an answer or an event, and maxShort what is no list: the manager
+	// keeps what they say.
 	maxAnswer = 64 << 20
+	maxEvent  = 16 << 20
 	maxShort  = 4 << 20
-	// maxSaid bounds what an error says of a node's own words: it goes into the log
-	// and into what is shown of the node.
-	maxSaid = 500
+	// maxHeader bounds the header of an answer.
+	maxHeader = 64 << 10
 	// idleTimeout is how long a body may bring nothing before it counts as broken
 	// off. Nodes send a comment into event streams every 15 seconds.
 	idleTimeout = 40 * time.Second
@@ -42,13 +43,14 @@ const (
 func newTransport() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext,
-			TLSHandshakeTimeout:   5 * time.Second,
-			ExpectContinueTimeout: time.Second,
-			MaxIdleConnsPerHost:   idlePerNode,
-			IdleConnTimeout:       90 * time.Second,
-			DisableCompression:    true, // media do not compress, and ranges are of what is stored
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: dialTimeout, KeepAlive: keepAlive}).DialContext,
+			TLSHandshakeTimeout:    5 * time.Second,
+			ExpectContinueTimeout:  time.Second,
+			MaxIdleConnsPerHost:    idlePerNode,
+			IdleConnTimeout:        90 * time.Second,
+			MaxResponseHeaderBytes: maxHeader,
+			DisableCompression:     true, // media do not compress, and ranges are of what is stored
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -140,7 +142,16 @@ func explain(ctx context.Context, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	return fault.Wrap(fault.Unavailable, err)
+	return fault.Wrap(fault.Unavailable, short(err))
+}
+
+// short returns an error that says no more than a little of what a node has sent, which
+// libraries put into theirs.
+func short(err error) error {
+	if text := err.Error(); len(text) > 2*maxText {
+		return errors.New(cut(text))
+	}
+	return err
 }
 
 // listTimeout is how long a list may take whose answer has begun.
@@ -154,11 +165,12 @@ func (c *client) getJSON(ctx context.Context, path string, wait time.Duration, o
 	return c.get(ctx, path, nil, wait, maxShort, out)
 }
 
-// getList is getJSON for what may be long: wait is for the beginning of the answer.
-func (c *client) getList(ctx context.Context, path string, query url.Values, wait time.Duration, out any) error {
+// getList is getJSON for what may be long, up to most bytes: wait is for the beginning
+// of the answer.
+func (c *client) getList(ctx context.Context, path string, query url.Values, wait time.Duration, most int, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait+listTimeout, fmt.Errorf("no whole answer within %v", wait+listTimeout))
 	defer cancel()
-	return c.get(ctx, path, query, wait, maxAnswer, out)
+	return c.get(ctx, path, query, wait, most, out)
 }
 
 func (c *client) get(ctx context.Context, path string, query url.Values, wait time.Duration, most int, out any) error {
@@ -176,8 +188,8 @@ func (c *client) get(ctx context.Context, path string, query url.Values, wait ti
 	case resp.StatusCode != http.StatusOK:
 		return statusError(resp.StatusCode, data)
 	}
-	if err := json.Unmarshal(data, out); err != nil {
-		return fault.Errorf(fault.Unavailable, "its answer to %s is not what this version understands: %w", path, err)
+	if err := decode(data, out); err != nil {
+		return fault.Errorf(fault.Unavailable, "its answer to %s is not what this version understands: %w", path, short(err))
 	}
 	return nil
 }
@@ -193,7 +205,7 @@ func statusError(status int, body []byte) error {
 	}
 	text := http.StatusText(status)
 	if json.Unmarshal(body, &said) == nil && said.Error != "" {
-		text = strings.ToValidUTF8(said.Error[:min(len(said.Error), maxSaid)], "")
+		text = cut(said.Error)
 	}
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
@@ -216,7 +228,7 @@ func plainText(body []byte) string {
 	if strings.HasPrefix(line, "<") || strings.HasPrefix(line, "{") || strings.ContainsFunc(line, unicode.IsControl) {
 		return ""
 	}
-	return strings.ToValidUTF8(line[:min(len(line), maxSaid)], "")
+	return cut(strings.ToValidUTF8(line, ""))
 }
 
 // idleBody is a body that breaks off when nothing comes.

@@ -8,9 +8,6 @@ import (
 	"io"
 )
 
-// maxEvent bounds an event: the list of some ten thousand streams.
-const maxEvent = 16 << 20
-
 var errEventTooLong = fmt.Errorf("an event is longer than %d bytes", maxEvent)
 
 // readEvents calls handle with the data of each event of an event stream (HTML

@@ -32,10 +32,10 @@ const (
 
 // feedPage is an answer of GET /api/recordings?since= of a node.
 type feedPage struct {
-	Feed    string       `json:"feed"` // id of the node's database
-	Changes []api.Change `json:"changes"`
-	Next    int64        `json:"next"` // where to go on
-	Base    int64        `json:"base"` // on a walk from the beginning: where that began
+	Feed    string     `json:"feed"` // id of the node's database
+	Changes changeList `json:"changes"`
+	Next    int64      `json:"next"` // where to go on
+	Base    int64      `json:"base"` // on a walk from the beginning: where that began
 }
 
 func (p *feedPage) cursor() media.Cursor { return media.Cursor{Seq: p.Next, Base: p.Base} }
@@ -78,7 +78,7 @@ type follower struct {
 	// walk has the catalogue's record_dirs that were seen on the way from the
 	// beginning of the feed; nil when it is not walked from there. At the end what
 	// was not seen is gone.
-	walk map[string]struct{}
+	walk *dirSet
 	// again says that the node was followed before: what it tells on the walk may
 	// have been deleted since, for its database may be an old copy.
 	again bool
@@ -179,7 +179,7 @@ func (n *node) catchUp(ctx context.Context, at *follower) error {
 	}
 	for {
 		if at.feed == "" && at.walk == nil {
-			*at = follower{walk: map[string]struct{}{}}
+			*at = follower{walk: newDirSet()}
 		}
 		page, err := n.fetch(ctx, at.cursor)
 		if errors.Is(err, catalogue.ErrFeedTruncated) || err == nil && at.feed != "" && page.Feed != at.feed {
@@ -187,16 +187,13 @@ func (n *node) catchUp(ctx context.Context, at *follower) error {
 				return fmt.Errorf("the node's feed cannot be followed from its beginning: %w", err)
 			}
 			n.log.Info("following the node's recordings from the beginning: its database was replaced, or restored, or goes back too far")
-			*at = follower{walk: map[string]struct{}{}, again: true}
+			*at = follower{walk: newDirSet(), again: true}
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		if len(page.Changes) > feedLimit {
-			return fault.Errorf(fault.Unavailable, "a page of its feed has %d changes, and was to have %d", len(page.Changes), feedLimit)
-		}
-		if len(at.walk)+len(page.Changes) > n.fleet.maxRows {
+		if at.walk.len()+len(page.Changes) > n.fleet.maxRows {
 			return fault.Errorf(fault.Unavailable, "it tells of more than %d recordings", n.fleet.maxRows)
 		}
 		if len(page.Changes) > 0 && page.Next <= at.cursor.Seq {
@@ -253,7 +250,7 @@ func (n *node) fetch(ctx context.Context, cursor media.Cursor) (*feedPage, error
 	if cursor.Base > 0 {
 		query.Set("base", strconv.FormatInt(cursor.Base, 10))
 	}
-	err := n.client.getList(ctx, "/api/recordings", query, n.fleet.o.Timeout, page)
+	err := n.client.getList(ctx, "/api/recordings", query, n.fleet.o.Timeout, maxAnswer, page)
 	if fault.KindOf(err) == fault.Conflict {
 		return nil, fmt.Errorf("%w: %w", catalogue.ErrFeedTruncated, err)
 	}
@@ -288,7 +285,7 @@ func (n *node) apply(ctx context.Context, at *follower, page *feedPage) error {
 			}
 			puts = append(puts, r)
 			if at.walk != nil {
-				at.walk[n.key(r.RecordDir)] = struct{}{}
+				at.walk.add(n.key(r.RecordDir))
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func TestBoundedProblems(t *testing.T) {
 		t.Errorf("%d are kept", len(kept))
 	}
 	for _, p := range kept {
-		if len(p.Place) > maxProblem || len(p.Text) > maxProblem {
+		if len(p.Place) > maxText || len(p.Text) > maxText {
 			t.Errorf("a text of %d bytes is kept", max(len(p.Place), len(p.Text)))
 		}
 	}

@@ -127,7 +127,7 @@ func TestToldByAnother(t *testing.T) {
 		page.Changes = append(page.Changes, api.Change{Seq: int64(i + 1), RecordDir: r.RecordDir, Recording: &r})
 	}
 	for range 2 {
-		if err := n.apply(t.Context(), &follower{walk: map[string]struct{}{}}, page); err != nil {
+		if err := n.apply(t.Context(), &follower{walk: newDirSet()}, page); err != nil {
 			t.Fatal(err)
 		}
 		for dir, want := range map[string]string{"cam/1": "hub", "cam/2": "", "cam/3": "edge", "cam/4": "edge", "cam/5": "hub"} {
@@ -144,7 +144,7 @@ func TestToldByAnother(t *testing.T) {
 	if err := other.apply(t.Context(), &follower{feed: "g"}, own); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.apply(t.Context(), &follower{walk: map[string]struct{}{}}, page); err != nil {
+	if err := n.apply(t.Context(), &follower{walk: newDirSet()}, page); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := db.Get(t.Context(), "cam/1"); err != nil || !r.Protected || r.Node != "hub" {

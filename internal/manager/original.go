@@ -57,6 +57,7 @@ func (n *node) askInfo(ctx context.Context) (nodeInfo, error) {
 	if err == nil && info.kind() == "" {
 		err = errNoNode
 	}
+	info.Info = boundedInfo(info.Info)
 	return info, err
 }
 

@@ -639,7 +639,7 @@ func TestOriginalSaysWhere(t *testing.T) {
 			t.Errorf("%q is taken for %q", page, got)
 		}
 	}
-	if got := plainText(bytes.Repeat([]byte("x"), 4096)); len(got) != maxSaid {
+	if got := plainText(bytes.Repeat([]byte("x"), 4096)); len(got) != maxText {
 		t.Errorf("%d bytes of what it says", len(got))
 	}
 }

@@ -90,10 +90,10 @@ func (n *node) catchUpOriginal(ctx context.Context, at *follower) error {
 			query.Set("since_ts", strconv.FormatInt(at.cursor.Seq, 10))
 		}
 		var page struct {
-			Sessions []originalSession `json:"sessions"`
-			LastTS   *int64            `json:"last_ts"`
+			Sessions sessionList `json:"sessions"`
+			LastTS   *int64      `json:"last_ts"`
 		}
-		if err := n.client.getList(ctx, "/api/recordings", query, n.fleet.o.Timeout, &page); err != nil {
+		if err := n.client.getList(ctx, "/api/recordings", query, n.fleet.o.Timeout, maxAnswer, &page); err != nil {
 			return err
 		}
 		if err := n.putSessions(ctx, page.Sessions); err != nil {

@@ -399,12 +399,12 @@ func TestNodeThatSaysTooMuch(t *testing.T) {
 	f := followed(t, 100*time.Millisecond, 30*time.Second, map[string]*fakeNode{"a": fake})
 	n := f.node("a")
 	until(t, "what is wrong is shown", func() bool { return strings.Contains(n.describe().Error, "it answers 500: xxx") })
-	if said := n.describe().Error; len(said) > 2*maxSaid {
+	if said := n.describe().Error; len(said) > 2*maxText {
 		t.Errorf("it has %d bytes", len(said))
 	}
 	chatty.Store(true)
 	until(t, "it is down", func() bool { return n.describe().State == stateDown })
-	if d := n.describe(); !strings.Contains(d.Error, "longer than") || len(d.Version) > maxSaid {
+	if d := n.describe(); !strings.Contains(d.Error, "longer than") || len(d.Version) > maxText {
 		t.Errorf("%s, and a version of %d bytes", d.Error, len(d.Version))
 	}
 }

@@ -2,10 +2,10 @@ package manager
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -44,8 +44,8 @@ func (n *node) followStreams(ctx context.Context) {
 
 // pollStreams asks for the list of streams.
 func (n *node) pollStreams(ctx context.Context) {
-	var list []api.NodeStream
-	err := n.client.getList(ctx, "/api/streams/", nil, n.fleet.o.Timeout, &list)
+	var list streamList
+	err := n.client.getList(ctx, "/api/streams/", nil, n.fleet.o.Timeout, maxEvent, &list)
 	if ctx.Err() != nil {
 		return
 	}
@@ -55,20 +55,21 @@ func (n *node) pollStreams(ctx context.Context) {
 	n.note("streams", err)
 }
 
-// maxStreams bounds the streams of a node: of who tells of more, none is known.
-const maxStreams = 20_000
-
 // takeStreams takes a list over that the node has told, if it is not too long.
 func (n *node) takeStreams(list []api.NodeStream) error {
 	if most := n.fleet.maxStreams; len(list) > most {
 		n.mu.Lock()
 		defer n.mu.Unlock()
 		n.setStreams(nil)
-		return fault.Errorf(fault.Unavailable, "it tells of %d streams, and at most %d are followed", len(list), most)
+		return fault.Errorf(fault.Unavailable, "it tells of more than %d streams", most)
 	}
 	n.replaceStreams(list)
 	return nil
 }
+
+// eventPause is the least time between two events of a node, as between those that it
+// sends: who sends more waits until they are read.
+const eventPause = 50 * time.Millisecond
 
 // errNoEvents says that an event stream began, and the first event did not come.
 var errNoEvents = errors.New("no event came")
@@ -81,14 +82,15 @@ func (n *node) watchStreams(ctx context.Context) (came bool, err error) {
 	first := time.AfterFunc(n.fleet.o.Timeout, func() { cancel(errNoEvents) })
 	defer first.Stop()
 	err = n.events(ctx, "/api/sse/streams", func(data []byte) error {
-		var list []api.NodeStream
-		if err := json.Unmarshal(data, &list); err != nil {
-			return fmt.Errorf("decode event: %w", err)
+		var list streamList
+		if err := decode(data, &list); err != nil {
+			return fmt.Errorf("decode event: %w", short(err))
 		}
 		first.Stop()
 		came = true
 		err := n.takeStreams(list)
 		n.note("streams", err)
+		pause(ctx, eventPause, nil)
 		return err
 	})
 	if cause := context.Cause(ctx); errors.Is(cause, errNoEvents) {
@@ -162,16 +164,16 @@ func (n *node) setLoad(load api.NodeLoad, start time.Time, err error) {
 }
 
 const (
-	// maxProblems and maxProblem bound what is shown of a node's problems: no node has
-	// so many, and none says so much.
+	// maxProblems and maxText bound what is shown of a node's problems, and of other
+	// things that it says: no node has so many, and none says so much.
 	maxProblems = 10
-	maxProblem  = 500 // bytes
+	maxText     = 500 // bytes
 )
 
 // bounded returns what is kept of the problems that a node has told.
 func bounded(told []health.Problem) []health.Problem {
 	if len(told) > maxProblems {
-		told = told[:maxProblems]
+		told = slices.Clone(told[:maxProblems])
 	}
 	for i := range told {
 		p := &told[i]
@@ -180,9 +182,10 @@ func bounded(told []health.Problem) []health.Problem {
 	return told
 }
 
+// cut returns the beginning of s, and keeps nothing of the rest.
 func cut(s string) string {
-	if len(s) > maxProblem {
-		s = strings.ToValidUTF8(s[:maxProblem], "")
+	if len(s) > maxText {
+		s = strings.Clone(strings.ToValidUTF8(s[:maxText], ""))
 	}
 	return s
 }
