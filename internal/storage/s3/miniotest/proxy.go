@@ -27,8 +27,8 @@ type Fault struct {
 
 	// Delay holds the request before anything else happens to it.
 	Delay time.Duration
-	// Stall holds the request, its body unread, until Clear or the end of the
-	// test, and then closes the connection.
+	// Stall holds the request, its body unread, until Clear, Release or the end of
+	// the test, and then closes the connection.
 	Stall bool
 	// CutRequest ends the request after that many bytes of its body: with the
 	// answer of Status, or else by closing the connections to both sides.
@@ -41,6 +41,8 @@ type Fault struct {
 	Instead http.HandlerFunc
 	// Then is called when the server has answered, before the client hears of it.
 	Then func(*http.Request)
+	// Alter changes the server's answer before the client gets it.
+	Alter func(*http.Response)
 	// LoseAnswer lets the server do what was asked, and closes the client's
 	// connection instead of answering.
 	LoseAnswer bool
@@ -120,6 +122,18 @@ func (p *Proxy) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults = nil
+	p.release()
+}
+
+// Release ends the requests that stand still. Faults stay.
+func (p *Proxy) Release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.release()
+}
+
+// release is called with p.mu locked.
+func (p *Proxy) release() {
 	close(p.cleared)
 	p.cleared = make(chan struct{})
 }
@@ -198,6 +212,9 @@ func modifyResponse(r *http.Response) error {
 	f, ok := r.Request.Context().Value(faultKey{}).(Fault)
 	if f.Then != nil {
 		f.Then(r.Request)
+	}
+	if f.Alter != nil {
+		f.Alter(r)
 	}
 	switch {
 	case !ok:
