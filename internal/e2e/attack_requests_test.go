@@ -24,9 +24,14 @@ var requestAdversaries = []adversary{
 	{"paths and ranges", oddRequests},
 }
 
-// do sends a request with a token. Answers of 500 are errors.
+// do sends a request with a token to the node. Answers of 500 are errors.
 func (a *attack) do(ctx context.Context, method, path, token, body string, header ...string) (int, string, error) {
-	req, err := http.NewRequestWithContext(ctx, method, a.server.url+path, strings.NewReader(body))
+	return a.doAt(ctx, a.server.url, method, path, token, body, header...)
+}
+
+// doAt is the same at a server.
+func (a *attack) doAt(ctx context.Context, at, method, path, token, body string, header ...string) (int, string, error) {
+	req, err := http.NewRequestWithContext(ctx, method, at+path, strings.NewReader(body))
 	if err != nil {
 		return 0, "", fmt.Errorf("prepare %s %s: %w", method, path, err)
 	}
@@ -43,7 +48,7 @@ func (a *attack) do(ctx context.Context, method, path, token, body string, heade
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return resp.StatusCode, "", fmt.Errorf("%s %s: %w", method, path, err)
+		return resp.StatusCode, string(data), fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if resp.StatusCode == http.StatusInternalServerError {
 		return resp.StatusCode, "", fmt.Errorf("%s %s is answered with 500: %s", method, path, data)
