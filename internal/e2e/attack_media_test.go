@@ -42,6 +42,9 @@ func (m *mutator) BindLocalStream(_ *interceptor.StreamInfo, w interceptor.RTPWr
 		for m.rng.IntN(8) == 0 { // most pass as they are, so that there are pictures that the others break
 			header, payload = m.mutate(header, payload)
 		}
+		if header.Padding { // its length is written up to 255 bytes behind, where there has to be room
+			payload = payload[:min(len(payload), maxPayload-256)]
+		}
 		n, err := w.Write(&header, payload, attributes)
 		if err != nil {
 			return n, fmt.Errorf("send: %w", err)
