@@ -23,8 +23,14 @@ const spoolFull = 95
 
 func (w *withRecorder) watch(h *health.Watch) {
 	w.depot.watch(h)
-	h.Add("recordings", w.LookStored)
+	h.Add("recordings", w.lookStored)
 	h.Add("catalogue", w.lookCatalogue)
+}
+
+// lookStored is minor: others can be recorded, also where a folder that was replaced
+// has been opened anew.
+func (w *withRecorder) lookStored(ctx context.Context) error {
+	return health.Minor(w.LookStored(ctx))
 }
 
 func (w *withRecorder) lookCatalogue(ctx context.Context) error {
