@@ -179,6 +179,9 @@ def watch(url, seconds):
 
 def main():
     Gst.init(None)
+    # The bindings make classes when they are first asked for. Two threads that ask for
+    # that of a pad at the same moment get one that is no pad.
+    _ = (Gst.Pad, Gst.ProxyPad, Gst.GhostPad)
     commands = {"publish": (publish, 3), "watch": (watch, 2)}
     command, n = commands.get(sys.argv[1] if len(sys.argv) > 1 else "", (None, 0))
     if command is None or len(sys.argv) != n + 2:
