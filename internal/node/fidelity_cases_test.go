@@ -32,7 +32,6 @@ type fidelityCase struct {
 	status  media.Status // "" is complete
 	periods int          // of each recording; 0 is 1, some is one or more
 	gaps    []string     // "video loss": kinds and causes of the ledger's gaps, sorted, each once
-	mayHave []string     // others that may be there
 	decode  bool         // ffmpeg plays it without a complaint
 }
 
@@ -240,16 +239,13 @@ func changeCases(f files) []fidelityCase {
 		return []load.Options{a, b}
 	}
 	reconnect := []string{"audio reconnect", "video reconnect"}
-	moved := verify.CompareOptions{MaxAV: 105 * ms, MaxStep: 105 * ms, AllowFillers: true}
 	return []fidelityCase{
 		{name: "timestamps-jump-5h", send: jump(av(f.baseline, f.stereo), 5*time.Hour)},
 		{name: "timestamps-jump-back-5h", send: jump(av(f.vp9, f.stereo), -5*time.Hour)},
 		{name: "timestamps-jump-audio-only", send: jump(av(nil, f.stereo), 5*time.Hour)},
-		// One track jumps before the other. Until both have reported again the arrivals
-		// have a say in where they are, and move the sound by some packets.
-		{name: "timestamps-jump-1min-audio-late", missing: 6, mayHave: []string{"audio pause"}, compare: moved,
+		{name: "timestamps-jump-1min-audio-late",
 			send: jump(with(av(f.baseline, f.stereo), func(o *load.Options) { o.AudioDelay = 100 * ms }), time.Minute)},
-		{name: "timestamps-jump-1min-video-late", missing: 6, mayHave: []string{"audio pause"}, compare: moved,
+		{name: "timestamps-jump-1min-video-late",
 			send: jump(with(av(f.baseline, f.stereo), func(o *load.Options) { o.VideoDelay = 100 * ms }), time.Minute)},
 		{name: "size-change-h264", send: one(av(join(f.baseline.Head(3*time.Second), f.small), f.stereo)), periods: 2},
 		{name: "size-change-vp9", send: one(av(join(f.vp9.Head(2*time.Second), f.vp9Small.Head(2*time.Second)), f.stereo)), periods: 4},

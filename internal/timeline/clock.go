@@ -189,6 +189,13 @@ func (c *clock) plausible(r *report, transit int64) bool {
 	return false
 }
 
+// agrees reports whether a report says just what the one before it said: both are of one
+// clock, though the timestamps have jumped between them.
+func (c *clock) agrees(r *report) bool {
+	n := len(c.reports)
+	return n > 0 && abs(c.span(r).hi-c.span(&c.reports[n-1]).hi) <= int64(exact)
+}
+
 // keep adds a report, and forgets those that are too old.
 func (c *clock) keep(r report) {
 	c.count++

@@ -145,7 +145,7 @@ func (t *Timeline) Report(r *media.SenderReport) {
 		return
 	}
 	c.doubted = false
-	if c.jumped {
+	if c.jumped && !c.agrees(&rep) {
 		c.reports, c.since, c.count = c.reports[:0], rep.at, 0
 	}
 	c.keep(rep)

@@ -351,6 +351,35 @@ func TestReportAfterJump(t *testing.T) {
 	}
 }
 
+// A report after a jump that says just what the ones before it said leaves them what they
+// are: two tracks that jump one after the other, of a sender that is young, stay where they
+// are, though the network is busy when the reports come.
+func TestReportAgreesAfterJump(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	transit := map[media.TrackID]time.Duration{video: ms(105), audio: ms(5)}
+	s.observe(tl, audio, 0, transit[audio])
+	tl.Anchor(audio, s.ts(audio, 0), 0)
+	for d := ms(20); d < 5*time.Second; d += ms(20) {
+		for _, id := range []media.TrackID{audio, video} {
+			if id == audio && d == ms(3300) || id == video && d == ms(3400) {
+				from := s.ts(id, d)
+				s.ts0[id] += 60 * int64(tracks[id].ClockRate)
+				tl.Jump(id, from, s.ts(id, d))
+			}
+			busy := time.Duration(0)
+			if d > ms(3400) && d%ms(800) < ms(100) {
+				busy = ms(25) - d%ms(800)/5
+			}
+			s.observe(tl, id, d, transit[id]+busy)
+			if d%ms(800) == 0 {
+				s.report(tl, id, d, transit[id]+busy, 0)
+			}
+		}
+	}
+	s.check(t, tl, audio, 5*time.Second, 5*time.Second, ms(1))
+	s.check(t, tl, video, 5*time.Second, 5*time.Second, ms(1))
+}
+
 // Reports of the new clock come before its first frame, as many as confirm each
 // other: the jump that the frame then tells of is made once.
 func TestReportsBeforeJump(t *testing.T) {
