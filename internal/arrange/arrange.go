@@ -341,7 +341,7 @@ func (a *Arranger) Frame(id media.TrackID, f *media.Frame) {
 			return
 		}
 	}
-	if s == a.pub.lead && len(a.pub.videos) == 1 {
+	if s == a.pub.lead && len(a.pub.videos) == 1 && len(s.held) == 0 && !a.waitsForReport(s, f) {
 		s.lost = cmp.Or(s.lost, s.take(f).missing)
 		a.picture(s, f)
 	} else {

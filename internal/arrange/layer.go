@@ -39,6 +39,9 @@ const (
 	// layerPatience is how long the lead's key frame waits for those of layers that
 	// come later. It is less than fillLag, or the lead would be filled meanwhile.
 	layerPatience = 2500 * time.Millisecond
+	// reportPatience is how long the first picture of a recording that goes on waits for a
+	// report: less than sound waits for pictures.
+	reportPatience = time.Second
 	// layerSilence is for how long a layer may send nothing, while others do, before
 	// it counts as turned off; layerLag for how long it may have no frames, which
 	// lost packets delay.
@@ -206,6 +209,9 @@ func (a *Arranger) isOpen(f *media.Frame) bool {
 	if a.now.Sub(f.Arrival) >= layerPatience || len(lead.held) >= maxHeld {
 		return false
 	}
+	if a.waitsForReport(lead, f) {
+		return true
+	}
 	begins := a.cur == nil || lead.lane.period != a.cur
 	at := lead.lane.duration(lead.time(f.Timestamp))
 	recast := begins || a.recastDue(at) && a.incomplete()
@@ -218,6 +224,14 @@ func (a *Arranger) isOpen(f *media.Frame) bool {
 		}
 		return a.cur == nil && s.lastPacket.IsZero() || a.isMember(s) || recast && a.sends(s)
 	})
+}
+
+// waitsForReport reports whether the first key frame of the lead, which comes to a recording
+// that goes on, waits for its track's first report: another track has reported. The arrival
+// of one frame puts it too late by what held it up, and the sound would have to follow.
+func (a *Arranger) waitsForReport(lead *source, f *media.Frame) bool {
+	return a.cur != nil && !lead.placed && a.now.Sub(f.Arrival) < reportPatience && !a.pub.time.Reported(lead.ID) &&
+		slices.ContainsFunc(a.pub.sources, func(s *source) bool { return a.pub.time.Reported(s.ID) })
 }
 
 // mayBegin reports whether a key frame of the lead in the Period, at a session time,

@@ -106,3 +106,21 @@ func TestSlipsFar(t *testing.T) {
 		t.Errorf("it was decided\n%s", got)
 	}
 }
+
+// A first picture that comes late to a recording of sound, and is held up on its way, goes
+// where its track's first report tells that it was made: the sound stays where it is.
+func TestLatePictureHeldUp(t *testing.T) {
+	s := newScript(t)
+	s.video = false
+	s.play(12100 * time.Millisecond)
+	s.video, s.late = true, 60*time.Millisecond
+	s.play(pictureEvery)
+	s.late = 0
+	s.play(10 * time.Second)
+	s.a.Leave()
+	s.flush()
+	s.expectSound(t, 1100, 0)
+	if got := strings.Join(s.lines, "\n"); !strings.Contains(got, "period at 12.04s") || strings.Contains(got, "corrected") {
+		t.Errorf("it was decided\n%s", got)
+	}
+}
