@@ -149,17 +149,26 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 // Period, for it has a kind of media that the one before lacks: the set does not change
 // within a recording, for players settle on it.
 func (a *Arranger) BeginsAnother() bool {
-	return a.pub != nil && a.kinds != nil && slices.ContainsFunc(a.announced(), func(k media.Kind) bool { return !a.has(k) })
+	return a.pub != nil && a.kinds != nil && slices.ContainsFunc(allKinds, func(k media.Kind) bool { return a.pub.sends(k) && !a.has(k) })
+}
+
+var allKinds = []media.Kind{media.Video, media.Audio}
+
+// sends reports whether the publication has a kind of media.
+func (p *publication) sends(k media.Kind) bool {
+	if k == media.Video {
+		return len(p.videos) > 0
+	}
+	return p.audio != nil
 }
 
 // announced returns the kinds of media that the publication has.
 func (a *Arranger) announced() []media.Kind {
 	var kinds []media.Kind
-	if len(a.pub.videos) > 0 {
-		kinds = append(kinds, media.Video)
-	}
-	if a.pub.audio != nil {
-		kinds = append(kinds, media.Audio)
+	for _, k := range allKinds {
+		if a.pub.sends(k) {
+			kinds = append(kinds, k)
+		}
 	}
 	return kinds
 }
@@ -381,8 +390,8 @@ func (a *Arranger) count() {
 // for a rotation. The clock decides, for session time is partly what the sender says.
 func (a *Arranger) crowded() bool { return a.begun.Sub(a.now) > (periodBurst-1)*periodEvery }
 
-// crowdOut leaves a frame out that would begin a Period where none may, and with it
-// what needs it.
+// crowdOut leaves a frame out that would begin a Period when none may begin. The frames
+// that need it are left out too.
 func (a *Arranger) crowdOut(s *source) {
 	if !a.crowdTold {
 		a.crowdTold = true
@@ -397,7 +406,7 @@ func (a *Arranger) crowdOut(s *source) {
 	}
 }
 
-// crowdOutSound does that with all sound that waits for a Period.
+// crowdOutSound leaves all sound out that waits for a Period.
 func (a *Arranger) crowdOutSound(s *source) {
 	for range s.held {
 		a.crowdOut(s)
