@@ -16,9 +16,9 @@ import (
 // So lists are decoded one by one, no further than there may be, and none of what is in
 // them is decoded before its parts are counted.
 const (
-	// maxStreams and maxSessions bound what a node has: of who tells of more streams none
-	// is known (takeStreams). maxTracks bounds the tracks, and the
-	// codecs, of a stream or a recording.
+	// maxStreams and maxSessions bound what a node has. Where a node tells of more streams,
+	// none of them is known (takeStreams). maxTracks bounds the tracks, and the codecs, of a
+	// stream or a recording.
 	maxStreams  = 20_000
 	maxSessions = 100_000
 	maxTracks   = 64
@@ -50,7 +50,16 @@ func decode(data []byte, out any) error {
 	return json.Unmarshal(data, out)
 }
 
-// errMore is what decodeList's error is of a list that is too long.
+// decodePart decodes one stream or recording, which is named in the error, if it is not
+// made of too much.
+func decodePart(data []byte, what string, out any) error {
+	if parts(data) > maxParts {
+		return tooMuch("a %s has more than %d parts", what, maxParts)
+	}
+	return json.Unmarshal(data, out)
+}
+
+// errMore is what is wrong with a list that is too long.
 var errMore = tooMuch("it tells of more")
 
 // decodeList decodes a list of at most so many, one by one. Of one that is longer it
@@ -90,10 +99,7 @@ type streamList []api.NodeStream
 func (l *streamList) UnmarshalJSON(data []byte) (err error) {
 	sessions := 0
 	*l, err = decodeList(data, "streams", maxStreams+1, func(data []byte, s *api.NodeStream) error {
-		if parts(data) > maxParts {
-			return tooMuch("a stream has more than %d parts", maxParts)
-		}
-		if err := json.Unmarshal(data, s); err != nil {
+		if err := decodePart(data, "stream", s); err != nil {
 			return err
 		}
 		sessions += len(s.Publish.Sessions) + len(s.Subscribe.Sessions)
@@ -117,10 +123,7 @@ type changeList []api.Change
 // UnmarshalJSON implements json.Unmarshaler.
 func (l *changeList) UnmarshalJSON(data []byte) (err error) {
 	*l, err = decodeList(data, "changes in a page of its feed", feedLimit, func(data []byte, c *api.Change) error {
-		if parts(data) > maxParts {
-			return tooMuch("a recording has more than %d parts", maxParts)
-		}
-		if err := json.Unmarshal(data, c); err != nil {
+		if err := decodePart(data, "recording", c); err != nil {
 			return err
 		}
 		return checkTracks(c.Recording)
@@ -165,8 +168,8 @@ func boundedNames(names []string) []string {
 	return kept
 }
 
-// dirSet is a set of folders, of which there may be millions: it has their hashes. Two
-// folders that have the same are not told apart, which nobody can bring about.
+// dirSet is a set of folders. There may be millions, so that it keeps their hashes alone.
+// Two folders with one hash would be one; nobody can make such two, for the seed is secret.
 type dirSet struct {
 	seed   maphash.Seed
 	hashes map[uint64]struct{}

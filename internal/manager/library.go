@@ -116,8 +116,8 @@ func (l *library) Recordings(ctx context.Context, q api.Query) (api.RecordingPag
 }
 
 // page returns the page of recordings that q selects without those that are gone, and how
-// many these are. They may be taken out of the tables between the two: then it is looked
-// again, and if that goes on they are more than are left.
+// many are gone. A removal may take some out of the tables between the two questions. Then
+// both are asked again, three times at most; after that the count may be too high.
 func (l *library) page(ctx context.Context, q catalogue.Query) (page catalogue.Page, gone int, err error) {
 	for range 3 {
 		if gone, err = l.gone(ctx, q.Stream); err != nil {
