@@ -134,7 +134,7 @@ func (b *bench) try(ctx context.Context, c *client) row {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Duration(b.o.seconds)*time.Second+6*time.Minute)
 	defer cancel()
 	failed := func(err error) {
-		r.fault = strings.Join(nonEmpty(r.fault, "FAILED: "+lastLine(err)), "; ")
+		r.addFault("FAILED: " + lastLine(err))
 		fmt.Fprintf(b.stderr, "interop: %s: %v\n", c.name, err)
 	}
 	if err := c.publish(ctx, t); err != nil {
@@ -185,7 +185,7 @@ func (b *bench) judge(ctx context.Context, t *trial, r *row) error {
 		return err
 	}
 	for _, p := range rec.Problems {
-		r.fault = strings.Join(nonEmpty(r.fault, "verify: "+p.String()), "; ")
+		r.addFault("verify: " + p.String())
 	}
 	found, err := lipsync.Recorded(ctx, b.root, rec)
 	if err != nil {
@@ -202,7 +202,7 @@ func (b *bench) judge(ctx context.Context, t *trial, r *row) error {
 	}
 	r.made, r.hasMade = t.made, t.hasMade
 	if apart, ok := r.apart(); ok && apart.Abs() > maxOffset {
-		r.fault = strings.Join(nonEmpty(r.fault, fmt.Sprintf("sound and picture are %v apart", apart.Round(time.Millisecond))), "; ")
+		r.addFault(fmt.Sprintf("sound and picture are %v apart", apart.Round(time.Millisecond)))
 	}
 	return b.show(ctx, info.MPDPath, r)
 }
@@ -241,10 +241,10 @@ func (b *bench) show(ctx context.Context, mpd string, r *row) error {
 	}
 	r.played, r.shownPicture, r.shownSound = true, shown.Pictures, shown.Sounds
 	if shown.Stood {
-		r.fault = strings.Join(nonEmpty(r.fault, fmt.Sprintf("Chromium stood still at %.1f s of %.1f s", shown.Time, shown.Duration)), "; ")
+		r.addFault(fmt.Sprintf("Chromium stood still at %.1f s of %.1f s", shown.Time, shown.Duration))
 	}
 	if short := r.unseen(); short > maxUnseen {
-		r.fault = strings.Join(nonEmpty(r.fault, fmt.Sprintf("Chromium does not show %.1f s of what was sent and recorded", short)), "; ")
+		r.addFault(fmt.Sprintf("Chromium does not show %.1f s of what was sent and recorded", short))
 	}
 	return nil
 }

@@ -216,6 +216,9 @@ func (r *row) shown() string {
 	return fmt.Sprintf("%.1f s, %.1f s", r.shownPicture, r.shownSound)
 }
 
+// addFault notes something else that is not as it should be.
+func (r *row) addFault(fault string) { r.fault = strings.Join(nonEmpty(r.fault, fault), "; ") }
+
 // filled says what of the recording was not sent at all: a busy browser makes less sound.
 func (r *row) filled() string {
 	if max(r.filledPicture, r.filledSound) < 0.05 {

@@ -38,8 +38,8 @@ func (b *bench) watch(ctx context.Context, c *client, stream string, r *row) err
 type viewer struct {
 	cmd    *exec.Cmd
 	stdin  io.Closer // it ends with it
+	stdout io.Reader
 	stderr *bufio.Reader
-	stdout *bufio.Reader
 }
 
 // view starts a viewer, which waits for its stream.
@@ -53,7 +53,7 @@ func (b *bench) view(ctx context.Context, stream string) (*viewer, error) {
 	if err := errors.Join(inErr, outErr, errErr, cmd.Start()); err != nil {
 		return nil, fmt.Errorf("start the viewer: %w", err)
 	}
-	v := &viewer{cmd: cmd, stdin: stdin, stdout: bufio.NewReader(stdout), stderr: bufio.NewReader(stderr)}
+	v := &viewer{cmd: cmd, stdin: stdin, stdout: stdout, stderr: bufio.NewReader(stderr)}
 	if line, err := v.stderr.ReadString('\n'); line != "ready\n" {
 		_, endErr := v.end()
 		return nil, fmt.Errorf("start the viewer: %w: %s", errors.Join(err, endErr), line)
