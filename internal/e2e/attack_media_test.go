@@ -172,16 +172,13 @@ func newMutating(rng *rand.Rand) (*webrtc.PeerConnection, error) {
 // other bit rates, all the time and in packets that are broken.
 func mutatedReports(ctx context.Context, a *attack) (int, error) {
 	return a.again(ctx, func(rng *rand.Rand) (n int, err error) {
-		pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
+		pc, err := newViewer()
 		if err != nil {
-			return 0, fmt.Errorf("make a session: %w", err)
+			return 0, err
 		}
 		defer func() { _ = pc.Close() }()
 		media := make(chan uint32, 1)
 		pc.OnTrack(func(track *webrtc.TrackRemote, _ *webrtc.RTPReceiver) { media <- uint32(track.SSRC()) })
-		if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
-			return 0, fmt.Errorf("make a session: %w", err)
-		}
 		if err := a.connect(ctx, pc, "/whep/prey", a.viewer); err != nil {
 			return 0, err
 		}

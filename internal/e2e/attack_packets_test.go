@@ -209,17 +209,26 @@ func (a *attack) again(ctx context.Context, session func(rng *rand.Rand) (int, e
 	return n, nil
 }
 
+// newViewer makes a client that is to watch.
+func newViewer() (*webrtc.PeerConnection, error) {
+	pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
+	if err != nil {
+		return nil, fmt.Errorf("make a session: %w", err)
+	}
+	if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
+		return nil, errors.Join(fmt.Errorf("make a session: %w", err), pc.Close())
+	}
+	return pc, nil
+}
+
 // manyReporters watches, and reports as if it were a new client each time.
 func manyReporters(ctx context.Context, a *attack) (int, error) {
 	return a.again(ctx, func(rng *rand.Rand) (n int, err error) {
-		pc, err := webrtc.NewPeerConnection(webrtc.Configuration{})
+		pc, err := newViewer()
 		if err != nil {
-			return 0, fmt.Errorf("make a session: %w", err)
+			return 0, err
 		}
 		defer func() { _ = pc.Close() }()
-		if _, err := pc.AddTransceiverFromKind(webrtc.RTPCodecTypeVideo, webrtc.RTPTransceiverInit{Direction: webrtc.RTPTransceiverDirectionRecvonly}); err != nil {
-			return 0, fmt.Errorf("make a session: %w", err)
-		}
 		if err := a.connect(ctx, pc, "/whep/prey", a.viewer); err != nil {
 			return 0, err
 		}
