@@ -78,14 +78,15 @@ type reservation struct {
 	done  chan struct{}
 }
 
-// isInTheWay reports whether one of two may not be looked at while the other is claimed.
+// isInTheWay reports whether two folders may not be claimed at once: one is the other or
+// lies within it, and one of them is a base_dir.
 func (v *reservation) isInTheWay(o *reservation) bool {
 	return (v.exact || o.exact) && (v.dir == o.dir || strings.HasPrefix(v.dir, o.dir+"/") || strings.HasPrefix(o.dir, v.dir+"/"))
 }
 
-// reserve waits until no folder is being claimed in which dir would be, or the other way
-// round, and keeps others from it until release: to look whether a folder is free and to
-// take it is one step so. In two folders that are no base_dir recordings may begin at once.
+// reserve waits until no claim is under way that is in the way of dir, and holds up later
+// ones until release. So nobody takes a folder between the look whether it is free and its
+// claim.
 func (r *Recorder) reserve(ctx context.Context, dir string, exact bool) (release func(), err error) {
 	own := &reservation{dir, exact, make(chan struct{})}
 	for {

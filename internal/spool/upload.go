@@ -31,12 +31,12 @@ const socketBuffer = 4 << 20
 // errDiffers: the remote has other bytes under the key.
 var errDiffers = fault.New(fault.Conflict, "remote storage has another object of that name, which is not overwritten")
 
-// errBroken is errDiffers of what is the beginning of our own object: somebody on the
-// way has cut it off.
+// errBroken is the case of errDiffers in which the remote has only the beginning of our
+// object: a proxy on the way has cut it off.
 var errBroken = fmt.Errorf("%w: it is the beginning of this one", errDiffers)
 
-// looks is how often a remote object has to be found different: a single answer may be
-// a proxy's, and an object that is refused waits for a person.
+// looks is how often a remote object must be found different before that is believed. One
+// answer may be a proxy's, and an object that counts as another's waits for a person.
 const looks = 8
 
 // localError is an error of the local disk: no fault of the remote.
@@ -150,8 +150,8 @@ func (s *Spool) send(ctx context.Context, e *entry, up *upload) error {
 	return err
 }
 
-// addOnce stores what is written once. Where the remote has a part of it in its place that is
-// taken away first: it is ours, and of no use.
+// addOnce stores an object that is written once. Where the remote has only a part of it,
+// that part is deleted first: it is ours, and of no use.
 func (s *Spool) addOnce(ctx context.Context, key string, b *body) error {
 	err := s.o.Remote.Add(ctx, key, b, b.size)
 	if !errors.Is(err, fs.ErrExist) {
@@ -173,7 +173,7 @@ func (s *Spool) addOnce(ctx context.Context, key string, b *body) error {
 	return err
 }
 
-// compareOften is compare, which has to come to one result each time.
+// compareOften compares several times, and reports a difference only if each look finds one.
 func (s *Spool) compareOften(ctx context.Context, key string, b *body) error {
 	var differs error
 	for range looks {
