@@ -86,13 +86,21 @@ func interop(ctx context.Context, o *options, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer b.close()
+	return tabulate(ctx, o, chosen, b.try, stdout, stderr)
+}
+
+// tabulate tries the clients and prints the table. When it is interrupted it prints
+// the rows it has, without the client that was on its way, and leaves the file alone.
+func tabulate(ctx context.Context, o *options, chosen []client, try func(context.Context, *client) row, stdout, stderr io.Writer) error {
 	var rows []row
 	for _, c := range chosen {
 		fmt.Fprintf(stderr, "interop: %s\n", c.name)
-		rows = append(rows, b.try(ctx, &c))
+		r := try(ctx, &c)
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			fmt.Fprint(stdout, render(rows, o.seconds))
+			return fmt.Errorf("interrupted at %s, after %d of %d clients: %w", c.name, len(rows), len(chosen), context.Cause(ctx))
 		}
+		rows = append(rows, r)
 	}
 	table := render(rows, o.seconds)
 	fmt.Fprint(stdout, table)

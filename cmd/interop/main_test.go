@@ -2,6 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,6 +69,38 @@ func TestTable(t *testing.T) {
 	}
 	if err := replace(filepath.Join(repository, "LICENSE"), table); err == nil {
 		t.Error("a table was put where no marks are")
+	}
+}
+
+// Who interrupts it gets the rows there are, and the file keeps its whole table.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	try := func(_ context.Context, c *client) row {
+		switch c.name {
+		case "second":
+			interrupt()
+		case "third":
+			t.Error("a client was tried after the interrupt")
+		}
+		return row{name: c.name, version: "1"}
+	}
+	whole := beginMark + "whole\n" + endMark
+	file := filepath.Join(t.TempDir(), "doc.md")
+	if err := os.WriteFile(file, []byte(whole), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout bytes.Buffer
+	err := tabulate(ctx, &options{seconds: 20, out: file}, []client{{name: "first"}, {name: "second"}, {name: "third"}}, try, &stdout, io.Discard)
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "at second, after 1 of 3 clients") {
+		t.Errorf("it ended with %v", err)
+	}
+	if table := stdout.String(); !strings.Contains(table, "| first | 1 |") || strings.Contains(table, "second") {
+		t.Errorf("printed %q", table)
+	}
+	if got, err := os.ReadFile(file); err != nil || string(got) != whole {
+		t.Errorf("the file has %q, %v", got, err)
 	}
 }
 
