@@ -1,3 +1,7 @@
+// A timeline has no goroutines: the race detector would only take minutes.
+
+//go:build !race
+
 package timeline
 
 import (
