@@ -67,6 +67,29 @@ type segmentEntry struct {
 	Lane    lane          `json:"lane"`
 	Segment media.Segment `json:"segment"`
 	Counts  counts        `json:"counts"`
+	Beside  beside        `json:"beside,omitzero"`
+}
+
+// beside is what a recording counts of no track, up to then.
+type beside struct {
+	Overrun   int64           `json:"overrun,omitempty"`
+	Discarded []media.Discard `json:"discarded,omitempty"`
+}
+
+// into puts the counts into a recording that does not have newer ones.
+func (b beside) into(info *media.Recording) {
+	info.PacketsOverrun = max(info.PacketsOverrun, b.Overrun)
+	if sumOf(b.Discarded) > sumOf(info.Discarded) {
+		info.Discarded = b.Discarded
+	}
+}
+
+// sumOf returns how many packets were discarded.
+func sumOf(all []media.Discard) (packets int64) {
+	for _, d := range all {
+		packets += d.Packets
+	}
+	return packets
 }
 
 // counts are what a lane's ledger counts, up to the end of a segment.
@@ -274,6 +297,7 @@ func (rec *recording) applySegment(e *segmentEntry) error {
 	lt := rec.ledger(l)
 	lt.Segments++
 	e.Counts.into(lt)
+	e.Beside.into(&rec.info)
 	rec.closed[l] = e.Counts.Frames
 	lt.Bytes += s.Bytes
 	st := rec.state(l)

@@ -49,7 +49,15 @@ func (o laneOutput) Closed(s media.Segment) {
 	// A segment that is uploaded may be nowhere else: after a power failure nobody
 	// would find it but by this line.
 	_, uploaded := o.r.o.Store.(storage.Buffer)
-	o.keep(o.note(entry{Segment: &segmentEntry{o.lane, s, o.countsWith(o.lane, s)}}, uploaded))
+	o.keep(o.note(o.closing(o.lane, s), uploaded))
+}
+
+// closing returns what a segment leaves in the journal.
+func (rec *recording) closing(l lane, s media.Segment) entry {
+	counts := rec.countsWith(l, s)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return entry{Segment: &segmentEntry{l, s, counts, beside{rec.info.PacketsOverrun, slices.Clone(rec.info.Discarded)}}}
 }
 
 // countsWith returns what a lane's ledger counts when a segment has been closed: of
@@ -313,22 +321,30 @@ func (rec *recording) overrun(packets int) {
 	rec.info.PacketsOverrun += int64(packets)
 }
 
-// maxDiscards bounds the causes for which packets are counted as discarded.
-const maxDiscards = 32
+// maxDiscards bounds the causes for which packets are counted as discarded, and
+// otherDiscards is what the rest is counted for: each session has causes of its own.
+const (
+	maxDiscards   = 32
+	otherDiscards = "other causes"
+)
 
 // discard counts packets that were no part of a track.
 func (rec *recording) discard(d media.Discard) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	for i := range rec.info.Discarded {
-		if rec.info.Discarded[i].Cause == d.Cause {
-			rec.info.Discarded[i].Packets += d.Packets
-			return
-		}
+	of := func(cause string) int {
+		return slices.IndexFunc(rec.info.Discarded, func(o media.Discard) bool { return o.Cause == cause })
 	}
-	if len(rec.info.Discarded) < maxDiscards {
+	i := of(d.Cause)
+	if i < 0 && len(rec.info.Discarded) >= maxDiscards-1 {
+		d.Cause = otherDiscards
+		i = of(d.Cause)
+	}
+	if i < 0 {
 		rec.info.Discarded = append(rec.info.Discarded, d)
+		return
 	}
+	rec.info.Discarded[i].Packets += d.Packets
 }
 
 // isEmpty reports whether no Period has begun.

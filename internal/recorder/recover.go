@@ -288,7 +288,7 @@ func (o *orphan) mendTrack(ctx context.Context, l lane) error {
 			Number: state.Number + 1, Name: name, Time: span.Start, Duration: span.End - span.Start,
 			Bytes: span.Bytes, Sequence: span.Sequence, Frames: int64(span.Samples),
 		}
-		if err := o.note(entry{Segment: &segmentEntry{l, s, o.countsWith(l, s)}}, false); err != nil {
+		if err := o.note(o.closing(l, s), false); err != nil {
 			return err
 		}
 	}

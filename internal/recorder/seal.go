@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -325,19 +326,19 @@ func verdict(info *media.Recording, failure error) (media.Status, string) {
 // without anything of the media being missing.
 const discardedShare = 100
 
-// discarded says which packets were of no track, where they are many.
+// discarded says which packets were of no track, where they are many, and why most of
+// them were.
 func discarded(info *media.Recording) string {
-	var received, packets int64
+	var received int64
 	for _, t := range info.Tracks {
 		received += t.PacketsReceived
 	}
-	for _, d := range info.Discarded {
-		packets += d.Packets
-	}
+	packets := sumOf(info.Discarded)
 	if packets*discardedShare <= received+packets {
 		return ""
 	}
-	return fmt.Sprintf("%d packets could not be recorded: %s", packets, info.Discarded[0].Cause)
+	most := slices.MaxFunc(info.Discarded, func(a, b media.Discard) int { return cmp.Compare(a.Packets, b.Packets) })
+	return fmt.Sprintf("%d packets could not be recorded: %s", packets, most.Cause)
 }
 
 // missing says what of a track that was sent is not in the recording.
