@@ -213,15 +213,28 @@ func TestFewPicturesOfAnotherSize(t *testing.T) {
 	g.compare(s.log, got, verify.CompareOptions{})
 }
 
-// A sender whose size is another one with each frame: all of it is well formed.
+// A sender whose size is another one with each frame: all of it is well formed, there is
+// a Period a second at most, and the rest is counted.
 func TestAnotherSizeEachFrame(t *testing.T) {
 	g := newRig(t, nil)
 	s := g.publish("camera", sizes(t, 1), source(t, "opus_stereo.ogg"))
 	g.start("camera", "")
 	s.steps(25 * time.Second)
 	rec := g.stop("camera")
-	whole(t, rec, g.read(rec.RecordDir))
-	if rec.Periods > 10+25 {
+	got := g.read(rec.RecordDir)
+	whole(t, rec, got)
+	lasts(t, got, 25*time.Second)
+	if rec.Periods < 20 || rec.Periods > 10+25 {
 		t.Errorf("%d periods", rec.Periods)
+	}
+	video, sent := rec.Tracks[0], int64(len(s.log.Video.Units))
+	if video.Frames+video.FramesDropped != sent || video.Frames < 20 || !slices.ContainsFunc(video.Gaps, isLimit) {
+		t.Errorf("%d frames of %d, %d left out, gaps %+v", video.Frames, sent, video.FramesDropped, video.Gaps)
+	}
+	if rec.Status != media.StatusDegraded || !strings.Contains(rec.Reason, reasonLimit) {
+		t.Errorf("%s (%s)", rec.Status, rec.Reason)
+	}
+	if audio := rec.Tracks[1]; audio.Frames+audio.PacketsCorrected != int64(len(s.log.Audio.Units)) {
+		t.Errorf("%d packets of sound were sent: %+v", len(s.log.Audio.Units), audio)
 	}
 }

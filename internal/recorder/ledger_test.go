@@ -7,12 +7,14 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/logging/logtest"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/segmenter"
 	"github.com/live777/recorder/internal/verify"
@@ -337,5 +339,42 @@ func TestHoleOverACrash(t *testing.T) {
 	rec.applyGap(l, hole)
 	if gaps := rec.ledger(l).Gaps; len(gaps) != 1 || gaps[0] != hole {
 		t.Errorf("the ledger has %v, want %v alone", gaps, hole)
+	}
+}
+
+// A sender that never sends a key frame, whatever it is asked: the sound is recorded beside
+// a neutral picture, what came is counted while it runs, and log and verdict say once, in
+// words, whose fault it is.
+func TestNoKeyFrameAtAll(t *testing.T) {
+	for _, video := range []string{"h264_baseline.h264", "vp8.ivf"} {
+		t.Run(video, func(t *testing.T) {
+			var log logtest.Buffer
+			g := newRig(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+			src := *source(t, video)
+			src.Units = slices.DeleteFunc(slices.Clone(src.Units), func(u load.AccessUnit) bool { return u.Key })
+			s := g.publish("camera", &src, source(t, "opus_stereo.ogg"))
+			g.start("camera", "")
+			s.steps(15 * time.Second)
+			if tr := g.recorder.Status("camera").Info.Tracks[0]; tr.FramesBeforeKey < 300 || tr.KeyFrameWait < 8 {
+				t.Errorf("while it runs: %+v", tr)
+			}
+			rec := g.stop("camera")
+			got := g.read(rec.RecordDir)
+			whole(t, rec, got)
+			sent := int64(len(s.log.Video.Units))
+			if tr := rec.Tracks[0]; rec.Status != media.StatusDegraded || rec.Reason != "video: "+reasonNoKey || tr.Frames != 0 || tr.FramesBeforeKey < sent-1 || tr.FramesBeforeKey > sent {
+				t.Errorf("%s (%s), %d were sent: %+v", rec.Status, rec.Reason, sent, tr)
+			}
+			if n := strings.Count(log.String(), "ignores requests for its first key frame"); n != 1 {
+				t.Errorf("%d lines in the log:\n%s", n, log.String())
+			}
+			s.log.Video = nil
+			g.compareAll(s.log, got.WithLayer("none"))
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.asks[0] < 5 {
+				t.Errorf("%d requests for key frames", s.asks[0])
+			}
+		})
 	}
 }

@@ -1,6 +1,8 @@
 package recorder
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,19 @@ func lasts(t *testing.T, got *verify.Recording, end time.Duration) {
 		}
 	}
 }
+
+// compareAll is compare, and wants everything that was sent.
+func (g *rig) compareAll(log *load.Log, rec *verify.Recording) {
+	g.t.Helper()
+	for _, tr := range g.compare(log, rec, verify.CompareOptions{}).Tracks {
+		if tr.Matched != tr.Sent {
+			g.t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
+		}
+	}
+}
+
+// videos are media of every codec of video.
+var videos = []string{"h264_baseline.h264", "h264_high.h264", "h265.h265", "vp9.ivf", "av1.ivf", "vp8.ivf"}
 
 // Sound that comes later than the picture, or never: there is silence until then,
 // and the recording can be played while it runs.
@@ -163,89 +178,93 @@ func (s *sender) steps(d time.Duration) {
 // A camera or a microphone that is turned off for a while: the last picture stands,
 // or silence, and everything that was sent is there.
 func TestTrackGoesSilent(t *testing.T) {
-	for off, name := range []string{"video", "audio"} {
-		for _, span := range []time.Duration{8 * time.Second, 14 * time.Second, 60 * time.Second} {
-			t.Run(name+" "+span.String(), func(t *testing.T) {
-				g := newRig(t, nil)
-				s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
-				g.start("camera", "")
-				s.steps(10 * time.Second)
-				s.tracks[off].off = true
-				s.steps(span)
-				if info := g.recorder.Status("camera").Info; info.Periods != 1 || info.Duration < (span+2*time.Second).Seconds() {
-					t.Errorf("%d periods, %v s", info.Periods, info.Duration)
-				}
-				s.tracks[off].off = false
-				if off == 0 {
-					s.skipToKey(0)
-				}
-				s.steps(10 * time.Second)
-				rec := g.stop("camera")
-				got := g.read(rec.RecordDir)
-				whole(t, rec, got)
-				report := g.compare(s.log, got, verify.CompareOptions{})
-				for _, tr := range report.Tracks {
-					if tr.Matched != tr.Sent {
-						t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
-					}
-				}
-				want := map[bool]media.Status{true: media.StatusDegraded, false: media.StatusComplete}[span > 10*time.Second]
-				if d := holes(rec.Tracks[off])[arrange.CausePause]; rec.Periods != 1 || d < span.Seconds()-0.1 || d > span.Seconds()+0.1 || rec.Status != want {
-					t.Errorf("%d periods, pause of %v s, %s (%s)", rec.Periods, d, rec.Status, rec.Reason)
-				}
-			})
-		}
+	type silence struct {
+		video string
+		off   int // the track
+		span  time.Duration
+	}
+	all := []silence{
+		{videos[0], 0, 8 * time.Second}, {videos[0], 0, time.Minute},
+		{videos[0], 1, 8 * time.Second}, {videos[0], 1, 14 * time.Second}, {videos[0], 1, time.Minute},
+	}
+	for _, video := range videos {
+		all = append(all, silence{video, 0, 14 * time.Second})
+	}
+	for _, c := range all {
+		t.Run(fmt.Sprintf("%s, track %d, %v", c.video, c.off, c.span), func(t *testing.T) {
+			g := newRig(t, nil)
+			s := g.publish("camera", source(t, c.video), source(t, "opus_stereo.ogg"))
+			g.start("camera", "")
+			s.steps(10 * time.Second)
+			s.tracks[c.off].off = true
+			s.steps(c.span)
+			if info := g.recorder.Status("camera").Info; info.Periods != 1 || info.Duration < (c.span+2*time.Second).Seconds() {
+				t.Errorf("%d periods, %v s", info.Periods, info.Duration)
+			}
+			s.tracks[c.off].off = false
+			if c.off == 0 {
+				s.skipToKey(0)
+			}
+			s.steps(10 * time.Second)
+			rec := g.stop("camera")
+			got := g.read(rec.RecordDir)
+			whole(t, rec, got)
+			g.compareAll(s.log, got)
+			want := map[bool]media.Status{true: media.StatusDegraded, false: media.StatusComplete}[c.span > 10*time.Second]
+			if d := holes(rec.Tracks[c.off])[arrange.CausePause]; rec.Periods != 1 || d < c.span.Seconds()-0.1 || d > c.span.Seconds()+0.1 || rec.Status != want {
+				t.Errorf("%d periods, pause of %v s, %s (%s)", rec.Periods, d, rec.Status, rec.Reason)
+			}
+		})
 	}
 }
 
-// sparse is video of one key frame and then a picture every so often.
-func sparse(t *testing.T, every time.Duration, n int) *load.Source {
+// sparse is video of one key frame and then a picture every so often; or of key frames
+// alone, as of a sender that makes one when it is asked.
+func sparse(t *testing.T, name string, every time.Duration, keys bool) *load.Source {
 	t.Helper()
-	src := *source(t, "h264_baseline.h264")
-	units := src.Units[:1:1]
-	for i := 1; i < n; i++ {
-		units = append(units, src.Units[i])
-	}
-	src.Units = nil
-	for _, u := range units {
-		u.Duration = media.TicksOf(every, src.ClockRate)
-		src.Units = append(src.Units, u)
-	}
-	return &src
+	src := source(t, name).Every(every)
+	src.Units = slices.DeleteFunc(src.Units, func(u load.AccessUnit) bool { return keys && !u.Key })
+	return src
 }
 
 // A screen of which a picture comes every few seconds, from a sender that answers no
-// request: each picture is there, lasts until the next, and what is closed can be
-// played and is safe while it runs.
+// request, and from one that does: each picture is there, lasts until the next, and what
+// is closed can be played and is safe while it runs.
 func TestFewPictures(t *testing.T) {
-	for _, every := range []time.Duration{6 * time.Second, 12 * time.Second} {
-		for _, sound := range []bool{true, false} {
-			t.Run(every.String(), func(t *testing.T) {
-				g := newRig(t, nil)
-				sources := []*load.Source{sparse(t, every, 20)}
-				if sound {
-					sources = append(sources, source(t, "opus_stereo.ogg"))
-				}
-				s := g.publish("camera", sources...)
-				g.start("camera", "")
-				s.steps(58 * time.Second)
-				if info := g.recorder.Status("camera").Info; info.Duration < 45 || info.DurableThrough < 45 {
-					t.Errorf("after 58 s %v s are listed, %v s are safe", info.Duration, info.DurableThrough)
-				}
-				rec := g.stop("camera")
-				got := g.read(rec.RecordDir)
-				whole(t, rec, got)
-				report := g.compare(s.log, got, verify.CompareOptions{})
-				for _, tr := range report.Tracks {
-					if tr.Matched != tr.Sent {
-						t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
-					}
-				}
-				if rec.Periods != 1 {
-					t.Errorf("%d periods, want one", rec.Periods)
-				}
-			})
+	type screen struct {
+		video string
+		every time.Duration
+		sound bool
+		keys  bool
+	}
+	all := []screen{{videos[0], 6 * time.Second, false, false}, {videos[0], 12 * time.Second, false, false}}
+	for _, keys := range []bool{false, true} {
+		all = append(all, screen{videos[0], 12 * time.Second, true, keys})
+		for _, video := range videos {
+			all = append(all, screen{video, 6 * time.Second, true, keys})
 		}
+	}
+	for _, c := range all {
+		t.Run(fmt.Sprintf("%s %v sound %v keys %v", c.video, c.every, c.sound, c.keys), func(t *testing.T) {
+			g := newRig(t, nil)
+			sources := []*load.Source{sparse(t, c.video, c.every, c.keys)}
+			if c.sound {
+				sources = append(sources, source(t, "opus_stereo.ogg"))
+			}
+			s := g.publish("camera", sources...)
+			g.start("camera", "")
+			s.steps(58 * time.Second)
+			if info := g.recorder.Status("camera").Info; info.Duration < 45 || info.DurableThrough < 45 {
+				t.Errorf("after 58 s %v s are listed, %v s are safe", info.Duration, info.DurableThrough)
+			}
+			rec := g.stop("camera")
+			got := g.read(rec.RecordDir)
+			whole(t, rec, got)
+			g.compareAll(s.log, got)
+			if rec.Periods != 1 {
+				t.Errorf("%d periods, want one", rec.Periods)
+			}
+		})
 	}
 }
 
