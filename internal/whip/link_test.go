@@ -2,6 +2,7 @@ package whip
 
 import (
 	"net"
+	"net/http"
 	"net/netip"
 	"strings"
 	"sync"
@@ -96,15 +97,7 @@ func TestRebindingNAT(t *testing.T) {
 	requests := &keyFrameRequests{c: make(chan struct{}, 1000)}
 	p := n.peer(peerOptions{codecs: []webrtc.RTPCodecParameters{h264}, interceptors: []interceptor.Factory{requests}})
 	video := p.send(h264, "video")
-	if status := p.post("/whip/cam"); status != 201 {
-		t.Fatal(status)
-	}
-	_, inside, _ := net.SplitHostPort(nat.inside.LocalAddr().String())
-	answer := strings.ReplaceAll(p.answer, " "+n.port()+" typ host", " "+inside+" typ host")
-	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
-		t.Fatal(err)
-	}
-	p.wait(webrtc.PeerConnectionStateConnected)
+	p.connectBehind(nat, "/whip/cam")
 	pump(t, video)
 	l := n.listen("cam")
 	for range 3 {
@@ -134,6 +127,52 @@ func TestRebindingNAT(t *testing.T) {
 	if len(l.discards) > 0 {
 		t.Errorf("discarded: %+v", *l.discards[0])
 	}
+}
+
+// TestRebindingViewer: a viewer that gets another port sends nothing but reports and
+// checks, and goes on to see the stream once one of its checks has come by the new way.
+func TestRebindingViewer(t *testing.T) {
+	n := newNode(t, Options{addresses: machine()})
+	p := n.peer(peerOptions{codecs: []webrtc.RTPCodecParameters{h264}})
+	video := p.send(h264, "video")
+	p.connect("/whip/cam")
+	pump(t, video)
+	nat := newNAT(t, n.whip.Addr())
+	v := n.peer(peerOptions{codecs: allCodecs})
+	v.receive(webrtc.RTPCodecTypeVideo)
+	got := watch(v)
+	v.connectBehind(nat, "/whep/cam")
+	for range 2 {
+		next(t, got)
+		nat.rebind()
+		for len(got) > 0 {
+			<-got
+		}
+		for range 200 { // more than was on its way
+			next(t, got)
+		}
+	}
+	st, err := n.streams.Get("cam")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := st.Info().Subscribe.Sessions; len(s) != 1 {
+		t.Errorf("viewers %+v", s)
+	}
+}
+
+// connectBehind is connect for a client behind a NAT.
+func (p *peer) connectBehind(nat *nat, path string) {
+	p.n.t.Helper()
+	if status := p.post(path); status != http.StatusCreated {
+		p.n.t.Fatalf("POST %s = %d: %s", path, status, p.answer)
+	}
+	_, inside, _ := net.SplitHostPort(nat.inside.LocalAddr().String())
+	answer := strings.ReplaceAll(p.answer, " "+p.n.port()+" typ host", " "+inside+" typ host")
+	if err := p.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeAnswer, SDP: answer}); err != nil {
+		p.n.t.Fatal(err)
+	}
+	p.wait(webrtc.PeerConnectionStateConnected)
 }
 
 // TestStrangerWithTheSSRC: who knows a client's SSRC and not its keys gets nowhere, and
