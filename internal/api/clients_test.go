@@ -36,6 +36,36 @@ func TestTrailingSlash(t *testing.T) {
 	}
 }
 
+// TestPagesBelowPrefix: who follows the links of a list stays below the path that a proxy
+// has the server at, whether it is configured or told, and finds WHIP there with a slash
+// behind it, too.
+func TestPagesBelowPrefix(t *testing.T) {
+	for name, tt := range map[string]struct {
+		base    string
+		trusted []string
+		headers []string
+		path    string // at which the server sees the request
+	}{
+		"configured, passed on":           {base: "/studio", path: "/studio"},
+		"configured, the proxy strips it": {base: "/studio"},
+		"told by a trusted proxy":         {trusted: []string{"192.0.2.0/24"}, headers: []string{"X-Forwarded-Prefix", "/studio/"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t, func(o *Options) { o.BasePath, o.TrustedProxies = tt.base, tt.trusted })
+			n.unchecked = true // the document has no such paths
+			n.summaries = []StreamSummary{{Stream: "a"}, {Stream: "b"}, {Stream: "c"}}
+			w := n.do(t, http.MethodGet, tt.path+"/api/playback?limit=1", "", tt.headers...)
+			if got, want := w.Header().Get("Link"), `</studio/api/playback?after=a&limit=1>; rel="next"`; w.Code != 200 || got != want {
+				t.Errorf("%d, Link %s, want %s", w.Code, got, want)
+			}
+			expect(t, n.do(t, http.MethodPost, tt.path+"/whip/cam/", "", tt.headers...), 201)
+			if got := n.called(); !strings.Contains(got, "publish(cam,)") {
+				t.Errorf("calls %s", got)
+			}
+		})
+	}
+}
+
 // owners keeps who publishes.
 type owners struct {
 	fakeWHIP
