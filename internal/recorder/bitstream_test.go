@@ -358,3 +358,34 @@ func checkFile(t *testing.T, file string, seconds float64, rec *verify.Recording
 		}
 	}
 }
+
+// A sender that refreshes its pictures bit by bit has no key frame but the first, which
+// nobody has who joins later: a recording begins at its second recovery point, lacks
+// nothing from there on, and ffmpeg decodes all of it.
+func TestIntraRefresh(t *testing.T) {
+	src, err := load.Open(filepath.Join("..", "codec", "testdata", "refresh.h264"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	every := src.Units[0].Duration.Duration(src.ClockRate)
+	const joins, begins = 7, 18
+	for _, point := range []int{12, begins, 24} {
+		src.Units[point].Key = true // as who joins there sees them
+	}
+	g := newRig(t, nil)
+	s := g.publish("camera", src)
+	s.send(joins*every - every/2)
+	g.start("camera", "")
+	s.send(time.Duration(len(src.Units)-joins) * every)
+	rec := g.stop("camera")
+	got := g.read(rec.RecordDir)
+	report := g.compare(s.log, got, verify.CompareOptions{})
+	if tr := report.Tracks[0]; tr.First != begins || tr.Matched != len(src.Units)-begins || rec.Status != media.StatusComplete {
+		t.Errorf("%d pictures from #%d, of %d: %s (%s)", tr.Matched, tr.First, tr.Sent, rec.Status, rec.Reason)
+	}
+	mpd := filepath.Join(g.root, filepath.FromSlash(rec.MPDPath))
+	out, err := exec.CommandContext(t.Context(), "ffmpeg", "-v", "error", "-flags", "output_corrupt", "-i", mpd, "-fps_mode", "passthrough", "-f", "framemd5", "-").CombinedOutput()
+	if n := strings.Count(string(out), "\n0, "); err != nil || n != len(src.Units)-begins {
+		t.Errorf("ffmpeg (install the Debian package ffmpeg if it is missing) decodes %d pictures: %v\n%.1000s", n, err, out)
+	}
+}
