@@ -10,12 +10,13 @@ import (
 func (j *judge) describe() string {
 	var b strings.Builder
 	for _, r := range j.recordings {
-		fmt.Fprintf(&b, "%s from %v to %v: %s (%s), recovered %d, discarded %v\n", r.Dir, r.at, r.until, r.info.Status, r.info.Reason, r.info.Recovered, r.info.PacketsOverrun)
+		fmt.Fprintf(&b, "%s from %v to %v: %s (%s), recovered %d, discarded %v\n", r.Dir, r.at, r.until, r.Info.Status, r.Info.Reason, r.Info.Recovered, r.Info.PacketsOverrun)
 		for i, p := range r.Periods {
 			fmt.Fprintf(&b, "  period %d: %v + %v\n", i, p.Start, p.Duration)
 		}
-		for _, tr := range r.info.Tracks {
-			l := lane{kindOf(tr.Kind), tr.Layer}
+		for i := range r.Info.Tracks {
+			tr := &r.Info.Tracks[i]
+			l := laneOf(tr)
 			fmt.Fprintf(&b, "  %s: media %.3f filled %.3f gap %.3f; received %d lost %d dropped %d corrected %d synced %v missing %q\n",
 				l.id(), tr.MediaSeconds, tr.FilledSeconds, tr.GapSeconds, tr.PacketsReceived, tr.PacketsLost, tr.FramesDropped, tr.PacketsCorrected, tr.Synced, tr.Missing)
 			for _, g := range tr.Gaps {

@@ -236,7 +236,9 @@ func (w *world) startRecording() {
 	}
 	if _, err := w.node.recorder.Start(context.Background(), stream, ""); err != nil {
 		again()
+		return
 	}
+	w.truth.started = w.age() + 1
 }
 
 func (w *world) stopRecording() {

@@ -19,6 +19,8 @@ const (
 	latency   = 5 * time.Millisecond
 	farewell  = 150 * time.Millisecond // from the last packet to the end of the session
 	reordered = 300 * time.Millisecond // the most by which a packet is late that comes out of order
+	resent    = 700 * time.Millisecond // the most by which a packet is late that is sent again
+	jittery   = 38 * time.Millisecond  // by how much a report of "jitter" is wrong
 	doubtful  = time.Second            // a packet that comes so late may be too late, or not
 )
 
@@ -131,7 +133,7 @@ func (s *sender) add(i int, src *load.Source, base int64) {
 		Track: media.Track{
 			ID: media.TrackID(i), Kind: src.Kind, Codec: src.Codec, ClockRate: src.ClockRate, Channels: src.Channels, Fmtp: src.Fmtp, MID: src.Kind.String(),
 		},
-		truth: &trackTruth{kind: src.Kind, layer: i, rate: src.ClockRate, sender: s.number, codec: src.Codec},
+		truth: &trackTruth{lane: lane{src.Kind, i}, sender: s.w.truth.senders[s.number]},
 	}
 	if src.Kind == media.Video && len(s.life.Video) > 1 {
 		tr.RID = fmt.Sprint(i)
@@ -288,7 +290,7 @@ func (tr *track) send() {
 	tr.truth.sent = sent
 	tr.report(captured, sent)
 	payloads := tr.packetize.Payload(mtu, u.Data)
-	unit := tr.truth.add(u, tr.ts, captured, len(payloads))
+	unit := tr.truth.add(u, captured, len(payloads))
 	for i, p := range payloads {
 		tr.seq++
 		tr.post(unit, sent, &media.Packet{
@@ -323,7 +325,7 @@ func (tr *track) post(u *unit, sent time.Duration, p *media.Packet) {
 			u.lost(sent)
 			return
 		}
-		arrives += d.between(30*time.Millisecond, 700*time.Millisecond)
+		arrives += d.between(30*time.Millisecond, resent)
 	} else if late < n.Reorder {
 		arrives += d.between(5*time.Millisecond, reordered)
 	}
@@ -364,7 +366,7 @@ func (tr *track) report(captured, sent time.Duration) {
 	case "sent":
 		at = tr.w.wall(sent).Add(tr.ntp)
 	case "jitter":
-		at = at.Add(d.between(-37*time.Millisecond, 38*time.Millisecond))
+		at = at.Add(d.between(1-jittery, jittery))
 	case "whole":
 		at = at.Truncate(time.Second)
 	}

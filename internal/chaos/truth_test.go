@@ -14,6 +14,7 @@ import (
 type truth struct {
 	senders []*senderTruth
 	noted   []noted
+	started time.Duration // when a recording that is asked for was begun, right after what had come
 	stopped time.Duration
 	torn    bool // a crash took part of the last write
 	faults  []finding
@@ -72,11 +73,8 @@ type senderTruth struct {
 
 // trackTruth is what was sent of a track.
 type trackTruth struct {
-	kind   media.Kind
-	layer  int
-	rate   uint32
-	codec  string
-	sender int
+	lane
+	sender *senderTruth
 	sent   time.Duration // when the last unit was
 	units  []*unit
 
@@ -85,10 +83,9 @@ type trackTruth struct {
 
 // unit is an access unit that was sent.
 type unit struct {
+	of       *trackTruth
 	sum      [sha256.Size]byte
 	key      bool
-	size     int
-	ts       int64
 	captured time.Duration
 	missing  int           // packets that have not arrived
 	gone     bool          // some of it never did
@@ -109,8 +106,8 @@ const (
 	yes
 )
 
-func (tr *trackTruth) add(u *load.AccessUnit, ts int64, captured time.Duration, packets int) *unit {
-	tr.units = append(tr.units, &unit{sum: u.SHA256, key: u.Key, size: len(u.Sample), ts: ts, captured: captured, missing: packets})
+func (tr *trackTruth) add(u *load.AccessUnit, captured time.Duration, packets int) *unit {
+	tr.units = append(tr.units, &unit{of: tr, sum: u.SHA256, key: u.Key, captured: captured, missing: packets})
 	return tr.units[len(tr.units)-1]
 }
 
@@ -123,10 +120,13 @@ func (tr *trackTruth) confuse(at time.Duration, n *Net) {
 	tr.confused = append(tr.confused, at)
 }
 
-// isConfused reports whether a unit was sent within a time after its track was given
-// other numbers.
-func (tr *trackTruth) isConfused(u *unit, within time.Duration) bool {
-	return slices.ContainsFunc(tr.confused, func(at time.Duration) bool { return u.captured > at && u.captured < at+within })
+// isConfused reports whether a unit was sent within a time after its track was given other
+// numbers, which is since the first that has them.
+func (u *unit) isConfused(within time.Duration) bool {
+	return slices.ContainsFunc(u.of.confused, func(at time.Duration) bool {
+		i := slices.IndexFunc(u.of.units, func(v *unit) bool { return v.captured > at })
+		return i >= 0 && u.captured > at && u.captured < u.of.units[i].captured+within
+	})
 }
 
 func (u *unit) lost(at time.Duration) { u.gone, u.at = true, max(u.at, at) }
@@ -154,6 +154,7 @@ func (u *unit) whole() verdict {
 func (tr *trackTruth) decide(from, to time.Duration) {
 	chain := no
 	for _, u := range tr.units {
+		u.decodable, u.recorded = no, false
 		for _, at := range tr.confused {
 			u.doubt = u.doubt || u.captured > at-confusion && u.captured < at+confusion
 		}
@@ -166,16 +167,6 @@ func (tr *trackTruth) decide(from, to time.Duration) {
 		}
 		chain = u.decodable
 	}
-}
-
-// recordedIn returns how many units of a time are recorded.
-func (tr *trackTruth) recordedIn(from, to time.Duration) (n int) {
-	for _, u := range tr.units {
-		if u.recorded && u.captured >= from && u.captured < to {
-			n++
-		}
-	}
-	return n
 }
 
 // lostIn returns how many units of a time are not recorded, of which the node could

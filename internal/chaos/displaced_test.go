@@ -1,0 +1,66 @@
+package chaos
+
+import "time"
+
+const (
+	// latest is how much later than captured something may be recorded: media time 0 is when
+	// the first packet arrived, as far as no report tells more.
+	latest = 100 * time.Millisecond
+	// mixedUp is how wrong a clock may be that is that of the arrivals, for the sender went
+	// on with other numbers on a network that mixes packets up: until a report tells.
+	mixedUp = 2 * reordered
+)
+
+// checkDisplaced finds what is not at its time: against the clock, and against what was sent
+// before it.
+func (j *judge) checkDisplaced(l lane, all []placed) {
+	var last *placed
+	for i := range all {
+		p := &all[i]
+		if p.unit == nil {
+			continue
+		}
+		limit := latest + p.unit.of.sender.life.Net.mixed()
+		if j.isConfused(p.unit) {
+			limit += mixedUp
+		}
+		if off := p.late(); off.Abs() > limit {
+			j.fault("displaced", "%s of %s at %v is %v later than captured", l.id(), p.rec.Dir, p.start, off)
+		}
+		if last != nil && last.rec == p.rec && last.unit.of == p.unit.of {
+			j.checkStep(l, last, p)
+		}
+		last = p
+	}
+}
+
+// checkStep finds what is not as long after the one before as when it was captured: clocks
+// are followed by a frame or a packet at a time.
+func (j *judge) checkStep(l lane, last, p *placed) {
+	s := p.unit.of.sender
+	limit := maxSync + s.life.Net.Jitter
+	if p.unit.captured-s.began < settled || s.turned(p.unit.captured) {
+		limit += s.life.Clock.unsure()
+	}
+	if j.isConfused(p.unit) {
+		limit += mixedUp
+	}
+	if d := p.late() - last.late(); d.Abs() > limit {
+		j.fault("displaced", "%s of %s at %v is %v later than what was sent before it", l.id(), p.rec.Dir, p.start, d)
+	}
+}
+
+// isConfused reports whether the clock of a unit's track may be mixed up: until a report
+// tells, which the recorder follows with its next segment.
+func (j *judge) isConfused(u *unit) bool { return u.isConfused(unsure + j.sc.Segment) }
+
+// mixed is how late a network brings packets.
+func (n *Net) mixed() time.Duration {
+	switch {
+	case n.Again > 0:
+		return n.Jitter + resent
+	case n.Reorder > 0:
+		return n.Jitter + reordered
+	}
+	return n.Jitter
+}

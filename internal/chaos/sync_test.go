@@ -1,0 +1,100 @@
+package chaos
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+const (
+	// maxSync is how far tracks may be apart.
+	maxSync = 45 * time.Millisecond
+	// unsure is how long the recorder may know the clocks of other streams by their
+	// arrivals only: until a report comes.
+	unsure = 1500 * time.Millisecond
+	// settled is how long it takes to know the clock of a sender whose reports are not
+	// exact.
+	settled = 20 * time.Second
+)
+
+// checkSync holds the audio, and the other layers, against the video, where both are what
+// was sent.
+func (j *judge) checkSync() {
+	video := map[*recorded][]*placed{}
+	first := j.placed[lane{media.Video, 0}]
+	for i := range first {
+		if p := &first[i]; p.unit != nil {
+			video[p.rec] = append(video[p.rec], p)
+		}
+	}
+	for _, l := range j.lanes() {
+		if l != (lane{media.Video, 0}) {
+			j.checkApart(l, video)
+		}
+	}
+}
+
+// checkApart finds where a lane is the farthest from the video.
+func (j *judge) checkApart(l lane, video map[*recorded][]*placed) {
+	worst, at := time.Duration(0), ""
+	for i := range j.placed[l] {
+		p := &j.placed[l][i]
+		v := before(p, video[p.rec])
+		if v == nil || v.unit.of.sender != p.unit.of.sender || p.start-v.start > time.Second {
+			continue
+		}
+		if off := p.late() - v.late(); off.Abs() > j.syncLimit(p.unit, v.unit) && off.Abs() > worst.Abs() {
+			worst, at = off, fmt.Sprintf("%s at %v", p.rec.Dir, p.start)
+		}
+	}
+	if worst != 0 {
+		j.fault("sync", "%s is %v later than the video: %s", l.id(), worst, at)
+	}
+}
+
+// before returns the picture that is shown with a sample, nil if there is none, or none
+// after it.
+func before(p *placed, video []*placed) *placed {
+	k, _ := slices.BinarySearchFunc(video, p.start, func(v *placed, t time.Duration) int { return int(v.start - t) })
+	if p.unit == nil || k == 0 || k >= len(video) {
+		return nil
+	}
+	return video[k-1]
+}
+
+// syncLimit is how far audio may be from the video: as far as the sender's clock is
+// known.
+func (j *judge) syncLimit(a, v *unit) time.Duration {
+	s := a.of.sender
+	switch c := &s.life.Clock; {
+	case j.isConfused(a), j.isConfused(v):
+		return maxSync + mixedUp
+	case min(a.captured, v.captured)-s.began < settled, c.Reports != "exact" && s.turned(a.captured):
+		return maxSync + s.life.Net.Jitter + c.unsure()
+	case c.Reports == "" || c.Reports == "whole":
+		return maxSync + s.life.Net.Jitter
+	}
+	return maxSync + s.life.Net.Jitter/8
+}
+
+// unsure is by how much a single report, or a packet, tells the wrong time.
+func (c *Clock) unsure() time.Duration {
+	switch c.Reports {
+	case "exact":
+		return 0
+	case "jitter":
+		return jittery
+	}
+	return c.Delay
+}
+
+// turned reports whether a sender has begun other timestamps, of which its reports have not
+// told enough at a time.
+func (s *senderTruth) turned(at time.Duration) bool {
+	return slices.ContainsFunc(s.life.Turns, func(t Turn) bool {
+		d := at - s.life.At - t.At
+		return (t.SSRC || t.Stamp != 0) && d > 0 && d < settled
+	})
+}

@@ -1,0 +1,114 @@
+package chaos
+
+import (
+	"slices"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+const (
+	// layerShare is the part of a layer's frames, one in this many, that may be missing
+	// without a word in the verdict, if no packet of it was lost (docs/api.md).
+	layerShare = 4
+	// ends is how near to a recording's ends what is missing may not be of it.
+	ends = 100 * time.Millisecond
+	// longPause is how long a pause is that may make a recording incomplete.
+	longPause = 10 * time.Second
+)
+
+// verdicts holds the status of each recording against what is missing in it.
+func (j *judge) verdicts() {
+	for _, r := range j.recordings {
+		lost, from := 0, time.Duration(0)
+		for _, l := range j.lanes() {
+			n, first := j.lostIn(l, r)
+			if j.excusesLayer(l, r, n) {
+				continue
+			}
+			if n > 0 && lost == 0 {
+				from = first
+			}
+			lost += n
+		}
+		var corrected int64
+		for _, tr := range r.Info.Tracks {
+			corrected += tr.PacketsCorrected
+		}
+		if int64(lost) > corrected && r.Info.Status == media.StatusComplete {
+			j.fault("verdict", "%s is complete, and %d units are missing, from %v on", r.Dir, lost, from)
+		}
+		if r.Info.Status != media.StatusComplete && j.untroubled(r) {
+			j.fault("alarm", "%s is %s (%s), and nothing is missing", r.Dir, r.Info.Status, r.Info.Reason)
+		}
+	}
+}
+
+// excusesLayer says whether a number of units of a layer may be missing because others have
+// the picture.
+func (j *judge) excusesLayer(l lane, r *recorded, missing int) bool {
+	if l.kind != media.Video || !r.layered() {
+		return false
+	}
+	recorded := 0
+	for _, u := range j.sentWithin(l, r.at, r.until) {
+		if u.whole() == no {
+			return false
+		}
+		if u.recorded {
+			recorded++
+		}
+	}
+	return missing*layerShare <= recorded
+}
+
+// lostIn returns how many units of a lane are missing in a recording, of all senders, as its
+// ledger counts them; and when the first of them was captured.
+func (j *judge) lostIn(l lane, r *recorded) (lost int, first time.Duration) {
+	for _, tr := range j.tracks() {
+		if tr.lane != l {
+			continue
+		}
+		n, at := tr.lostIn(r.at+ends, r.until-ends, j.sealed[r.Dir])
+		if n > 0 && lost == 0 {
+			first = at
+		}
+		lost += n
+	}
+	return lost, first
+}
+
+// untroubled reports whether there was nothing that could harm a recording: each of its
+// publishers had sent all the time, and all of it came. Packets that others have overtaken
+// may come after the end.
+func (j *judge) untroubled(r *recorded) bool {
+	if len(j.noted) > 0 || j.sc.Manual > 0 {
+		return false
+	}
+	var lanes []int
+	for _, s := range j.senders {
+		if s.began > r.until || s.ended < r.at {
+			continue
+		}
+		if !s.untroubled() {
+			return false
+		}
+		lanes = append(lanes, len(s.tracks))
+	}
+	return len(slices.Compact(lanes)) == 1 // what one of them has not is missing
+}
+
+// untroubled reports whether all that a publisher has sent came as it should, and without
+// long pauses.
+func (s *senderTruth) untroubled() bool {
+	l := s.life
+	if l.Vanish || len(l.Turns) > 0 || l.Net.Jitter > 100*time.Millisecond {
+		return false
+	}
+	for _, tr := range s.tracks {
+		if slices.ContainsFunc(tr.units, func(u *unit) bool { return u.whole() == no || u.decodable == no }) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(l.Off, func(o Off) bool { return o.For >= longPause || o.At == 0 || !o.Key })
+}
