@@ -209,7 +209,7 @@ func (a *Arranger) fillSound(frontier time.Duration) {
 		frontier = min(frontier, limit)
 	}
 	until := l.ticks(frontier)
-	if l.period == a.cur && until > max(l.noted, l.end()) {
+	if _, _, d := a.nothing(l); l.period == a.cur && until > l.noted && l.end()+d <= until {
 		// What is written is told of before, so that a crash in between does not take it,
 		// and not each time: what turns out to be less is told again.
 		a.note(l, until+l.ticks(max(a.o.SegmentDuration, pauseNoted)), "")
@@ -291,6 +291,9 @@ func (a *Arranger) nothing(l *lane) (f *media.Format, data []byte, d media.Ticks
 // note tells of what is missing in a lane behind the last that was sent, up to a
 // session time. Without a cause it is a pause, if it is long enough.
 func (a *Arranger) note(l *lane, until media.Ticks, cause string) {
+	if l.noted > l.real { // more has been told of: this takes its place, however short it is
+		until = max(until, l.real+l.ticks(time.Millisecond))
+	}
 	span := l.duration(until - l.real)
 	if l.src != nil && cause == "" {
 		cause = cmp.Or(l.src.lost, l.src.missing)

@@ -209,8 +209,8 @@ func (a *Arranger) noteQuiet(s *source, f *media.Frame, t media.Ticks) {
 		a.note(l, t, cmp.Or(s.lost, CausePause)) // the sender did not mean it
 		l.real = t
 	}
-	if hole := t - l.real; hole < f.Duration/2 || l.period == nil && hole < f.Duration {
-		l.real = max(l.real, t) // it has no room for silence
+	if hole := t - l.real; l.noted <= l.real && (hole < f.Duration/2 || l.period == nil && hole < f.Duration) {
+		l.real = max(l.real, t) // it has no room for silence, and none was told of
 	}
 	a.noteHole(s, t)
 }
