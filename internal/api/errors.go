@@ -7,7 +7,6 @@ import (
 	"runtime/debug"
 	"strconv"
 
-	"github.com/live777/recorder/internal/auth"
 	"github.com/live777/recorder/internal/fault"
 )
 
@@ -99,7 +98,10 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		h.Set("WWW-Authenticate", challenge)
 	case fault.Unavailable, fault.TooMany:
-		if wait := (*auth.WaitError)(nil); errors.As(err, &wait) {
+		if wait := (interface {
+			error
+			Seconds() int
+		})(nil); errors.As(err, &wait) {
 			h.Set("Retry-After", strconv.Itoa(wait.Seconds()))
 		}
 		if h.Get("Retry-After") == "" {

@@ -66,6 +66,24 @@ func TestEveryKindHasAStatus(t *testing.T) {
 	}
 }
 
+// patience is an error that knows when to come back.
+type patience struct{ error }
+
+func (patience) Seconds() int { return 7 }
+
+func (p patience) Unwrap() error { return p.error }
+
+// Who has to wait is told for how long, whatever package says so.
+func TestErrorsTellHowLongToWait(t *testing.T) {
+	n := newNode(t, nil)
+	n.err, n.unchecked = fmt.Errorf("start: %w", patience{fault.New(fault.TooMany, "too often")}), true
+	w := n.do(t, http.MethodPost, "/whip/room", "")
+	expect(t, w, http.StatusTooManyRequests)
+	if got := w.Header().Get("Retry-After"); got != "7" {
+		t.Errorf("Retry-After %q, want 7", got)
+	}
+}
+
 func TestStreams(t *testing.T) {
 	n := newNode(t, nil)
 	if w := n.do(t, http.MethodGet, "/api/streams/", ""); w.Body.String() != "[]\n" || w.Header().Get("Cache-Control") != "no-store" {

@@ -23,6 +23,7 @@ type Sources struct {
 	Spool      func() spool.Status
 	Problems   func() []health.Problem        // what is wrong with what the node depends on
 	Refused    func() map[quota.Refusal]int64 // by which limits
+	LeftOut    func() int64                   // packets that are in no recording, for too many had begun
 }
 
 // Handler answers GET /metrics with what sources say at that moment, in the
@@ -49,6 +50,8 @@ var (
 	received   = describe("received_bytes_total", "Bytes of RTP payload from publishers.")
 	sent       = describe("sent_bytes_total", "Bytes of RTP payload to viewers.")
 	recording  = describe("recordings", "Recordings that are being written, or wait for their publisher.")
+
+	leftOut = describe("recorder_left_out_packets_total", "RTP packets that are in no recording because too many of their streams had begun.")
 
 	refused = describe("refused_total", "Sessions and recordings that a limit refused, and publishers that it sent away.", "of", "limit")
 
@@ -103,6 +106,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 	if c.s.Recordings != nil {
 		collectRecordings(c.s.Recordings(), gauge)
+	}
+	if c.s.LeftOut != nil {
+		out <- prometheus.MustNewConstMetric(leftOut, prometheus.CounterValue, float64(c.s.LeftOut()))
 	}
 	if c.s.Problems != nil {
 		for _, p := range c.s.Problems() {

@@ -78,7 +78,7 @@ func (w *withRecorder) api() (api.Recorder, api.Playback) {
 }
 
 func (w *withRecorder) measure(s *metrics.Sources) {
-	s.Recordings = w.Active
+	s.Recordings, s.LeftOut = w.Active, w.LeftOut
 	if w.depot.spool != nil {
 		s.Spool = w.depot.spool.Status
 	}

@@ -55,6 +55,7 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 		s.account() // to the one before, which is rotated
 	}
 	rec := s.r.newRecording(info, j, s.limit())
+	s.count(rec, s.rec)
 	s.r.register(rec)
 	s.dirs++
 	s.mu.Lock()
@@ -71,8 +72,9 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 }
 
 // resume begins a recording where there is none, unless nothing has come yet of a
-// publisher who may not even have connected, it is too early to try again, or the publication cannot be recorded: then the session waits for the
-// next.
+// publisher who may not even have connected, it is too early to try again, or for one more
+// recording of the stream, or the publication cannot be recorded: then the session waits
+// for the next.
 func (s *session) resume() error {
 	if s.now.Before(s.retryAt) || s.pub.refused || s.silent && !s.asked.Load() {
 		return nil
@@ -81,6 +83,10 @@ func (s *session) resume() error {
 		s.log.Warn("stream is not recorded", "reason", err)
 		s.pub.refused = true
 		s.refuse(err)
+		return nil
+	}
+	if err := s.mayBegin(); err != nil {
+		s.hold(err)
 		return nil
 	}
 	s.account() // what was lost until now is in no recording

@@ -3,8 +3,11 @@ package recorder
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/codec"
+	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -75,4 +78,25 @@ func (p *publication) layer(mt media.Track) int {
 		}
 	}
 	return n
+}
+
+// recordable returns nil if one of the tracks can be recorded, else an error
+// that says why none can.
+func recordable(tracks []media.Track) error {
+	var why []string
+	for _, t := range tracks {
+		c, ok := codec.Lookup(t.Codec)
+		switch {
+		case !ok:
+			why = append(why, t.Codec+" is not known")
+		case c.Recordable():
+			return nil
+		default:
+			why = append(why, c.Why)
+		}
+	}
+	if len(why) == 0 {
+		return fault.New(fault.Unprocessable, "the publisher sends no audio and no video")
+	}
+	return fault.Errorf(fault.Unprocessable, "no track of this stream can be recorded: %s", strings.Join(why, "; "))
 }

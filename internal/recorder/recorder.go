@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/journal"
 	"github.com/live777/recorder/internal/live"
@@ -102,6 +101,7 @@ type Recorder struct {
 	reporter *reporter
 	failed   atomic.Int64 // recordings that an error has ended, or kept from beginning
 	periods  int          // that a recording may have: maxPeriods, or fewer in tests
+	pace     pace
 
 	mu        sync.Mutex
 	closed    bool
@@ -134,7 +134,7 @@ func New(o Options) (*Recorder, error) {
 		}
 	}
 	r := &Recorder{
-		o: o, log: o.Logger, periods: maxPeriods,
+		o: o, log: o.Logger, periods: maxPeriods, pace: pace{streams: map[string]*paced{}},
 		sessions:  map[string]*session{},
 		sealing:   map[*session]struct{}{},
 		active:    map[string]*recording{},
@@ -201,7 +201,8 @@ func (r *Recorder) releaseJournals() error {
 // Errors: fault.Invalid for a bad stream id or baseDir, live.ErrNotFound,
 // ErrNoPublisher, fault.Conflict if the stream is recorded to another
 // directory or baseDir is in use, fault.Unprocessable if no track can be
-// recorded, and what storage says.
+// recorded, fault.TooMany if recordings of the stream begin too often, and what storage
+// says.
 func (r *Recorder) Start(ctx context.Context, stream, baseDir string) (media.Recording, error) {
 	if err := media.CheckStreamID(stream); err != nil {
 		return media.Recording{}, err
@@ -242,12 +243,18 @@ func (r *Recorder) Start(ctx context.Context, stream, baseDir string) (media.Rec
 
 // startFresh begins the recording of a new session.
 func (r *Recorder) startFresh(ctx context.Context, s *session) (media.Recording, error) {
-	err := s.begin(ctx, s.now)
+	err := s.mayBegin()
+	if err == nil {
+		err = s.begin(ctx, s.now)
+	}
 	if err == nil && r.ctx.Err() != nil {
 		err = ErrClosed // Close has not waited for it
 	}
 	if err != nil {
-		if k := fault.KindOf(err); k != fault.Conflict && k != fault.Invalid {
+		switch k := fault.KindOf(err); {
+		case errors.Is(err, errPace):
+			s.hold(err)
+		case k != fault.Conflict && k != fault.Invalid:
 			s.refuse(err) // the storage's fault, which the status tells; not the caller's
 		}
 		s.stop()
@@ -576,24 +583,3 @@ func (r *Recorder) remember(stream, msg string) {
 // Failed returns how many recordings an error has ended, or kept from beginning,
 // since New.
 func (r *Recorder) Failed() int64 { return r.failed.Load() }
-
-// recordable returns nil if one of the tracks can be recorded, else an error
-// that says why none can.
-func recordable(tracks []media.Track) error {
-	var why []string
-	for _, t := range tracks {
-		c, ok := codec.Lookup(t.Codec)
-		switch {
-		case !ok:
-			why = append(why, t.Codec+" is not known")
-		case c.Recordable():
-			return nil
-		default:
-			why = append(why, c.Why)
-		}
-	}
-	if len(why) == 0 {
-		return fault.New(fault.Unprocessable, "the publisher sends no audio and no video")
-	}
-	return fault.Errorf(fault.Unprocessable, "no track of this stream can be recorded: %s", strings.Join(why, "; "))
-}

@@ -94,6 +94,7 @@ type session struct {
 	retryAt   time.Time         // when a recording that storage stopped is tried anew
 	retries   int               // without a segment in between
 	joined    *live.Publication
+	held      bool          // no recording may begin yet: packets that come are counted
 	silent    bool          // begun by itself, and nothing has come yet: who never connects leaves no recording
 	ticket    *quota.Ticket // from the first recording on
 	report    time.Time     // when the catalogue is to be told next
@@ -342,6 +343,9 @@ func (s *session) handle(item *live.Item) error {
 		if tr == nil {
 			return nil
 		}
+		if s.rec == nil && s.held {
+			s.r.pace.leave(s.stream)
+		}
 		s.arr.Packet(tr.ID, item.Packet.Arrival)
 		s.results = tr.dep.Push(item.Packet, s.results[:0])
 		return s.take(tr, s.results)
@@ -474,7 +478,7 @@ func (s *session) noteUndecodable() {
 func (s *session) tick() bool {
 	now := s.now
 	if s.pub == nil {
-		return now.Sub(s.leftAt) < s.r.o.Reconnect
+		return now.Sub(s.leftAt) < s.r.o.Reconnect || s.rec != nil && s.hasToWait()
 	}
 	for _, tr := range s.pub.ordered {
 		s.results = tr.dep.Advance(now, s.results[:0])
