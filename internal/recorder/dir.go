@@ -64,6 +64,9 @@ func (r *Recorder) checkPlace(ctx context.Context, dir string) error {
 			}
 			return fmt.Errorf("look into base_dir %q: %w", dir, err)
 		}
+		if o.Key == path.Join(dir, infoName) {
+			continue // of the recording that is to have it
+		}
 		if n++; n > maxInTheWay || path.Dir(o.Key) != dir && media.IsObjectName(path.Base(o.Key)) {
 			return fault.Errorf(fault.Conflict, "base_dir %q has other recordings within it; choose another or leave it out", dir)
 		}
@@ -154,7 +157,7 @@ func (r *Recorder) claim(ctx context.Context, info media.Recording, dir string, 
 		}
 		info.RecordID = media.RecordID(info.RecordDir)
 		info.MPDPath = path.Join(info.RecordDir, manifestName)
-		j, err := r.claimDir(ctx, info, baseDir)
+		j, err := r.claimDir(ctx, info, exact, baseDir)
 		switch {
 		case err == nil:
 			return info, j, nil
@@ -170,7 +173,7 @@ func (r *Recorder) claim(ctx context.Context, info media.Recording, dir string, 
 // claimDir begins the journal of a recording and creates recording.json in its
 // directory; fs.ErrExist if there is a recording, or objects of one that is being
 // deleted.
-func (r *Recorder) claimDir(ctx context.Context, info media.Recording, baseDir string) (*journal.Journal, error) {
+func (r *Recorder) claimDir(ctx context.Context, info media.Recording, exact bool, baseDir string) (*journal.Journal, error) {
 	if r.o.Deleting(info.RecordDir) {
 		return nil, fs.ErrExist
 	}
@@ -185,6 +188,9 @@ func (r *Recorder) claimDir(ctx context.Context, info media.Recording, baseDir s
 		return nil, err
 	}
 	err = r.createInfo(ctx, info)
+	if err == nil && exact {
+		err = r.giveWay(ctx, info)
+	}
 	if err == nil && j != nil {
 		err = j.Append(entry{Claimed: true}, r.o.Sync != segmenter.SyncOff)
 	}
@@ -192,6 +198,18 @@ func (r *Recorder) claimDir(ctx context.Context, info media.Recording, baseDir s
 		err = errors.Join(err, j.Remove())
 	}
 	return j, err
+}
+
+// giveWay looks again whether a folder is free of others, when its claim is stored: another
+// node of the same storage may have claimed one above or below meanwhile. Of two that do so
+// at once the one whose claim is stored later sees the other's, for storage shows what it
+// has taken: who sees another gives way. Both may, who was first nobody can tell.
+func (r *Recorder) giveWay(ctx context.Context, info media.Recording) error {
+	err := r.checkPlace(ctx, info.RecordDir)
+	if err == nil {
+		return nil
+	}
+	return errors.Join(err, r.o.Store.Delete(context.WithoutCancel(ctx), path.Join(info.RecordDir, infoName)))
 }
 
 // outOfReach reports whether err says that storage cannot tell what it has elsewhere

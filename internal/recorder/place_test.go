@@ -2,9 +2,12 @@ package recorder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
+	"path"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -59,6 +62,79 @@ func TestPlacesAtOnce(t *testing.T) {
 		}
 		if len(g.recorder.reserved) != 0 {
 			t.Fatalf("folders stay reserved: %+v", g.recorder.reserved)
+		}
+	}
+}
+
+// hookedCreate is a store in which something happens right before a recording.json is made.
+type hookedCreate struct {
+	Store
+	before func(key string)
+}
+
+func (s hookedCreate) Create(ctx context.Context, key string) (storage.File, error) {
+	if path.Base(key) == infoName {
+		s.before(key)
+	}
+	return s.Store.Create(ctx, key)
+}
+
+// Of two nodes that share storage, and claim folders within each other at the same time,
+// one gives way, whichever that is and whichever is first.
+func TestPlacesOfTwoNodes(t *testing.T) {
+	for _, tc := range []struct{ late, early string }{{"show", "show/day"}, {"show/day", "show"}, {"show", "show/day/cam"}, {"show/day/cam", "show"}} {
+		t.Run(tc.late+" after "+tc.early, func(t *testing.T) {
+			root := t.TempDir()
+			early := newRigIn(t, root, nil)
+			early.publish("camera", source(t, "opus_mono.ogg"))
+			var once sync.Once
+			late := newRigIn(t, root, func(o *Options) { // which has looked, and found nothing
+				o.Store = hookedCreate{o.Store, func(string) { once.Do(func() { early.start("camera", tc.early) }) }}
+			})
+			late.publish("camera", source(t, "opus_mono.ogg"))
+			if _, err := late.recorder.Start(t.Context(), "camera", tc.late); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "choose another") {
+				t.Errorf("%q begins beside %q: %v", tc.late, tc.early, err)
+			}
+			if _, err := late.store.Stat(t.Context(), tc.late+"/"+infoName); !errors.Is(err, storage.ErrNotFound) {
+				t.Errorf("the claim of %q stays: %v", tc.late, err)
+			}
+			if !early.recorder.Recording("camera") || late.recorder.Recording("camera") {
+				t.Error("the wrong one has given way")
+			}
+			early.stop("camera")
+		})
+	}
+}
+
+// Of two nodes that claim folders within each other, and both have looked before either
+// claim is stored, at most one begins.
+func TestPlacesOfTwoNodesAtOnce(t *testing.T) {
+	root := t.TempDir()
+	for round := range 10 {
+		var both sync.WaitGroup
+		both.Add(2)
+		var nodes [2]*rig
+		var errs [2]error
+		for i := range nodes {
+			nodes[i] = newRigIn(t, root, func(o *Options) {
+				o.Store = hookedCreate{o.Store, func(string) { both.Done(); both.Wait() }}
+			})
+			nodes[i].publish("camera", source(t, "opus_mono.ogg"))
+		}
+		var all sync.WaitGroup
+		for i, dir := range []string{fmt.Sprintf("show-%d", round), fmt.Sprintf("show-%d/day", round)} {
+			all.Go(func() { _, errs[i] = nodes[i].recorder.Start(context.Background(), "camera", dir) })
+		}
+		all.Wait()
+		if errs[0] == nil && errs[1] == nil {
+			t.Fatalf("round %d: both have begun", round)
+		}
+		for i, err := range errs {
+			if err == nil {
+				nodes[i].stop("camera")
+			} else if fault.KindOf(err) != fault.Conflict {
+				t.Errorf("round %d: %v", round, err)
+			}
 		}
 	}
 }
