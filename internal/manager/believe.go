@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/maintain"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
@@ -83,12 +84,44 @@ func (n *node) attribute(ctx context.Context, r media.Recording, row *media.Reco
 	}
 	// Two that have one name are a mistake, which must not cost the first its recordings.
 	others := n.ownerOf(owner) != n.alias || owner != name && !n.named(owner) || n.fleet.node(row.Node) != nil
-	if owner != "" && others && n.fleet.isNamed(row.Node, owner) {
+	if owner != "" && others && n.fleet.isNamed(row.Node, owner) && !n.outranks(n.fleet.node(row.Node), owner) {
 		n.log.Error("a recording is left out: shared storage has another node's in its folder",
 			"stream", row.Stream, "record_dir", row.RecordDir, "owner", owner)
 		return r, false, nil
 	}
 	return r, true, nil
+}
+
+// outranks reports whether, of two nodes that say that they have a name, n is to be
+// believed, though the other has told first: who has a registration token may register a
+// node and have it say anything, who writes the configuration knows, and a node that
+// registered by the name is the only one that can.
+func (n *node) outranks(other *node, name string) bool {
+	if other == nil || n.source != other.source {
+		return other != nil && n.source == configured
+	}
+	return n.alias == name && other.alias != name
+}
+
+// verify wants what shared storage says of a recording before the manager uses its own
+// rights there, where a node has told of it that has registered itself: such a node may
+// say that the recording of a stream is one of another.
+func (f *fleet) verify(ctx context.Context, r media.Recording) error {
+	n := f.node(r.Node)
+	if n != nil && n.source == configured || f.found.isVerified(r) {
+		return nil
+	}
+	_, epoch, _ := f.found.get(r.RecordDir)
+	stored, found, err := f.readInfo(ctx, r.RecordDir)
+	if err != nil {
+		return fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err)
+	}
+	if found && stored.Stream == r.Stream || !found && (n == nil || n.isOriginal()) { // which do not describe what they record
+		f.found.verified(r, epoch)
+		return nil
+	}
+	f.log.Warn("a node has told of a recording that shared storage does not have as it says", "node", r.Node, "stream", r.Stream, "record_dir", r.RecordDir)
+	return fault.Errorf(fault.NotFound, "there is no recording %q", r.RecordDir)
 }
 
 // notOld leaves out what was deleted, and puts what is stored in place of what the

@@ -15,8 +15,10 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/changes"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/retention"
 )
 
 // TestNodesDoNotSayWhatTheirObjectsAre: a node's answer is no page of the manager's
@@ -235,4 +237,46 @@ func TestNoRecordingOfWhoConnects(t *testing.T) {
 		}
 	}
 	f.nodes = map[string]*node{}
+}
+
+// TestRecordingsOfOthers: a node that has registered itself may tell of anything in shared
+// storage. What that has of another stream is not played, changed or deleted for it.
+func TestRecordingsOfOthers(t *testing.T) {
+	l := newTestLibrary(t, true)
+	keeper, err := retention.New(retention.Options{Backend: l.store, Catalogue: l.db, Now: time.Now, Logger: l.fleet.log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.fleet.o.Control = time.Minute
+	s := &shelf{Source: changes.Source{Catalogue: l.db}, fleet: l.fleet, keeper: keeper}
+	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "{}", http.StatusNotFound) }))
+	t.Cleanup(evil.Close)
+	l.fleet.nodes["edge"] = newNode(l.fleet, "edge", registered, evil.URL, "", false)
+	l.fleet.nodes["edge"].probed(nodeInfo{Info: recordingInfo}, 0, nil)
+	l.add("cam/old", time.Hour, 10, "manifest.mpd", "v_seg_0001.m4s")
+	l.add("secret/1", time.Hour, 10, "manifest.mpd", "v_seg_0001.m4s")
+	l.add("secret/2", time.Hour, 10, "manifest.mpd", "v_seg_0001.m4s") // which nothing describes
+	describe(t, l.store, completeRecording("other", "cam/old"))
+	secret := completeRecording("other", "secret/1")
+	secret.Stream = "secret"
+	describe(t, l.store, secret)
+	for key, want := range map[string]string{
+		"cam/old/manifest.mpd": "storage says", "cam/old/v_seg_0001.m4s": "https://bucket.example/",
+		"secret/1/manifest.mpd": "no recorded object", "secret/1/v_seg_0001.m4s": "no recorded object", "secret/2/v_seg_0001.m4s": "no recorded object",
+	} {
+		for range 2 { // the second is told from memory, or not at all
+			if _, text := l.get(http.MethodGet, key); !strings.Contains(text, want) {
+				t.Errorf("%s: %q, want %q", key, text, want)
+			}
+		}
+	}
+	if done, err := s.Delete(t.Context(), "secret/1"); fault.KindOf(err) != fault.NotFound {
+		t.Errorf("delete what is another's: %v, %v", done, err)
+	}
+	if there, err := l.fleet.stored(t.Context(), "secret/1"); !there || err != nil {
+		t.Errorf("it is deleted: %v", err)
+	}
+	if _, err := s.Delete(t.Context(), "cam/old"); err != nil {
+		t.Errorf("delete what storage has as it says: %v", err)
+	}
 }

@@ -34,6 +34,7 @@ type foundCache struct {
 type found struct {
 	recording media.Recording
 	until     time.Time
+	verified  bool // shared storage has it as the recording of its stream
 }
 
 func newFoundCache(now func() time.Time) *foundCache {
@@ -56,7 +57,25 @@ func (c *foundCache) put(dir string, r media.Recording, epoch uint64) {
 	if len(c.byDir) >= maxFound {
 		clear(c.byDir) // asking again costs little
 	}
-	c.byDir[dir] = found{r, c.now().Add(foundTTL)}
+	c.byDir[dir] = found{recording: r, until: c.now().Add(foundTTL)}
+}
+
+// isVerified reports whether a recording, which was found, was verified.
+func (c *foundCache) isVerified(r media.Recording) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.byDir[r.RecordDir]
+	return f.verified && f.recording.Stream == r.Stream && c.now().Before(f.until)
+}
+
+// verified notes that a recording was verified, if it is still known since epoch.
+func (c *foundCache) verified(r media.Recording, epoch uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f, ok := c.byDir[r.RecordDir]; ok && epoch == c.epoch && f.recording.Stream == r.Stream {
+		f.verified = true
+		c.byDir[r.RecordDir] = f
+	}
 }
 
 // forget drops what is known of the recording that the catalogue has as dir, by

@@ -194,22 +194,31 @@ func (l *library) fromShared(w http.ResponseWriter, r *http.Request, n *node, re
 			return err
 		}
 	}
-	ttl := l.redirectTTL(until)
-	if isSegment(key) && ttl > 0 && r.Method == http.MethodGet {
-		stored := !unsettled
-		if unsettled {
-			_, err := l.fleet.o.Storage.Stat(r.Context(), key)
-			stored = err == nil
-		}
-		if stored {
-			return l.redirect(w, r, key, ttl)
-		}
-	}
-	err := l.shared.Object(w, r, key)
+	err := l.stored(w, r, rec, key, until)
 	if err != nil && up && unsettled && fault.KindOf(err) == fault.NotFound {
 		return l.relay(w, r, n, key)
 	}
 	return err
+}
+
+// stored serves an object that shared storage has.
+func (l *library) stored(w http.ResponseWriter, r *http.Request, rec media.Recording, key string, until time.Time) error {
+	if err := l.fleet.verify(r.Context(), rec); err != nil {
+		if fault.KindOf(err) == fault.NotFound {
+			err = noObject(key)
+		}
+		return err
+	}
+	ttl := l.redirectTTL(until)
+	if !isSegment(key) || ttl == 0 || r.Method != http.MethodGet {
+		return l.shared.Object(w, r, key)
+	}
+	if !l.settled(rec) {
+		if _, err := l.fleet.o.Storage.Stat(r.Context(), key); err != nil {
+			return l.shared.Object(w, r, key)
+		}
+	}
+	return l.redirect(w, r, key, ttl)
 }
 
 // settled reports whether all of a recording is where it will stay.

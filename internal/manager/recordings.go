@@ -71,6 +71,9 @@ func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (
 	s.fleet.forget(r.RecordDir)
 	defer s.fleet.forget(r.RecordDir)
 	if n == nil {
+		if err := s.fleet.verify(ctx, r); err != nil {
+			return media.Recording{}, err
+		}
 		return s.keeper.Protect(ctx, r.RecordDir, protected)
 	}
 	if n.isOriginal() {
@@ -108,6 +111,9 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 	}
 	defer s.fleet.forget(r.RecordDir)
 	if n == nil {
+		if err := s.fleet.verify(ctx, r); err != nil {
+			return false, err
+		}
 		return s.keeper.Delete(ctx, r.RecordDir)
 	}
 	if n.isOriginal() {
@@ -129,6 +135,9 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 			return false, fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err)
 		}
 		if stored && s.keeper != nil {
+			if err := s.fleet.verify(ctx, r); err != nil {
+				return false, err
+			}
 			return s.keeper.Delete(ctx, r.RecordDir)
 		}
 	case answer.Status != http.StatusNoContent && answer.Status != http.StatusAccepted:

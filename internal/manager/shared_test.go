@@ -114,3 +114,36 @@ func TestOneFolderOfTwoNodes(t *testing.T) {
 		}
 	}
 }
+
+// Who has a registration token can have a node tell of the recordings of another, by that
+// one's name and before it does. They are the other's all the same, where the manager can
+// know it: by its configuration, or by the alias, which nobody else can take.
+func TestNameOfAnother(t *testing.T) {
+	t.Parallel()
+	for name, source := range map[string]string{"configured": configured, "registered": registered} {
+		for _, order := range [][]string{{"evil", "cam-1", "evil"}, {"cam-1", "evil", "cam-1"}} {
+			f, db, store := newTestFleet(t)
+			nodes := map[string]*node{
+				"evil": newNode(f, "evil", registered, "http://127.0.0.1:1", "", false), "cam-1": newNode(f, "cam-1", source, "http://127.0.0.1:2", "", false),
+			}
+			r := completeRecording("cam-1", "cam/1767366245")
+			describe(t, store, r)
+			for _, alias := range order {
+				n := nodes[alias]
+				f.nodes[alias] = n
+				n.probed(nodeInfo{Info: api.Info{Node: "cam-1"}}, 0, nil)
+				if err := n.introduce(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				page := &feedPage{Feed: "f", Next: 1, Changes: []api.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
+				if err := n.apply(t.Context(), &follower{feed: "f"}, page); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err := db.Get(t.Context(), r.RecordDir); err != nil || got.Node != "cam-1" {
+				t.Errorf("%s, told by %q: it is %q's, %v", name, order, got.Node, err)
+			}
+			f.close()
+		}
+	}
+}
