@@ -3,7 +3,10 @@
 package node
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +17,7 @@ import (
 
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/health"
+	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -142,4 +146,99 @@ func TestCatalogueRestored(t *testing.T) {
 		n.until(name+": that nothing is wrong any more", func() bool { return len(n.problems()) == 0 })
 		n.stop()
 	}
+}
+
+// publishUntil publishes a stream until the function that it returns is called.
+func (n *testNode) publishUntil(stream string) (stop func()) {
+	n.t.Helper()
+	p, err := load.New(load.Options{
+		URL: n.url + "/whip/" + stream, Video: open(n.t, "h264_baseline.h264"), Audio: open(n.t, "opus_stereo.ogg"),
+		Duration: time.Hour, SenderReports: true,
+	})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(n.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = p.Run(ctx) // which ends by being told to
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	n.t.Cleanup(stop)
+	return stop
+}
+
+// Objects of a recording that vanish while it runs are told of everywhere, as something
+// that keeps nobody from recording, and no more when it has ended: its verdict says so.
+func TestObjectsVanishWhileRecording(t *testing.T) {
+	n := startNode(t, func(c *config.Config) { c.Recorder.AutoStreams = []string{"*"} })
+	stop := n.publishUntil("camera")
+	var running recordAnswer
+	n.until("the recording", func() bool {
+		n.call(http.MethodGet, "/api/record/camera", "", &running)
+		return running.RecordDir != ""
+	})
+	// They are gone before it is first looked for some, which is when a segment is whole.
+	removed := 0
+	n.until("its init segments", func() bool {
+		inits, err := filepath.Glob(filepath.Join(n.root, running.RecordDir, "*_init*"))
+		for _, name := range inits {
+			removed++
+			err = errors.Join(err, os.Remove(name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return removed == 2
+	})
+	n.until("that it is told", func() bool { return strings.Contains(n.problems()["recordings"].Text, running.RecordDir) })
+	var state struct {
+		Problems json.RawMessage `json:"problems"`
+		Reason   string          `json:"reason"`
+	}
+	for _, path := range []string{"/api/load", "/readyz"} {
+		state.Problems = nil
+		if code := n.call(http.MethodGet, path, "", &state); code != http.StatusOK || !strings.Contains(string(state.Problems), `"recordings"`) {
+			t.Errorf("%s: %d, and wrong is %s", path, code, state.Problems)
+		}
+	}
+	if n.problems()["recordings"].Serious {
+		t.Error("lost objects keep others from being recorded")
+	}
+	const metric = `live777_problem{place="recordings",severity="minor"} 1`
+	if text := n.metrics(); !strings.Contains(text, metric) {
+		t.Errorf("the metrics have no %s", metric)
+	}
+	if n.call(http.MethodGet, "/api/record/camera", "", &state); !strings.Contains(state.Reason, "which it had taken") {
+		t.Errorf("the status says %q", state.Reason)
+	}
+	var ended recordAnswer
+	if n.call(http.MethodDelete, "/api/record/camera", "", &ended); ended.Status != string(media.StatusFailed) {
+		t.Errorf("ended as %+v", ended)
+	}
+	stop()
+	n.until("that nothing is wrong any more", func() bool { return len(n.problems()) == 0 && !strings.Contains(n.metrics(), metric) })
+}
+
+// metrics returns what Prometheus is told.
+func (n *testNode) metrics() string {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, n.url+"/metrics", http.NoBody)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		n.t.Fatalf("metrics: %d %v", resp.StatusCode, err)
+	}
+	return string(text)
 }
