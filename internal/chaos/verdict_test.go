@@ -20,9 +20,10 @@ const (
 // verdicts holds the status of each recording against what is missing in it.
 func (j *judge) verdicts() {
 	for _, r := range j.recordings {
-		lost, from := 0, time.Duration(0)
+		lost, missing, from := 0, 0, time.Duration(0)
 		for _, l := range j.lanes() {
 			n, first := j.lostIn(l, r)
+			missing += n
 			if j.excusesLayer(l, r, n) {
 				continue
 			}
@@ -38,7 +39,7 @@ func (j *judge) verdicts() {
 		if int64(lost) > corrected && r.Info.Status == media.StatusComplete {
 			j.fault("verdict", "%s is complete, and %d units are missing, from %v on", r.Dir, lost, from)
 		}
-		if r.Info.Status != media.StatusComplete && j.untroubled(r) {
+		if r.Info.Status != media.StatusComplete && missing == 0 && j.untroubled(r) {
 			j.fault("alarm", "%s is %s (%s), and nothing is missing", r.Dir, r.Info.Status, r.Info.Reason)
 		}
 	}
