@@ -19,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/spool"
 )
 
 // problems returns what a node says is wrong, by place.
@@ -241,4 +242,34 @@ func (n *testNode) metrics() string {
 		n.t.Fatalf("metrics: %d %v", resp.StatusCode, err)
 	}
 	return string(text)
+}
+
+// What is wrong with a spool, and with the storage behind it, is told, and whether it keeps
+// anybody from recording.
+func TestSpoolProblems(t *testing.T) {
+	for name, tc := range map[string]struct {
+		err     error
+		text    string // empty: nothing is wrong
+		serious bool
+	}{
+		"well":              {err: errors.Join(lookSpool(spool.Status{UsedBytes: 94, MaxBytes: 100}), lookRemote(spool.Status{}))},
+		"without a bound":   {err: lookSpool(spool.Status{UsedBytes: 1 << 40})},
+		"full":              {lookSpool(spool.Status{UsedBytes: 95, MaxBytes: 100}), "recorder.spool.max_bytes", true},
+		"conflicts":         {lookSpool(spool.Status{Conflicts: 3}), "does not take 3 objects", false},
+		"deleted":           {lookSpool(spool.Status{Lost: 2}), "2 objects are gone from the spool", false},
+		"no uploads":        {lookRemote(spool.Status{Failing: true, LastError: "a login page"}), "a login page", false},
+		"full, and deleted": {lookSpool(spool.Status{UsedBytes: 100, MaxBytes: 100, Lost: 2}), "2 objects are gone", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tc.text == "" {
+				if tc.err != nil {
+					t.Errorf("wrong is %v", tc.err)
+				}
+				return
+			}
+			if tc.err == nil || !strings.Contains(tc.err.Error(), tc.text) || health.IsMinor(tc.err) == tc.serious {
+				t.Errorf("wrong is %v, minor: %v", tc.err, health.IsMinor(tc.err))
+			}
+		})
+	}
 }
