@@ -280,3 +280,40 @@ func TestRecordingsOfOthers(t *testing.T) {
 		t.Errorf("delete what storage has as it says: %v", err)
 	}
 }
+
+// TestNodesDoNotSendElsewhere: a redirect of a node is not followed, for it would take the
+// node's token along, wherever it points.
+func TestNodesDoNotSendElsewhere(t *testing.T) {
+	t.Parallel()
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("%s %s went elsewhere, with %q", r.Method, r.URL, r.Header.Get("Authorization"))
+	}))
+	t.Cleanup(elsewhere.Close)
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		s := httptest.NewServer(http.RedirectHandler(elsewhere.URL, status))
+		for name, client := range map[string]*http.Client{"configured": newTransport(), "registered": newGuarded([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})} {
+			for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
+				resp, err := newClient(client, s.URL, "secret").do(t.Context(), call{method: method, path: "/api/info", wait: time.Minute})
+				if err != nil {
+					t.Errorf("%s: %s, %d: %v", name, method, status, err)
+					continue
+				}
+				if _ = resp.Body.Close(); resp.StatusCode != status {
+					t.Errorf("%s: %s is answered %d, want %d", name, method, resp.StatusCode, status)
+				}
+			}
+		}
+		s.Close()
+	}
+}
+
+// TestAliasesOfOneSpelling: letters that can be written in two ways are in no alias, so that
+// two that look alike differ.
+func TestAliasesOfOneSpelling(t *testing.T) {
+	t.Parallel()
+	for alias, ok := range map[string]bool{"edge-1": true, "Edge_1.x": true, "caf\u00e9": false, "cafe\u0301": false, "\u212aelvin": false, "a\u202eb": false, "a\u200bb": false, ".a": false, "a/b": false, "": false} {
+		if config.IsAlias(alias) != ok {
+			t.Errorf("%+q may be an alias: %v", alias, !ok)
+		}
+	}
+}
