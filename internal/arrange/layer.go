@@ -212,7 +212,7 @@ func (a *Arranger) isOpen(f *media.Frame) bool {
 	if a.waitsForReport(lead, f) {
 		return true
 	}
-	begins := a.cur == nil || lead.lane.period != a.cur
+	begins := a.cur == nil || lead.lane.period != a.cur || !lead.placed
 	at := lead.lane.duration(lead.time(f.Timestamp))
 	recast := begins || a.recastDue(at) && a.incomplete()
 	if !recast && !a.mayBegin(lead.lane, at, f) {
@@ -222,7 +222,7 @@ func (a *Arranger) isOpen(f *media.Frame) bool {
 		if _, known := a.findPair(s, f); known {
 			return false
 		}
-		return a.cur == nil && s.lastPacket.IsZero() || a.isMember(s) || recast && a.sends(s)
+		return (a.cur == nil || !lead.placed) && s.lastPacket.IsZero() || a.isMember(s) || recast && a.sends(s)
 	})
 }
 

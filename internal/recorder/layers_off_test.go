@@ -130,3 +130,31 @@ func TestSimulcastLayerNeverComes(t *testing.T) {
 		})
 	}
 }
+
+// All layers come 12 s later than the sound: in one Period, beside which there is the
+// neutral picture alone, and of none anything is left out.
+func TestSimulcastLatePicture(t *testing.T) {
+	for name, equal := range ladders {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, nil)
+			s := g.publishLadder(equal)
+			s.turn(false)
+			g.start("camera", "")
+			s.steps(12 * time.Second)
+			s.turn(true)
+			s.steps(10 * time.Second)
+			rec := g.stop("camera")
+			got := g.read(rec.RecordDir)
+			wholeLadder(t, s, rec, got)
+			if rec.Periods != 2 {
+				t.Errorf("%d Periods, want that of the neutral picture and one", rec.Periods)
+			}
+			for _, tr := range rec.Tracks[:3] {
+				absent := holes(tr)[arrange.CauseAbsent] + holes(tr)[arrange.CauseLayer]
+				if absent < 11.9 || absent > 12.1 || tr.FramesDropped > 0 {
+					t.Errorf("%s: absent for %v s: %+v", tr.RID, absent, tr)
+				}
+			}
+		})
+	}
+}
