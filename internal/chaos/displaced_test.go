@@ -20,7 +20,8 @@ func (j *judge) checkDisplaced(l lane, all []placed) {
 		if p.unit == nil {
 			continue
 		}
-		limit := latest + p.unit.of.sender.life.Net.mixed()
+		life := p.unit.of.sender.life
+		limit := latest + life.Net.mixed() + life.Clock.unsure()
 		if j.isConfused(p.unit) {
 			limit += mixedUp
 		}
