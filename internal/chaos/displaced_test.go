@@ -28,15 +28,15 @@ func (j *judge) checkDisplaced(l lane, all []placed) {
 		if off := p.late(); off.Abs() > limit {
 			j.fault("displaced", "%s of %s at %v is %v later than captured", l.id(), p.rec.Dir, p.start, off)
 		}
-		if last != nil && last.rec == p.rec && last.unit.of == p.unit.of {
+		if last != nil && last.rec == p.rec && last.unit.of == p.unit.of && p.start-last.end < short {
 			j.checkStep(l, last, p)
 		}
 		last = p
 	}
 }
 
-// checkStep finds what is not as long after the one before as when it was captured: clocks
-// are followed by a frame or a packet at a time.
+// checkStep finds what is not as long after the one right before it as when it was captured:
+// clocks are followed by a frame or a packet at a time, and at once only after a hole.
 func (j *judge) checkStep(l lane, last, p *placed) {
 	s := p.unit.of.sender
 	limit := maxSync + s.life.Net.Jitter

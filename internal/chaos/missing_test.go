@@ -59,11 +59,14 @@ func (u *unit) early() bool {
 }
 
 // corrected returns how many packets the ledgers say were left out to correct the clock of
-// sound.
+// sound; those of the last few a crash takes along.
 func (j *judge) corrected(l lane) (n int) {
 	for _, r := range j.recordings {
 		if tr := r.ledger(l); tr != nil {
 			n += int(tr.PacketsCorrected)
+		}
+		if l.kind == media.Audio && r.Info.Recovered > 0 {
+			n += inARow
 		}
 	}
 	return n

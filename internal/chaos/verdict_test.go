@@ -51,13 +51,14 @@ func (j *judge) excusesLayer(l lane, r *recorded, missing int) bool {
 	if l.kind != media.Video || !r.layered() {
 		return false
 	}
-	recorded := 0
+	recorded, lost := 0, false
 	for _, u := range j.sentWithin(l, r.at, r.until) {
-		if u.whole() == no {
-			return false
-		}
+		lost = lost || u.whole() == no
 		if u.recorded {
 			recorded++
+		}
+		if u.recorded && lost { // else the node may not know of it
+			return false
 		}
 	}
 	return missing*layerShare <= recorded
