@@ -79,3 +79,31 @@ func TestLostWhenDeleted(t *testing.T) {
 		t.Error("it is back")
 	}
 }
+
+// A recording that is deleted while the catalogue is told of it, and which that settles: none
+// waits for the other.
+func TestDeletedWhileReported(t *testing.T) {
+	var behind atomic.Bool
+	g := newRig(t, func(o *Options) { o.Store = lagging{o.Store, &behind} })
+	s := g.publish("camera", source(t, "h264_baseline.h264"))
+	dir := g.start("camera", "").RecordDir
+	s.send(4 * time.Second)
+	g.caughtUp("camera")
+	behind.Store(true)
+	g.stop("camera")
+	g.recorder.mu.Lock()
+	rec := g.recorder.uploading[dir]
+	g.recorder.mu.Unlock()
+	g.recorder.reporter.putting.Lock() // as it is while the catalogue is told
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		g.recorder.Forget(dir)
+	}()
+	until(t, "it is forgotten", func() bool { return !g.recorder.isUploading(rec) })
+	if until(t, "it can be settled", rec.storing.TryLock) {
+		rec.storing.Unlock()
+	}
+	g.recorder.reporter.putting.Unlock()
+	<-done
+}

@@ -512,11 +512,13 @@ func (r *Recorder) Forget(recordDir string) {
 	r.mu.Unlock()
 	if rec != nil {
 		rec.storing.Lock() // or what is being settled would be stored once more
-		defer rec.storing.Unlock()
 	}
 	r.mu.Lock()
 	delete(r.uploading, recordDir)
 	r.mu.Unlock()
+	if rec != nil {
+		rec.storing.Unlock() // the reporter settles while it tells
+	}
 	r.reporter.forget(recordDir)
 	if rec != nil && rec.journal != nil {
 		if err := rec.journal.Remove(); err != nil {
