@@ -329,25 +329,35 @@ func (tr *track) post(u *unit, sent time.Duration, p *media.Packet) {
 	} else if late < n.Reorder {
 		arrives += d.between(5*time.Millisecond, reordered)
 	}
-	tr.deliver(u, arrives, sent, p)
+	c := &copies{left: 1}
 	if twice < n.Duplicate {
-		tr.deliver(nil, arrives+d.between(0, 100*time.Millisecond), sent, p)
+		c.left++
+		tr.deliver(u, c, arrives+d.between(0, 100*time.Millisecond), sent, p)
 	}
+	tr.deliver(u, c, arrives, sent, p)
 }
 
-// deliver has a packet arrive.
-func (tr *track) deliver(u *unit, at, sent time.Duration, p *media.Packet) {
+// copies are of one packet: it has arrived when one of them has.
+type copies struct {
+	left           int
+	taken, arrived bool
+}
+
+// deliver has a copy of a packet arrive.
+func (tr *track) deliver(u *unit, c *copies, at, sent time.Duration, p *media.Packet) {
 	pub, node := tr.pub, tr.w.node
 	tr.w.net(at, func() {
 		ok := tr.w.node == node && !tr.closed && tr.w.arrive(len(p.Payload)+60, func() {
 			q := *p
 			q.Arrival = tr.w.now()
 			pub.WritePacket(&q)
-			if u != nil {
+			if !c.arrived {
+				c.arrived = true
 				u.arrived(tr.w.age(), at-sent > doubtful)
 			}
 		})
-		if !ok && u != nil {
+		c.taken = c.taken || ok
+		if c.left--; !c.taken && c.left == 0 {
 			u.lost(at)
 		}
 	})

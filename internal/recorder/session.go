@@ -98,6 +98,8 @@ type session struct {
 	silent    bool          // begun by itself, and nothing has come yet: who never connects leaves no recording
 	ticket    *quota.Ticket // from the first recording on
 	report    time.Time     // when the catalogue is to be told next
+	seen      time.Time     // when something of the publication last came, or the clock was looked at since it did; zero: not yet
+	waking    *waking       // what has come since the process stood still, while it is kept; else nil
 	results   []depacket.Result
 }
 
@@ -185,21 +187,18 @@ func (s *session) run() {
 	defer s.r.remove(s)
 	defer s.letGo()
 	defer s.ready()
-	items := make([]live.Item, readBatch)
+	items, read := make([]live.Item, readBatch), 0
 	for {
 		n, err := s.read(items)
-		for i := range items[:n] {
-			s.record(&items[i])
-		}
+		s.deal(items[:n], err != nil)
 		clear(items[:n]) // lets the packets go
 		s.ready()
-		if n == 0 {
-			s.advance(s.r.o.Now())
-		}
-		if err != nil || !s.due() && s.retire() {
+		if err != nil || s.waking == nil && !s.due() && s.retire() {
 			break
 		}
-		s.dealt.Add(int64(n))
+		if read += n; s.waking == nil {
+			s.dealt.Store(int64(read))
+		}
 	}
 	s.ended.Store(true)
 	s.sub.Close()
@@ -264,10 +263,6 @@ func (s *session) seal(failure error) {
 	}
 	s.rec, s.last, s.failure, s.unsealed = nil, rec, failure, err
 }
-
-// stoodStill is from when on a time in which neither anything came nor a clock was looked
-// at is one in which the process stood still.
-const stoodStill = time.Second
 
 // advance moves the session's clock, which never goes back.
 func (s *session) advance(now time.Time) {
@@ -346,6 +341,7 @@ func (s *session) handle(item *live.Item) error {
 		if s.rec == nil && s.held {
 			s.r.pace.leave(s.stream)
 		}
+		tr.last = sent{item.Packet.SSRC, item.Packet.Timestamp, item.Packet.Arrival}
 		s.arr.Packet(tr.ID, item.Packet.Arrival)
 		s.results = tr.dep.Push(item.Packet, s.results[:0])
 		return s.take(tr, s.results)
