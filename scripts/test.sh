@@ -72,7 +72,7 @@ for suite; do
       fi
       # Never from the cache, which does not know of bin/live777; one package at a time.
       # Most of the time they wait: for segments, outages, playback.
-      scripts/gotest.sh e2e -count=1 -p 1 -parallel 3 -timeout 15m "${e2e[@]}"
+      scripts/gotest.sh e2e -count=1 -p 1 -parallel 3 -timeout 25m "${e2e[@]}"
       ;;
     norecorder)
       "$go" build -tags norecorder ./...
