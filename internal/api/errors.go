@@ -98,10 +98,7 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		}
 		h.Set("WWW-Authenticate", challenge)
 	case fault.Unavailable, fault.TooMany:
-		if wait := (interface {
-			error
-			Seconds() int
-		})(nil); errors.As(err, &wait) {
+		if wait := (*fault.WaitError)(nil); errors.As(err, &wait) {
 			h.Set("Retry-After", strconv.Itoa(wait.Seconds()))
 		}
 		if h.Get("Retry-After") == "" {

@@ -66,17 +66,10 @@ func TestEveryKindHasAStatus(t *testing.T) {
 	}
 }
 
-// patience is an error that knows when to come back.
-type patience struct{ error }
-
-func (patience) Seconds() int { return 7 }
-
-func (p patience) Unwrap() error { return p.error }
-
 // Who has to wait is told for how long, whatever package says so.
 func TestErrorsTellHowLongToWait(t *testing.T) {
 	n := newNode(t, nil)
-	n.err, n.unchecked = fmt.Errorf("start: %w", patience{fault.New(fault.TooMany, "too often")}), true
+	n.err, n.unchecked = fmt.Errorf("start: %w", fault.Waitf(fault.TooMany, 6500*time.Millisecond, "too often, for %d seconds")), true
 	w := n.do(t, http.MethodPost, "/whip/room", "")
 	expect(t, w, http.StatusTooManyRequests)
 	if got := w.Header().Get("Retry-After"); got != "7" {

@@ -71,7 +71,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 // loginFailed logs it, without the name: people type passwords into the wrong field.
 func (a *API) loginFailed(r *http.Request, err error) {
 	reason := "wrong"
-	if wait := (*auth.WaitError)(nil); errors.As(err, &wait) {
+	if wait := (*fault.WaitError)(nil); errors.As(err, &wait) {
 		reason = "has to wait"
 	} else if !errors.Is(err, auth.ErrLogin) {
 		return

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -29,20 +28,10 @@ var (
 	ErrBusy  = fault.New(fault.Unavailable, "too many people log in at the moment; try again in a few seconds")
 )
 
-var errTooMany = fault.New(fault.TooMany, "too many attempts failed")
-
-// WaitError is the error of Login after too many failures, a fault.TooMany.
-type WaitError struct{ Wait time.Duration }
-
-func (e *WaitError) Error() string {
-	return fmt.Sprintf("%v; wait %d seconds and try again", errTooMany, e.Seconds())
+// tooMany is the error of who has failed too often.
+func tooMany(wait time.Duration) error {
+	return fault.Waitf(fault.TooMany, wait, "too many attempts failed; wait %d seconds and try again")
 }
-
-// Seconds returns the wait in whole seconds, rounded up.
-func (e *WaitError) Seconds() int { return int((e.Wait + time.Second - 1) / time.Second) }
-
-// Unwrap has the error's kind.
-func (e *WaitError) Unwrap() error { return errTooMany }
 
 // How much guessing is possible. Nobody locks an owner out from elsewhere: a name is
 // counted together with the address that tries it. Others may share the address, and
@@ -107,7 +96,7 @@ func (as *accounts) check(ctx context.Context, name, password, address string) (
 	counts := source != "" && !as.known.has(pair)
 	if counts {
 		if wait, ok := as.byAddress.begin(source); !ok {
-			return nil, &WaitError{wait}
+			return nil, tooMany(wait)
 		}
 	}
 	giveBack := func() {
@@ -117,7 +106,7 @@ func (as *accounts) check(ctx context.Context, name, password, address string) (
 	}
 	if wait, ok := as.byNames.begin(pair); !ok {
 		giveBack() // nothing was tried
-		return nil, &WaitError{wait}
+		return nil, tooMany(wait)
 	}
 	found, known := as.byName[name]
 	if !known {

@@ -284,7 +284,7 @@ func TestLoginAttempts(t *testing.T) {
 	try := func(name, password, address string) time.Duration {
 		t.Helper()
 		_, err := a.Login(t.Context(), name, password, address)
-		if wait := (*WaitError)(nil); errors.As(err, &wait) {
+		if wait := (*fault.WaitError)(nil); errors.As(err, &wait) {
 			check(t, err, fault.TooMany)
 			if wait.Seconds() < 1 {
 				t.Errorf("a wait of %v", wait.Wait)

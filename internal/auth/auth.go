@@ -183,7 +183,7 @@ func (a *Auth) credentials(r *http.Request) (token string, fromCookie bool, err 
 
 // Presents reports whether r comes with the static token that is given, which is none
 // of Options.Tokens. Guesses are slowed as those of Authenticate are: the error is a
-// *WaitError then, and nil for a request that comes with another token.
+// *fault.WaitError then, and nil for a request that comes with another token.
 func (a *Auth) Presents(r *http.Request, token string) (bool, error) {
 	got, err := bearer(r.Header)
 	if err != nil || token == "" {

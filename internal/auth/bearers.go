@@ -27,7 +27,7 @@ func newBearers(now func() time.Time) *bearers {
 }
 
 // check returns nil for a token that is valid, and may be used now; ErrInvalid for one
-// that is not, which counts; and a *WaitError.
+// that is not, which counts; and a *fault.WaitError.
 func (b *bearers) check(r *http.Request, token string, valid bool) error {
 	key := nameKey(token, "")
 	if valid && b.good.has(key) {
@@ -38,11 +38,11 @@ func (b *bearers) check(r *http.Request, token string, valid bool) error {
 	case source == "": // this machine: a reverse proxy, and so anybody
 	case valid:
 		if wait := b.failing.wait(source); wait > 0 {
-			return &WaitError{wait}
+			return tooMany(wait)
 		}
 	default:
 		if wait, ok := b.failing.begin(source); !ok {
-			return &WaitError{wait}
+			return tooMany(wait)
 		}
 	}
 	if !valid {

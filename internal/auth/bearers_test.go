@@ -21,7 +21,7 @@ func TestGuessedTokens(t *testing.T) {
 		return err
 	}
 	waits := func(err error) bool {
-		wait := (*WaitError)(nil)
+		wait := (*fault.WaitError)(nil)
 		return errors.As(err, &wait) && fault.KindOf(err) == fault.TooMany
 	}
 	const here = "203.0.113.5:1"

@@ -32,7 +32,7 @@ type Session struct {
 	Expires time.Time
 }
 
-// Login starts a session. Besides its sentinels the error is a *WaitError.
+// Login starts a session. Besides its sentinels the error is a *fault.WaitError.
 func (a *Auth) Login(ctx context.Context, name, password, remoteAddr string) (*Session, error) {
 	found, err := a.accounts.check(ctx, name, password, remoteAddr)
 	if err != nil {

@@ -110,25 +110,14 @@ func (p *pace) leave(stream string) {
 	}
 }
 
-// LeftOut returns how many packets are in no recording because too many had begun of
-// their streams, since New.
+// LeftOut returns how many packets since New are in no recording because recordings of
+// their streams began too often.
 func (r *Recorder) LeftOut() int64 { return r.pace.leftOut.Load() }
-
-// paceError says that the next recording of a stream has to wait.
-type paceError struct{ wait time.Duration }
 
 var errPace = fault.New(fault.TooMany, fmt.Sprintf("recordings of this stream begin too often, more than %d at once and one every %v", recordingBurst, recordingEvery))
 
-func (e *paceError) Error() string {
-	return fmt.Sprintf("%v: the next may begin in %d seconds", errPace, e.Seconds())
-}
-
-func (e *paceError) Unwrap() error { return errPace }
-
-// Seconds returns the time to wait, rounded up: a client is told.
-func (e *paceError) Seconds() int { return int((e.wait + time.Second - 1) / time.Second) }
-
-// mayBegin returns an error where no recording of the session's stream may begin now.
+// mayBegin returns a *fault.WaitError where no recording of the session's stream may begin
+// now.
 func (s *session) mayBegin() error {
 	wait := s.r.pace.wait(s.stream, s.now)
 	if wait == 0 {
@@ -138,7 +127,7 @@ func (s *session) mayBegin() error {
 		s.r.o.Quotas.Refuse(quota.Refusal{Of: "stream", Limit: quota.Recordings.String()})
 		s.log.Warn("recordings of this stream begin too often: the next has to wait", "at_once", recordingBurst, "one_more_every", recordingEvery)
 	}
-	return &paceError{wait}
+	return fault.Waitf(fault.TooMany, wait, "%w: the next may begin in %d seconds", errPace)
 }
 
 // hold notes that a recording has to wait because of err; what comes meanwhile is counted.

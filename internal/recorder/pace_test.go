@@ -118,7 +118,7 @@ func TestRecordingThatHasToWait(t *testing.T) {
 		t.Errorf("the status says %+v", st)
 	}
 	_, err := g.recorder.Start(t.Context(), "camera", "")
-	if wait := (*paceError)(nil); fault.KindOf(err) != fault.TooMany || !errors.As(err, &wait) || wait.Seconds() < 1 || wait.Seconds() > 10 {
+	if wait := (*fault.WaitError)(nil); fault.KindOf(err) != fault.TooMany || !errors.As(err, &wait) || wait.Seconds() < 1 || wait.Seconds() > 10 {
 		t.Errorf("who asks for a recording is told %v", err)
 	}
 	if got, want := fmt.Sprint(quotas.Refused()), fmt.Sprint(map[quota.Refusal]int64{{Of: "stream", Limit: "recordings"}: 1}); got != want {
