@@ -137,15 +137,8 @@ func (d *Depacketizer) OrderUntold() bool { return d.units.order.untold >= untol
 // Advance: what is waited for may be among what is read now, and is waited for from then.
 func (d *Depacketizer) StoodStill(until time.Time) {
 	d.order.awake = until
-	d.order.gapSince = later(d.order.gapSince, until)
-	d.units.order.arrival = later(d.units.order.arrival, until)
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
+	d.order.gapSince = media.Later(d.order.gapSince, until)
+	d.units.order.arrival = media.Later(d.units.order.arrival, until)
 }
 
 // Flush returns everything that is left at the end of a publication. An access

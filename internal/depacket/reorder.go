@@ -198,7 +198,7 @@ func (r *reorderer) next(now time.Time, all bool) (p *media.Packet, lost bool) {
 	r.setReceived(r.first, true)
 	r.first++
 	if r.buffered > 0 && r.ring[r.first&mask] == nil {
-		r.gapSince = later(r.earliest(), r.awake)
+		r.gapSince = media.Later(r.earliest(), r.awake)
 	}
 	return p, lost
 }

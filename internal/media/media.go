@@ -86,6 +86,14 @@ func NTPTime(ntp uint64) time.Time {
 	return time.Unix(sec, nsec)
 }
 
+// Later returns the later of two times.
+func Later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // NTP converts t to a 32.32 fixed point NTP timestamp.
 func NTP(t time.Time) uint64 {
 	sec := uint64(t.Unix() + ntpEpochOffset)

@@ -74,7 +74,7 @@ func (s *session) keeps(item *live.Item) bool {
 	if s.waking == nil {
 		at := arrivalOf(item)
 		if !s.hasStoodStill(at) {
-			s.seen = later(s.seen, at)
+			s.seen = media.Later(s.seen, at)
 			return false
 		}
 		s.waking = &waking{from: s.seen, since: s.r.o.Now()}
@@ -161,7 +161,7 @@ func (w *waking) retime(tracks map[media.TrackID]*track) {
 			of = sent{p.SSRC, p.Timestamp, p.Arrival}
 		}
 		streams[p.Track] = of
-		p.Arrival = later(of.when(p.Timestamp, tr.ClockRate), w.from)
+		p.Arrival = media.Later(of.when(p.Timestamp, tr.ClockRate), w.from)
 		item.Packet, behind = &p, p.Arrival
 	}
 }
@@ -192,11 +192,4 @@ func (w *waking) follow(tracks map[media.TrackID]*track) {
 // the standstill is of other timestamps.
 func (w *waking) isOf(of sent, p *media.Packet, rate uint32) bool {
 	return !of.at.IsZero() && of.ssrc == p.SSRC && !of.when(p.Timestamp, rate).Before(w.from.Add(-stoodStill))
-}
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
 }
