@@ -203,7 +203,8 @@ func (a *Arranger) findPair(s *source, of *media.Frame) (pair *media.Frame, know
 }
 
 // isOpen reports whether it is not known yet whether a Period or a segment begins with
-// a key frame of the lead: layers of which that depends have not got there.
+// a key frame of the lead, or where it belongs: layers on which that depends have not got
+// there, or a report is still to come.
 func (a *Arranger) isOpen(f *media.Frame) bool {
 	lead := a.pub.lead
 	if a.now.Sub(f.Arrival) >= layerPatience || len(lead.held) >= maxHeld {
@@ -212,7 +213,8 @@ func (a *Arranger) isOpen(f *media.Frame) bool {
 	if a.waitsForReport(lead, f) {
 		return true
 	}
-	begins := a.cur == nil || lead.lane.period != a.cur || !lead.placed
+	first := a.cur == nil || !lead.placed // picture of the publication: layers that were announced may still come
+	begins := first || lead.lane.period != a.cur
 	at := lead.lane.duration(lead.time(f.Timestamp))
 	recast := begins || a.recastDue(at) && a.incomplete()
 	if !recast && !a.mayBegin(lead.lane, at, f) {
@@ -222,13 +224,13 @@ func (a *Arranger) isOpen(f *media.Frame) bool {
 		if _, known := a.findPair(s, f); known {
 			return false
 		}
-		return (a.cur == nil || !lead.placed) && s.lastPacket.IsZero() || a.isMember(s) || recast && a.sends(s)
+		return first && s.lastPacket.IsZero() || a.isMember(s) || recast && a.sends(s)
 	})
 }
 
-// waitsForReport reports whether the first key frame of the lead, which comes to a recording
-// that goes on, waits for its track's first report: another track has reported. The arrival
-// of one frame puts it too late by what held it up, and the sound would have to follow.
+// waitsForReport reports whether the lead's first key frame in a recording that has begun
+// waits for its track's first report, as another track has reported. By its arrival alone it
+// would be too late by what held it up, and the sound would be moved to match.
 func (a *Arranger) waitsForReport(lead *source, f *media.Frame) bool {
 	return a.cur != nil && !lead.placed && a.now.Sub(f.Arrival) < reportPatience && !a.pub.time.Reported(lead.ID) &&
 		slices.ContainsFunc(a.pub.sources, func(s *source) bool { return a.pub.time.Reported(s.ID) })

@@ -2,7 +2,6 @@ package arrange
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -149,26 +148,18 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 // Period, for it has a kind of media that the one before lacks: the set does not change
 // within a recording, for players settle on it.
 func (a *Arranger) BeginsAnother() bool {
-	return a.pub != nil && a.kinds != nil && slices.ContainsFunc(allKinds, func(k media.Kind) bool { return a.pub.sends(k) && !a.has(k) })
-}
-
-var allKinds = []media.Kind{media.Video, media.Audio}
-
-// sends reports whether the publication has a kind of media.
-func (p *publication) sends(k media.Kind) bool {
-	if k == media.Video {
-		return len(p.videos) > 0
-	}
-	return p.audio != nil
+	p := a.pub
+	return p != nil && a.kinds != nil && (len(p.videos) > 0 && !a.has(media.Video) || p.audio != nil && !a.has(media.Audio))
 }
 
 // announced returns the kinds of media that the publication has.
 func (a *Arranger) announced() []media.Kind {
 	var kinds []media.Kind
-	for _, k := range allKinds {
-		if a.pub.sends(k) {
-			kinds = append(kinds, k)
-		}
+	if len(a.pub.videos) > 0 {
+		kinds = append(kinds, media.Video)
+	}
+	if a.pub.audio != nil {
+		kinds = append(kinds, media.Audio)
 	}
 	return kinds
 }
