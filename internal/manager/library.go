@@ -194,15 +194,15 @@ func (l *library) fromShared(w http.ResponseWriter, r *http.Request, n *node, re
 			return err
 		}
 	}
-	err := l.stored(w, r, rec, key, until)
+	err := l.serveStored(w, r, rec, key, until)
 	if err != nil && up && unsettled && fault.KindOf(err) == fault.NotFound {
 		return l.relay(w, r, n, key)
 	}
 	return err
 }
 
-// stored serves an object that shared storage has.
-func (l *library) stored(w http.ResponseWriter, r *http.Request, rec media.Recording, key string, until time.Time) error {
+// serveStored serves an object that shared storage has.
+func (l *library) serveStored(w http.ResponseWriter, r *http.Request, rec media.Recording, key string, until time.Time) error {
 	if err := l.fleet.verify(r.Context(), rec); err != nil {
 		if fault.KindOf(err) == fault.NotFound {
 			err = noObject(key)

@@ -103,6 +103,14 @@ func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (
 	return unmount(n.mount(now)), nil
 }
 
+// deleteStored deletes what shared storage has of a recording, if it has it as a node says.
+func (s *shelf) deleteStored(ctx context.Context, r media.Recording) (done bool, err error) {
+	if err := s.fleet.verify(ctx, r); err != nil {
+		return false, err
+	}
+	return s.keeper.Delete(ctx, r.RecordDir)
+}
+
 // Delete implements api.Recordings.
 func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err error) {
 	r, n, err := s.owner(ctx, recordDir)
@@ -111,10 +119,7 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 	}
 	defer s.fleet.forget(r.RecordDir)
 	if n == nil {
-		if err := s.fleet.verify(ctx, r); err != nil {
-			return false, err
-		}
-		return s.keeper.Delete(ctx, r.RecordDir)
+		return s.deleteStored(ctx, r)
 	}
 	if n.isOriginal() {
 		err := s.deleteOriginal(ctx, n, r)
@@ -135,10 +140,7 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 			return false, fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err)
 		}
 		if stored && s.keeper != nil {
-			if err := s.fleet.verify(ctx, r); err != nil {
-				return false, err
-			}
-			return s.keeper.Delete(ctx, r.RecordDir)
+			return s.deleteStored(ctx, r)
 		}
 	case answer.Status != http.StatusNoContent && answer.Status != http.StatusAccepted:
 		return false, &api.NodeError{NodeAnswer: answer}
