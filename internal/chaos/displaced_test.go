@@ -53,7 +53,7 @@ func (j *judge) checkStep(l lane, last, p *placed) {
 
 // isConfused reports whether the clock of a unit's track may be mixed up: until a report
 // tells, which the recorder follows with its next segment.
-func (j *judge) isConfused(u *unit) bool { return u.isConfused(unsure + j.sc.Segment) }
+func (j *judge) isConfused(u *unit) bool { return u.isConfused(unreported + j.sc.Segment) }
 
 // mixed is how late a network brings packets.
 func (n *Net) mixed() time.Duration {

@@ -3,7 +3,6 @@ package chaos
 import (
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -268,13 +267,7 @@ func TestJudge(t *testing.T) {
 
 // judged runs a scenario of which nothing is to be found.
 func judged(t *testing.T, sc *Scenario) *judge {
-	for _, name := range append(audioOf(&sc.Lives[0]), sc.Lives[0].Video...) {
-		source(t, name)
-	}
-	dirs := &folders{make: t.TempDir}
-	var w *world
-	synctest.Test(t, func(t *testing.T) { w = run(t, sc, dirs) })
-	j := w.judge(t, dirs.last())
+	j, _ := attempt(t, sc)
 	if len(j.faults) > 0 || len(j.recordings) != 1 {
 		t.Fatalf("%d recordings, found %v\n%s", len(j.recordings), j.faults, j.describe())
 	}

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -165,10 +166,7 @@ func (p *placer) moveUp(i, k int) int {
 // checkFilled judges a sample that is not what was sent at its time: it is silence, or it
 // stands in a gap that the ledger calls filled.
 func (j *judge) checkFilled(l lane, p *placed, sent []*unit) {
-	known := false
-	for _, u := range sent {
-		known = known || u.sum == p.sum
-	}
+	known := slices.ContainsFunc(sent, func(u *unit) bool { return u.sum == p.sum })
 	switch {
 	case l.kind == media.Audio && p.size <= silent && !known:
 	case p.inGap(l, rounded):

@@ -11,9 +11,9 @@ import (
 const (
 	// maxSync is how far tracks may be apart.
 	maxSync = 45 * time.Millisecond
-	// unsure is how long the recorder may know the clocks of other streams by their
+	// unreported is how long the recorder may know the clocks of other streams by their
 	// arrivals only: until a report comes.
-	unsure = 1500 * time.Millisecond
+	unreported = 1500 * time.Millisecond
 	// settled is how long it takes to know the clock of a sender whose reports are not
 	// exact.
 	settled = 20 * time.Second

@@ -98,6 +98,18 @@ func TestWelcome(t *testing.T) {
 // call makes an API call and decodes the answer into out if that is not nil.
 func (n *testNode) call(method, path, body string, out any) int {
 	n.t.Helper()
+	code, data := n.ask(method, path, body)
+	if out != nil {
+		if err := json.Unmarshal(data, out); err != nil {
+			n.t.Fatalf("%s %s: %d %s: %v", method, path, code, data, err)
+		}
+	}
+	return code
+}
+
+// ask makes a request and returns the answer's status and body.
+func (n *testNode) ask(method, path, body string) (code int, data []byte) {
+	n.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, n.url+path, strings.NewReader(body))
@@ -109,16 +121,10 @@ func (n *testNode) call(method, path, body string, out any) int {
 		n.t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	data, err := io.ReadAll(resp.Body)
-	if err != nil {
+	if data, err = io.ReadAll(resp.Body); err != nil {
 		n.t.Fatal(err)
 	}
-	if out != nil {
-		if err := json.Unmarshal(data, out); err != nil {
-			n.t.Fatalf("%s %s: %d %s: %v", method, path, resp.StatusCode, data, err)
-		}
-	}
-	return resp.StatusCode
+	return resp.StatusCode, data
 }
 
 func open(t *testing.T, name string) *load.Source {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -228,18 +227,9 @@ func TestObjectsVanishWhileRecording(t *testing.T) {
 // metrics returns what Prometheus is told.
 func (n *testNode) metrics() string {
 	n.t.Helper()
-	req, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, n.url+"/metrics", http.NoBody)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		n.t.Fatalf("metrics: %d %v", resp.StatusCode, err)
+	code, text := n.ask(http.MethodGet, "/metrics", "")
+	if code != http.StatusOK {
+		n.t.Fatalf("metrics: %d", code)
 	}
 	return string(text)
 }

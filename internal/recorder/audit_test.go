@@ -51,10 +51,12 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// A recording that is deleted while it waits for its upload is not stored once more.
-func TestLostWhenDeleted(t *testing.T) {
-	var behind atomic.Bool
-	g := newRig(t, func(o *Options) { o.Store = lagging{o.Store, &behind} })
+// uploadingRig returns a rig with a recording that has ended and waits for its upload, until
+// behind is false.
+func uploadingRig(t *testing.T) (g *rig, rec *recording, behind *atomic.Bool) {
+	t.Helper()
+	behind = &atomic.Bool{}
+	g = newRig(t, func(o *Options) { o.Store = lagging{o.Store, behind} })
 	s := g.publish("camera", source(t, "h264_baseline.h264"))
 	dir := g.start("camera", "").RecordDir
 	s.send(4 * time.Second)
@@ -62,10 +64,15 @@ func TestLostWhenDeleted(t *testing.T) {
 	behind.Store(true)
 	g.stop("camera")
 	g.recorder.mu.Lock()
-	rec := g.recorder.uploading[dir]
-	g.recorder.mu.Unlock()
-	g.recorder.Forget(dir)
-	if err := os.RemoveAll(filepath.Join(g.root, dir)); err != nil {
+	defer g.recorder.mu.Unlock()
+	return g, g.recorder.uploading[dir], behind
+}
+
+// A recording that is deleted while it waits for its upload is not stored once more.
+func TestLostWhenDeleted(t *testing.T) {
+	g, rec, behind := uploadingRig(t)
+	g.recorder.Forget(rec.dir)
+	if err := os.RemoveAll(filepath.Join(g.root, rec.dir)); err != nil {
 		t.Fatal(err)
 	}
 	behind.Store(false)
@@ -75,30 +82,20 @@ func TestLostWhenDeleted(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(filepath.Join(g.root, dir)); err == nil {
+	if _, err := os.Stat(filepath.Join(g.root, rec.dir)); err == nil {
 		t.Error("it is back")
 	}
 }
 
-// A recording that is deleted while the catalogue is told of it, and which that settles: none
+// A recording is deleted while the reporter tells the catalogue of it and settles it: neither
 // waits for the other.
 func TestDeletedWhileReported(t *testing.T) {
-	var behind atomic.Bool
-	g := newRig(t, func(o *Options) { o.Store = lagging{o.Store, &behind} })
-	s := g.publish("camera", source(t, "h264_baseline.h264"))
-	dir := g.start("camera", "").RecordDir
-	s.send(4 * time.Second)
-	g.caughtUp("camera")
-	behind.Store(true)
-	g.stop("camera")
-	g.recorder.mu.Lock()
-	rec := g.recorder.uploading[dir]
-	g.recorder.mu.Unlock()
+	g, rec, _ := uploadingRig(t)
 	g.recorder.reporter.putting.Lock() // as it is while the catalogue is told
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		g.recorder.Forget(dir)
+		g.recorder.Forget(rec.dir)
 	}()
 	until(t, "it is forgotten", func() bool { return !g.recorder.isUploading(rec) })
 	if until(t, "it can be settled", rec.storing.TryLock) {
