@@ -49,8 +49,8 @@ withoutRace() {
   scripts/gotest.sh norace -timeout 5m -run "^($names)\$" "${dirs[@]}"
 }
 
-# The race detector does not look into SQLite, which is translated C: its tests take
-# a fifth of the time.
+# The race detector does not look into SQLite, which is translated C. With it the tests
+# of the catalogue would take five times as long.
 race=()
 if [ "${RACE:-}" = 1 ]; then race=(-race '-gcflags=modernc.org/...=-race=false'); fi
 

@@ -23,7 +23,7 @@ type Sources struct {
 	Spool      func() spool.Status
 	Problems   func() []health.Problem        // what is wrong with what the node depends on
 	Refused    func() map[quota.Refusal]int64 // by which limits
-	LeftOut    func() int64                   // packets that are in no recording, for too many had begun
+	LeftOut    func() int64                   // packets in no recording, because recordings began too often
 }
 
 // Handler answers GET /metrics with what sources say at that moment, in the
@@ -51,7 +51,7 @@ var (
 	sent       = describe("sent_bytes_total", "Bytes of RTP payload to viewers.")
 	recording  = describe("recordings", "Recordings that are being written, or wait for their publisher.")
 
-	leftOut = describe("recorder_left_out_packets_total", "RTP packets that are in no recording because too many of their streams had begun.")
+	leftOut = describe("recorder_left_out_packets_total", "RTP packets that are in no recording because recordings of their streams began too often.")
 
 	refused = describe("refused_total", "Sessions and recordings that a limit refused, and publishers that it sent away.", "of", "limit")
 

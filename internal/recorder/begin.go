@@ -71,10 +71,10 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	return nil
 }
 
-// resume begins a recording where there is none, unless nothing has come yet of a
-// publisher who may not even have connected, it is too early to try again, or for one more
-// recording of the stream, or the publication cannot be recorded: then the session waits
-// for the next.
+// resume begins a recording where there is none. It leaves that for later where nothing has
+// come yet of a publisher, who may not even have connected; where it is too early to try
+// again, or to begin one more recording of the stream; and where the publication cannot be
+// recorded.
 func (s *session) resume() error {
 	if s.now.Before(s.retryAt) || s.pub.refused || s.silent && !s.asked.Load() {
 		return nil
