@@ -39,7 +39,10 @@ said() {
     /^=== (RUN|CONT|NAME|PAUSE) / { test = $3; next }
     /^ +[^ ]+_test\.go:[0-9]+: / { said[test] = said[test] substr($0, 1, 400) "\n" }
     /^ *--- FAIL: / { printf "%s\n%s", $0, said[$3] }
-    /^panic: / { print }
+    # A test binary that took too long names the tests that were running.
+    /^panic: / { panics = 1 }
+    panics && /^$/ { panics = 0 }
+    panics { print }
   ' "$log"
 }
 
