@@ -1,12 +1,8 @@
 package e2e
 
 import (
-	"bytes"
-	"encoding/json"
-	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/live777/recorder/internal/media"
 )
@@ -16,20 +12,12 @@ type measured struct {
 	RecordDir string `json:"record_dir"`
 }
 
-// browse runs a script of the browser.
+// browse runs a script of the browser that records.
 func browse(t *testing.T, script string, args ...string) (m measured) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "node", append([]string{script}, args...)...)
-	cmd.Dir = repository
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	begin := time.Now()
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v after %v\n%s\n%s", err, time.Since(begin), stdout.String(), stderr.String())
-	}
-	t.Logf("%s", stdout.Bytes())
-	if err := json.Unmarshal(stdout.Bytes(), &m); err != nil || m.RecordDir == "" {
-		t.Fatalf("the script printed %q: %v", stdout.String(), err)
+	startScript(t, nil, script, args...).wait(&m)
+	if m.RecordDir == "" {
+		t.Fatalf("%s does not say what it recorded", script)
 	}
 	return m
 }
@@ -43,7 +31,7 @@ func TestBrowser(t *testing.T) {
 		t.Run(codec, func(t *testing.T) {
 			s := start(t, "[recorder]\nsegment_seconds = 2\n")
 			out := t.ArtifactDir()
-			m := browse(t, "web/e2e/record.mjs", "--base", s.url,
+			m := browse(t, "record.mjs", "--base", s.url,
 				"--codec", codec, "--stream", "browser-"+codec, "--seconds", "12", "--out", out)
 			read(t, s.root, m.RecordDir)
 			decode(t, filepath.Join(s.root, m.RecordDir, "manifest.mpd"))
@@ -59,7 +47,7 @@ func TestSimulcast(t *testing.T) {
 	for codec, off := range map[string]string{"h264": "h", "vp8": "l"} {
 		t.Run(codec, func(t *testing.T) {
 			s := start(t, "[recorder]\nsegment_seconds = 2\n")
-			m := browse(t, "web/e2e/simulcast.mjs", "--base", s.url, "--codec", codec, "--turn", off,
+			m := browse(t, "simulcast.mjs", "--base", s.url, "--codec", codec, "--turn", off,
 				"--stream", "simulcast-"+codec, "--seconds", "20", "--out", t.ArtifactDir())
 			t.Parallel()
 			rec := read(t, s.root, m.RecordDir)

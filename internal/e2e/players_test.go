@@ -29,11 +29,16 @@ type played struct {
 	Origins  map[string]int `json:"origins"` // segments by the server that they came from
 }
 
+// scriptLimit is how long a script may run: longer than any gives itself, so that one that
+// hangs is named, with what it said, and does not take the time of all other tests.
+const scriptLimit = 7 * time.Minute
+
 // script is a running browser script of web/e2e.
 type script struct {
 	t              *testing.T
 	cmd            *exec.Cmd
 	stdout, stderr bytes.Buffer
+	began          time.Time
 	ended          bool
 }
 
@@ -47,9 +52,12 @@ func startScript(t *testing.T, wrapper []string, name string, args ...string) *s
 // the test fails before it waited for it.
 func runScript(t *testing.T, line ...string) *script {
 	t.Helper()
-	s := &script{t: t, cmd: exec.CommandContext(t.Context(), line[0], line[1:]...)}
+	ctx, cancel := context.WithTimeout(t.Context(), scriptLimit)
+	t.Cleanup(cancel)
+	s := &script{t: t, cmd: exec.CommandContext(ctx, line[0], line[1:]...), began: time.Now()}
 	s.cmd.Dir = repository
 	s.cmd.Stdout, s.cmd.Stderr = &s.stdout, &s.stderr
+	s.cmd.WaitDelay = 10 * time.Second // its browser may still hold the pipes
 	if err := s.cmd.Start(); err != nil {
 		t.Fatalf("%s (make deps installs what the tests run): %v", line[0], err)
 	}
@@ -71,7 +79,7 @@ func (s *script) wait(result any) {
 	name := filepath.Base(s.cmd.Path)
 	s.ended = true
 	if err := s.cmd.Wait(); err != nil {
-		s.t.Fatalf("%s: %v\n%s\n%s", strings.Join(s.cmd.Args, " "), err, s.stdout.String(), s.stderr.String())
+		s.t.Fatalf("%s: %v after %v (of %v)\n%s\n%s", strings.Join(s.cmd.Args, " "), err, time.Since(s.began), scriptLimit, s.stdout.String(), s.stderr.String())
 	}
 	s.t.Logf("%s: %s", name, bytes.TrimSpace(s.stdout.Bytes()))
 	if err := json.Unmarshal(s.stdout.Bytes(), result); err != nil {

@@ -140,6 +140,9 @@ export class Steps {
   }
 }
 
+/** How long a browser may take to close, in milliseconds. */
+const closeLimit = 20_000;
+
 /** Runs main within limit milliseconds, prints its result as one line of JSON, sets the exit code. */
 export async function runScript(limit, main, origin) {
   let browser;
@@ -159,7 +162,8 @@ export async function runScript(limit, main, origin) {
     process.exitCode = 1;
   } finally {
     clearTimeout(timer);
-    await browser?.close();
+    // A browser that hangs would hold the script for ever. It is killed when the script ends.
+    await Promise.race([browser?.close(), new Promise((resolve) => setTimeout(resolve, closeLimit))]);
   }
   // Whatever still runs after a failure has no browser any more and must not hold the process.
   process.exit(process.exitCode ?? 0);
