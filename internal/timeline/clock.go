@@ -64,6 +64,9 @@ type clock struct {
 	is        span     // in which the origin is
 	movedAt   int64    // when origin was last looked at
 	jumped    bool     // its timestamps have jumped since the last report
+	moved     bool     // they have jumped at some time
+	newUntil  int64    // until when the arrivals are new: since the first, or since a jump
+	usual     int64    // by how much the least late frame came later than its origin says, before a jump
 	steppedAt int64    // when the report came before the one that told of a step
 	since     int64    // reports from before tell nothing any more
 	doubted   bool     // a first report that contradicts another track's awaits confirmation
@@ -99,6 +102,21 @@ func (c *clock) restart(last bool, d int64) {
 		c.floor.add(c.lastAt, c.lastAt-c.media(c.last))
 	}
 }
+
+// begin notes that the arrivals tell anew of the clock from an instant on: what they tell
+// is followed at once, for as long as the first may have been held up.
+func (c *clock) begin(at int64) { c.newUntil = at + int64(settle) }
+
+// isNew reports whether the arrivals have told of the clock for a short time only.
+func (c *clock) isNew(at int64) bool { return at < c.newUntil }
+
+// isMoved reports whether the timestamps have jumped just now, so that by how much is known
+// by a few arrivals only.
+func (c *clock) isMoved(at int64) bool { return c.jumped || c.moved && c.isNew(at) }
+
+// byArrivals returns where the origin of a clock that has reported is by the arrivals since
+// its timestamps have jumped.
+func (c *clock) byArrivals() int64 { return c.floor.least() - c.usual }
 
 // floor is the least lateness of the frames about the report. Where the clock has stood
 // still before or after it, that is on one side only, and far from what was before.

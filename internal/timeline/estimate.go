@@ -115,6 +115,9 @@ func (e *estimate) add(at, v int64) {
 // least returns the minimum over the window.
 func (e *estimate) least() int64 { return min(e.cur, e.prev) }
 
+// restart has the minimum begin with what is measured next. Until then it is as before.
+func (e *estimate) restart() { e.have = false }
+
 // shift moves all that was measured by d.
 func (e *estimate) shift(d int64) {
 	e.cur += d

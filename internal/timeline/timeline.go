@@ -74,12 +74,17 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	first := at - c.media(ts)
 	if !c.seen {
 		first -= t.lateness(at)
+		c.begin(at)
 	}
 	c.seen, c.last, c.lastAt = true, ts, at
+	c.arrival.follow = t.transit.follow && !c.isNew(at)
 	c.arrival.add(at, first)
 	c.floor.add(at, at-c.media(ts))
 	c.near.add(at, at-c.media(ts))
 	t.observeReports(c, at, at-c.media(ts))
+	if c.reported && c.jumped && c.isNew(at) && !c.led {
+		c.set(c.byArrivals(), at)
+	}
 	if c.reported {
 		t.transit.add(at, at-(c.origin+c.media(ts)))
 	}
@@ -197,9 +202,9 @@ func (t *Timeline) follow(c *clock, stepped bool) {
 		}
 		from := l.origin
 		switch {
-		case l == c && c.jumped && !l.led && l.is.distance(l.origin) <= int64(firstJump):
+		case l == c && c.isMoved(t.latest) && !l.led && l.is.distance(l.origin) <= int64(firstJump):
 			// The arrivals told where it is: reports know better.
-			l.set(l.is.nearest(l.origin), t.latest)
+			l.set(l.is.nearest(l.byArrivals()), t.latest)
 		case l.reported && !stepped:
 			t.moveAll()
 			l.slew(t.latest)
@@ -361,10 +366,13 @@ func (t *Timeline) Jump(id media.TrackID, from, to int64) {
 		return
 	}
 	d := c.media(to) - c.media(from)
-	c.jumped = true
+	c.usual = c.floor.least() - c.origin
+	c.begin(t.latest)
+	c.jumped, c.moved = true, true
 	c.origin -= d
 	c.doubt -= d
 	c.arrival.shift(-d)
+	c.arrival.restart()
 	c.restart(c.last == to, -d) // what is not known better must not bound what reports say
 	for i := range c.reports {
 		c.reports[i].ts += to - from
@@ -445,12 +453,7 @@ func (t *Timeline) settle() {
 	t.zero = t.wall(t.tracks[t.track], t.ts) - int64(t.at)
 	t.fixed = t.latest-t.anchorAt >= int64(settle)
 	t.settled = t.settled || t.fixed || t.sure()
-	if t.fixed {
-		t.transit.follow = true
-		for _, c := range t.tracks {
-			c.arrival.follow = true
-		}
-	}
+	t.transit.follow = t.transit.follow || t.fixed
 }
 
 // wall returns the instant at which ts was captured, plus the least transit time.

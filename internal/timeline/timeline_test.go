@@ -342,8 +342,9 @@ func TestReportAfterJump(t *testing.T) {
 		from := s.ts(audio, 21*time.Second-ms(160))
 		s.ts0[audio] += 1 << 33
 		tl.Jump(audio, from, s.ts(audio, 21*time.Second))
-		s.run(tl, 21*time.Second, 22*time.Second, both, false)
-		s.check(t, tl, audio, 22*time.Second, 22*time.Second-ms(160), ms(1))
+		late := map[media.TrackID]time.Duration{video: ms(5), audio: ms(165)}
+		s.run(tl, 21*time.Second, 22*time.Second, late, false)
+		s.check(t, tl, audio, 22*time.Second, 22*time.Second+ms(160), ms(1))
 		lie := time.Duration(0)
 		if !exact {
 			lie = ms(30)
@@ -353,6 +354,35 @@ func TestReportAfterJump(t *testing.T) {
 		s.run(tl, 22*time.Second, 60*time.Second, both, true)
 		s.check(t, tl, audio, 60*time.Second, tl.Media(video, s.ts(video, 60*time.Second)), ms(1))
 	}
+}
+
+// What the first frame tells of a clock is off by what held it up, or the last one before: those
+// after it tell better, and are believed at once. So it is with a track that comes late and with
+// one whose timestamps jump, and where no report tells it, or one of whole seconds alone.
+func TestFirstFrameHeldUp(t *testing.T) {
+	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}
+	for _, off := range []time.Duration{ms(160), -ms(160)} {
+		for _, reports := range []bool{true, false} {
+			s, tl := newSender(), New(tracks)
+			s.observe(tl, video, 0, ms(5))
+			tl.Anchor(video, s.ts(video, 0), 0)
+			s.run(tl, ms(20), 21*time.Second, both, reports)
+			from := s.ts(audio, 21*time.Second+off)
+			s.ts0[audio] += 1 << 33
+			tl.Jump(audio, from, s.ts(audio, 21*time.Second))
+			s.observe(tl, audio, 21*time.Second, ms(5)+max(off, 0))
+			s.run(tl, 21*time.Second+ms(20), 22*time.Second, both, false)
+			s.check(t, tl, audio, 22*time.Second, 22*time.Second, ms(1))
+			s.check(t, tl, video, 22*time.Second, 22*time.Second, ms(1))
+		}
+	}
+	s, tl := newSender(), New(tracks)
+	s.observe(tl, audio, 0, ms(5))
+	tl.Anchor(audio, s.ts(audio, 0), 0)
+	s.run(tl, ms(20), 7*time.Second, map[media.TrackID]time.Duration{audio: ms(5)}, false)
+	s.observe(tl, video, 7*time.Second, ms(165))
+	s.run(tl, 7*time.Second+ms(20), 8*time.Second, both, false)
+	s.check(t, tl, video, 8*time.Second, 8*time.Second, ms(1))
 }
 
 // A report after a jump that says just what the ones before it said leaves them what they
