@@ -229,16 +229,32 @@ func (w *world) startRecording() {
 	if w.age() > w.sc.End {
 		return
 	}
-	again := func() { w.at(w.age()+time.Second, w.startRecording) }
 	if w.node == nil {
-		again()
+		w.at(w.age()+time.Second, w.startRecording)
 		return
 	}
-	if _, err := w.node.recorder.Start(context.Background(), stream, ""); err != nil {
-		again()
-		return
+	recorder, asked, done := w.node.recorder, w.age(), make(chan error, 1)
+	go func() {
+		_, err := recorder.Start(context.Background(), stream, "")
+		done <- err
+	}()
+	synctest.Wait() // it listens from now on
+	w.awaitStart(asked, done)
+}
+
+// awaitStart lets the world go on until a recording that was asked for has begun: senders
+// do not wait for storage that is slow.
+func (w *world) awaitStart(asked time.Duration, done chan error) {
+	select {
+	case err := <-done:
+		if err != nil {
+			w.at(w.age()+time.Second, w.startRecording)
+			return
+		}
+		w.truth.started = asked + 1
+	default:
+		w.at(w.age()+100*time.Millisecond, func() { w.awaitStart(asked, done) })
 	}
-	w.truth.started = w.age() + 1
 }
 
 func (w *world) stopRecording() {
