@@ -110,6 +110,26 @@ func TestSimulcastRotation(t *testing.T) {
 	}
 }
 
+// A layer of a publisher that has left is none of a recording that begins later: nothing
+// of it is missing there.
+func TestLayerOfAnotherRecording(t *testing.T) {
+	g := newRig(t, func(o *Options) { o.MaxRecording = 6 * time.Second })
+	first := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	g.start("camera", "")
+	first.send(4 * time.Second)
+	first.leave()
+	second := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	second.send(10 * time.Second)
+	second.leave()
+	rec := g.stop("camera")
+	if rec.Status != media.StatusComplete || len(rec.Tracks) != 2 {
+		t.Errorf("the last recording is %s (%s) with the tracks %+v, want one of video and one of audio", rec.Status, rec.Reason, rec.Tracks)
+	}
+	if g.listed(); len(g.catalogue.all()) < 2 {
+		t.Error("no recording has begun with the second publisher")
+	}
+}
+
 // wholeLayers checks that all layers of a Period last as long as the others: a
 // player that has chosen one meets no hole.
 func wholeLayers(t *testing.T, rec *verify.Recording) {

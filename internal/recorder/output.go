@@ -177,14 +177,15 @@ func (s *session) sealRotated(ep *epoch) {
 	_ = ep.rec.seal(ep.failed) // tried again
 }
 
-// Gap implements arrange.Output. A gap over a rotation is in both recordings.
+// Gap implements arrange.Output. A gap over a rotation is in both recordings, if the lane
+// is: a layer that no publisher of the newer one has announced is not missing in that.
 func (o output) Gap(l lane, g arrange.Gap) {
 	if o.rec == nil {
 		return
 	}
 	note := func(rec *recording, until time.Duration) {
 		start, end := max(g.Start, rec.offset), min(g.End, until)
-		if !rec.isEmpty() && !rec.isSealed() && end-start >= time.Millisecond {
+		if !rec.isEmpty() && !rec.isSealed() && rec.lists(l) && end-start >= time.Millisecond {
 			rec.gap(l, start-rec.offset, end-start, g.Cause, g.Filled)
 		}
 	}

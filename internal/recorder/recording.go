@@ -308,6 +308,13 @@ func (rec *recording) ledger(l lane) *media.RecordingTrack {
 	return &rec.info.Tracks[len(rec.info.Tracks)-1]
 }
 
+// lists reports whether the ledger has a lane: it was announced, or is recorded.
+func (rec *recording) lists(l lane) bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return slices.ContainsFunc(rec.info.Tracks, func(t media.RecordingTrack) bool { return laneOf(&t) == l })
+}
+
 // gap notes a span without media of its own in a lane's ledger.
 func (rec *recording) gap(l lane, start, duration time.Duration, cause string, filled bool) {
 	g := media.Gap{Start: seconds(start), Duration: seconds(duration), Cause: cause, Filled: filled}
