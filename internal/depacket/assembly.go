@@ -46,6 +46,7 @@ type assembly struct {
 	needKey  bool // the decoder has nothing to go on with
 	decoding bool // a key frame was returned at some time
 	markers  bool // the sender marks the last packet of a frame
+	unmarked bool // it does not: a unit ended where the next began, with no packet missing
 
 	timestamp     int64 // unwrapped, of the last packet
 	timestampAt   time.Time
@@ -57,7 +58,7 @@ type assembly struct {
 func (a *assembly) restart() {
 	a.close()
 	a.afterGap = true
-	a.markers = false
+	a.markers, a.unmarked = false, false
 	a.order = ordering{clockRate: a.track.ClockRate}
 	a.needKey = a.track.Kind == media.Video
 }
@@ -107,6 +108,7 @@ func (a *assembly) add(p *media.Packet, out []Result) []Result {
 	afterGap := a.afterGap
 	a.afterGap = false
 	if a.open && p.Timestamp != a.rtp {
+		a.unmarked = a.unmarked || !afterGap
 		out = a.finish(a.markers && !afterGap, out)
 	}
 	if !a.open {
@@ -213,10 +215,11 @@ func (a *assembly) forget() {
 	a.payloads = a.payloads[:0]
 }
 
-// end ends the stream. An open unit is complete only if the sender does not
-// use markers: it stopped within the unit otherwise.
+// end ends the stream. An open unit is complete only if the sender is known not to
+// use markers: it stopped within the unit otherwise, or it is its first, of which the
+// network has lost the rest.
 func (a *assembly) end(out []Result) []Result {
-	if a.open && !a.broken && !a.markers {
+	if a.open && !a.broken && !a.markers && a.unmarked {
 		out = a.finish(false, out)
 	}
 	out = a.settle(false, out)

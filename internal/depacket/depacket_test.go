@@ -184,6 +184,15 @@ func TestNoMarkers(t *testing.T) {
 	expect(t, "flush", d.Flush(nil), "1")
 }
 
+// Of a unit that is alone nothing tells whether it is whole: its sender may use markers, and
+// the packets that are missing are those behind.
+func TestOneUnitWithoutMarker(t *testing.T) {
+	d, s := newVideo()
+	s.silent = true
+	expect(t, "without a marker", push(d, s.video(true, 3)...), "")
+	expect(t, "flush", d.Flush(nil), "")
+}
+
 func TestReorder(t *testing.T) {
 	d, s := newVideo()
 	key, inter := s.video(true, 3), s.video(false, 2)
