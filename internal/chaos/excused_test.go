@@ -25,8 +25,17 @@ const (
 
 // excused says whether a unit that arrived may be missing.
 func (j *judge) excused(u *unit) bool {
-	return j.notAsked(u) || j.beforeFirst(u) || j.waits(u) ||
+	return j.notAsked(u) || j.beforeFirst(u) || j.waits(u) || u.isStray() ||
 		slices.ContainsFunc(j.noted, func(n noted) bool { return j.lostWith(n, u) })
+}
+
+// isStray reports whether a unit is a single packet with a number from nowhere, and its
+// track's last: that another one follows would tell that it is none by accident.
+func (u *unit) isStray() bool {
+	of := u.of
+	return u.packets == 1 && u == of.units[len(of.units)-1] && slices.ContainsFunc(of.renumbered, func(at time.Duration) bool {
+		return u.captured >= at && (len(of.units) == 1 || of.units[len(of.units)-2].captured < at)
+	})
 }
 
 // notAsked says whether a unit came when no recording was asked for: one that was is over
@@ -69,13 +78,18 @@ func (j *judge) heldBefore(end noted) time.Duration {
 
 // isLast reports whether a unit was among the last that came before a crash or a failure
 // of storage: a chunk is written when it is full, and a frame when the next one comes,
-// however long that takes. A crash may have torn the chunk before.
+// however long that takes. What came lately, behind what was lost, still waited for that.
+// A crash may have torn the chunk before.
 func (j *judge) isLast(u *unit, n noted) bool {
-	last := time.Duration(0)
+	last, lost := time.Duration(0), false
 	for _, v := range j.sent(u.of.lane) {
-		if v.at < n.from && v.decodable != no {
-			last = max(last, v.captured)
+		if lost = lost || v.whole() == no; v.at >= n.from || v.decodable == no {
+			continue
 		}
+		if lost && v.at > j.heldBefore(n) {
+			break
+		}
+		last, lost = max(last, v.captured), false
 	}
 	kept := j.sc.Chunk + 3*edge // frames are whole when the next one comes, and have their length then
 	if n.kind == "crash" && j.torn {
@@ -132,8 +146,8 @@ func (j *judge) recording(u *unit) bool {
 }
 
 // beforeFirst says whether a unit is sound that came before the picture that begins a
-// recording, as far as that is known, with which nothing was running. A rotation leaves
-// nothing out.
+// recording, as far as that is known, with which nothing was running of its sender. A
+// rotation leaves nothing out.
 func (j *judge) beforeFirst(u *unit) bool {
 	if u.of.kind != media.Audio || len(u.of.sender.life.Video) == 0 {
 		return false
@@ -141,7 +155,7 @@ func (j *judge) beforeFirst(u *unit) bool {
 	from, known := time.Duration(math.MinInt64), edge/2+u.of.sender.life.Clock.unsure()
 	for _, r := range j.recordings {
 		if u.captured >= from && u.captured < r.at+known {
-			return from < 0 || r.at-from > time.Second
+			return from < 0 || r.at-from > time.Second || from < u.of.sender.began
 		}
 		from = r.until
 	}

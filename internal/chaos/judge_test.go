@@ -27,7 +27,7 @@ type judge struct {
 	start      time.Time
 	recordings []*recorded
 	placed     map[lane][]placed
-	sealed     map[string]time.Duration // when recordings ended, or later
+	sealed     map[string]time.Duration // until when recordings took something in, or later
 }
 
 // recorded is a recording that was read back.
@@ -72,8 +72,8 @@ func (j *judge) hold() {
 	j.verdicts()
 }
 
-// sealed finds in the log when recordings ended. Its clock does not know of the times in
-// which the node stood still: all of them may have been before.
+// sealed finds in the log when recordings ended. What came after somebody had asked for that
+// is in none.
 func (w *world) sealed() map[string]time.Duration {
 	at := map[string]time.Duration{}
 	for line := range strings.SplitSeq(w.log.String(), "\n") {
@@ -84,7 +84,10 @@ func (w *world) sealed() map[string]time.Duration {
 		dir, _, _ = strings.Cut(dir, " ")
 		stamp, _, _ := strings.Cut(strings.TrimPrefix(line, "time="), " ")
 		if t, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
-			at[dir] = t.Sub(w.start) + time.Duration(w.skipped.Load())
+			at[dir] = t.Sub(w.start)
+			if w.truth.stopped > 0 {
+				at[dir] = min(at[dir], w.truth.stopped)
+			}
 		}
 	}
 	return at
@@ -131,7 +134,7 @@ func (j *judge) readOne(t *testing.T, store storage.Backend, dir string) {
 
 // empty judges a folder without a manifest: there is no media in it.
 func (j *judge) empty(t *testing.T, store storage.Backend, dir string) {
-	for o, err := range store.List(context.Background(), dir+"/") {
+	for o, err := range store.List(context.Background(), dir) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -150,7 +150,12 @@ func (f *faultyFile) Sync() error {
 
 // boot starts a node on a folder.
 func (w *world) boot(root string) {
-	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	log := slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			a.Value = slog.TimeValue(w.now()) // with the times in which the node stood still
+		}
+		return a
+	}}))
 	disk, err := fs.New(root, fs.Options{NoSync: true, Logger: log})
 	if err != nil {
 		w.t.Fatal(err)

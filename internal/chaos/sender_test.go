@@ -201,6 +201,9 @@ func (s *sender) turn(t Turn) {
 		if t.SSRC || t.Seq > 0 {
 			tr.truth.confuse(s.w.age(), &s.life.Net)
 		}
+		if t.Seq > 0 {
+			tr.truth.renumbered = append(tr.truth.renumbered, s.w.age())
+		}
 		tr.seq += t.Seq
 		tr.ts += int64(media.TicksOf(t.Stamp, tr.ClockRate))
 		if t.SSRC {

@@ -78,7 +78,8 @@ type trackTruth struct {
 	sent   time.Duration // when the last unit was
 	units  []*unit
 
-	confused []time.Duration // when it was given other numbers
+	confused   []time.Duration // when it was given other numbers, on a network that mixes packets up
+	renumbered []time.Duration // when its sequence numbers jumped
 }
 
 // unit is an access unit that was sent.
@@ -87,6 +88,7 @@ type unit struct {
 	sum      [sha256.Size]byte
 	key      bool
 	captured time.Duration
+	packets  int
 	missing  int           // packets that have not arrived
 	gone     bool          // some of it never did
 	doubt    bool          // some of it may have come too late
@@ -107,7 +109,7 @@ const (
 )
 
 func (tr *trackTruth) add(u *load.AccessUnit, captured time.Duration, packets int) *unit {
-	tr.units = append(tr.units, &unit{of: tr, sum: u.SHA256, key: u.Key, captured: captured, missing: packets})
+	tr.units = append(tr.units, &unit{of: tr, sum: u.SHA256, key: u.Key, captured: captured, packets: packets, missing: packets})
 	return tr.units[len(tr.units)-1]
 }
 
