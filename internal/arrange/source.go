@@ -165,12 +165,13 @@ func (s *source) overtaken(f *media.Frame) bool {
 // others do not notice, nor does decoding if nothing was lost.
 func (a *Arranger) jump(s *source, from, to int64) {
 	a.o.Log.Warn("the sender's timestamps jumped", "kind", s.Kind.String(), "from", from, "to", to)
-	a.goOnAt(s, from, to)
+	s.goOnAt(from, to)
+	a.pub.time.Jump(s.ID, from, to)
 }
 
 // goOnAt has a track go on with timestamp to where it would have been with from. What
 // waits for its place goes along, in the timestamps of from now on.
-func (a *Arranger) goOnAt(s *source, from, to int64) {
+func (s *source) goOnAt(from, to int64) {
 	for i := range s.held {
 		f := *s.held[i].Frame
 		f.Timestamp += to - from
@@ -183,7 +184,6 @@ func (a *Arranger) goOnAt(s *source, from, to int64) {
 		s.stall.ts += to - from
 	}
 	s.ts0 += to - from
-	a.pub.time.Jump(s.ID, from, to)
 }
 
 // early tells of pictures that came before the first key frame of their publication:

@@ -106,7 +106,9 @@ func (a *Arranger) followSlip(s *source, f *media.Frame) {
 // goOnLater has the sound go on with a timestamp at a place that is later than it says.
 func (a *Arranger) goOnLater(s *source, ts int64, by time.Duration) {
 	a.tellStill(s, by)
-	a.goOnAt(s, ts+int64(s.lane.ticks(by)), ts)
+	from := ts + int64(s.lane.ticks(by))
+	s.goOnAt(from, ts)
+	a.pub.time.Slip(s.ID, from, ts)
 }
 
 // tellStill says that the sender's sound has stood still.

@@ -63,8 +63,8 @@ type clock struct {
 	origin    int64    // by the reports
 	is        span     // in which the origin is
 	movedAt   int64    // when origin was last looked at
-	jumped    bool     // its timestamps have jumped since the last report
-	moved     bool     // they have jumped at some time
+	jumped    bool     // its timestamps have jumped, or it has stood still, since the last report
+	guessed   bool     // they have jumped: the arrivals since tell by how much
 	newUntil  int64    // until when the arrivals are new: since the first, or since a jump
 	usual     int64    // by how much the least late frame came later than its origin says, before a jump
 	steppedAt int64    // when the report came before the one that told of a step
@@ -110,13 +110,18 @@ func (c *clock) begin(at int64) { c.newUntil = at + int64(settle) }
 // isNew reports whether the arrivals have told of the clock for a short time only.
 func (c *clock) isNew(at int64) bool { return at < c.newUntil }
 
-// isMoved reports whether the timestamps have jumped just now, so that by how much is known
-// by a few arrivals only.
-func (c *clock) isMoved(at int64) bool { return c.jumped || c.moved && c.isNew(at) }
+// isGuessed reports whether the timestamps have jumped just now: by how much, only a few
+// arrivals have told.
+func (c *clock) isGuessed(at int64) bool { return c.guessed && c.isNew(at) }
 
-// byArrivals returns where the origin of a clock that has reported is by the arrivals since
-// its timestamps have jumped.
-func (c *clock) byArrivals() int64 { return c.floor.least() - c.usual }
+// byArrivals returns where the origin of a clock that has reported is by the arrivals, where
+// its timestamps have jumped just now.
+func (c *clock) byArrivals(at int64) int64 {
+	if !c.isGuessed(at) {
+		return c.origin
+	}
+	return c.floor.least() - c.usual
+}
 
 // floor is the least lateness of the frames about the report. Where the clock has stood
 // still before or after it, that is on one side only, and far from what was before.

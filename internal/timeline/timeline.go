@@ -82,8 +82,8 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	c.floor.add(at, at-c.media(ts))
 	c.near.add(at, at-c.media(ts))
 	t.observeReports(c, at, at-c.media(ts))
-	if c.reported && c.jumped && c.isNew(at) && !c.led {
-		c.set(c.byArrivals(), at)
+	if c.reported && c.jumped && c.isGuessed(at) && !c.led {
+		c.set(c.byArrivals(at), at)
 	}
 	if c.reported {
 		t.transit.add(at, at-(c.origin+c.media(ts)))
@@ -202,9 +202,9 @@ func (t *Timeline) follow(c *clock, stepped bool) {
 		}
 		from := l.origin
 		switch {
-		case l == c && c.isMoved(t.latest) && !l.led && l.is.distance(l.origin) <= int64(firstJump):
+		case l == c && (c.jumped || c.isGuessed(t.latest)) && !l.led && l.is.distance(l.origin) <= int64(firstJump):
 			// The arrivals told where it is: reports know better.
-			l.set(l.is.nearest(l.byArrivals()), t.latest)
+			l.set(l.is.nearest(l.byArrivals(t.latest)), t.latest)
 		case l.reported && !stepped:
 			t.moveAll()
 			l.slew(t.latest)
@@ -359,20 +359,36 @@ func (t *Timeline) Slipped(id media.TrackID) time.Duration {
 }
 
 // Jump tells that the timestamps of track id have jumped: what would have been
-// from is to. Nothing else moves; the next reports are held against that.
+// from, by the arrival of one frame, is to. Those after it, and then the next reports,
+// are held against that. Nothing else moves.
 func (t *Timeline) Jump(id media.TrackID, from, to int64) {
 	c := t.tracks[id]
 	if c == nil {
 		return
 	}
-	d := c.media(to) - c.media(from)
-	c.usual = c.floor.least() - c.origin
+	c.usual, c.guessed = c.floor.least()-c.origin, true
 	c.begin(t.latest)
-	c.jumped, c.moved = true, true
+	t.goOn(c, id, from, to)
+	c.arrival.restart()
+}
+
+// Slip tells that the clock of track id has stood still: what would have been from is to,
+// as many arrivals have told, before that and since. Nothing else moves; the next reports
+// are held against that.
+func (t *Timeline) Slip(id media.TrackID, from, to int64) {
+	if c := t.tracks[id]; c != nil {
+		c.guessed = false
+		t.goOn(c, id, from, to)
+	}
+}
+
+// goOn has a clock go on with timestamp to where it would have been with from.
+func (t *Timeline) goOn(c *clock, id media.TrackID, from, to int64) {
+	d := c.media(to) - c.media(from)
+	c.jumped = true
 	c.origin -= d
 	c.doubt -= d
 	c.arrival.shift(-d)
-	c.arrival.restart()
 	c.restart(c.last == to, -d) // what is not known better must not bound what reports say
 	for i := range c.reports {
 		c.reports[i].ts += to - from

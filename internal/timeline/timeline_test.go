@@ -385,6 +385,28 @@ func TestFirstFrameHeldUp(t *testing.T) {
 	s.check(t, tl, video, 8*time.Second, 8*time.Second, ms(1))
 }
 
+// How long a clock has stood still is known by the arrivals of before: those right after that
+// is told do not say it anew, also where they are all that was measured of late.
+func TestSlip(t *testing.T) {
+	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}
+	for _, again := range []bool{false, true} {
+		s, tl := newSender(), New(tracks)
+		s.observe(tl, video, 0, ms(5))
+		tl.Anchor(video, s.ts(video, 0), 0)
+		s.run(tl, ms(20), 20*time.Second, both, true)
+		s.ts0[audio] -= int64(media.TicksOf(500*time.Millisecond, 48000))
+		s.run(tl, 20*time.Second, 28*time.Second, both, false)
+		to := s.ts(audio, 28*time.Second)
+		tl.Slip(audio, to+int64(media.TicksOf(500*time.Millisecond, 48000)), to)
+		tl.Slip(9, 0, 1)
+		if again { // before the next packet
+			s.report(tl, audio, 28*time.Second, ms(5), 0)
+		}
+		s.run(tl, 28*time.Second, 29*time.Second, both, false)
+		s.check(t, tl, audio, 29*time.Second, 29*time.Second, ms(1))
+	}
+}
+
 // A report after a jump that says just what the ones before it said leaves them what they
 // are: two tracks that jump one after the other, of a sender that is young, stay where they
 // are, though the network is busy when the reports come.
