@@ -198,14 +198,37 @@ func TestReorder(t *testing.T) {
 	key, inter := s.video(true, 3), s.video(false, 2)
 	key[1].Arrival = key[2].Arrival.Add(40 * time.Millisecond)
 	expect(t, "held", push(d, key[0], key[2], inter[1]), "")
+	late := key[1].Arrival
 	got := push(d, key[1])
 	expect(t, "put right", got, "0k")
-	if f := got[0].Frame; !f.Arrival.Equal(key[1].Arrival) {
-		t.Errorf("arrival %v, want that of the packet that completed it", f.Arrival)
+	if f := got[0].Frame; !f.Arrival.Equal(key[2].Arrival) {
+		t.Errorf("arrival %v, want that of the packet that was sent behind it", f.Arrival)
+	}
+	if !key[1].Arrival.Equal(late) {
+		t.Error("the packet of others is changed")
 	}
 	expect(t, "duplicates", push(d, key[1], inter[1]), "")
 	expect(t, "put right", push(d, inter[0]), "1")
 	expectStats(t, d, Stats{PacketsReceived: 5, PacketsLate: 2, PacketsDuplicate: 2})
+}
+
+// However late packets come that were lost at first, they were sent before those behind them,
+// the first of which is not the next one where it came late, too.
+func TestSentAgain(t *testing.T) {
+	d, s := newVideo()
+	sent := slices.Concat(s.video(true, 1), s.video(false, 1), s.video(false, 1), s.video(false, 1))
+	late := func(p *media.Packet, by time.Duration) *media.Packet {
+		p.Arrival = p.Arrival.Add(by)
+		return p
+	}
+	push(d, sent[0], sent[3])
+	got := push(d, late(sent[2], 200*time.Millisecond), late(sent[1], 300*time.Millisecond))
+	expect(t, "sent again", got, "1 2 3")
+	for i, res := range got {
+		if !res.Frame.Arrival.Equal(sent[3].Arrival) {
+			t.Errorf("frame %d: arrival %v, want %v", i, res.Frame.Arrival, sent[3].Arrival)
+		}
+	}
 }
 
 func TestLoss(t *testing.T) {

@@ -85,7 +85,7 @@ func (r *reorderer) insert(p *media.Packet) error {
 	if r.buffered == 0 {
 		r.gapSince = p.Arrival
 	}
-	*slot = p
+	*slot = r.inTime(seq, p)
 	r.buffered++
 	r.stats.PacketsReceived++
 	if seq < r.high {
@@ -95,6 +95,22 @@ func (r *reorderer) insert(p *media.Packet) error {
 		r.high, r.highTS = seq, p.Timestamp
 	}
 	return nil
+}
+
+// inTime returns p, or where it was overtaken a copy that arrived with the packet that is
+// behind it now: clocks are told by arrivals, and it was sent before that.
+func (r *reorderer) inTime(seq int64, p *media.Packet) *media.Packet {
+	for s := seq + 1; s <= r.high && r.buffered > 0; s++ {
+		if behind := r.ring[s&int64(len(r.ring)-1)]; behind != nil {
+			if behind.Arrival.Before(p.Arrival) {
+				q := *p
+				q.Arrival = behind.Arrival
+				return &q
+			}
+			break
+		}
+	}
+	return p
 }
 
 // begin starts the stream of which p is the first packet.

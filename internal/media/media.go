@@ -199,5 +199,7 @@ type Frame struct {
 	Key         bool    // decoding can start here (SAP type 1)
 	Format      *Format // what was in force when it was sent; never nil
 	Data        []byte
-	Arrival     time.Time // of the packet that completed it
+	// Arrival is that of the packet that completed it, or of one that was sent later and
+	// came before.
+	Arrival time.Time
 }
