@@ -19,7 +19,8 @@ const (
 	// into. Reports tell of less soon enough.
 	stallMin = 400 * time.Millisecond
 	// stallTime is how long the sound after it is watched, or longer until as much as
-	// stallTold of it has come: packets that are missing may hold it up.
+	// stallTold of it has come: packets that are missing may hold it up. Where it does not
+	// come until stallMost, nothing tells: the few that came may have been sent again.
 	stallTime = time.Second
 	stallTold = 300 * time.Millisecond
 	stallMost = 3 * time.Second
@@ -63,11 +64,12 @@ func (a *Arranger) settleStall(s *source, force bool) {
 		return
 	}
 	came := s.lane.duration(media.Ticks(s.last - st.ts))
-	if came-s.lastArrival.Sub(st.at) >= min(st.behind/2, stallTold) || force && came < stallTold {
+	waited := a.now.Sub(st.noted)
+	if came-s.lastArrival.Sub(st.at) >= min(st.behind/2, stallTold) || came < stallTold && (force || waited >= stallMost) {
 		s.stall = nil // it catches up, or nothing tells
 		return
 	}
-	if waited := a.now.Sub(st.noted); !force && (waited < stallTime || came < stallTold && waited < stallMost) {
+	if !force && (waited < stallTime || came < stallTold) {
 		return
 	}
 	s.stall = nil

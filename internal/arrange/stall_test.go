@@ -58,6 +58,20 @@ func TestSoundHeldUp(t *testing.T) {
 	s.expectSound(t, 650, 0)
 }
 
+// So do a few packets that came late, behind which no others come.
+func TestLastSoundHeldUp(t *testing.T) {
+	s := newScript(t)
+	s.play(7 * time.Second)
+	s.audio = false
+	s.play(500 * time.Millisecond)
+	for i := range 3 {
+		s.frame(1, sound(7*time.Second+time.Duration(i)*soundEvery))
+	}
+	s.play(7 * time.Second)
+	s.a.Leave()
+	s.expectSound(t, 353, 0)
+}
+
 // Sound whose clock stands still for moments, each too short to be a stall, follows.
 func TestSlips(t *testing.T) {
 	s := newScript(t)
