@@ -34,6 +34,7 @@ type script struct {
 	asked  int // key frames
 	layers []simulated
 	slip   time.Duration // by which the sound's timestamps are behind
+	slow   bool          // for the network holds it up, which the reports do not show
 	late   time.Duration // by which pictures come later
 	report time.Duration // from one report to the next
 	sounds []media.Ticks // where sound was placed that was sent
@@ -118,6 +119,9 @@ func (s *script) play(d time.Duration) {
 		if s.at%s.report == 0 {
 			for id, rate := range []int64{videoRate, audioRate} {
 				at := s.at - time.Duration(id)*s.slip
+				if s.slow {
+					at = s.at
+				}
 				s.a.Report(&media.SenderReport{
 					Track: media.TrackID(id), NTP: media.NTP(s.now().Add(123 * time.Millisecond)), RTP: uint32(ticks(at, rate)), Arrival: s.now(),
 				})

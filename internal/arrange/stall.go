@@ -56,6 +56,15 @@ func (a *Arranger) heardBeside(s *source, since time.Time) bool {
 // isInStall reports whether a packet comes after a stall that is not decided yet.
 func (s *source) isInStall(f *media.Frame) bool { return s.stall != nil && f.Timestamp >= s.stall.ts }
 
+// isRefuted reports whether the sound after a stall catches up, or a report says that its
+// clock has not stood still.
+func (a *Arranger) isRefuted(s *source) bool {
+	st := s.stall
+	caughtUp := s.lane.duration(media.Ticks(s.last-st.ts)) - s.lastArrival.Sub(st.at)
+	return caughtUp >= min(st.behind/2, stallTold) ||
+		a.drift(s, st.ts) < stallMin/2 && a.pub.time.Denies(s.ID, st.ts, st.at, stallMin/2)
+}
+
 // settleStall decides about a stall, if it is time: sound that does not catch up goes on
 // where it is by the clock.
 func (a *Arranger) settleStall(s *source, force bool) {
@@ -65,8 +74,8 @@ func (a *Arranger) settleStall(s *source, force bool) {
 	}
 	came := s.lane.duration(media.Ticks(s.last - st.ts))
 	waited := a.now.Sub(st.noted)
-	if came-s.lastArrival.Sub(st.at) >= min(st.behind/2, stallTold) || came < stallTold && (force || waited >= stallMost) {
-		s.stall = nil // it catches up, or nothing tells
+	if a.isRefuted(s) || came < stallTold && (force || waited >= stallMost) { // or nothing tells
+		s.stall = nil
 		return
 	}
 	if !force && (waited < stallTime || came < stallTold) {

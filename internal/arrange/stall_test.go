@@ -58,6 +58,19 @@ func TestSoundHeldUp(t *testing.T) {
 	s.expectSound(t, 650, 0)
 }
 
+// So does sound that is held up from some time on for good, where reports tell when it was
+// made.
+func TestSoundHeldUpForGood(t *testing.T) {
+	s := newScript(t)
+	s.play(7 * time.Second)
+	s.audio = false
+	s.play(500 * time.Millisecond)
+	s.audio, s.slip, s.slow = true, 500*time.Millisecond, true
+	s.play(4 * time.Second)
+	s.a.Leave()
+	s.expectSound(t, 550, 0)
+}
+
 // So do a few packets that came late, behind which no others come.
 func TestLastSoundHeldUp(t *testing.T) {
 	s := newScript(t)

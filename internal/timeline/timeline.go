@@ -5,6 +5,7 @@ package timeline
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -356,6 +357,15 @@ func (t *Timeline) Slipped(id media.TrackID) time.Duration {
 		}
 	}
 	return 0
+}
+
+// Denies reports whether a report that came with the frames of a track from ts on, the first
+// of which arrived then, says that its clock is behind by less than a time.
+func (t *Timeline) Denies(id media.TrackID, ts int64, arrival time.Time, behind time.Duration) bool {
+	c, from := t.tracks[id], t.instant(arrival)
+	return c != nil && c.reported && slices.ContainsFunc(c.reports, func(r report) bool {
+		return r.ts >= ts && r.at >= from && c.span(&r).hi-c.origin < int64(behind)
+	})
 }
 
 // Jump tells that the timestamps of track id have jumped: what would have been
