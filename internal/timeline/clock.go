@@ -294,7 +294,7 @@ func (c *clock) followClock(d int64) {
 	}
 	c.doubt += d
 	if c.reported {
-		c.origin += d
+		c.origin, c.usual = c.origin+d, c.usual-d
 	}
 }
 

@@ -205,7 +205,9 @@ func (t *Timeline) follow(c *clock, stepped bool) {
 		switch {
 		case l == c && (c.jumped || c.isGuessed(t.latest)) && !l.led && l.is.distance(l.origin) <= int64(firstJump):
 			// The arrivals told where it is: reports know better.
-			l.set(l.is.nearest(l.byArrivals(t.latest)), t.latest)
+			l.set(l.byArrivals(t.latest), t.latest)
+			t.moveAll()
+			l.set(l.is.nearest(l.origin), t.latest)
 		case l.reported && !stepped:
 			t.moveAll()
 			l.slew(t.latest)
@@ -284,7 +286,7 @@ func (t *Timeline) moveAll() {
 	}
 	for _, c := range t.tracks {
 		if c.reported {
-			c.origin += d
+			c.origin, c.usual = c.origin+d, c.usual-d
 		}
 	}
 	t.transit.shift(-d)
@@ -397,6 +399,7 @@ func (t *Timeline) goOn(c *clock, id media.TrackID, from, to int64) {
 	d := c.media(to) - c.media(from)
 	c.jumped = true
 	c.origin -= d
+	c.is.lo, c.is.hi = c.is.lo-d, c.is.hi-d
 	c.doubt -= d
 	c.arrival.shift(-d)
 	c.restart(c.last == to, -d) // what is not known better must not bound what reports say

@@ -509,3 +509,34 @@ func TestWholeSecondsOfALateTrack(t *testing.T) {
 	at := 20 * time.Second
 	s.check(t, tl, video, at, tl.Media(audio, s.ts(audio, at)), ms(20))
 }
+
+// They say no more of a track whose timestamps have jumped, or of both: the tracks go to where
+// all their reports have them together.
+func TestWholeSecondsAfterJump(t *testing.T) {
+	for _, jumps := range [][]media.TrackID{{audio}, {video}, {audio, video}} {
+		s, tl := newSender(), New(tracks)
+		s.ntp = s.ntp.Truncate(time.Second)
+		at := map[media.TrackID]time.Duration{video: ms(900), audio: ms(920)} // of a second, reports
+		for d := ms(900); d < 20*time.Second; d += ms(20) {
+			for _, id := range jumps {
+				if d == 10*time.Second {
+					from := s.ts(id, d)
+					s.ts0[id] += 1 << 31
+					tl.Jump(id, from, s.ts(id, d))
+					at[id] -= ms(800)
+				}
+			}
+			for _, id := range []media.TrackID{video, audio} {
+				s.observe(tl, id, d, ms(30))
+				if d == ms(900) && id == video {
+					tl.Anchor(video, s.ts(video, d), d)
+				}
+				if d%time.Second == at[id] {
+					s.report(tl, id, d, ms(30), d.Truncate(time.Second)-d)
+				}
+			}
+		}
+		s.check(t, tl, video, 20*time.Second, 20*time.Second, ms(20))
+		s.check(t, tl, audio, 20*time.Second, 20*time.Second, ms(20))
+	}
+}
