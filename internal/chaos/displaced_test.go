@@ -1,6 +1,9 @@
 package chaos
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// latest is how much later than captured something may be recorded: media time 0 is when
@@ -25,6 +28,9 @@ func (j *judge) checkDisplaced(l lane, all []placed) {
 		if j.isConfused(p.unit) {
 			limit += mixedUp
 		}
+		if j.unseen(p.unit.of.sender) {
+			limit += max(0, p.unit.at-p.unit.captured)
+		}
 		if off := p.late(); off.Abs() > limit {
 			j.fault("displaced", "%s of %s at %v is %v later than captured", l.id(), p.rec.Dir, p.start, off)
 		}
@@ -35,12 +41,23 @@ func (j *judge) checkDisplaced(l lane, all []placed) {
 	}
 }
 
+// unseen reports whether all that a sender sent came while the node stood still, and it had
+// left before the node went on: nothing came in time that would tell when that was.
+func (j *judge) unseen(s *senderTruth) bool {
+	onTheWay := s.life.Clock.Delay + latency + s.life.Net.mixed()
+	return slices.ContainsFunc(j.noted, func(n noted) bool {
+		return n.kind == "standstill" && !slices.ContainsFunc(s.tracks, func(tr *trackTruth) bool {
+			return slices.ContainsFunc(tr.units, func(u *unit) bool { return u.captured < n.from || u.captured+onTheWay >= n.to })
+		})
+	})
+}
+
 // checkStep finds what is not as long after the one right before it as when it was captured:
 // clocks are followed by a frame or a packet at a time, and at once only after a hole.
 func (j *judge) checkStep(l lane, last, p *placed) {
 	s := p.unit.of.sender
-	limit := maxSync + s.life.Net.Jitter
-	if p.unit.captured-s.began < settled || s.turned(p.unit.captured) {
+	limit := s.life.known() + s.life.Net.Jitter
+	if p.unit.captured-s.began < settled || p.unit.turned() {
 		limit += s.life.Clock.unsure()
 	}
 	if j.isConfused(p.unit) {

@@ -46,12 +46,13 @@ type placer struct {
 	index  int           // in all
 	next   int           // of sent, the first that is left
 	behind time.Duration // by how much later than captured the last one was recorded
+	unseen func(*senderTruth) bool
 }
 
 // place finds out which unit each sample of a lane is: among those with its bytes, in the
 // order of sending, the one that was captured nearest.
 func (j *judge) place(l lane, sent []*unit) []placed {
-	p := &placer{lane: l, sent: sent, bySum: map[[sha256.Size]byte][]int{}}
+	p := &placer{lane: l, sent: sent, bySum: map[[sha256.Size]byte][]int{}, unseen: j.unseen}
 	for i, u := range sent {
 		if u.whole() != no { // another one may be the same, and have arrived
 			p.bySum[u.sum] = append(p.bySum[u.sum], i)
@@ -88,6 +89,9 @@ func (p *placer) add(rec *recorded, tr *verify.Track) {
 // find finds out which unit the next sample is.
 func (p *placer) find() {
 	at := &p.all[p.index]
+	if p.index == 0 || p.all[p.index-1].rec != at.rec {
+		p.begin(at)
+	}
 	k := p.nearest(at)
 	if k >= 0 && at.inGap(p.lane, rounded) && p.standsBefore(p.sent[k]) {
 		k = -1
@@ -100,6 +104,18 @@ func (p *placer) find() {
 		p.behind, p.next = at.late(), k+1
 	}
 	at.next = p.next
+}
+
+// begin looks whether the first sample of a recording is the first of a sender of which
+// nobody knows when it sent that.
+func (p *placer) begin(at *placed) {
+	for _, k := range p.bySum[at.sum] {
+		u := p.sent[k]
+		if late := at.rec.at + at.start - u.captured; k >= p.next && p.unseen(u.of.sender) && late >= 0 {
+			p.behind = late
+			return
+		}
+	}
 }
 
 // nearest returns the unit that was captured nearest to a sample's time, or -1. Where the

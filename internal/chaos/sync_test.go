@@ -11,6 +11,9 @@ import (
 const (
 	// maxSync is how far tracks may be apart.
 	maxSync = 45 * time.Millisecond
+	// snapped is the same of layers whose clocks no report tells exactly: key frames that are
+	// so near each other are put where the picture of one of them belongs.
+	snapped = 100 * time.Millisecond
 	// unreported is how long the recorder may know the clocks of other streams by their
 	// arrivals only: until a report comes.
 	unreported = 1500 * time.Millisecond
@@ -68,15 +71,25 @@ func before(p *placed, video []*placed) *placed {
 // known.
 func (j *judge) syncLimit(a, v *unit) time.Duration {
 	s := a.of.sender
+	known := s.life.known()
 	switch c := &s.life.Clock; {
 	case j.isConfused(a), j.isConfused(v):
-		return maxSync + mixedUp
-	case min(a.captured, v.captured)-s.began < settled, c.Reports != "exact" && s.turned(a.captured):
-		return maxSync + s.life.Net.Jitter + c.unsure()
+		return known + mixedUp
+	case min(a.captured, v.captured)-s.began < settled, c.Reports != "exact" && (a.turned() || v.turned()):
+		return known + s.life.Net.Jitter + c.unsure()
 	case c.Reports == "" || c.Reports == "whole":
-		return maxSync + s.life.Net.Jitter
+		return known + s.life.Net.Jitter
 	}
-	return maxSync + s.life.Net.Jitter/8
+	return known + s.life.Net.Jitter/8
+}
+
+// known is how well it is known where a sender's tracks are, beside what reports and network
+// make of it.
+func (l *Life) known() time.Duration {
+	if len(l.Video) > 1 && !l.EqualTS && l.Clock.Reports != "exact" {
+		return snapped
+	}
+	return maxSync
 }
 
 // unsure is by how much a single report, or a packet, tells the wrong time.
@@ -90,11 +103,15 @@ func (c *Clock) unsure() time.Duration {
 	return c.Delay
 }
 
-// turned reports whether a sender has begun other timestamps, of which its reports have not
-// told enough at a time.
-func (s *senderTruth) turned(at time.Duration) bool {
-	return slices.ContainsFunc(s.life.Turns, func(t Turn) bool {
-		d := at - s.life.At - t.At
-		return (t.SSRC || t.Stamp != 0) && d > 0 && d < settled
+// turned reports whether a unit's sender has begun other timestamps, of which its reports
+// have not told enough at a time: since the first unit that has them and could be recorded.
+func (u *unit) turned() bool {
+	life := u.of.sender.life
+	return slices.ContainsFunc(life.Turns, func(t Turn) bool {
+		if !t.SSRC && t.Stamp == 0 {
+			return false
+		}
+		i := slices.IndexFunc(u.of.units, func(v *unit) bool { return v.recorded && v.captured > life.At+t.At })
+		return i >= 0 && u.captured >= u.of.units[i].captured && u.captured-u.of.units[i].captured < settled
 	})
 }
