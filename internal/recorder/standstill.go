@@ -189,7 +189,8 @@ func (w *waking) follow(tracks map[media.TrackID]*track) {
 }
 
 // isOf reports whether a packet is of the same stream as another. What seems to be from before
-// the standstill is of other timestamps.
+// the standstill, or from after it came, is of other timestamps.
 func (w *waking) isOf(of sent, p *media.Packet, rate uint32) bool {
-	return !of.at.IsZero() && of.ssrc == p.SSRC && !of.when(p.Timestamp, rate).Before(w.from.Add(-stoodStill))
+	at := of.when(p.Timestamp, rate)
+	return !of.at.IsZero() && of.ssrc == p.SSRC && !at.Before(w.from.Add(-stoodStill)) && !at.After(p.Arrival.Add(stoodStill))
 }

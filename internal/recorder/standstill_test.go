@@ -96,23 +96,27 @@ func TestHeldUpOfOtherStreams(t *testing.T) {
 
 // Timestamps that jump tell nothing of when a packet came: it was before what is behind it.
 func TestHeldUpWithJump(t *testing.T) {
-	q := newQueued()
-	q.held(soundTrack, 1, 4*time.Second, 4*time.Second)
-	q.held(soundTrack, 1, 5*time.Second, 5*time.Second)
-	q.held(soundTrack, 1, 5*time.Second+time.Hour, 5*time.Second)
-	q.packet(soundTrack, 1, stood+time.Hour, stood, stood)
-	q.check(t)
+	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
+		q := newQueued()
+		q.held(soundTrack, 1, 4*time.Second, 4*time.Second)
+		q.held(soundTrack, 1, 5*time.Second, 5*time.Second)
+		q.held(soundTrack, 1, 5*time.Second+jump, 5*time.Second)
+		q.packet(soundTrack, 1, stood+jump, stood, stood)
+		q.check(t)
+	}
 }
 
 // They follow what is right before them, where their sender has left before the process went on.
 func TestHeldUpWithJumpAndEnd(t *testing.T) {
-	q := newQueued()
-	q.tracks[soundTrack].last = sent{1, q.rtp(soundTrack, 1, 0), q.base}
-	q.held(soundTrack, 1, 4*time.Second, 4*time.Second)
-	q.held(soundTrack, 1, 5*time.Second, 5*time.Second)
-	q.held(soundTrack, 1, 5*time.Second+time.Hour, 5*time.Second)
-	q.held(soundTrack, 1, 6*time.Second+time.Hour, 6*time.Second)
-	q.check(t)
+	for _, jump := range []time.Duration{time.Hour, -time.Hour} {
+		q := newQueued()
+		q.tracks[soundTrack].last = sent{1, q.rtp(soundTrack, 1, 0), q.base}
+		q.held(soundTrack, 1, 4*time.Second, 4*time.Second)
+		q.held(soundTrack, 1, 5*time.Second, 5*time.Second)
+		q.held(soundTrack, 1, 5*time.Second+jump, 5*time.Second)
+		q.held(soundTrack, 1, 6*time.Second+jump, 6*time.Second)
+		q.check(t)
+	}
 }
 
 // Packets that were overtaken, or held up by the network too, put no others off.
