@@ -19,6 +19,9 @@ const (
 	// joined is how long a key frame is waited for by who listens since the middle of one,
 	// on a network that mixes packets up: the first that comes need not be its first.
 	joined = 2 * time.Second
+	// lagged is how long a layer may have nothing that can be decoded until another one takes
+	// its place.
+	lagged = 2 * time.Second
 	// asked is how long a request to end a recording takes.
 	asked = 50 * time.Millisecond
 )
@@ -115,13 +118,32 @@ func (j *judge) waits(u *unit) bool {
 	return false
 }
 
-// shown reports whether another layer has the picture of a unit's time.
+// shown reports whether another layer has the picture of a unit's time, or had it until it
+// lost something.
 func (j *judge) shown(u *unit) bool {
 	return slices.ContainsFunc(u.of.sender.tracks, func(tr *trackTruth) bool {
-		return tr != u.of && tr.kind == media.Video && slices.ContainsFunc(tr.units, func(v *unit) bool {
+		return tr != u.of && tr.kind == media.Video && (tr.isBroken(u.captured) || slices.ContainsFunc(tr.units, func(v *unit) bool {
 			return v.recorded && (v.captured-u.captured).Abs() < short/2
-		})
+		}))
 	})
+}
+
+// isBroken reports whether a layer that is recorded waits for a key frame at a time, for it
+// has lost something just before.
+func (tr *trackTruth) isBroken(at time.Duration) bool {
+	lost := false
+	for _, u := range slices.Backward(tr.units) {
+		switch {
+		case u.captured > at:
+		case u.recorded:
+			return lost && at-u.captured < lagged
+		case u.decodable == yes:
+			return false
+		default:
+			lost = true
+		}
+	}
+	return false
 }
 
 // brokenOff reports whether a recording ended with a crash or a failure of storage, which
