@@ -14,8 +14,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,16 +36,31 @@ const (
 type Dir struct {
 	path   string
 	noSync bool
+
+	mu   sync.Mutex
+	open map[*Journal]struct{}
 }
 
 // Open returns the folder path, which is made with the first journal. With noSync
 // the operating system decides when what is written reaches the disk: a power
 // failure may then cost what the death of the process does not.
-func Open(path string, noSync bool) *Dir { return &Dir{path: path, noSync: noSync} }
+func Open(path string, noSync bool) *Dir {
+	return &Dir{path: path, noSync: noSync, open: map[*Journal]struct{}{}}
+}
 
 // Create begins the journal of what name stands for, which may be any text. Where
 // there is one already the error is io/fs.ErrExist.
 func (d *Dir) Create(name string) (*Journal, error) {
+	sum := sha256.Sum256([]byte(name))
+	f, err := d.create(filepath.Join(d.path, hex.EncodeToString(sum[:16])+extension), nil)
+	if err != nil {
+		return nil, err
+	}
+	return d.own(f), nil
+}
+
+// create makes the file of a journal with a content; nil is none.
+func (d *Dir) create(path string, content io.Reader) (*os.File, error) {
 	if err := os.MkdirAll(d.path, dirMode); err != nil {
 		return nil, fmt.Errorf("make the folder of journals: %w", err)
 	}
@@ -51,19 +68,46 @@ func (d *Dir) Create(name string) (*Journal, error) {
 	if err := os.Chmod(d.path, dirMode); err != nil {
 		return nil, fmt.Errorf("keep the folder of journals from others: %w", err)
 	}
-	sum := sha256.Sum256([]byte(name))
-	path := filepath.Join(d.path, hex.EncodeToString(sum[:16])+extension)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, fileMode)
 	if err != nil {
 		return nil, fmt.Errorf("create journal: %w", err)
 	}
-	if err = filelock.Lock(f); err == nil {
+	err = filelock.Lock(f)
+	if err == nil && content != nil {
+		if _, err = io.Copy(f, content); err == nil && !d.noSync {
+			err = f.Sync()
+		}
+	}
+	if err == nil {
 		err = d.sync()
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("create journal: %w", err), f.Close(), os.Remove(path))
 	}
-	return &Journal{dir: d, f: f}, nil
+	return f, nil
+}
+
+// own returns the journal of a file that is this process's.
+func (d *Dir) own(f *os.File) *Journal {
+	j := &Journal{dir: d, path: f.Name(), f: f}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open[j] = struct{}{}
+	return j
+}
+
+// Look finds out whether the journals that are open are still where the next run looks
+// for them. One that is not, because its folder was removed or replaced, is made anew
+// with all that it had. The error says what keeps it from that.
+func (d *Dir) Look() error {
+	d.mu.Lock()
+	journals := slices.Collect(maps.Keys(d.open))
+	d.mu.Unlock()
+	var errs []error
+	for _, j := range journals {
+		errs = append(errs, j.renew())
+	}
+	return errors.Join(errs...)
 }
 
 // Orphans returns the journals whose processes have died, which are now this
@@ -99,7 +143,7 @@ func (d *Dir) Orphans() ([]*Journal, error) {
 			}
 			return orphans, fmt.Errorf("lock journal: %w", err)
 		}
-		orphans = append(orphans, &Journal{dir: d, f: f})
+		orphans = append(orphans, d.own(f))
 	}
 	return orphans, nil
 }
@@ -128,16 +172,55 @@ func (d *Dir) sync() error {
 
 // Journal is one file. Safe for concurrent use.
 type Journal struct {
-	dir *Dir
+	dir  *Dir
+	path string
 
 	mu   sync.Mutex
 	f    *os.File
 	size int64 // of the lines that are whole
 	err  error // sticky: a torn line could not be taken away
+	over bool  // closed, or removed
 }
 
 // Path returns the file's path, for messages.
-func (j *Journal) Path() string { return j.f.Name() }
+func (j *Journal) Path() string { return j.path }
+
+// renew makes the file anew that has lost its name. What is open can still be read. One
+// that is there under the name is a copy, with which somebody has replaced the folder:
+// it is left alone.
+func (j *Journal) renew() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.over || named(j.f) {
+		return nil
+	}
+	info, err := j.f.Stat()
+	if err != nil {
+		return fmt.Errorf("look at journal: %w", err)
+	}
+	f, err := j.dir.create(j.path, io.NewSectionReader(j.f, 0, info.Size()))
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	former := j.f
+	j.f = f
+	return former.Close()
+}
+
+// end closes the file when it has done what comes before that. From then on renew lets
+// it be.
+func (j *Journal) end(before func() error) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.over = true
+	j.dir.mu.Lock()
+	delete(j.dir.open, j)
+	j.dir.mu.Unlock()
+	return errors.Join(before(), j.f.Close())
+}
 
 // Append adds v as a line, which is safe from the death of the process when
 // Append returns and, where durable, from a power failure.
@@ -214,7 +297,7 @@ func splitLines(data []byte, _ bool) (advance int, token []byte, err error) {
 
 // Close lets the journal be another process's.
 func (j *Journal) Close() error {
-	if err := j.f.Close(); err != nil {
+	if err := j.end(func() error { return nil }); err != nil {
 		return fmt.Errorf("close journal: %w", err)
 	}
 	return nil
@@ -222,11 +305,13 @@ func (j *Journal) Close() error {
 
 // Remove ends the journal.
 func (j *Journal) Remove() error {
-	err := os.Remove(j.f.Name())
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil // with the folder
-	}
-	if err = errors.Join(err, j.f.Close()); err != nil {
+	err := j.end(func() error {
+		if err := os.Remove(j.path); !errors.Is(err, fs.ErrNotExist) { // else with the folder
+			return err
+		}
+		return nil
+	})
+	if err != nil {
 		return fmt.Errorf("remove journal: %w", err)
 	}
 	return nil

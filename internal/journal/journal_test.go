@@ -117,6 +117,60 @@ func TestTornEnd(t *testing.T) {
 	}
 }
 
+// Journals whose folder is removed or replaced while they are written are made anew with
+// all that they had, so that the next run finds them.
+func TestLook(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journals")
+	d := open(path)
+	j, err := d.Create("camera/1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed, err := d.Create("camera/2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, lose := range []func() error{
+		func() error { return nil },
+		func() error { return os.RemoveAll(path) },
+		func() error { return os.Rename(path, path+".old") },
+		func() error { return errors.Join(os.RemoveAll(path), os.Mkdir(path, 0o755)) },
+		func() error { return os.Remove(j.Path()) },
+	} {
+		if err := errors.Join(j.Append(2*i, true), lose(), j.Append(2*i+1, true), d.Look()); err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+	}
+	if err := errors.Join(os.RemoveAll(path), os.WriteFile(path, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Look(); err == nil {
+		t.Error("a file in the place of the folder is no error")
+	}
+	if err := errors.Join(os.Remove(path), removed.Remove(), d.Look(), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	o, err := d.Orphans()
+	if err != nil || len(o) != 1 {
+		t.Fatalf("%d orphans, %v; want 1: what has ended does not come back", len(o), err)
+	}
+	if got := lines(t, o[0]); strings.Join(got, "") != "0123456789" {
+		t.Errorf("read by the next: %q", got)
+	}
+	if err := errors.Join(os.RemoveAll(path), d.Look()); err != nil {
+		t.Error(err)
+	}
+	if got := lines(t, o[0]); strings.Join(got, "") != "0123456789" {
+		t.Errorf("read of the one that was taken over: %q", got)
+	}
+	if err := errors.Join(o[0].Remove(), d.Look()); err != nil {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(path, "*")); err != nil || len(left) > 0 {
+		t.Errorf("left are %q, %v", left, err)
+	}
+}
+
 // The lock is the process's: it ends with a SIGKILL.
 func TestKilledProcess(t *testing.T) {
 	if path := os.Getenv("JOURNAL_TEST_DIR"); path != "" {
