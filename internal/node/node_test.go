@@ -23,11 +23,12 @@ import (
 
 // testNode is a node on loopback, with its recordings in a temporary folder.
 type testNode struct {
-	t    *testing.T
-	url  string
-	root string
-	said string // to the person who started it
-	stop func()
+	t     *testing.T
+	url   string
+	root  string
+	spool string
+	said  string // to the person who started it
+	stop  func()
 }
 
 func startNode(t *testing.T, change func(*config.Config)) *testNode {
@@ -72,7 +73,7 @@ func startNode(t *testing.T, change func(*config.Config)) *testNode {
 	t.Cleanup(stop)
 	var said strings.Builder
 	n.Welcome(&said)
-	return &testNode{t: t, url: n.URL(), root: cfg.Recorder.Storage.Root, said: said.String(), stop: stop}
+	return &testNode{t: t, url: n.URL(), root: cfg.Recorder.Storage.Root, spool: cfg.Recorder.Spool.Dir, said: said.String(), stop: stop}
 }
 
 // TestWelcome: what the node says at its start can be copied as it is.

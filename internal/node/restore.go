@@ -189,10 +189,16 @@ func (r *restorer) look(ctx context.Context) error {
 		return err
 	}
 	seq, err := r.catalogue.LastSeq(ctx)
-	if now := (stamp{feed, seq}); err == nil && now != r.kept {
+	if now := (stamp{feed, seq}); err == nil && (now != r.kept || r.isRemoved()) {
 		err = r.keep(now)
 	}
 	return err
+}
+
+// isRemoved reports whether somebody has removed the stamp, as with the folder.
+func (r *restorer) isRemoved() bool {
+	_, err := os.Stat(r.file)
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // finish notes how far the catalogue is when all has been told to it.

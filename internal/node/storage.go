@@ -19,6 +19,7 @@ import (
 	rec "github.com/live777/recorder/internal/recorder"
 	"github.com/live777/recorder/internal/segmenter"
 	"github.com/live777/recorder/internal/spool"
+	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/storage/remote"
 )
@@ -81,9 +82,14 @@ func openFolder(o config.Recorder, noSync bool, log *slog.Logger) (*depot, error
 	if err != nil {
 		return nil, err
 	}
-	look := &folderLook{store: store}
-	watch := func(h *health.Watch) { h.Add(placeStorage, look.look) }
-	return &depot{Store: store, place: o.Storage.Root, watch: watch, free: store.Free, close: func(context.Context) error { return store.Close() }}, nil
+	d := &depot{Store: store, place: o.Storage.Root, free: store.Free, close: func(context.Context) error { return store.Close() }}
+	look := folderLook{
+		look: func(context.Context) (bool, error) { return store.Look() },
+		then: d.lookNotes,
+		told: "the folder of recorder.storage.root was replaced at %s: recordings that ran have ended, and what was recorded before is in the former folder, if that is still there",
+	}
+	d.watch = func(h *health.Watch) { h.Add(placeStorage, look.find) }
+	return d, nil
 }
 
 func openSpool(ctx context.Context, o config.Recorder, noSync bool, log *slog.Logger) (*depot, error) {
@@ -101,12 +107,43 @@ func openSpool(ctx context.Context, o config.Recorder, noSync bool, log *slog.Lo
 	if err := checkRemote(ctx, o, backend, sp, log); err != nil {
 		return nil, errors.Join(err, sp.Close(ctx))
 	}
-	place := fmt.Sprintf("%s, by way of %s", describe(o.Storage), o.Spool.Dir)
-	watch := func(h *health.Watch) {
-		h.Add(placeStorage, func(context.Context) error { return lookRemote(sp.Status()) })
-		h.Add("spool", func(ctx context.Context) error { return errors.Join(sp.Look(ctx), lookSpool(sp.Status())) })
+	d := &depot{Store: sp, place: fmt.Sprintf("%s, by way of %s", describe(o.Storage), o.Spool.Dir), spool: sp, close: sp.Close}
+	look := folderLook{
+		look: sp.Look,
+		then: func() error { return errors.Join(d.lookNotes(), keepName(o)) },
+		told: "the folder of recorder.spool.dir was removed or replaced at %s and has been opened anew: recordings that ran have ended, and what was not uploaded yet is in the former folder, if that is still there",
 	}
-	return &depot{Store: sp, place: place, watch: watch, spool: sp, close: sp.Close}, nil
+	d.watch = func(h *health.Watch) {
+		h.Add(placeStorage, func(context.Context) error { return lookRemote(sp.Status()) })
+		h.Add("spool", func(ctx context.Context) error {
+			err := look.find(ctx) // which finds out what is lost
+			return errors.Join(err, lookSpool(sp.Status()))
+		})
+	}
+	return d, nil
+}
+
+// lookNotes has what runs noted where the next start looks for it.
+func (d *depot) lookNotes() error {
+	if err := d.journals.Look(); err != nil {
+		return fmt.Errorf("what is being recorded cannot be noted, and would not be mended after a crash: %w", storage.ClassifyLocal(err))
+	}
+	return nil
+}
+
+// keepName writes again which remote storage has been found to work, where somebody has
+// removed that: without it a node does not start while that is away.
+func keepName(o config.Recorder) error {
+	name := filepath.Join(o.Spool.Dir, remoteName)
+	_, err := os.Stat(name)
+	if errors.Is(err, os.ErrNotExist) {
+		err = writeName(name, o.Storage)
+	}
+	return storage.ClassifyLocal(err)
+}
+
+func writeName(name string, o config.Storage) error {
+	return os.WriteFile(name, []byte(describe(o)+"\n"), 0o600)
 }
 
 // start begins to upload.
@@ -139,7 +176,7 @@ func checkRemote(ctx context.Context, o config.Recorder, backend remote.Storage,
 		if before == now {
 			return nil
 		}
-		return os.WriteFile(name, []byte(now+"\n"), 0o600)
+		return writeName(name, o.Storage)
 	case before == now && fault.KindOf(err) != fault.Invalid:
 		log.Error("storage cannot be used now: what is recorded waits in the spool", "error", err)
 		return nil

@@ -11,7 +11,6 @@ import (
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/spool"
-	"github.com/live777/recorder/internal/storage/fs"
 )
 
 // replacedFor is how long it is told that a folder was replaced: what was recorded
@@ -40,23 +39,27 @@ func (w *withRecorder) lookCatalogue(ctx context.Context) error {
 	return w.restorer.look(ctx)
 }
 
-// folderLook looks at a folder that is storage.
+// folderLook looks at a folder that may be replaced.
 type folderLook struct {
-	store    *fs.Store
-	replaced time.Time // last; zero: never
+	look     func(context.Context) (replaced bool, err error)
+	then     func() error // what else is looked at in a folder that can be used
+	told     string       // when it was replaced, with the time
+	replaced time.Time    // last; zero: never
 }
 
-func (l *folderLook) look(context.Context) error {
-	replaced, err := l.store.Look()
-	if replaced {
+// find returns what is wrong with the folder, and what was a while ago.
+func (l *folderLook) find(ctx context.Context) error {
+	replaced, err := l.look(ctx)
+	if replaced && (err == nil || l.replaced.IsZero()) { // and not each time that it cannot be opened
 		l.replaced = time.Now()
+	}
+	if err == nil {
+		err = l.then()
 	}
 	if l.replaced.IsZero() || time.Since(l.replaced) > replacedFor {
 		return err
 	}
-	return errors.Join(err, health.Minor(fault.Errorf(fault.Unavailable,
-		"the folder of recorder.storage.root was replaced at %s: recordings that ran have ended, and what was recorded before is in the former folder, if that is still there",
-		l.replaced.UTC().Format(time.RFC3339))))
+	return errors.Join(err, health.Minor(fault.Errorf(fault.Unavailable, l.told, l.replaced.UTC().Format(time.RFC3339))))
 }
 
 // lookRemote says how uploads fare. What is recorded meanwhile waits.
@@ -77,7 +80,7 @@ func lookSpool(s spool.Status) error {
 		errs = append(errs, health.Minor(fault.Errorf(fault.Conflict, "remote storage does not take %d objects, which stay in the spool; the log says which and why", s.Conflicts)))
 	}
 	if s.Lost > 0 {
-		errs = append(errs, health.Minor(fault.Errorf(fault.Unavailable, "%d objects are gone from the spool that were not uploaded yet: their recordings are not whole in remote storage", s.Lost)))
+		errs = append(errs, health.Minor(fault.Errorf(fault.Unavailable, "%d objects are gone from the spool that were not uploaded yet: their recordings are not whole, and say so; this is told until they are deleted, or the node is started anew", s.Lost)))
 	}
 	return errors.Join(errs...)
 }

@@ -6,19 +6,24 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/spool"
+	"github.com/live777/recorder/internal/storage/s3/miniotest"
 )
 
 // problems returns what a node says is wrong, by place.
@@ -222,6 +227,182 @@ func TestObjectsVanishWhileRecording(t *testing.T) {
 	}
 	stop()
 	n.until("that nothing is wrong any more", func() bool { return len(n.problems()) == 0 && !strings.Contains(n.metrics(), metric) })
+}
+
+// A spool that is removed while it is recorded to, and remote storage takes nothing, is
+// seen and told everywhere, and made anew. What was in it is lost: no recording of it is
+// complete, and those that come are whole.
+func TestSpoolRemoved(t *testing.T) {
+	n, server, proxy := bucketNode(t)
+	proxy.Inject(miniotest.Fault{Status: http.StatusServiceUnavailable, Code: "SlowDown"})
+	waiting := n.short("waiting")
+	if rec := waiting(); rec.Status != media.StatusComplete || rec.DurableThrough != 0 {
+		t.Fatalf("before: %s (%s), durable through %v", rec.Status, rec.Reason, rec.DurableThrough)
+	}
+	stop := n.publishUntil("camera")
+	running := n.running("camera")
+	n.remove(n.spool)
+	n.until("that it is told", func() bool {
+		text := n.problems()["spool"].Text
+		return strings.Contains(text, "was removed or replaced") && strings.Contains(text, "objects are gone")
+	})
+	n.tellsEverywhere("spool", "minor", http.StatusOK)
+	n.until("the verdict of what waited", func() bool { return waiting().Status == media.StatusFailed })
+	if rec := waiting(); !strings.Contains(rec.Reason, "gone from the spool") {
+		t.Errorf("the reason is %q", rec.Reason)
+	}
+	n.until("the verdict of what ran", func() bool { return running().Status == media.StatusFailed })
+	n.until("that what runs now is noted", func() bool {
+		notes, err := filepath.Glob(filepath.Join(n.spool, journalFolder, "*.journal"))
+		_, named := os.Stat(filepath.Join(n.spool, remoteName))
+		return err == nil && named == nil && len(notes) > 0
+	})
+	stop()
+	later := n.short("later")
+	proxy.Clear()
+	n.until("that all that comes is stored", func() bool { rec := later(); return rec.DurableThrough > 0 && rec.DurableThrough == rec.Duration })
+	if rec := later(); rec.Status != media.StatusComplete {
+		t.Errorf("what came later: %s (%s)", rec.Status, rec.Reason)
+	}
+	for _, rec := range []media.Recording{waiting(), running()} {
+		n.until("that remote storage knows", func() bool {
+			told, err := n.remoteInfo(server, rec.RecordDir)
+			if told.Status == media.StatusComplete {
+				t.Fatalf("%s is complete in remote storage", rec.RecordDir)
+			}
+			return err == nil && told.Status == media.StatusFailed
+		})
+		if rec.Status != media.StatusFailed || rec.DurableThrough > 0 {
+			t.Errorf("%s: %s (%s), durable through %v", rec.RecordDir, rec.Status, rec.Reason, rec.DurableThrough)
+		}
+		if code := n.call(http.MethodDelete, "/api/recordings/"+rec.RecordDir, "", nil); code != http.StatusOK && code != http.StatusNoContent {
+			t.Errorf("delete: %d", code)
+		}
+	}
+	n.until("that nothing is lost any more", func() bool { return !strings.Contains(n.problems()["spool"].Text, "objects are gone") })
+}
+
+// A spool that cannot be made anew keeps from recording, and is told everywhere until it
+// is mended.
+func TestSpoolInTheWay(t *testing.T) {
+	n, _, _ := bucketNode(t)
+	n.until("a file in its place", func() bool { // the node may be faster, and makes the folder anew
+		return errors.Join(os.RemoveAll(n.spool), os.WriteFile(n.spool, nil, 0o600)) == nil
+	})
+	n.until("that it is told", func() bool { return n.problems()["spool"].Serious })
+	n.tellsEverywhere("spool", "serious", http.StatusServiceUnavailable)
+	if text := n.problems()["spool"].Text; !strings.Contains(text, "recorder.spool.dir") || !strings.Contains(text, "make it writable") {
+		t.Errorf("what is told: %s", text)
+	}
+	if err := os.Remove(n.spool); err != nil {
+		t.Fatal(err)
+	}
+	n.until("that it is mended", func() bool { return n.call(http.MethodGet, "/readyz", "", nil) == http.StatusOK })
+	row := n.short("camera")
+	n.until("that all is stored", func() bool { rec := row(); return rec.DurableThrough > 0 && rec.DurableThrough == rec.Duration })
+	if rec := row(); rec.Status != media.StatusComplete {
+		t.Errorf("%s (%s)", rec.Status, rec.Reason)
+	}
+}
+
+// The folder of what is noted of recordings that run, for the case of a crash, may be
+// removed: it is made anew with all that it had, and nothing is missing.
+func TestNotesRemoved(t *testing.T) {
+	n := startNode(t, func(c *config.Config) { c.Recorder.AutoStreams = []string{"*"} })
+	stop := n.publishUntil("camera")
+	n.running("camera")
+	notes := filepath.Join(n.root, journalFolder)
+	n.until("that it is noted", func() bool { _, err := os.Stat(filepath.Join(notes, stampName)); return err == nil })
+	before := n.notes(notes)
+	n.remove(notes)
+	n.until("that it is noted again", func() bool {
+		_, err := os.Stat(filepath.Join(notes, stampName))
+		after := n.notes(notes)
+		return err == nil && len(after) == len(before) && strings.HasPrefix(strings.Join(after, ""), strings.Join(before, ""))
+	})
+	if p := n.problems(); len(p) > 0 {
+		t.Errorf("told is %+v", p)
+	}
+	var ended recordAnswer
+	if code := n.call(http.MethodDelete, "/api/record/camera", "", &ended); code != http.StatusOK || ended.Status != string(media.StatusComplete) {
+		t.Errorf("stop: %d %+v", code, ended)
+	}
+	n.until("that what has ended is noted no more", func() bool { return len(n.notes(notes)) == 0 })
+	stop()
+}
+
+// notes returns what is noted of the recordings that run.
+func (n *testNode) notes(folder string) (all []string) {
+	n.t.Helper()
+	names, err := filepath.Glob(filepath.Join(folder, "*.journal"))
+	for _, name := range names {
+		data, readErr := os.ReadFile(name)
+		if errors.Is(readErr, os.ErrNotExist) {
+			continue // its recording has just ended
+		}
+		err = errors.Join(err, readErr)
+		all = append(all, string(data))
+	}
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return all
+}
+
+// running waits until a recording of a stream has media, and returns what the catalogue
+// has of it.
+func (n *testNode) running(stream string) (row func() media.Recording) {
+	n.t.Helper()
+	var answer struct {
+		RecordDir string  `json:"record_dir"`
+		Duration  float64 `json:"duration"`
+	}
+	n.until("media of "+stream, func() bool {
+		n.call(http.MethodGet, "/api/record/"+stream, "", &answer)
+		return answer.Duration > 0
+	})
+	return func() (rec media.Recording) {
+		n.call(http.MethodGet, "/api/recordings/"+answer.RecordDir, "", &rec)
+		return rec
+	}
+}
+
+// remove removes a folder at once, however much is written to it meanwhile.
+func (n *testNode) remove(folder string) {
+	n.t.Helper()
+	former := folder + ".old"
+	if err := os.Rename(folder, former); err != nil {
+		n.t.Fatal(err)
+	}
+	n.until("that nothing is left of "+former, func() bool { return os.RemoveAll(former) == nil })
+}
+
+// tellsEverywhere wants a problem to be told wherever it is looked for.
+func (n *testNode) tellsEverywhere(place, severity string, ready int) {
+	n.t.Helper()
+	for path, status := range map[string]int{"/api/problems": http.StatusOK, "/api/load": http.StatusOK, "/readyz": ready} {
+		var state struct{ Problems json.RawMessage }
+		if code := n.call(http.MethodGet, path, "", &state); code != status || !strings.Contains(string(state.Problems), `"`+place+`"`) {
+			n.t.Errorf("%s: %d, and wrong is %s", path, code, state.Problems)
+		}
+	}
+	if metric, text := `live777_problem{place="`+place+`",severity="`+severity+`"} 1`, n.metrics(); !strings.Contains(text, metric) {
+		n.t.Errorf("the metrics have no %s", metric)
+	}
+}
+
+// remoteInfo returns what recording.json in the bucket says.
+func (n *testNode) remoteInfo(server *miniotest.Server, dir string) (rec media.Recording, err error) {
+	key := path.Join(dir, media.InfoName)
+	o, err := server.Client().GetObject(n.t.Context(), &s3.GetObjectInput{Bucket: &server.Bucket, Key: &key})
+	if err != nil {
+		return rec, err
+	}
+	data, err := io.ReadAll(o.Body)
+	if err = errors.Join(err, o.Body.Close()); err == nil {
+		rec, _, err = media.DecodeRecording(data, dir)
+	}
+	return rec, err
 }
 
 // metrics returns what Prometheus is told.

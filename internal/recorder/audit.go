@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/segmenter"
 	"github.com/live777/recorder/internal/storage"
 )
@@ -23,12 +24,17 @@ type absence struct {
 	missing, of int
 	first       string        // of the missing ones
 	from        time.Duration // media time before which all is there
+	unsent      bool          // it was lost before it came to storage
 }
 
 // err says so, for the verdict; nil where nothing is missing.
 func (a absence) err() error {
 	if a.missing == 0 {
 		return nil
+	}
+	if a.unsent {
+		return fault.Errorf(fault.Unavailable, "%d of %d objects were gone from the spool before they were uploaded, %s first: was its folder removed or replaced?",
+			a.missing, a.of, a.first)
 	}
 	return fault.Errorf(fault.Unavailable, "storage does not have %d of %d objects any more that it had taken, %s first: was its folder replaced, or does a rule of the bucket delete objects?",
 		a.missing, a.of, a.first)
@@ -47,6 +53,11 @@ func (rec *recording) audit() (a absence, err error) {
 			there[path.Base(o.Key)] = true
 		}
 	}
+	return rec.absent(func(name string) bool { return there[name] }), nil
+}
+
+// absent compares what is there with what the manifest names.
+func (rec *recording) absent(there func(name string) bool) (a absence) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	a.from = rec.end
@@ -69,12 +80,12 @@ func (rec *recording) audit() (a absence, err error) {
 			}
 		}
 	}
-	return a, nil
+	return a
 }
 
-func (a *absence) look(there map[string]bool, name string) {
+func (a *absence) look(there func(name string) bool, name string) {
 	a.of++
-	if there[name] {
+	if there(name) {
 		return
 	}
 	if a.missing == 0 {
@@ -87,7 +98,7 @@ func (a *absence) look(there map[string]bool, name string) {
 // failed. Of storage that does not answer nothing is known.
 func (rec *recording) audited(failure error) error {
 	if _, buffered := rec.r.o.Store.(storage.Buffer); buffered {
-		return failure // it is looked at when it is uploaded
+		return failure // it is looked at when it is uploaded, and admitLost does the rest
 	}
 	a, err := rec.audit()
 	if err != nil {
@@ -109,7 +120,15 @@ func (rec *recording) lose(a absence) {
 	rec.r.log.Error("storage has lost parts of a recording", "record_dir", rec.dir, "missing", a.missing, "objects", a.of, "first", a.first)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	rec.intact = &a.from
+	rec.intactUntil(a.from)
+}
+
+// intactUntil notes that something is lost whose media begin at from. Called with mu
+// held.
+func (rec *recording) intactUntil(from time.Duration) {
+	if rec.intact == nil || from < *rec.intact {
+		rec.intact = &from
+	}
 }
 
 // proved bounds a media time, in seconds, by what storage has lost. Called with mu held.
@@ -131,15 +150,52 @@ func (rec *recording) auditUploaded() error {
 		return err
 	}
 	rec.looked = true
-	rec.lose(a)
-	if failure := a.err(); failure != nil {
-		rec.mu.Lock()
-		rec.info.Status, rec.info.Reason = verdict(&rec.info, failure)
-		info := rec.info
-		info.DurableThrough = rec.proved(info.Duration)
-		rec.mu.Unlock()
-		rec.r.failed.Add(1)
-		return rec.put(infoName, encodeInfo(info))
+	if a.missing == 0 {
+		return nil
 	}
+	return rec.put(infoName, encodeInfo(rec.condemn(a)))
+}
+
+// condemn changes the verdict of a recording that was sealed, and of which something is
+// missing. It returns what is to be stored.
+func (rec *recording) condemn(a absence) media.Recording {
+	rec.lose(a)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if a.missing > 0 && rec.info.Status != media.StatusFailed { // else why is known
+		rec.info.Status, rec.info.Reason = verdict(&rec.info, a.err())
+		rec.r.failed.Add(1)
+	}
+	info := rec.info
+	info.DurableThrough = rec.proved(info.Duration)
+	return info
+}
+
+// admitLost changes the verdict of a recording at once whose objects are gone from this
+// machine before storage had them: that may take nothing for hours. What can be made
+// anew is stored anew. Called with storing held.
+func (rec *recording) admitLost(lost []string) error {
+	if len(lost) == rec.admitted {
+		return nil
+	}
+	gone := setOf(lost)
+	isLost := func(name string) bool { return gone[path.Join(rec.dir, name)] }
+	if isLost(manifestName) {
+		rec.mu.Lock()
+		data := rec.render()
+		rec.mu.Unlock()
+		if err := rec.put(manifestName, data); err != nil {
+			return err
+		}
+	}
+	a := rec.absent(func(name string) bool { return !isLost(name) })
+	a.unsent = true
+	if err := rec.put(infoName, encodeInfo(rec.condemn(a))); err != nil {
+		return err
+	}
+	delete(gone, path.Join(rec.dir, manifestName))
+	delete(gone, path.Join(rec.dir, infoName))
+	rec.admitted = len(gone)
+	rec.r.reporter.add(rec.snapshot())
 	return nil
 }

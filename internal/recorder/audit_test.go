@@ -1,7 +1,9 @@
 package recorder
 
 import (
+	"context"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -48,6 +50,63 @@ func TestLost(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// vanishing is a lagging store that knows what it has lost before it was stored.
+type vanishing struct {
+	lagging
+	watched []string // which it may be
+}
+
+func (v *vanishing) Lost(folder string) (keys []string) {
+	for _, name := range v.watched {
+		key := path.Join(folder, name)
+		if _, err := v.Stat(context.Background(), key); err != nil {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// What is gone from this machine before storage has it makes its recording fail at once,
+// however long storage is away, and is not waited for when that is back. The manifest and
+// recording.json are made anew.
+func TestLostBeforeUpload(t *testing.T) {
+	var behind atomic.Bool
+	g := newRig(t, func(o *Options) {
+		o.Store = &vanishing{lagging{o.Store, &behind}, []string{"v_seg_0002.m4s", manifestName, infoName}}
+	})
+	s := g.publish("camera", source(t, "h264_baseline.h264"))
+	dir := g.start("camera", "").RecordDir
+	s.send(6 * time.Second)
+	g.caughtUp("camera")
+	behind.Store(true)
+	if info := g.stop("camera"); info.Status != media.StatusComplete {
+		t.Fatalf("before: %s (%s)", info.Status, info.Reason)
+	}
+	for _, name := range []string{"v_seg_0002.m4s", manifestName, infoName} {
+		if err := os.Remove(filepath.Join(g.root, dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, away := range []bool{true, true, false} {
+		behind.Store(away)
+		if err := g.recorder.sealRest(t.Context()); err != nil {
+			t.Error(err)
+		}
+		g.listed()
+		for at, info := range map[string]media.Recording{"the catalogue": g.catalogue.get(dir), "recording.json": g.info(dir)} {
+			if info.Status != media.StatusFailed || !strings.Contains(info.Reason, "1 of 5 objects were gone from the spool") || info.DurableThrough != 0 {
+				t.Errorf("%s: %s (%s), durable through %v", at, info.Status, info.Reason, info.DurableThrough)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(g.root, dir, manifestName)); err != nil {
+			t.Error(err)
+		}
+	}
+	if n := g.recorder.Failed(); n != 1 {
+		t.Errorf("%d recordings have failed, want 1", n)
 	}
 }
 

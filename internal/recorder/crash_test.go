@@ -512,6 +512,8 @@ type slowRemote struct {
 
 func (slowRemote) Pending(string) bool { return true }
 
+func (slowRemote) Lost(string) []string { return nil }
+
 // A recording that is deleted before storage has all of it stays deleted.
 func TestForget(t *testing.T) {
 	images, _ := film(t, false, "h264_baseline.h264", segmenter.SyncOff)

@@ -41,11 +41,27 @@ func (rec *recording) acknowledged() time.Duration {
 		rec.unstored = nil
 		return through
 	}
-	rec.unstored = slices.DeleteFunc(rec.unstored, func(s stored) bool { return !buffer.Pending(path.Join(rec.dir, s.name)) })
+	lost := setOf(buffer.Lost(rec.dir))
+	rec.unstored = slices.DeleteFunc(rec.unstored, func(s stored) bool {
+		key := path.Join(rec.dir, s.name)
+		if lost[key] { // it will never be stored, and is not waited for
+			rec.intactUntil(s.from)
+			return true
+		}
+		return !buffer.Pending(key)
+	})
 	for _, s := range rec.unstored {
 		through = min(through, s.from)
 	}
 	return through
+}
+
+func setOf(keys []string) map[string]bool {
+	set := make(map[string]bool, len(keys))
+	for _, key := range keys {
+		set[key] = true
+	}
+	return set
 }
 
 // writing reports whether a segment of a lane is open. Called with mu held.

@@ -16,6 +16,8 @@ type lagging struct {
 
 func (l lagging) Pending(string) bool { return l.behind.Load() }
 
+func (lagging) Lost(string) []string { return nil }
+
 func laggingRig(t *testing.T) (*rig, *atomic.Bool) {
 	t.Helper()
 	var behind atomic.Bool

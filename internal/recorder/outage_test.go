@@ -27,6 +27,8 @@ func (a away) Stat(ctx context.Context, key string) (storage.Object, error) {
 // Pending says that what is here is elsewhere too, so that nothing waits for that.
 func (away) Pending(string) bool { return false }
 
+func (away) Lost(string) []string { return nil }
+
 // While remote storage is away, recordings begin all the same.
 func TestStartInOutage(t *testing.T) {
 	g := newRig(t, func(o *Options) {

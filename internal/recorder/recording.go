@@ -94,6 +94,7 @@ type recording struct {
 
 	storing         sync.Mutex // held while the seal is being stored; taken before mu
 	looked          bool       // whether storage has all of it; guarded by storing
+	admitted        int        // objects of it that were lost before they were stored, and its verdict tells of; guarded by storing
 	durableReported bool       // and the catalogue was to be told; guarded by the recorder's mu
 
 	mu        sync.Mutex

@@ -177,6 +177,11 @@ func (r *Recorder) Seal(recordDir string) error {
 // next start does the rest. Called with storing held.
 func (r *Recorder) settle(rec *recording) error {
 	buffer, buffered := r.o.Store.(storage.Buffer)
+	if buffered && r.isUploading(rec) {
+		if err := rec.admitLost(buffer.Lost(rec.dir)); err != nil {
+			return err
+		}
+	}
 	if buffered && (buffer.Pending(path.Join(rec.dir, manifestName)) || buffer.Pending(path.Join(rec.dir, infoName))) {
 		return nil
 	}

@@ -84,6 +84,7 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 		f := s.folders[path.Dir(key)]
 		if f != nil && kindOf(key) == infoKind {
 			f.owned = false
+			s.forgetLost(f)
 		}
 		s.mu.Unlock()
 		return s.mayHave(ctx, f)
@@ -123,6 +124,7 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 	}
 	if e.kind == infoKind {
 		e.folder.owned = false
+		s.forgetLost(e.folder)
 	}
 	if e.state != gone { // by an upload that was awaited
 		s.remove(e)

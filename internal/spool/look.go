@@ -14,8 +14,9 @@ import (
 // Look finds out whether the directory is still there, is the one that New has opened,
 // and can be written. One that was removed or replaced is made and taken anew. What
 // waited in it is lost: it stays in Status.Lost and is Pending for ever, so that no
-// recording counts as stored that is not. The error says what is wrong with it now.
-func (s *Spool) Look(ctx context.Context) error {
+// recording counts as stored that is not. replaced says that it was; the error says
+// what is wrong with it now.
+func (s *Spool) Look(ctx context.Context) (replaced bool, err error) {
 	objects, err := s.local.Look()
 	claims, claimsErr := s.claims.store.Look()
 	if err = errors.Join(err, claimsErr); err == nil {
@@ -24,7 +25,7 @@ func (s *Spool) Look(ctx context.Context) error {
 	if objects || claims {
 		err = errors.Join(err, s.loseMissing(ctx))
 	}
-	return err
+	return objects || claims, err
 }
 
 // keepLock locks the directory again whose lock has been removed.
@@ -94,8 +95,31 @@ func (s *Spool) loseMissing(ctx context.Context) error {
 // lose gives an entry up whose object is gone. Called with mu held.
 func (s *Spool) lose(e *entry) {
 	s.giveUp(e)
-	e.lost = true
+	e.setLost(true)
 	s.resize(e, 0)
+}
+
+// setLost notes whether an entry's object is gone. Called with mu held.
+func (e *entry) setLost(lost bool) {
+	switch {
+	case lost && !e.lost:
+		e.folder.lost++
+	case e.lost && !lost:
+		e.folder.lost--
+	}
+	e.lost = lost
+}
+
+// forgetLost forgets what is gone of a recording that is deleted. Called with mu held.
+func (s *Spool) forgetLost(f *folder) {
+	if f.lost == 0 {
+		return
+	}
+	for _, e := range s.entries {
+		if e.lost && e.folder == f {
+			s.remove(e)
+		}
+	}
 }
 
 // vanished is lose, and says so. Called with mu held.

@@ -63,6 +63,7 @@ type folder struct {
 	info     *entry
 	count    int // entries of all kinds and states
 	inFlight int
+	lost     int  // entries that are
 	owned    bool // claimed by this process
 	frozen   bool // claimed by somebody else: what is remote is not ours
 	active   bool // is in Spool.active
@@ -150,7 +151,8 @@ func (s *Spool) enqueue(e *entry) {
 	if e.state != uploading { // which sees that the version has changed
 		e.state = waiting
 	}
-	e.at, e.notBefore, e.attempts, e.check, e.lost = s.now().UnixNano(), 0, 0, false, false
+	e.at, e.notBefore, e.attempts, e.check = s.now().UnixNano(), 0, 0, false
+	e.setLost(false)
 	if e.seq == 0 || e.kind != mediaKind {
 		s.catchUp.left(e)
 		s.seq++
@@ -169,6 +171,7 @@ func (s *Spool) enqueue(e *entry) {
 // remove forgets an entry.
 func (s *Spool) remove(e *entry) {
 	s.resize(e, 0)
+	e.setLost(false)
 	s.catchUp.left(e)
 	s.noteCaughtUp()
 	delete(s.entries, e.key)

@@ -271,6 +271,22 @@ func (s *Spool) Pending(key string) bool {
 	return s.entries[key] != nil
 }
 
+// Lost implements storage.Buffer.
+func (s *Spool) Lost(folder string) (keys []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.folders[folder]
+	if f == nil || f.lost == 0 {
+		return nil
+	}
+	for key, e := range s.entries {
+		if e.lost && e.folder == f {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // ticks is t as the time since New in ns. Nobody sets this clock: a wall clock that
 // is put back by hours must not hold up uploads for so long.
 func (s *Spool) ticks(t time.Time) int64 { return int64(t.Sub(s.began)) }

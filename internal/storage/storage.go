@@ -109,6 +109,9 @@ type Buffer interface {
 	// Pending reports whether the object is on this machine only, or is still
 	// being written.
 	Pending(key string) bool
+	// Lost returns the objects of a folder, and not of those within it, that have
+	// vanished from this machine before the backend had them. They stay Pending.
+	Lost(folder string) []string
 }
 
 // File is an object that is being written. Not safe for concurrent use.
