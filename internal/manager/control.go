@@ -55,16 +55,18 @@ const ownDirTries = 10
 // same second, or are rotated in the same second, both would take the same, and
 // shared storage would refuse one of them, whose recording then stays on its node.
 // A second of which the node has a recording already, as of one that was stopped a
-// moment ago, is a conflict, and the next one has its turn.
+// moment ago, is a conflict, and the next one has its turn. Where all are, because a
+// recording has the stream's folder by its base_dir, the node finds one by itself.
 func (n *node) recordApart(ctx context.Context, r api.RecordRequest) (answer api.NodeAnswer, err error) {
 	now := n.fleet.now().Unix()
 	for i := range int64(ownDirTries) {
 		r.BaseDir = fmt.Sprintf("%s/%s/%d", r.Stream, n.alias, now+i)
 		if answer, err = n.record(ctx, r); err != nil || answer.Status != http.StatusConflict {
-			break
+			return answer, err
 		}
 	}
-	return answer, err
+	r.BaseDir = ""
+	return n.record(ctx, r)
 }
 
 // mountAnswer returns what the node has answered with the path at which the

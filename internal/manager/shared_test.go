@@ -67,6 +67,32 @@ func TestCopiesInSharedStorage(t *testing.T) {
 	}
 }
 
+// A recording that has the stream's folder by its base_dir keeps no other of the stream
+// from being recorded: that is beside it.
+func TestCopiesBesideBaseDir(t *testing.T) {
+	t.Parallel()
+	shared := t.TempDir()
+	onShared := func(c *config.Config) { c.Recorder.Storage.Root = shared }
+	a, b := startNode(t, "a", t.TempDir(), onShared), startNode(t, "b", t.TempDir(), onShared)
+	m := startManager(t, t.TempDir(), map[string]*server{"a": a, "b": b}, func(c *config.Liveman) {
+		c.Storage = config.Storage{Type: config.StorageFS, Root: shared}
+	})
+	a.publish("cam")
+	b.publish("cam")
+	until(t, "both nodes have the stream", func() bool {
+		var s api.FleetStream
+		m.call(http.MethodGet, "/api/streams/cam", "", &s)
+		return len(s.Nodes) == 2 && len(s.Publish.Sessions) == 2
+	})
+	var started recordAnswer
+	if code := m.call(http.MethodPost, "/api/record/cam?node=a", `{"base_dir":"cam"}`, &started); code != http.StatusOK || started.RecordDir != "cam" {
+		t.Fatalf("start with a base_dir: %d %+v", code, started)
+	}
+	if code := m.call(http.MethodPost, "/api/record/cam?node=b", "", &started); code != http.StatusOK || !strings.HasPrefix(started.RecordDir, "cam-2/") {
+		t.Errorf("start of the other: %d %+v", code, started)
+	}
+}
+
 // Where two nodes tell of the same folder of shared storage, the catalogue has the
 // recording that is there.
 func TestOneFolderOfTwoNodes(t *testing.T) {

@@ -2,9 +2,11 @@ package recorder
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
+	"github.com/live777/recorder/internal/journal"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/quota"
 )
@@ -24,30 +26,12 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 			return err
 		}
 	}
-	dir, exact := s.stream, false
-	switch {
-	case s.dirs > 0 && s.baseDir != "":
-		dir = prefixOf(s.info().RecordDir)
-	case s.baseDir != "":
-		dir, exact = s.baseDir, true
-	}
-	now = now.UTC()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	release, err := s.r.reserve(ctx, dir, exact)
-	if err != nil {
-		return err
-	}
-	defer release() // when storage has it
-	if exact {
-		if err := s.r.checkPlace(ctx, dir); err != nil {
-			return err
-		}
-	}
-	info, j, err := s.r.claim(ctx, media.Recording{
-		Stream: s.stream, Node: s.r.o.NodeAlias, Start: now.Round(time.Millisecond),
+	info, j, err := s.claim(ctx, media.Recording{
+		Stream: s.stream, Node: s.r.o.NodeAlias, Start: now.UTC().Round(time.Millisecond),
 		Status: media.StatusRecording, Tracks: []media.RecordingTrack{},
-	}, dir, exact, s.baseDir)
+	})
 	if err != nil {
 		return err
 	}
@@ -69,6 +53,24 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	s.begun()
 	s.log.Info("recording started", "record_id", info.RecordID, "record_dir", info.RecordDir)
 	return nil
+}
+
+// claim takes the folder of the session's next recording.
+func (s *session) claim(ctx context.Context, info media.Recording) (media.Recording, *journal.Journal, error) {
+	switch {
+	case s.dirs > 0 && s.baseDir != "":
+		return s.r.claim(ctx, info, prefixOf(s.info().RecordDir), false, s.baseDir)
+	case s.baseDir != "":
+		return s.r.claim(ctx, info, s.baseDir, true, s.baseDir)
+	}
+	for n := 1; ; n++ {
+		dir := folderOf(s.stream, n)
+		claimed, j, err := s.r.claim(ctx, info, dir, false, "")
+		if !errors.Is(err, errIsRecording) || n == folderTries {
+			return claimed, j, err
+		}
+		s.log.Warn("a recording has the folder of the stream's recordings, by its base_dir: another folder is taken", "folder", dir, "next", folderOf(s.stream, n+1))
+	}
 }
 
 // resume begins a recording where there is none. It leaves that for later where nothing has

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/journal"
@@ -40,6 +41,37 @@ func cleanBaseDir(dir string) (string, error) {
 		}
 	}
 	return trimmed, nil
+}
+
+// folderTries bounds the folders that are tried for a stream's recordings.
+const folderTries = 9
+
+// errIsRecording says that the folder of a stream's recordings is a recording itself:
+// somebody has named it as a base_dir.
+var errIsRecording = fault.New(fault.Conflict, "the folder of the stream's recordings, and others that are called alike, have recordings of a base_dir; delete one of those")
+
+// folderOf returns the n-th folder, from 1 on, that a stream's recordings can be in: its
+// own, and others beside that.
+func folderOf(stream string, n int) string {
+	if n == 1 {
+		return stream
+	}
+	end := fmt.Sprintf("-%d", n)
+	return strings.ToValidUTF8(stream[:min(len(stream), media.MaxElementLen-len(end))], "") + end
+}
+
+// folderTimeout bounds the look whether a stream's folder can be used.
+const folderTimeout = 2 * time.Second
+
+// checkFolder wants the folder of a stream's recordings not to be a recording itself. What
+// storage does not tell in time is no obstacle: the stream is to be recorded.
+func (r *Recorder) checkFolder(ctx context.Context, dir string) error {
+	ctx, cancel := context.WithTimeout(ctx, folderTimeout)
+	defer cancel()
+	if is, err := r.isRecording(ctx, dir); err == nil && is {
+		return errIsRecording
+	}
+	return nil
 }
 
 // maxInTheWay bounds the objects of a folder that are looked at. One with so many is in use.
@@ -148,8 +180,23 @@ func prefixOf(dir string) string {
 // whether the storage can be written. The journal of the recording is begun.
 //
 // With exact the record_dir is dir itself and has to be unused; else it is the
-// first free second below dir. baseDir is what was asked for.
+// first free second below dir. baseDir is what was asked for; where that is nothing and
+// dir is another recording, the error is errIsRecording.
 func (r *Recorder) claim(ctx context.Context, info media.Recording, dir string, exact bool, baseDir string) (media.Recording, *journal.Journal, error) {
+	release, err := r.reserve(ctx, dir, exact)
+	if err != nil {
+		return info, nil, err
+	}
+	defer release() // when storage has it
+	switch {
+	case exact:
+		err = r.checkPlace(ctx, dir)
+	case baseDir == "":
+		err = r.checkFolder(ctx, dir)
+	}
+	if err != nil {
+		return info, nil, err
+	}
 	for i := range claimTries {
 		info.RecordDir = dir
 		if !exact {
@@ -188,8 +235,12 @@ func (r *Recorder) claimDir(ctx context.Context, info media.Recording, exact boo
 		return nil, err
 	}
 	err = r.createInfo(ctx, info)
-	if err == nil && exact {
-		err = r.giveWay(ctx, info)
+	switch {
+	case err != nil:
+	case exact:
+		err = r.giveWay(ctx, info, r.checkPlace(ctx, info.RecordDir))
+	case baseDir == "":
+		err = r.giveWay(ctx, info, r.checkFolder(ctx, path.Dir(info.RecordDir)))
 	}
 	if err == nil && j != nil {
 		err = j.Append(entry{Claimed: true}, r.o.Sync != segmenter.SyncOff)
@@ -200,12 +251,11 @@ func (r *Recorder) claimDir(ctx context.Context, info media.Recording, exact boo
 	return j, err
 }
 
-// giveWay looks again whether a folder is free of others, when its claim is stored: another
-// node of the same storage may have claimed one above or below meanwhile. Of two that do so
-// at once the one whose claim is stored later sees the other's, for storage shows what it
-// has taken: who sees another gives way. Both may, who was first nobody can tell.
-func (r *Recorder) giveWay(ctx context.Context, info media.Recording) error {
-	err := r.checkPlace(ctx, info.RecordDir)
+// giveWay takes a claim back where a look after it was stored has found another: another
+// node of the same storage may have claimed a folder above or below meanwhile. Of two that
+// do so at once the one whose claim is stored later sees the other's, for storage shows
+// what it has taken: who sees another gives way. Both may, who was first nobody can tell.
+func (r *Recorder) giveWay(ctx context.Context, info media.Recording, err error) error {
 	if err == nil {
 		return nil
 	}

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"iter"
 	"path"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/spool"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -136,5 +139,96 @@ func TestPlacesOfTwoNodesAtOnce(t *testing.T) {
 				t.Errorf("round %d: %v", round, err)
 			}
 		}
+	}
+}
+
+// A recording of a base_dir may have the folder that a stream's recordings would be in.
+// Those are beside it then, and not within it, whoever begins them; when it is deleted they
+// are where they belong.
+func TestFolderOfStreamTaken(t *testing.T) {
+	for name, change := range map[string]func(*testing.T, *Options){
+		"fs": func(*testing.T, *Options) {},
+		"spool": func(t *testing.T, o *Options) {
+			sp, err := spool.New(t.Context(), spool.Options{Dir: t.TempDir(), Remote: ossStore(t), NoSync: true, Logger: o.Logger})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = sp.Close(context.Background()) })
+			sp.Start()
+			o.Store = sp
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig(t, func(o *Options) { change(t, o) })
+			record := func(stream, baseDir string) string {
+				t.Helper()
+				dir := g.start(stream, baseDir).RecordDir
+				g.stop(stream)
+				return dir
+			}
+			g.publish("camera", source(t, "opus_mono.ogg"))
+			g.publish("camera-2", source(t, "opus_mono.ogg"))
+			if dir := record("camera", "camera"); dir != "camera" {
+				t.Errorf("the base_dir is camera, the record_dir %q", dir)
+			}
+			if dir := record("camera-2", "camera-2"); dir != "camera-2" {
+				t.Errorf("the base_dir is camera-2, the record_dir %q", dir)
+			}
+			if dir := record("camera", ""); path.Dir(dir) != "camera-3" {
+				t.Errorf("beside camera and camera-2 it is recorded to %q", dir)
+			}
+			if dir := record("camera-2", ""); path.Dir(dir) != "camera-2-2" {
+				t.Errorf("beside camera-2 it is recorded to %q", dir)
+			}
+			for _, object := range []string{infoName, manifestName} {
+				if err := g.recorder.o.Store.Delete(t.Context(), "camera/"+object); err != nil && !errors.Is(err, storage.ErrNotFound) {
+					t.Fatal(err)
+				}
+			}
+			g.recorder.Forget("camera")
+			if dir := record("camera", ""); path.Dir(dir) != "camera" {
+				t.Errorf("when the other is deleted it is recorded to %q", dir)
+			}
+		})
+	}
+}
+
+// A stream whose folder is claimed as a base_dir by another node, in the very moment in
+// which its recording begins, is recorded beside that.
+func TestFolderOfStreamTakenMeanwhile(t *testing.T) {
+	root := t.TempDir()
+	other := newRigIn(t, root, nil)
+	other.publish("show", source(t, "opus_mono.ogg"))
+	var once sync.Once
+	g := newRigIn(t, root, func(o *Options) { // which has looked, and found nothing
+		o.Store = hookedCreate{o.Store, func(string) { once.Do(func() { other.start("show", "camera") }) }}
+	})
+	g.publish("camera", source(t, "opus_mono.ogg"))
+	if dir := g.start("camera", "").RecordDir; path.Dir(dir) != "camera-2" {
+		t.Errorf("it is recorded to %q", dir)
+	}
+	g.stop("camera")
+	other.stop("show")
+	if left, err := filepath.Glob(filepath.Join(root, "camera", "*", "*")); err != nil || len(left) > 0 {
+		t.Errorf("within the other are %q, %v", left, err)
+	}
+}
+
+// Where all folders that are tried are taken, it is said, and what can be done.
+func TestFoldersOfStreamTaken(t *testing.T) {
+	g := newRig(t, nil)
+	long := strings.Repeat("é", media.MaxElementLen/2)
+	g.publish(long, source(t, "opus_mono.ogg"))
+	for n := range folderTries {
+		dir := folderOf(long, n+1)
+		if err := media.CheckNewStreamID(dir); err != nil {
+			t.Fatalf("%q: %v", dir, err)
+		}
+		g.start(long, dir)
+		g.stop(long)
+		g.clock.advance(g.clock.Now().Add(recordingEvery))
+	}
+	if _, err := g.recorder.Start(t.Context(), long, ""); fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "delete one") {
+		t.Errorf("the error is %v", err)
 	}
 }
