@@ -3,6 +3,9 @@
 // Test ids of the page (attribute data-testid) and the data attributes beside them:
 //
 //   about                      node name and version
+//   problems                   what is wrong with the server; within it, and within the row of a node:
+//     problem                  data-place, data-serious
+//   node-row-<alias>           data-state; of a manager's nodes
 //   token-form, token-input, token-remember, token-save, token-forget
 //   login-form, login-name, login-password, login-submit, login-error, login-other (to the other
 //   of login-form and token-form), account, logout

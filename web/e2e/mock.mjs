@@ -46,10 +46,12 @@ function recording(streamId, start, status, extra = {}) {
 
 /**
  * Starts the server on a free port of the loopback interface; token guards everything but
- * /api/info. With an account, { name, password, rights }, one can log in too.
+ * /api/info. With an account, { name, password, rights }, one can log in too. With nodes it is
+ * a manager, which lists them.
  */
-export async function startMock({ token, account }) {
+export async function startMock({ token, account, nodes }) {
   let session = '';
+  let problems = [];
   const streams = [
     stream('door-camera', ['H264', 'opus'], 2, true),
     stream('a-stream-with-quite-a-long-name-that-has-to-wrap-somewhere-on-a-phone', ['VP9', 'opus'], 0, false),
@@ -72,7 +74,9 @@ export async function startMock({ token, account }) {
     ...Array.from({ length: 20 }, (_, i) => recording('door-camera', 1795003200 - i * 86_400, 'complete')),
   ];
   const routes = {
-    'GET /api/info': (res) => json(res, 200, { name: 'live777', version: 'v0.1.0', node: 'node-001', features: account ? ['recorder', 'accounts'] : ['recorder'] }),
+    'GET /api/info': (res) => json(res, 200, {
+        name: nodes ? 'liveman' : 'live777', version: 'v0.1.0', node: 'node-001', features: account ? ['recorder', 'accounts'] : ['recorder'],
+      }),
     'GET /api/me': (res) =>
       json(res, 200, session
         ? { kind: 'account', name: account.name, rights: account.rights, streams: ['*'] }
@@ -96,8 +100,8 @@ export async function startMock({ token, account }) {
       res.on('close', () => feeds.delete(res));
       tell();
     },
-    'GET /api/problems': (res) =>
-      json(res, 200, { problems: [{ place: 'storage', text: 'the disk is full', since: '2026-11-22T12:00:00Z', serious: true }] }),
+    'GET /api/problems': (res) => json(res, 200, { problems }),
+    ...(nodes && { 'GET /api/nodes/': (res) => json(res, 200, nodes) }),
     'GET /api/playback': (res) =>
       json(res, 200, [
         { stream: 'door-camera', recordings: 24, last_start: '2026-11-22T12:00:00Z', duration: 86_400, bytes: 5.2e10 + 1e9 * reads++ },
@@ -150,6 +154,10 @@ export async function startMock({ token, account }) {
     publish: (codecs) => {
       streams[0] = stream('door-camera', codecs, 2, true);
       tell();
+    },
+    /** From now on this is wrong. */
+    wrong: (list) => {
+      problems = list;
     },
     endFeeds: () => {
       for (const feed of feeds) feed.end();

@@ -54,7 +54,6 @@ async function desktop(browser, base, out) {
     await id(id(page, 'recordings-stream-door-camera'), 'recordings-open').click();
     await id(page, 'recording-row').nth(3).waitFor({ timeout: 60_000 });
     await shows(id(row, 'record-state'), '2:0');
-    await shows(id(page, 'problems'), 'Storage: the disk is full');
     await shows(id(page, 'recording-facts').first(), 'H264 + opus · 1280×720, 640×360, 320×180');
     await checkLayout(page);
     await steps.picture('page-wide');
@@ -79,6 +78,105 @@ async function desktop(browser, base, out) {
     await id(id(page, 'recording-row').nth(1), 'recording-watch').click();
     await shows(id(page, 'player-error'), 'HTTP 404');
     await steps.picture('page-errors');
+  });
+  check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
+}
+
+const since = '2026-11-22T12:00:00Z';
+const full = { place: 'storage', text: 'recorder.storage.root: no space is left', since, serious: true };
+
+/** The problems that are shown within root, by place: what is said, whether it is serious, and whether it is marked so. */
+async function problemsIn(root) {
+  const all = await id(root, 'problem').all();
+  return new Map(
+    await Promise.all(
+      all.map(async (problem) => [
+        await problem.getAttribute('data-place'),
+        {
+          text: await problem.innerText(),
+          serious: (await problem.getAttribute('data-serious')) === 'true',
+          marked: (await problem.getAttribute('class')).includes('error'),
+        },
+      ]),
+    ),
+  );
+}
+
+/** Each problem says where it is, what it is, since when, and what to do, and stands out if it is serious. */
+async function checkProblems(root, want) {
+  await id(root, 'problem').nth(want.length - 1).waitFor({ timeout: 60_000 });
+  const shown = await problemsIn(root);
+  check(shown.size === want.length, `${shown.size} problems are shown, not ${want.length}`);
+  for (const { place, says, serious } of want) {
+    const problem = shown.get(place);
+    check(problem !== undefined, `nothing is said of ${place}`);
+    for (const part of says) check(problem.text.includes(part), `of ${place} it says ${JSON.stringify(problem.text)}, not ${JSON.stringify(part)}`);
+    check(problem.serious === serious && problem.marked === serious, `${place} is shown as ${problem.marked ? '' : 'not '}serious`);
+  }
+}
+
+/** What is wrong with a node comes, is told in words, and goes. */
+async function problemsOfNode(browser, mock, out) {
+  const { page, problems } = await openPage(browser, mock.base);
+  const steps = new Steps(page, out);
+  await page.clock.install();
+  await page.goto(mock.base, { timeout: 60_000 });
+  await unlock(page);
+  await steps.run('nothing is wrong', async () => {
+    check((await id(page, 'problem').count()) === 0, 'something is said to be wrong');
+  });
+  await steps.run('what is wrong is told within seconds', async () => {
+    mock.wrong([
+      full,
+      { place: 'spool', text: '7 objects are gone from the spool', since, serious: false },
+      { place: 'recordings', text: 'objects that were stored are gone', since, serious: false },
+      { place: 'catalogue', text: 'it does not answer', since, serious: true },
+      { place: 'attic', text: 'a place of a later version\u202e', since, serious: false },
+    ]);
+    await page.clock.fastForward(6_000);
+    await checkProblems(id(page, 'problems'), [
+      { place: 'storage', says: ['Storage: recorder.storage.root: no space is left (since ', '2026', 'make room on the disk'], serious: true },
+      { place: 'spool', says: ['Spool: 7 objects are gone', 'delete those that are of no use'], serious: false },
+      { place: 'recordings', says: ['Recordings that run: objects', 'a rule of the bucket'], serious: false },
+      { place: 'catalogue', says: ['Catalogue: it does not answer', 'until the database answers'], serious: true },
+      { place: 'attic', says: ['attic: a place of a later version\\u{202e}'], serious: false },
+    ]);
+    check((await id(page, 'problems').getAttribute('role')) === 'alert', 'it is not read out by who reads the page to others');
+    await checkLayout(page);
+    await steps.picture('page-problems');
+  });
+  await steps.run('what is mended is told no more', async () => {
+    mock.wrong([]);
+    await page.clock.fastForward(6_000);
+    await id(page, 'problem').first().waitFor({ state: 'detached', timeout: 60_000 });
+  });
+  check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
+}
+
+const load = { time: since, streams: 1, publishers: 1, viewers: 0, recordings: 1 };
+const fleet = [
+  { alias: 'roof', state: 'up', storage: 'local', load: { ...load, storage: { type: 'fs', failing: true, failed_recordings: 1 }, problems: [full] } },
+  { alias: 'cellar', state: 'up', storage: 'shared', load },
+  { alias: 'gate', state: 'down', storage: 'shared', error: 'connection refused', load: { ...load, streams: 0, recordings: 0 } },
+];
+
+/** What is wrong with a manager is told apart from what is wrong with its nodes. */
+async function problemsOfManager(browser, mock, out) {
+  const { page, problems } = await openPage(browser, mock.base, { viewport: { width: 400, height: 900 } });
+  const steps = new Steps(page, out);
+  mock.wrong([{ place: 'catalogue', text: 'the database does not answer', since, serious: true }]);
+  await page.goto(mock.base, { timeout: 60_000 });
+  await unlock(page);
+  await steps.run('what is wrong with the manager', () =>
+    checkProblems(id(page, 'problems'), [{ place: 'catalogue', says: ['Catalogue: the database does not answer', 'until the database answers'], serious: true }]),
+  );
+  await steps.run('what is wrong with its nodes', async () => {
+    await checkProblems(id(page, 'node-row-roof'), [{ place: 'storage', says: ['no space is left', 'make room on the disk'], serious: true }]);
+    await shows(id(page, 'node-row-roof'), 'Storage does not take recordings');
+    await shows(id(page, 'node-row-gate'), 'connection refused');
+    check((await id(id(page, 'node-row-cellar'), 'problem').count()) === 0, 'a node without problems has some');
+    await checkLayout(page);
+    await steps.picture('page-manager-problems');
   });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
 }
@@ -202,6 +300,7 @@ await runScript(300_000, async (browser) => {
   const out = option('out', '');
   const mock = await startMock({ token });
   try {
+    await problemsOfNode(browser, mock, out);
     await desktop(browser, mock.base, out);
     await phone(browser, mock.base, out);
   } finally {
@@ -212,6 +311,12 @@ await runScript(300_000, async (browser) => {
     await changes(browser, changing);
   } finally {
     changing.close();
+  }
+  const manager = await startMock({ token, nodes: fleet });
+  try {
+    await problemsOfManager(browser, manager, out);
+  } finally {
+    manager.close();
   }
   const accounts = await startMock({ token, account });
   try {

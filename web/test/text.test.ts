@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { chooseLanguage, t, tOr } from '../src/i18n';
 import { codecNames, notRecorded } from '../src/lib/api';
+import { problemAdvice, problemText } from '../src/parts/problems';
 import { bitrate, bytes, dateTime, duration, pictureSizes, seen } from '../src/lib/format';
 
 test.each([
@@ -66,4 +67,24 @@ test('names show what is not seen', () => {
   expect(seen('camera 1 · 相机 👩‍🚒é')).toBe('camera 1 · 相机 👩\\u{200d}🚒é');
   expect(seen('a\u202Egpj.b\u2066\u200B\u2028\u{E0041}\u0007')).toBe('a\\u{202e}gpj.b\\u{2066}\\u{200b}\\u{2028}\\u{e0041}\\u{0007}');
   expect(seen('')).toBe('');
+});
+
+test.each([
+  ['storage', true],
+  ['storage', false],
+  ['spool', true],
+  ['spool', false],
+  ['recordings', false],
+  ['catalogue', true],
+  ['catalogue', false],
+])('what is wrong with %s (serious: %s) has words, and says what to do', (place, serious) => {
+  const problem = { place, serious, text: 'odd', since: '2026-11-22T12:00:00Z' };
+  expect(problemText(problem)).toMatch(/^[A-Z][a-z ]+: odd \(since .*2026.*\)$/);
+  expect(problemAdvice(problem)).toMatch(/\.$/);
+});
+
+test('what is wrong with a place of a later version is told as it is', () => {
+  const problem = { place: 'attic', serious: true, text: 'odd\u202e', since: '' };
+  expect(problemText(problem)).toBe('attic: odd\\u{202e}');
+  expect(problemAdvice(problem)).toBe('');
 });

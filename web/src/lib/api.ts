@@ -48,7 +48,7 @@ export interface NodeLoad {
 
 /** What is wrong with what a server depends on. */
 export interface Problem {
-  place: string; // storage, spool, catalogue
+  place: string; // storage, spool, recordings, catalogue
   text: string;
   since: string;
   serious: boolean;

@@ -1,6 +1,6 @@
 import { t, tOr } from '../i18n';
 import type { Node } from '../lib/api';
-import { problemText } from './problems';
+import { ProblemList } from './problems';
 import { bitrate, bytes, duration } from '../lib/format';
 
 /** A clock that is off by less is nothing to talk about, in ms. */
@@ -37,6 +37,7 @@ export function NodesPart({ nodes, error }: NodesProps) {
                 {text}
               </p>
             ))}
+            <ProblemList problems={node.load.problems ?? []} />
           </li>
         ))}
       </ul>
@@ -66,7 +67,6 @@ function warningsOf(node: Node): string[] {
   return [
     node.error ?? node.feed?.error ?? '',
     node.load.storage?.failing ? t('nodeStorageFails') : '',
-    ...(node.load.problems ?? []).map(problemText),
     Math.abs(off) > clockTolerance ? t('nodeClock', { seconds: Math.round(off / 1000) }) : '',
   ].filter(Boolean);
 }
