@@ -268,7 +268,7 @@ func (c *clock) find() (ok bool) {
 
 // moveAll moves the origins of all tracks by the same, if that brings them to where
 // their reports have them, and these tell whole seconds alone: by the arrivals the
-// tracks are right beside each other, and no media moves.
+// tracks are right beside each other, but for closeEnough, and no media moves.
 func (t *Timeline) moveAll() {
 	by := span{lo: math.MinInt64, hi: math.MaxInt64}
 	for _, c := range t.tracks {
@@ -281,7 +281,7 @@ func (t *Timeline) moveAll() {
 		}
 	}
 	d := by.nearest(0)
-	if by.lo > by.hi || d == 0 {
+	if by.lo-by.hi > int64(closeEnough) || d == 0 {
 		return
 	}
 	for _, c := range t.tracks {

@@ -540,3 +540,33 @@ func TestWholeSecondsAfterJump(t *testing.T) {
 		s.check(t, tl, audio, 20*time.Second, 20*time.Second, ms(20))
 	}
 }
+
+// So they do where the reports contradict each other by as much as the arrivals, which have told
+// how far the timestamps jumped, may be off.
+func TestWholeSecondsAfterInexactJump(t *testing.T) {
+	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}
+	s, tl := newSender(), New(tracks)
+	s.ntp = s.ntp.Truncate(time.Second)
+	s.observe(tl, video, 0, ms(5))
+	tl.Anchor(video, s.ts(video, 0), 0)
+	for d := ms(20); d < 20*time.Second; d += time.Second {
+		s.run(tl, d, d+ms(980), both, false)
+		s.report(tl, video, d+ms(975), ms(5), -ms(995))
+		s.report(tl, audio, d+ms(975), ms(5), -ms(995))
+		s.run(tl, d+ms(980), d+time.Second, both, false)
+	}
+	at := ms(20020)
+	both[audio] += ms(9)
+	for _, id := range []media.TrackID{audio, video} {
+		from := s.ts(id, at)
+		s.ts0[id] += 1 << 33
+		tl.Jump(id, from, s.ts(id, at))
+	}
+	s.run(tl, at, at+ms(980), both, false)
+	at += ms(980)
+	for _, id := range []media.TrackID{video, audio} {
+		s.report(tl, id, at, both[id], 0)
+		s.check(t, tl, video, at, at, ms(10))
+		s.check(t, tl, audio, at, at, ms(10))
+	}
+}
