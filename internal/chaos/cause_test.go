@@ -33,7 +33,7 @@ func (j *judge) happened(cause string, l lane, r *recorded, from, to time.Durati
 	}
 	switch cause {
 	case "loss":
-		return j.turnedIn(from, to) || slices.ContainsFunc(j.sentWithin(l, from, to), func(u *unit) bool { return u.whole() != yes || u.decodable != yes })
+		return j.turnedIn(l, from, to) || slices.ContainsFunc(j.sentWithin(l, from, to), func(u *unit) bool { return u.whole() != yes || u.decodable != yes })
 	case "pause":
 		return j.quietIn(l, from, to)
 	case "absent":
@@ -50,11 +50,16 @@ func (j *judge) happened(cause string, l lane, r *recorded, from, to time.Durati
 	return false
 }
 
-// turnedIn reports whether a publisher has gone on with other numbers between two instants:
-// what it had lost nobody knows.
-func (j *judge) turnedIn(from, to time.Duration) bool {
-	return slices.ContainsFunc(j.senders, func(s *senderTruth) bool {
-		return slices.ContainsFunc(s.life.Turns, func(t Turn) bool { at := s.life.At + t.At; return at > from && at < to })
+// turnedIn reports whether a publisher has gone on with other numbers between two instants,
+// which are seen with the next that comes to a lane: what it had lost nobody knows.
+func (j *judge) turnedIn(l lane, from, to time.Duration) bool {
+	return slices.ContainsFunc(j.tracks(), func(tr *trackTruth) bool {
+		life := tr.sender.life
+		return tr.lane == l && slices.ContainsFunc(life.Turns, func(t Turn) bool {
+			at := life.At + t.At
+			i := slices.IndexFunc(tr.units, func(u *unit) bool { return u.captured > at })
+			return at < to && (at > from || i >= 0 && tr.units[i].captured > from)
+		})
 	})
 }
 
@@ -77,7 +82,7 @@ func (j *judge) quietIn(l lane, from, to time.Duration) bool {
 // ledger calls a pause: that of a sender of which it is not exactly known, or of one that
 // went on with others.
 func (j *judge) followed(l lane, from, to time.Duration) bool {
-	return l.kind == media.Audio && to-from < short/2 && (j.turnedIn(from-causeNear, to+causeNear) ||
+	return l.kind == media.Audio && to-from < short/2 && (j.turnedIn(l, from-causeNear, to+causeNear) ||
 		slices.ContainsFunc(j.sentWithin(l, from-short, to+short), func(u *unit) bool {
 			s := u.of.sender.life
 			return s.Net.Jitter > 0 || s.Clock.Reports != "exact" || s.Clock.PPM != 0
