@@ -141,10 +141,10 @@ func (t *timestamps) within(other *timestamps) int {
 }
 
 // noteLayers measures how far the origin of a layer that has reported is from those
-// of the others, each by its own reports.
+// of the others, each by its own reports. Those of whole seconds do not tell it.
 func (c *clock) noteLayers() {
 	for _, l := range c.layers {
-		if l == c || len(l.reports) == 0 {
+		if l == c || c.tellsSeconds() || l.tellsSeconds() {
 			continue
 		}
 		// The early ends: what is late is not late by the same in all layers.
@@ -152,6 +152,11 @@ func (c *clock) noteLayers() {
 		c.apart[l].add(behind)
 		l.apart[c].add(-behind)
 	}
+}
+
+// tellsSeconds reports whether there are no reports of the layer but those of whole seconds.
+func (c *clock) tellsSeconds() bool {
+	return !slices.ContainsFunc(c.reports, func(r report) bool { return !r.whole })
 }
 
 // from returns how far the origin of c is behind that of another layer; false if that

@@ -86,6 +86,32 @@ func TestLayers(t *testing.T) {
 	}
 }
 
+// Reports of whole seconds do not tell how far the clocks of two layers are apart, for each is
+// of another time of its second: the arrivals do.
+func TestLayersOfWholeSeconds(t *testing.T) {
+	tl, start := New(ladder[:2]), time.Date(2026, 5, 5, 5, 5, 5, 0, time.UTC)
+	ts := func(id media.TrackID, n int) int64 { return int64(id+1)<<30 + int64(n)*3000 }
+	apart := func(n int) time.Duration { return tl.Media(1, ts(1, n)) - tl.Media(0, ts(0, n)) }
+	for n := range 30 * 20 {
+		at := start.Add(time.Duration(n) * time.Second / 30)
+		for id := range media.TrackID(2) {
+			if n < 60 && id == 1 {
+				continue // it comes late
+			}
+			if n%30 == 3+24*int(id) {
+				tl.Report(&media.SenderReport{Track: id, NTP: media.NTP(at.Truncate(time.Second)), RTP: uint32(ts(id, n)), Arrival: at.Add(ms(5))})
+			}
+			tl.Observe(id, ts(id, n), at.Add(ms(5)))
+		}
+		if n == 0 {
+			tl.Anchor(0, ts(0, 0), 0)
+		}
+		if n > 300 && apart(n).Abs() > ms(20) {
+			t.Fatalf("after frame %d they are %v apart", n, apart(n))
+		}
+	}
+}
+
 // What is alike stays so while a layer is off, and is learned anew after a jump.
 func TestAlike(t *testing.T) {
 	tl := New(ladder)
