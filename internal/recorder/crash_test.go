@@ -475,6 +475,39 @@ func TestCrashAndComeBack(t *testing.T) {
 	}
 }
 
+// The node dies when a Period has begun of which nothing has come to storage, while there
+// is still sound in the one before. That ends where its media does, and not where the Period
+// begins with which the publisher comes back.
+func TestCrashAtBoundary(t *testing.T) {
+	images, _ := shot(t, false, func(*Options) {}, func(g *rig) []*sender {
+		g.clock.advance(time.Now())
+		s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_mono.ogg"))
+		g.start("camera", "")
+		s.tracks[0].off = true
+		s.send(6 * time.Second)
+		s.tracks[0].off = false
+		s.send(2 * time.Second)
+		g.stop("camera")
+		return []*sender{s}
+	})
+	n := 0
+	for i := range images {
+		if img := images[i]; strings.Contains(img.at, "create ") && strings.HasSuffix(img.at, "/v_seg_0002.m4s") {
+			n++
+			g := after(t, img, img.seen.Add(2*time.Second), time.Minute)
+			if err := g.recorder.Recover(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			back := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_mono.ogg"))
+			back.send(3 * time.Second)
+			g.read(g.stop("camera").RecordDir)
+		}
+	}
+	if n == 0 {
+		t.Error("the node never died at the boundary")
+	}
+}
+
 // What waits for a publisher that does not come is sealed.
 func TestCrashAndStayAway(t *testing.T) {
 	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)

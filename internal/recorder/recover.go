@@ -367,6 +367,18 @@ func (r *Recorder) resume(o *orphan) error {
 	return nil
 }
 
+// endPeriods ends the Periods that were open: around a boundary there are two, and nothing
+// of the later one may be stored.
+func (o *orphan) endPeriods() {
+	for i := range o.pres.Periods {
+		if end, ok := o.breaksOff(i); ok {
+			o.endPeriod(i, end)
+		}
+	}
+	last := len(o.pres.Periods) - 1
+	o.endPeriod(last, max(o.recording.end, o.pres.Periods[last].Start))
+}
+
 // goOn makes o the recording of a session that has not begun to run.
 func (s *session) goOn(o *orphan) {
 	s.rec, s.dirs = o.recording, 1
@@ -393,7 +405,6 @@ func (s *session) goOn(o *orphan) {
 	if o.limit > 0 {
 		s.rotateAt = o.limit
 	}
-	last := len(o.pres.Periods) - 1
-	o.endPeriod(last, max(o.recording.end, o.pres.Periods[last].Start))
+	o.endPeriods()
 	s.log.Info("recording waits for its publisher", "record_id", o.info.RecordID, "record_dir", o.dir)
 }
