@@ -1,7 +1,6 @@
 package arrange
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/live777/recorder/internal/codec"
@@ -57,7 +56,7 @@ func (a *Arranger) fillPicture(frontier time.Duration) {
 		a.note(l, due, "")
 		if a.rotationDue(at) {
 			a.releaseBefore(at)
-			a.rotateStanding(a.Ended()) // the sound may have got further
+			a.rotateStanding(max(at, a.Ended())) // the sound may have got further
 			continue
 		}
 		for _, other := range a.lanes {
@@ -115,7 +114,7 @@ func (a *Arranger) rotateStanding(at time.Duration) {
 	}
 	a.open(at, true)
 	for _, l := range lanes {
-		a.leave(l, at)
+		a.endPicture(l, at)
 		if !l.video.gone {
 			a.stand(l, at)
 		}
@@ -209,9 +208,10 @@ func (a *Arranger) fillSound(frontier time.Duration) {
 		frontier = min(frontier, limit)
 	}
 	until := l.ticks(frontier)
-	if _, _, d := a.nothing(l); l.period == a.cur && until > l.noted && l.end()+d <= until {
+	if _, _, d := a.nothing(l); l.period != nil && until > l.noted && l.end()+d <= until {
 		// What is written is told of before, so that a crash in between does not take it,
-		// and not each time: what turns out to be less is told again.
+		// and not each time: what turns out to be less is told again. That is so in the
+		// Period before the current one as well, whose recording may be another.
 		a.note(l, until+l.ticks(max(a.o.SegmentDuration, pauseNoted)), "")
 	}
 	a.silence(l, until)
@@ -296,7 +296,7 @@ func (a *Arranger) note(l *lane, until media.Ticks, cause string) {
 	}
 	span := l.duration(until - l.real)
 	if l.src != nil && cause == "" {
-		cause = cmp.Or(l.src.lost, l.src.missing)
+		cause = l.src.why()
 	}
 	switch {
 	case cause == "" && span < pauseNoted && !l.video.stands && l.noted <= l.real, span < time.Millisecond:

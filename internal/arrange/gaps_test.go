@@ -2,9 +2,11 @@ package arrange
 
 import (
 	"log/slog"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/codec"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -49,6 +51,65 @@ func TestToldIsFilled(t *testing.T) {
 				t.Errorf("sound with a hole of %v is held up for %v: %v are called filled, %v are", hole, held, f.told, f.is)
 			}
 		}
+	}
+}
+
+// Sound that does not come is told of before its silence is written, also where that is
+// still in the recording before the one that has begun.
+func TestSilenceBehindRotationIsTold(t *testing.T) {
+	f := &filled{script: newScript(t)}
+	f.a = New(Options{SegmentDuration: time.Second, Log: slog.New(slog.DiscardHandler)}, f)
+	f.join(t)
+	f.a.RotateAt(8 * time.Second)
+	f.play(time.Second)
+	f.audio = false
+	for f.at < 11*time.Second {
+		f.play(200 * time.Millisecond)
+		if f.told+f.last.End-f.last.Start < f.is {
+			t.Fatalf("at %v there are %v of silence, and %v are told of", f.at, f.is, f.last.End-f.last.Start)
+		}
+	}
+	if f.is < 5*time.Second {
+		t.Errorf("there are %v of silence in 10 s, which is written 4 s later", f.is)
+	}
+}
+
+// A picture that stands up to where a recording is rotated does so in that recording: its
+// ledger tells of nothing that is behind its end.
+func TestRotationWhilePictureStands(t *testing.T) {
+	s := newScript(t)
+	s.a.Leave()
+	s.audio = false
+	c, _ := codec.Lookup("H264")
+	s.a.Join(s.now(), []Track{{
+		Track: media.Track{Kind: c.Kind, Codec: c.Name, ClockRate: c.ClockRate}, Lane: Lane{Kind: c.Kind}, Codec: c,
+	}})
+	s.a.RotateAt(4 * time.Second)
+	s.play(3 * time.Second)
+	s.video = false
+	s.play(7 * time.Second)
+	told := slices.Index(s.lines, "video: pause from 3s to 4s, filled true")
+	if rotated := slices.Index(s.lines, "recording at 4s"); told < 0 || rotated < told {
+		t.Errorf("decided %q", s.lines)
+	}
+}
+
+// What is missing in a layer is known when its next key frame has come, and that may be the
+// one with which a recording is rotated.
+func TestLayerLostBeforeRotation(t *testing.T) {
+	s := newScript(t)
+	s.a.Leave()
+	s.lines, s.video, s.layers = nil, false, []simulated{{keys: "k...k...k...k..."}, {keys: "k...k---k...k..."}}
+	s.join(t)
+	s.a.RotateAt(4 * time.Second)
+	for s.at < 4*time.Second {
+		s.play(soundEvery)
+		s.a.Packet(trackOf(1), s.now())
+	}
+	s.a.Missing(trackOf(1), CauseLoss)
+	s.play(2 * time.Second)
+	if want := "video-2: loss from 2.5s to 4s, filled true"; !slices.Contains(s.lines, want) {
+		t.Errorf("%q is not told: %q", want, s.lines)
 	}
 }
 

@@ -310,7 +310,7 @@ func (a *Arranger) endSound(l *lane, end time.Duration) {
 	if l.duration(to-l.real) > endSlack {
 		cause := CausePause
 		if l.src != nil {
-			cause = cmp.Or(l.src.lost, l.src.missing, cause)
+			cause = cmp.Or(l.src.why(), cause)
 		}
 		a.note(l, to, cause) // before, so that a crash in between does not take it
 	}

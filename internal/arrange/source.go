@@ -1,6 +1,7 @@
 package arrange
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -92,6 +93,15 @@ func (s *source) take(f *media.Frame) held {
 	h := held{Frame: f, missing: s.missing}
 	s.missing = ""
 	return h
+}
+
+// why says what is missing behind the last frame that was written: its cause, if one is
+// known.
+func (s *source) why() string {
+	if s.lost == "" && len(s.held) > 0 && s.held[0].missing != "" {
+		return s.held[0].missing
+	}
+	return cmp.Or(s.lost, s.missing)
 }
 
 // time returns the session time of a timestamp.
