@@ -262,10 +262,7 @@ func (a *Arranger) together(l *lane, t media.Ticks) (all, overdue bool) {
 // recasts reports whether a new Period is to begin with a key frame of the lead for the
 // sake of other layers: one is to leave, or can join.
 func (a *Arranger) recasts(at time.Duration) bool {
-	if l := a.soundLane(); l != nil && l.period == a.cur && l.duration(l.end()) > at+endSlack {
-		return false // another layer led, which had got further
-	}
-	return a.recastDue(at) && slices.ContainsFunc(a.others(), func(s *source) bool {
+	return a.recastDue(at) && !a.soundIsPast(at) && slices.ContainsFunc(a.others(), func(s *source) bool {
 		return s.lane.period == a.cur && s.lane.video.gone || !a.isMember(s) && s.pair != nil
 	})
 }

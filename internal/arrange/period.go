@@ -369,6 +369,21 @@ func (a *Arranger) rotationDue(at time.Duration) bool {
 	return a.rotateAt > 0 && a.cur != nil && at >= a.rotateAt-rotateSlack
 }
 
+// rotates reports whether the recording is to be rotated with a key frame at a session time:
+// not where the sound has got further, unless that lasts.
+func (a *Arranger) rotates(at time.Duration) bool {
+	long := a.rotateAt + time.Duration(maxSegment)*a.o.SegmentDuration
+	return a.rotationDue(at) && (at >= long || !a.soundIsPast(at))
+}
+
+// soundIsPast reports whether the sound in the Period has got further than a session time at
+// which another would begin: pictures were held up, or another layer led, which had. What
+// ends there would have sound without a picture at its end, and what begins the opposite.
+func (a *Arranger) soundIsPast(at time.Duration) bool {
+	l := a.soundLane()
+	return l != nil && l.period == a.cur && l.duration(l.end()) > at+endSlack
+}
+
 // count notes that a Period begins.
 func (a *Arranger) count() {
 	if a.begun.Before(a.now) {

@@ -332,6 +332,8 @@ func (a *Arranger) correctable(s *source, f *media.Frame) bool {
 	l := s.lane
 	t := s.time(f.Timestamp)
 	switch {
+	case l.period != a.cur: // the picture of now is not that of its time
+		return false
 	case l.audio.ahead && len(f.Data) <= silentBytes:
 		return true
 	case l.audio.skipped:

@@ -199,7 +199,7 @@ func (a *Arranger) keyFrame(s *source, f *media.Frame) {
 	at := l.duration(t)
 	all, overdue := a.together(l, t)
 	may := all || overdue
-	rotate, needs := may && a.rotationDue(at), l.video.gone || !f.Format.Equal(l.format)
+	rotate, needs := may && a.rotates(at), l.video.gone || !f.Format.Equal(l.format)
 	free := rotate || !a.crowded()
 	if needs && !free {
 		a.crowdOut(s)

@@ -1,0 +1,43 @@
+package arrange
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// Where pictures have been held up, and the sound of their time is written, a recording is
+// rotated behind that: its sound and its picture end together.
+func TestRotationBehindSound(t *testing.T) {
+	s := newScript(t)
+	s.a.RotateAt(3 * time.Second)
+	s.play(2100 * time.Millisecond)
+	s.video = false
+	s.play(3500 * time.Millisecond) // the sound waits for the picture for two seconds
+	for at := 2100 * time.Millisecond; at < s.at; at += pictureEvery {
+		s.late = s.at - at
+		s.picture()
+	}
+	s.late, s.video = 0, true
+	s.play(2 * time.Second)
+	s.flush()
+	if !slices.Contains(s.lines, "recording at 4s") || !slices.Contains(s.lines, "audio ends at 192000") {
+		t.Errorf("the sound was written up to 3.6 s, and the recording is not rotated at 4 s: %q", s.lines)
+	}
+}
+
+// Sound that is still in the Period before the current one is not corrected: that would
+// bring it beyond the end.
+func TestSoundOfPeriodBefore(t *testing.T) {
+	s := newScript(t)
+	s.play(3 * time.Second)
+	f := sound(s.at)
+	s.a.soundLane().audio.check = true
+	if !s.a.correctable(s.a.pub.audio, f) {
+		t.Fatal("none may be made in the current Period")
+	}
+	s.a.cur = &period{at: s.at}
+	if s.a.correctable(s.a.pub.audio, f) {
+		t.Error("sound of the Period before is corrected")
+	}
+}
