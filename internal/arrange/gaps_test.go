@@ -113,6 +113,25 @@ func TestLayerLostBeforeRotation(t *testing.T) {
 	}
 }
 
+// Sound that comes late with a publisher who is back has a hole and silence behind it, which
+// are told of in that order.
+func TestGapsAreInOrder(t *testing.T) {
+	s := newScript(t)
+	s.play(3 * time.Second)
+	s.a.Leave()
+	s.at += 2 * time.Second
+	s.join(t)
+	s.audio = false
+	s.play(time.Second)
+	s.audio = true
+	s.play(3 * time.Second)
+	s.flush()
+	hole, silence := slices.Index(s.lines, "audio: reconnect from 3s to 5s, filled false"), slices.Index(s.lines, "audio: pause from 5s to 6s, filled true")
+	if hole < 0 || silence < hole {
+		t.Errorf("decided %q", s.lines)
+	}
+}
+
 // heldUp plays a publication whose sound has a hole, and is held up for some time.
 func (f *filled) heldUp(packet, hole, held time.Duration) {
 	f.play(4980 * time.Millisecond)

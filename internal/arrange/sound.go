@@ -179,6 +179,8 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 	if l.period == nil {
 		if l.real = max(l.real, l.ticks(a.cur.at)); t-l.real < f.Duration {
 			l.real = t // nothing is filled before it
+		} else if _, _, d := a.nothing(l); d > 0 && t-max(l.ticks(a.cur.at), l.ended) >= d {
+			a.move(l, l.ticks(a.cur.at)) // which tells of the hole before what is filled behind it
 		}
 	}
 	a.noteQuiet(s, f, t)

@@ -167,11 +167,14 @@ func (a *auditor) gaps(l *media.RecordingTrack, t *Track) {
 	a.unnoted(l, t)
 }
 
-// overlaps checks that no two gaps are about the same time, and that all are
-// within the recording.
+// overlaps checks that no two gaps are about the same time, that they are in the order of
+// time, and all within the recording.
 func (a *auditor) overlaps(l *media.RecordingTrack) {
 	var sum, merged time.Duration
 	all := spansOf(l.Gaps, func(media.Gap) bool { return true })
+	if !slices.IsSortedFunc(l.Gaps, func(a, b media.Gap) int { return cmp.Compare(a.Start, b.Start) }) {
+		a.problem("%s: gaps are not in the order of time", name(l))
+	}
 	for _, g := range l.Gaps {
 		sum += seconds(g.Duration)
 		if g.Duration <= 0 || g.Cause == "" {

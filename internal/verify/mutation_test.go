@@ -324,6 +324,7 @@ func mutations() map[string]mutation {
 			v.Gaps[0].Duration, v.MediaSeconds, v.FilledSeconds = 4, 16, 4
 		}), want: "stand in spans that the ledger calls filled"},
 		"a sum that does not add up": {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { v.MediaSeconds = 18 }), want: "the recording lasts"},
+		"gaps out of order":          {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { slices.Reverse(v.Gaps) }), want: "not in the order of time"},
 		"gaps that overlap":          {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { v.Gaps = slices.Insert(v.Gaps, 1, v.Gaps[0]) }), want: "gaps overlap"},
 		"no track":                   {forge: ledger(func(i *media.Recording, _, _ *media.RecordingTrack) { i.Tracks = i.Tracks[:1] }), want: "does not know the track"},
 		"a track that is not there": {forge: ledger(func(i *media.Recording, v, _ *media.RecordingTrack) {
