@@ -48,7 +48,20 @@ func (j *judge) notAsked(u *unit) bool {
 		return false
 	}
 	return j.started == 0 || j.stopped == 0 || u.at > j.stopped-asked || u.captured < j.started+joined && u.of.sender.life.Net.mixed() > 0 ||
-		slices.ContainsFunc(j.recordings, func(r *recorded) bool { return u.of.sender.began-r.until > j.sc.Reconnect })
+		slices.ContainsFunc(j.recordings, func(r *recorded) bool { return u.of.sender.began-r.until > j.sc.Reconnect }) ||
+		slices.ContainsFunc(j.senders, func(s *senderTruth) bool { return j.leftForGood(s) && s.began < u.of.sender.began })
+}
+
+// leftForGood reports whether a sender has left while a recording was asked for, and the next
+// one came so late that this was over, with or without media in it.
+func (j *judge) leftForGood(s *senderTruth) bool {
+	left := s.ended + farewell
+	if s.life.Vanish {
+		left = s.ended + vanishAfter
+	}
+	return left > j.started && !slices.ContainsFunc(j.senders, func(o *senderTruth) bool {
+		return o.began > s.began && o.began <= left+j.sc.Reconnect
+	})
 }
 
 // lostWith says whether a unit may be lost because the node died or its storage failed.

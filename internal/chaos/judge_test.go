@@ -86,7 +86,7 @@ func (w *world) sealed() map[string]time.Duration {
 		if t, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
 			at[dir] = t.Sub(w.start)
 			if w.truth.stopped > 0 {
-				at[dir] = min(at[dir], w.truth.stopped)
+				at[dir] = min(at[dir], w.truth.stopped-asked)
 			}
 		}
 	}
