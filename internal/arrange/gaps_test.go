@@ -3,6 +3,7 @@ package arrange
 import (
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -147,4 +148,34 @@ func (f *filled) heldUp(packet, hole, held time.Duration) {
 	f.play(3 * time.Second)
 	f.a.Leave()
 	f.told += f.last.End - f.last.Start
+}
+
+// What a layer lacks that its publisher began later, after another one had left, is of both
+// causes.
+func TestLayerLateAfterReconnect(t *testing.T) {
+	s := newScript(t)
+	s.a.Leave()
+	s.lines, s.video, s.layers = nil, false, []simulated{{keys: "k.k.k.k.--k.k.k.k.k.k."}, {keys: "k.k.k.k.--------k.k.k."}}
+	s.join(t)
+	s.play(4 * time.Second)
+	s.a.Leave()
+	s.audio = false
+	s.play(time.Second)
+	s.audio = true
+	s.join(t)
+	s.play(6 * time.Second)
+	s.a.Leave()
+	s.flush()
+	got := strings.Join(s.lines, "\n")
+	for _, want := range []string{
+		"video: reconnect from 4s to 5s, filled false", "video-2: reconnect from 4s to 5s, filled false",
+		"video-2: layer from 5s to 9s, filled false",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it is not told: %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(got)
+	}
 }

@@ -187,7 +187,12 @@ func (a *Arranger) expected() []Lane {
 func (a *Arranger) enter(l *lane, f *media.Format, at time.Duration) {
 	t := l.ticks(at)
 	if cause := a.returnCause(l); l.had && cause != "" && l.duration(t-l.ended) > endSlack {
-		a.out.Gap(l.Lane, Gap{Start: l.duration(l.ended), End: l.duration(t), Cause: cause})
+		from := l.duration(l.ended)
+		if came := a.othersCame(l); came > from {
+			a.out.Gap(l.Lane, Gap{Start: from, End: came, Cause: CauseReconnect})
+			from = came
+		}
+		a.out.Gap(l.Lane, Gap{Start: from, End: l.duration(t), Cause: cause})
 	}
 	if !l.had || l.real < t {
 		l.real = t
@@ -201,7 +206,9 @@ func (a *Arranger) enter(l *lane, f *media.Format, at time.Duration) {
 	}
 	l.noted = t
 	if l.src != nil {
-		l.src.joined = true
+		if l.src.joined == nil {
+			l.src.joined = a.cur
+		}
 	}
 	l.video.stands, l.video.still = false, false
 	l.segment, l.video.keyAsked, l.video.gone, l.video.broken, l.video.due = t, 0, false, false, 0
@@ -214,7 +221,7 @@ func (a *Arranger) returnCause(l *lane) string {
 	switch s := l.src; {
 	case l.crowded:
 		return CauseLimit
-	case s == nil || !s.joined:
+	case s == nil || s.joined == nil && a.othersCame(l) == 0:
 		return CauseReconnect
 	case s.lost != "":
 		return s.lost
@@ -222,6 +229,20 @@ func (a *Arranger) returnCause(l *lane) string {
 		return CauseLayer
 	}
 	return CausePause
+}
+
+// othersCame returns when the first Period of the publication began, if that was without a
+// layer, and an earlier one; else 0.
+func (a *Arranger) othersCame(l *lane) (at time.Duration) {
+	if l.Kind != media.Video || l.src == nil || l.src.joined != nil {
+		return 0
+	}
+	for _, s := range a.pub.videos {
+		if p := s.joined; p != nil && p != a.cur && (at == 0 || p.at < at) {
+			at = p.at
+		}
+	}
+	return at
 }
 
 // leave takes a lane out of its Period, where its last sample lasts until a session

@@ -35,8 +35,8 @@ type source struct {
 	Track
 	lane *lane
 
-	joined bool // its lane has entered a Period since the publication began
-	placed bool // ts0 is at t0 of session time
+	joined *period // the first that its lane has entered since the publication began
+	placed bool    // ts0 is at t0 of session time
 	ts0    int64
 	t0     media.Ticks
 
