@@ -219,8 +219,7 @@ func TestAudioAloneDrift(t *testing.T) {
 	g.start("camera", "")
 	s.send(10 * time.Second)
 	s.tracks[0].next += 2 * time.Second
-	s.at += 2 * time.Second
-	g.clock.advance(s.start.Add(s.at))
+	s.steps(2 * time.Second)
 	s.send(60 * time.Second)
 	rec := g.stop("camera")
 	got := g.read(rec.RecordDir)
