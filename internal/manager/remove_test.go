@@ -112,9 +112,16 @@ func TestRemovalHoldsUpNobody(t *testing.T) {
 // overtaken is a catalogue from which a node's recordings are taken out right after
 // something was read.
 type overtaken struct {
-	heldUp
+	*catalogue.DB
 	t    *testing.T
 	dirs []string
+}
+
+// DirsOfNode keeps the removal itself from ending, where it finds nothing any more: the
+// test alone says when something is taken out.
+func (o overtaken) DirsOfNode(ctx context.Context, _, _ string, _ int) ([]string, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }
 
 func (o overtaken) takeOut() {
@@ -148,7 +155,7 @@ func TestListsWhileRemoving(t *testing.T) {
 	if err != nil || len(dirs) != 14 {
 		t.Fatalf("%q, %v", dirs, err)
 	}
-	f.o.Catalogue = overtaken{heldUp{db, nil, nil}, t, dirs} // from which nothing else is taken out
+	f.o.Catalogue = overtaken{db, t, dirs}
 	if err := f.depart(t.Context(), catalogue.Node{Alias: "edge"}); err != nil {
 		t.Fatal(err)
 	}
