@@ -6,7 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 
@@ -53,6 +52,7 @@ var (
 // the other has the machine for itself: they encode and decode as they publish.
 func TestClients(t *testing.T) {
 	file := flashFile(t)
+	want := offsetIn(t, file)
 	s := start(t, "[recorder]\nauto_streams = [\"*\"]\nsegment_seconds = 2\nreconnect_seconds = 2\n")
 	for _, c := range []client{webrtcbin, aiortc, werift} {
 		t.Run(c.name, func(t *testing.T) {
@@ -69,8 +69,8 @@ func TestClients(t *testing.T) {
 			s.await("the end", c.name, func(st status) bool { return !st.Recording })
 			rec := read(t, s.root, dir)
 			found := checkShown(t, s, rec, time.Duration(c.seconds)*time.Second-c.tail)
-			if offset, ok := found.Offset(); !ok || (offset-offsetIn(t, file)).Abs() > c.maxAV {
-				t.Errorf("beeps are %v later than flashes, in the file %v: %v", offset, offsetIn(t, file), found.Offsets())
+			if offset, ok := found.Offset(); !ok || (offset-want).Abs() > c.maxAV {
+				t.Errorf("beeps are %v later than flashes, in the file %v: %v", offset, want, found.Offsets())
 			}
 			if info := ledger(t, s, dir); info.Status != media.StatusComplete {
 				t.Errorf("the recording is %s: %s", info.Status, info.Reason)
@@ -91,37 +91,6 @@ func offsetIn(t *testing.T, file string) time.Duration {
 		t.Fatalf("%s has no flashes and beeps", file)
 	}
 	return offset
-}
-
-// The node's process stands still for three seconds while a client publishes, as on a
-// machine that is suspended. The socket cannot hold all that comes: the ledger tells of what
-// is missing, each second shows something, and all beeps after it are with their flashes.
-func TestStandstill(t *testing.T) {
-	file := flashFile(t)
-	s := start(t, "[recorder]\nauto_streams = [\"*\"]\nsegment_seconds = 2\nreconnect_seconds = 2\n")
-	publisher := runClient(t, &webrtcbin, "publish", s.url+"/whip/camera", file, strconv.Itoa(webrtcbin.seconds))
-	st := s.await("5 s", "camera", func(st status) bool { return st.Duration >= 5 })
-	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(3 * time.Second) // the standstill is what is tested
-	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	publisher()
-	s.await("the end", "camera", func(st status) bool { return !st.Recording })
-	rec := read(t, s.root, st.RecordDir)
-	found := checkShown(t, s, rec, time.Duration(webrtcbin.seconds)*time.Second)
-	offsets, want := found.Offsets(), offsetIn(t, file)
-	if len(offsets) < webrtcbin.seconds-5 {
-		t.Errorf("%d flashes with a beep in %d s", len(offsets), webrtcbin.seconds)
-	}
-	for _, offset := range offsets {
-		if (offset - want).Abs() > webrtcbin.maxAV {
-			t.Errorf("beeps are later than flashes by %v, in the file by %v", offsets, want)
-			break
-		}
-	}
 }
 
 // tally is what a client's script tells of a kind of media.
