@@ -114,6 +114,18 @@ func (c *clock) isNew(at int64) bool { return at < c.newUntil }
 // arrivals have told.
 func (c *clock) isGuessed(at int64) bool { return c.guessed && c.isNew(at) }
 
+// guess has the origin follow the arrivals since the timestamps have jumped. A frame that
+// comes earlier than the origin says tells that at once. One that comes later may have been
+// held up: so a few tell nothing, and those of a busy machine only when they last.
+func (c *clock) guess(at int64) {
+	by := c.byArrivals(at)
+	since := at - (c.newUntil - int64(settle))
+	if later := by - c.origin; later > 0 && (since < int64(nowTime) || since < int64(nearTime) && later < int64(busyLate)) {
+		return
+	}
+	c.set(by, at)
+}
+
 // byArrivals returns where the origin of a clock that has reported is by the arrivals, where
 // its timestamps have jumped just now.
 func (c *clock) byArrivals(at int64) int64 {

@@ -21,6 +21,9 @@ const (
 const (
 	nearTime = time.Second
 	nowTime  = 250 * time.Millisecond
+	// busyLate is by how much all that comes within a moment may be late where a machine
+	// is busy.
+	busyLate = 30 * time.Millisecond
 	// minLengths is how many of them tell how much they vary.
 	minLengths = 4
 )

@@ -84,7 +84,7 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	c.near.add(at, at-c.media(ts))
 	t.observeReports(c, at, at-c.media(ts))
 	if c.reported && c.jumped && c.isGuessed(at) && !c.led {
-		c.set(c.byArrivals(at), at)
+		c.guess(at)
 	}
 	if c.reported {
 		t.transit.add(at, at-(c.origin+c.media(ts)))

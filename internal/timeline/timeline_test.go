@@ -407,6 +407,26 @@ func TestSlip(t *testing.T) {
 	}
 }
 
+// Timestamps that go on where they were expected, as with another SSRC, and frames that a busy
+// machine holds up a little just then: nothing moves.
+func TestBusyAfterJump(t *testing.T) {
+	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}
+	s, tl := newSender(), New(tracks)
+	s.observe(tl, video, 0, ms(5))
+	tl.Anchor(video, s.ts(video, 0), 0)
+	s.run(tl, ms(20), 21*time.Second, both, true)
+	at := s.ts(video, 21*time.Second)
+	tl.Jump(video, at, at)
+	late := ms(120)
+	for d := 21 * time.Second; d < 21600*time.Millisecond; d += ms(33) {
+		s.observe(tl, video, d, late)
+		late = max(late/2, ms(25))
+		s.check(t, tl, video, d, d, ms(1))
+	}
+	s.run(tl, 21600*time.Millisecond, 23*time.Second, both, false)
+	s.check(t, tl, video, 23*time.Second, 23*time.Second, ms(1))
+}
+
 // A report after a jump that says just what the ones before it said leaves them what they
 // are: two tracks that jump one after the other, of a sender that is young, stay where they
 // are, though the network is busy when the reports come.
