@@ -103,8 +103,8 @@ func (c *clock) restart(last bool, d int64) {
 	}
 }
 
-// begin notes that the arrivals tell anew of the clock from an instant on: what they tell
-// is followed at once, for as long as the first may have been held up.
+// begin notes that the arrivals tell anew of the clock from an instant on, for as long as the
+// first may have been held up.
 func (c *clock) begin(at int64) { c.newUntil = at + int64(settle) }
 
 // isNew reports whether the arrivals have told of the clock for a short time only.

@@ -203,10 +203,7 @@ func TestStandstill(t *testing.T) {
 		s.check(t, tl, audio, 40*time.Second, 40*time.Second, ms(10))
 	})
 	t.Run("two tracks", func(t *testing.T) {
-		s, tl := newSender(), New(tracks)
-		s.observe(tl, video, 0, ms(5))
-		tl.Anchor(video, s.ts(video, 0), 0)
-		s.run(tl, ms(20), time.Second, both, false)
+		s, tl := settled(time.Second, false)
 		late(s, tl, video, audio)
 		for d := 17 * time.Second; d <= 40*time.Second; d += time.Second {
 			s.run(tl, d, d+time.Second, both, true)
@@ -330,15 +327,22 @@ func TestJump(t *testing.T) {
 	}
 }
 
+// settled returns a sender of sound and picture that has sent both until a time, with reports
+// or without, and a timeline that has observed it.
+func settled(until time.Duration, reports bool) (*sender, *Timeline) {
+	s, tl := newSender(), New(tracks)
+	s.observe(tl, video, 0, ms(5))
+	tl.Anchor(video, s.ts(video, 0), 0)
+	s.run(tl, ms(20), until, map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}, reports)
+	return s, tl
+}
+
 // What the arrivals told of a jump may be off by what the network did at that moment: the
 // next report tells better, and is believed at once.
 func TestReportAfterJump(t *testing.T) {
 	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}
 	for _, exact := range []bool{true, false} {
-		s, tl := newSender(), New(tracks)
-		s.observe(tl, video, 0, ms(5))
-		tl.Anchor(video, s.ts(video, 0), 0)
-		s.run(tl, ms(20), 21*time.Second, both, true)
+		s, tl := settled(21*time.Second, true)
 		from := s.ts(audio, 21*time.Second-ms(160))
 		s.ts0[audio] += 1 << 33
 		tl.Jump(audio, from, s.ts(audio, 21*time.Second))
@@ -357,16 +361,13 @@ func TestReportAfterJump(t *testing.T) {
 }
 
 // What the first frame tells of a clock is off by what held it up, or the last one before: those
-// after it tell better, and are believed at once. So it is with a track that comes late and with
+// after it tell better, and are believed within a second. So it is with a track that comes late and with
 // one whose timestamps jump, and where no report tells it, or one of whole seconds alone.
 func TestFirstFrameHeldUp(t *testing.T) {
 	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}
 	for _, off := range []time.Duration{ms(160), -ms(160)} {
 		for _, reports := range []bool{true, false} {
-			s, tl := newSender(), New(tracks)
-			s.observe(tl, video, 0, ms(5))
-			tl.Anchor(video, s.ts(video, 0), 0)
-			s.run(tl, ms(20), 21*time.Second, both, reports)
+			s, tl := settled(21*time.Second, reports)
 			from := s.ts(audio, 21*time.Second+off)
 			s.ts0[audio] += 1 << 33
 			tl.Jump(audio, from, s.ts(audio, 21*time.Second))
@@ -390,10 +391,7 @@ func TestFirstFrameHeldUp(t *testing.T) {
 func TestSlip(t *testing.T) {
 	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}
 	for _, again := range []bool{false, true} {
-		s, tl := newSender(), New(tracks)
-		s.observe(tl, video, 0, ms(5))
-		tl.Anchor(video, s.ts(video, 0), 0)
-		s.run(tl, ms(20), 20*time.Second, both, true)
+		s, tl := settled(20*time.Second, true)
 		s.ts0[audio] -= int64(media.TicksOf(500*time.Millisecond, 48000))
 		s.run(tl, 20*time.Second, 28*time.Second, both, false)
 		to := s.ts(audio, 28*time.Second)
@@ -411,10 +409,7 @@ func TestSlip(t *testing.T) {
 // machine holds up a little just then: nothing moves.
 func TestBusyAfterJump(t *testing.T) {
 	both := map[media.TrackID]time.Duration{video: ms(5), audio: ms(5)}
-	s, tl := newSender(), New(tracks)
-	s.observe(tl, video, 0, ms(5))
-	tl.Anchor(video, s.ts(video, 0), 0)
-	s.run(tl, ms(20), 21*time.Second, both, true)
+	s, tl := settled(21*time.Second, true)
 	at := s.ts(video, 21*time.Second)
 	tl.Jump(video, at, at)
 	late := ms(120)
