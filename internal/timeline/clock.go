@@ -96,8 +96,8 @@ type report struct {
 // restart forgets how late frames came, but for the last one, for they are counted
 // otherwise by d from now on. How much that varies is still known.
 func (c *clock) restart(last bool, d int64) {
-	near := recent{length: nearTime, n: c.near.n, lo: c.near.lo + d, hi: c.near.hi + d}
-	c.floor, c.near = estimate{window: shortTime}, near
+	c.floor = estimate{window: shortTime}
+	c.near.restart(d)
 	if last {
 		c.floor.add(c.lastAt, c.lastAt-c.media(c.last))
 	}

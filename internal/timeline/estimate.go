@@ -32,34 +32,46 @@ const (
 type recent struct {
 	length    time.Duration
 	have      bool
-	cur, prev int64
+	cur, prev extent
 	started   int64
 	full      bool // a whole length is over
 
-	// Of the lengths before these: how many there were, and the bounds of their minima.
+	// Of the lengths before these: how many there were, the bounds of their minima, and
+	// how far the values in the one with the least variation were apart.
 	n      int
 	lo, hi int64
+	jitter int64
 }
 
+// extent is the least and the most of some values.
+type extent struct{ lo, hi int64 }
+
 func (r *recent) add(at, v int64) {
+	one := extent{lo: v, hi: v}
 	switch {
 	case !r.have, at-r.started >= 2*int64(r.length): // nothing came for long
-		*r = recent{length: r.length, have: true, cur: v, prev: v, started: at, n: r.n, lo: r.lo, hi: r.hi}
+		*r = recent{length: r.length, have: true, cur: one, prev: one, started: at, n: r.n, lo: r.lo, hi: r.hi, jitter: r.jitter}
 	case at-r.started >= int64(r.length):
 		if r.full {
 			r.remember(r.prev)
 		}
-		r.cur, r.prev, r.started, r.full = v, r.cur, at, true
+		r.cur, r.prev, r.started, r.full = one, r.cur, at, true
 	default:
-		r.cur = min(r.cur, v)
+		r.cur = extent{lo: min(r.cur.lo, v), hi: max(r.cur.hi, v)}
 	}
 }
 
-func (r *recent) remember(v int64) {
+func (r *recent) remember(e extent) {
 	if r.n++; r.n == 1 {
-		r.lo, r.hi = v, v
+		r.lo, r.hi, r.jitter = e.lo, e.lo, e.hi-e.lo
 	}
-	r.lo, r.hi = min(r.lo, v), max(r.hi, v)
+	r.lo, r.hi, r.jitter = min(r.lo, e.lo), max(r.hi, e.lo), min(r.jitter, e.hi-e.lo)
+}
+
+// restart forgets the values, which are counted otherwise by d from now on. How much they
+// vary is still known.
+func (r *recent) restart(d int64) {
+	*r = recent{length: r.length, n: r.n, lo: r.lo + d, hi: r.hi + d, jitter: r.jitter}
 }
 
 // rebase has the minima of before be about v.
@@ -83,7 +95,7 @@ func (r *recent) least() int64 {
 	if !r.full {
 		return math.MinInt64
 	}
-	return min(r.cur, r.prev)
+	return min(r.cur.lo, r.prev.lo)
 }
 
 // estimate is a running minimum over a sliding window of two halves, and a

@@ -348,3 +348,36 @@ func TestReportBeforeALoss(t *testing.T) {
 		}
 	}
 }
+
+// queue returns delays by a network that lets nothing overtake: anything up to most, or as
+// long as what it holds up already. every is the time between two packets.
+func queue(most, every time.Duration) func(*rand.Rand) time.Duration {
+	var delay time.Duration
+	return func(r *rand.Rand) time.Duration {
+		delay = max(delay-every, ms(r.Float64()*float64(most/time.Millisecond)))
+		return delay
+	}
+}
+
+// Jitter is no slip, though only a few seconds have told how much it varies.
+func TestJitterIsNoSlip(t *testing.T) {
+	every := map[media.TrackID]time.Duration{video: ms(100.0 / 3), audio: ms(20)}
+	for seed := range uint64(2000) {
+		s := program{every: time.Hour, delay: none, network: none, lie: none, extra: map[media.TrackID]time.Duration{}}.start(seed)
+		networks := map[media.TrackID]func(*rand.Rand) time.Duration{video: queue(ms(300), every[video]), audio: queue(ms(300), every[audio])}
+		next := map[media.TrackID]time.Duration{}
+		for next[video] < 10*time.Second {
+			id := video
+			if next[audio] < next[video] {
+				id = audio
+			}
+			s.extra[id] = networks[id](s.rand)
+			s.frame(id, next[id])
+			next[id] += every[id]
+			if d := s.tl.Slipped(audio); d != 0 {
+				t.Errorf("seed %d: at %v jitter is a slip of %v", seed, next[audio], d)
+				break
+			}
+		}
+	}
+}

@@ -55,7 +55,7 @@ type Timeline struct {
 func New(tracks []media.Track) *Timeline {
 	t := &Timeline{transit: estimate{window: longTime}, tracks: make(map[media.TrackID]*clock, len(tracks))}
 	for _, tr := range tracks {
-		c := &clock{rate: tr.ClockRate, arrival: estimate{window: longTime}}
+		c := &clock{rate: tr.ClockRate, arrival: estimate{window: longTime}, near: recent{length: nearTime}}
 		c.restart(false, 0)
 		t.tracks[tr.ID] = c
 	}
@@ -347,10 +347,10 @@ func (t *Timeline) Late(id media.TrackID, ts int64, arrival time.Time) time.Dura
 
 // Slipped returns by how much a track's frames have come later for a second or two than
 // before, while those of another have not: then its clock has stood still, and not the
-// network. It is 0 where that is not certain.
+// network. It is 0 where that is not certain: less than half of the jitter is chance.
 func (t *Timeline) Slipped(id media.TrackID) time.Duration {
 	c := t.tracks[id]
-	if c == nil || c.near.above() < int64(slipMin) {
+	if c == nil || c.near.above() < max(int64(slipMin), c.near.jitter/2) {
 		return 0
 	}
 	for _, other := range t.tracks {
