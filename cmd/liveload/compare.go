@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/verify"
@@ -18,17 +19,17 @@ import (
 
 // comparer is the command compare.
 type comparer struct {
-	o              verify.CompareOptions
+	o              compare.Options
 	log, recording string
 }
 
-// compare declares the flags of the command compare.
-func compare(flags *flag.FlagSet) action {
+// comparison declares the flags of the command compare.
+func comparison(flags *flag.FlagSet) action {
 	c := &comparer{}
 	flags.StringVar(&c.log, "log", "", "`file` that liveload -log wrote")
 	flags.StringVar(&c.recording, "recording", "", "`folder` of the recording, with its manifest.mpd")
 	flags.IntVar(&c.o.TailUnits, "tail", 0, "last units of each track that may be missing; -1: any number")
-	flags.DurationVar(&c.o.MaxAV, "max-av", verify.DefaultMaxAV, "largest accepted A/V offset error; negative: not checked")
+	flags.DurationVar(&c.o.MaxAV, "max-av", compare.DefaultMaxAV, "largest accepted A/V offset error; negative: not checked")
 	flags.DurationVar(&c.o.MaxStep, "max-step", 0, "largest accepted change of recorded time against the sender's")
 	flags.BoolVar(&c.o.AllowLost, "allow-lost", false, "units that were lost for good, and what depends on them, may be missing")
 	flags.BoolVar(&c.o.AllowFillers, "allow-fillers", false, "Opus packets without data may stand where nothing could be recorded")
@@ -48,7 +49,7 @@ func (c *comparer) run(ctx context.Context, stdout, _ io.Writer) error {
 		return err
 	}
 	rec.Problems = append(rec.Problems, verify.Audit(rec)...)
-	report := verify.Compare(log, rec, c.o)
+	report := compare.Recording(log, rec, c.o)
 	for _, t := range report.Tracks {
 		fmt.Fprintf(stdout, "%s: %d of %d units are recorded bit-exact, from #%d to #%d; %d lost, %d filled in\n",
 			t.Kind, t.Matched, t.Sent, t.First, t.Last, t.Lost, t.Fillers+t.Filled)

@@ -32,7 +32,7 @@ var errDiffers = errors.New("the recording is not what was sent")
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	command, name := publish, "liveload"
 	if len(args) > 0 && args[0] == "compare" {
-		command, name, args = compare, "liveload compare", args[1:]
+		command, name, args = comparison, "liveload compare", args[1:]
 	}
 	flags := flag.NewFlagSet(name, flag.ContinueOnError)
 	flags.SetOutput(stderr)

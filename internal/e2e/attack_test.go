@@ -16,10 +16,10 @@ import (
 
 	"github.com/live777/recorder/docs/openapi"
 	"github.com/live777/recorder/internal/auth"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
-	"github.com/live777/recorder/internal/verify"
 )
 
 const (
@@ -227,7 +227,7 @@ func (g *siege) endBystanders() {
 	if info := ledger(g.t, g.main, g.dir); info.Status != media.StatusComplete || info.Protected {
 		g.t.Errorf("the bystander's recording is %s, protected %v: %s", info.Status, info.Protected, info.Reason)
 	}
-	if err := verify.Compare(g.bystander.log, rec, verify.CompareOptions{TailUnits: -1}).Err(); err != nil {
+	if err := compare.Recording(g.bystander.log, rec, compare.Options{TailUnits: -1}).Err(); err != nil {
 		g.t.Errorf("the bystander's recording: %v", err)
 	}
 	inBucket(g.t, openBucket(g.t, g.storage.server), g.cloudBystander.log, g.cloud.awaitEnd("bystander-cloud"))

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
@@ -267,7 +268,7 @@ func TestFullSpool(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := verify.Compare(p.log, rec, verify.CompareOptions{TailUnits: -1}).Err(); err != nil || rec.Dynamic {
+		if err := compare.Recording(p.log, rec, compare.Options{TailUnits: -1}).Err(); err != nil || rec.Dynamic {
 			t.Errorf("%s: dynamic %v, %v", r.RecordDir, rec.Dynamic, err)
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3"
@@ -151,7 +152,7 @@ func inBucket(t *testing.T, store *s3.Store, log *load.Log, recs []media.Recordi
 		if stored.Status != listed.Status || stored.Bytes != listed.Bytes || stored.DurableThrough != stored.Duration {
 			t.Errorf("the catalogue has %+v, recording.json %+v", listed, stored)
 		}
-		report := verify.Compare(log, rec, verify.CompareOptions{TailUnits: -1})
+		report := compare.Recording(log, rec, compare.Options{TailUnits: -1})
 		if err := report.Err(); err != nil {
 			t.Errorf("%s: %v", listed.RecordDir, err)
 		}

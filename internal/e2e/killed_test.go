@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
 )
@@ -55,7 +56,7 @@ func TestKilledNode(t *testing.T) {
 		t.Fatalf("%d Periods, not one before and one after", last+1)
 	}
 	for i, publisher := range []*publisher{first, second} {
-		if err := verify.Compare(publisher.log, rec.InPeriods(i, i), verify.CompareOptions{TailUnits: -1}).Err(); err != nil {
+		if err := compare.Recording(publisher.log, rec.InPeriods(i, i), compare.Options{TailUnits: -1}).Err(); err != nil {
 			t.Errorf("period %d: %v", i+1, err)
 		}
 	}

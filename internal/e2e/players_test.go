@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
@@ -193,7 +194,7 @@ func TestPlayersManyPeriods(t *testing.T) {
 		t.Fatalf("%d periods of %d publishers: %+v", len(rec.Periods), len(parts), rec.Periods)
 	}
 	for i, log := range logs {
-		if err := verify.Compare(log, rec.InPeriods(i, i), verify.CompareOptions{}).Err(); err != nil {
+		if err := compare.Recording(log, rec.InPeriods(i, i), compare.Options{}).Err(); err != nil {
 			t.Errorf("%s: %v", parts[i].name, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/lipsync"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
@@ -205,7 +206,7 @@ func checkSent(t *testing.T, logs []*load.Log, rec *verify.Recording, e *expecte
 	if e.other {
 		return
 	}
-	o := verify.CompareOptions{AllowFillers: true, MaxAV: e.maxAV}
+	o := compare.Options{AllowFillers: true, MaxAV: e.maxAV}
 	if strings.HasPrefix(e.profile, "obs") {
 		o.MaxStep = 100 * time.Millisecond // its clocks wander by up to 75 ms, and are believed on a busy machine
 	}
@@ -216,7 +217,7 @@ func checkSent(t *testing.T, logs []*load.Log, rec *verify.Recording, e *expecte
 			t.Fatalf("%d Periods of %d lives", len(rec.Periods), len(logs))
 		}
 		for i, log := range logs {
-			if err := verify.Compare(log, rec.InPeriods(i, i), o).Err(); err != nil {
+			if err := compare.Recording(log, rec.InPeriods(i, i), o).Err(); err != nil {
 				t.Errorf("life %d: %v", i+1, err)
 			}
 		}
@@ -228,7 +229,7 @@ func checkSent(t *testing.T, logs []*load.Log, rec *verify.Recording, e *expecte
 		if len(log.Layers) > 0 {
 			part = rec.WithLayer(layerOf(t, rec, e.profile, i))
 		}
-		if err := verify.Compare(log.Layer(i), part, o).Err(); err != nil {
+		if err := compare.Recording(log.Layer(i), part, o).Err(); err != nil {
 			t.Errorf("layer %d: %v", i, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/oss"
@@ -79,7 +80,7 @@ func recordsTo(t *testing.T, store storage.Backend, config string, environ ...st
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := verify.Compare(p.log, rec, verify.CompareOptions{}).Err(); err != nil || recs[0].Status != media.StatusComplete {
+	if err := compare.Recording(p.log, rec, compare.Options{}).Err(); err != nil || recs[0].Status != media.StatusComplete {
 		t.Errorf("%s %s: %v", recs[0].Status, recs[0].Reason, err)
 	}
 }

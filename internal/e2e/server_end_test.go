@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/verify"
 )
 
 // A running recording can be read, and SIGTERM seals it: everything that had
@@ -45,7 +45,7 @@ func TestSIGTERMSeals(t *testing.T) {
 	}
 	validate(t, sealed)
 	rec := read(t, s.root, st.RecordDir)
-	if err := verify.Compare(p.log, rec, verify.CompareOptions{TailUnits: -1}).Err(); err != nil {
+	if err := compare.Recording(p.log, rec, compare.Options{TailUnits: -1}).Err(); err != nil {
 		t.Error(err)
 	}
 	decode(t, filepath.Join(s.root, st.MPDPath))

@@ -6,10 +6,10 @@ import (
 	"slices"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/verify"
 )
 
 const ms = time.Millisecond
@@ -26,7 +26,7 @@ type fidelityCase struct {
 	stopAt  time.Duration // the recording is stopped while the publisher goes on
 
 	match   matching
-	compare verify.CompareOptions
+	compare compare.Options
 	missing int // units that may be missing although they were not lost on the way: the reason is in the case
 
 	status  media.Status // "" is complete
@@ -116,7 +116,7 @@ func lossCases(f files) []fidelityCase {
 		o.Loss, o.LossBurst, o.LossNoRTX, o.KeyFrameOnPLI = p, burst, true, obey
 		return one(o)
 	}
-	lost := verify.CompareOptions{AllowLost: true, AllowFillers: true}
+	lost := compare.Options{AllowLost: true, AllowFillers: true}
 	both := []string{"audio loss", "video loss"}
 	return []fidelityCase{
 		{name: "loss-1-repaired", send: loss(av(f.baseline, f.stereo), 0.01, 1)},
@@ -172,7 +172,7 @@ func networkCases(f files) []fidelityCase {
 // The sender's clocks and what it says about them.
 func clockCases(f files) []fidelityCase {
 	noReports := func(o load.Options) load.Options { o.SenderReports = false; return o }
-	roughly := verify.CompareOptions{MaxAV: 60 * ms} // by arrival times
+	roughly := compare.Options{MaxAV: 60 * ms} // by arrival times
 	lie := func(at, by time.Duration) []load.Options {
 		return one(with(av(f.baseline, f.stereo), func(o *load.Options) { o.LieAt, o.LieBy = at, by }))
 	}
@@ -182,7 +182,7 @@ func clockCases(f files) []fidelityCase {
 		{name: "no-reports", send: one(noReports(av(f.baseline, f.stereo))), compare: roughly},
 		{name: "no-reports-short", send: one(with(noReports(av(f.vp9, f.mono)), func(o *load.Options) { o.Duration = 3 * time.Second })), compare: roughly},
 		{name: "no-reports-jitter", send: one(with(noReports(av(f.baseline, f.stereo)), func(o *load.Options) { o.Jitter = 80 * ms })),
-			compare: verify.CompareOptions{MaxAV: 150 * ms}},
+			compare: compare.Options{MaxAV: 150 * ms}},
 		{name: "reports-without-clock", send: one(with(av(f.baseline, f.stereo), func(o *load.Options) { o.NoReportNTP = true })), compare: roughly},
 		{name: "one-report-lies-by-3s", send: lie(3*time.Second, 3*time.Second)},
 		{name: "one-report-lies-by-an-hour", send: lie(2*time.Second, -time.Hour)},
@@ -190,13 +190,13 @@ func clockCases(f files) []fidelityCase {
 		{name: "first-report-lies", send: lie(0, 2*time.Second)},
 		{name: "skew-200ppm", send: one(with(av(f.baseline, f.stereo), func(o *load.Options) { o.AudioSkew = 200 }))},
 		{name: "skew-minus-2000ppm", send: one(with(av(f.vp9, f.stereo), func(o *load.Options) { o.AudioSkew = -2000 })),
-			compare: verify.CompareOptions{MaxStep: 25 * ms, AllowFillers: true}},
+			compare: compare.Options{MaxStep: 25 * ms, AllowFillers: true}},
 		// A packet is 20 ms, and 6000 ppm are 12 ms more in each segment, at whose end the
 		// sound is brought back: up to two of them, where the reports came late.
 		{name: "skew-minus-6000ppm", send: one(with(av(f.baseline, f.stereo), func(o *load.Options) { o.AudioSkew = -6000 })),
-			compare: verify.CompareOptions{MaxAV: 45 * ms, MaxStep: 25 * ms, AllowFillers: true}},
+			compare: compare.Options{MaxAV: 45 * ms, MaxStep: 25 * ms, AllowFillers: true}},
 		{name: "skew-6000ppm", send: one(with(av(f.baseline, f.stereo), func(o *load.Options) { o.AudioSkew = 6000 })), missing: 2, // a packet less
-			compare: verify.CompareOptions{MaxAV: 45 * ms, MaxStep: 25 * ms}},
+			compare: compare.Options{MaxAV: 45 * ms, MaxStep: 25 * ms}},
 	}
 }
 
@@ -210,7 +210,7 @@ func pauseCases(f files) []fidelityCase {
 		o.StallAt, o.StallFor, o.Duration = 2500*ms, d, 6*time.Second+d
 		return one(o)
 	}
-	fill := verify.CompareOptions{AllowFillers: true}
+	fill := compare.Options{AllowFillers: true}
 	both := []string{"audio pause", "video pause"}
 	return []fidelityCase{
 		{name: "pause-1s", send: pause(av(f.baseline, f.stereo), 2500*ms, time.Second), compare: fill, gaps: both},
@@ -222,7 +222,7 @@ func pauseCases(f files) []fidelityCase {
 			compare: fill, status: media.StatusDegraded, gaps: both},
 		{name: "stall-3s", send: stall(av(f.baseline, f.stereo), 3*time.Second)},
 		{name: "stall-3s-no-reports", send: stall(with(av(f.vp9, f.stereo), func(o *load.Options) { o.SenderReports = false }), 3*time.Second),
-			compare: verify.CompareOptions{MaxAV: 60 * ms}},
+			compare: compare.Options{MaxAV: 60 * ms}},
 		{name: "stall-10s", send: stall(av(f.baseline, f.stereo), 10*time.Second), decode: true},
 		{name: "stall-10s-audio-only", send: stall(av(nil, f.stereo), 10*time.Second)},
 	}
@@ -277,7 +277,7 @@ func rotationCases(f files) []fidelityCase {
 		{name: "rotation-audio-late", send: one(with(long(av(f.high, f.stereo)), func(o *load.Options) { o.AudioDelay = 500 * ms })),
 			node: limit, match: rotated},
 		{name: "rotation-no-reports", send: one(with(long(av(f.baseline, f.mono)), func(o *load.Options) { o.SenderReports = false })),
-			node: limit, match: rotated, compare: verify.CompareOptions{MaxAV: 60 * ms}},
+			node: limit, match: rotated, compare: compare.Options{MaxAV: 60 * ms}},
 		{name: "rotation-under-loss", send: one(with(long(av(f.baseline, f.stereo)), func(o *load.Options) { o.Loss, o.Drain = 0.05, 700*ms })),
 			node: limit, match: rotated},
 	}

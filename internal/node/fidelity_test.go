@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
@@ -289,13 +290,13 @@ func gapsOf(info media.Recording) []string {
 }
 
 // compareOne holds a recording against one publisher's log.
-func (c *fidelityCase) compareOne(n *testNode, log *load.Log, rec *verify.Recording) *verify.Report {
+func (c *fidelityCase) compareOne(n *testNode, log *load.Log, rec *verify.Recording) *compare.Report {
 	n.t.Helper()
 	o := c.compare
 	if c.stopAt > 0 || c.match == rotated {
 		o.TailUnits = -1
 	}
-	report := verify.Compare(log, rec, o)
+	report := compare.Recording(log, rec, o)
 	missing := 0
 	for _, tr := range report.Tracks {
 		missing += len(tr.Missing)

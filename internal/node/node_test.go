@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
@@ -203,7 +204,7 @@ func (n *testNode) compare(log *load.Log, dir string) {
 		n.t.Fatal(err)
 	}
 	rec.Problems = append(rec.Problems, verify.Audit(rec)...)
-	report := verify.Compare(log, rec, verify.CompareOptions{})
+	report := compare.Recording(log, rec, compare.Options{})
 	if err := report.Err(); err != nil {
 		n.t.Error(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/Eyevinn/mp4ff/avc"
 
 	"github.com/live777/recorder/internal/codec"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/logging/logtest"
@@ -60,7 +61,7 @@ func TestBFrames(t *testing.T) {
 			s.send(20 * time.Second)
 			rec := g.stop("camera")
 			got := g.read(rec.RecordDir)
-			o := verify.CompareOptions{}
+			o := compare.Options{}
 			if lose == nil {
 				if rec.Status != media.StatusComplete || rec.Periods != 1 {
 					t.Errorf("ended %s, %q, with %d Periods", rec.Status, rec.Reason, rec.Periods)
@@ -242,7 +243,7 @@ func TestParameterSetsBeforeTheRecording(t *testing.T) {
 			if len(video.Samples) < 7*30 {
 				t.Errorf("%d frames were recorded", len(video.Samples))
 			}
-			g.compare(s.log, got, verify.CompareOptions{})
+			g.compare(s.log, got, compare.Options{})
 		})
 	}
 }
@@ -282,7 +283,7 @@ func TestBitstreamsOfSenders(t *testing.T) {
 			if rec.Status != media.StatusComplete || rec.Periods != 1 || len(video.Inits) != 1 {
 				t.Errorf("ended %s, %q, with %d Periods and %d init segments", rec.Status, rec.Reason, rec.Periods, len(video.Inits))
 			}
-			g.compare(s.log, got, verify.CompareOptions{})
+			g.compare(s.log, got, compare.Options{})
 		})
 	}
 }
@@ -379,7 +380,7 @@ func TestIntraRefresh(t *testing.T) {
 	s.send(time.Duration(len(src.Units)-joins) * every)
 	rec := g.stop("camera")
 	got := g.read(rec.RecordDir)
-	report := g.compare(s.log, got, verify.CompareOptions{})
+	report := g.compare(s.log, got, compare.Options{})
 	if tr := report.Tracks[0]; tr.First != begins || tr.Matched != len(src.Units)-begins || rec.Status != media.StatusComplete {
 		t.Errorf("%d pictures from #%d, of %d: %s (%s)", tr.Matched, tr.First, tr.Sent, rec.Status, rec.Reason)
 	}

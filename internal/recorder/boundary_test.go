@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
@@ -34,7 +35,7 @@ func TestAudioWaitsForTheBoundary(t *testing.T) {
 	s.send(9 * time.Second)
 	rec := g.stop("camera")
 	got := g.read(rec.RecordDir)
-	g.compare(s.log, got, verify.CompareOptions{})
+	g.compare(s.log, got, compare.Options{})
 	if len(got.Periods) != 2 || rec.Status != media.StatusComplete {
 		t.Fatalf("%s with periods %+v, want a second one for the other size", rec.Status, got.Periods)
 	}
@@ -79,7 +80,7 @@ func TestBoundaryBeforeReports(t *testing.T) {
 	g.start("camera", "")
 	s.send(9 * time.Second)
 	rec := g.stop("camera")
-	report := g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+	report := g.compare(s.log, g.read(rec.RecordDir), compare.Options{})
 	if tr := report.Tracks[1]; tr.First != 0 || tr.Matched != tr.Sent || rec.Periods != 2 {
 		t.Errorf("%d of %d audio packets from #%d, in %d periods", tr.Matched, tr.Sent, tr.First, rec.Periods)
 	}
@@ -181,7 +182,7 @@ func TestSoundOfTheLastMoment(t *testing.T) {
 					t.Errorf("%s: %d samples", tr.ID, n)
 				}
 			}
-			sent := verify.Compare(s.log, got, verify.CompareOptions{}).Tracks[1]
+			sent := compare.Recording(s.log, got, compare.Options{}).Tracks[1]
 			if lacks := sent.Sent - sent.Matched; lacks > 6 {
 				t.Errorf("%d of %d packets", sent.Matched, sent.Sent)
 			}

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/verify"
 )
 
 // The first packet of sound is recorded if at least half of it is behind time 0. What
@@ -23,7 +23,7 @@ func TestFirstSoundOverlapsTheBeginning(t *testing.T) {
 			g.start("camera", "")
 			s.send(8 * time.Second)
 			rec := g.stop("camera")
-			audio := g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{}).Tracks[1]
+			audio := g.compare(s.log, g.read(rec.RecordDir), compare.Options{}).Tracks[1]
 			if audio.First != first || audio.Matched != audio.Sent-first {
 				t.Errorf("%d of %d packets from #%d on, want #%d", audio.Matched, audio.Sent, audio.First, first)
 			}
@@ -172,7 +172,7 @@ func TestStandstill(t *testing.T) {
 			got := g.read(rec.RecordDir)
 			whole(t, rec, got)
 			lasts(t, got, 44500*time.Millisecond)
-			g.compare(s.log, got, verify.CompareOptions{AllowLost: true, AllowFillers: true})
+			g.compare(s.log, got, compare.Options{AllowLost: true, AllowFillers: true})
 			want := (25*time.Second - room).Seconds()
 			for _, tr := range rec.Tracks {
 				// Of video what is left of its group of pictures is of no use.
@@ -210,7 +210,7 @@ func TestFewPicturesOfAnotherSize(t *testing.T) {
 	if rec.Periods != 2 || rec.Status != media.StatusComplete {
 		t.Errorf("%d periods, %s (%s)", rec.Periods, rec.Status, rec.Reason)
 	}
-	g.compare(s.log, got, verify.CompareOptions{})
+	g.compare(s.log, got, compare.Options{})
 }
 
 // A sender whose size is another one with each frame: all of it is well formed, there is

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/journal"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
@@ -275,7 +276,7 @@ func (g *rig) mended(img image, log *load.Log, lost int) {
 				g.t.Errorf("%s: %d samples of %s are left of %d", dir, got, l.String(), n)
 			}
 		}
-		g.compare(only(log, rec), rec, verify.CompareOptions{TailUnits: -1, AllowFillers: true, MaxAV: -1})
+		g.compare(only(log, rec), rec, compare.Options{TailUnits: -1, AllowFillers: true, MaxAV: -1})
 	}
 	if left, err := os.ReadDir(filepath.Join(g.root, journalFolder)); err != nil && !errors.Is(err, os.ErrNotExist) || len(left) > 0 {
 		g.t.Errorf("journals are left: %v, %v", left, err)
@@ -462,11 +463,11 @@ func TestCrashAndComeBack(t *testing.T) {
 				rec := g.read(dir)
 				last := len(rec.Periods) - 1
 				if last < 1 { // nothing of the first had come to storage
-					g.compare(back.log, rec, verify.CompareOptions{})
+					g.compare(back.log, rec, compare.Options{})
 					return
 				}
-				g.compare(s.log, rec.InPeriods(0, last-1), verify.CompareOptions{TailUnits: -1, AllowFillers: true})
-				g.compare(back.log, rec.InPeriods(last, last), verify.CompareOptions{})
+				g.compare(s.log, rec.InPeriods(0, last-1), compare.Options{TailUnits: -1, AllowFillers: true})
+				g.compare(back.log, rec.InPeriods(last, last), compare.Options{})
 				if gaps := info.Tracks[0].Gaps; len(gaps) != 1 || gaps[0].Cause != arrange.CauseReconnect {
 					t.Errorf("gaps: %+v", gaps)
 				}

@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
-	"github.com/live777/recorder/internal/verify"
 )
 
 // faulty is a store whose calls a test can fail or hold up.
@@ -260,7 +260,7 @@ func TestAutoDuringSeal(t *testing.T) {
 	})
 	close(hold)
 	rec := g.stop("camera")
-	if report := g.compare(b.log, g.read(rec.RecordDir), verify.CompareOptions{}); report.Tracks[0].First != 0 {
+	if report := g.compare(b.log, g.read(rec.RecordDir), compare.Options{}); report.Tracks[0].First != 0 {
 		t.Errorf("it begins with packet %d, want the first", report.Tracks[0].First)
 	}
 	until(t, "the seal of the first", func() bool { return g.catalogue.get(old).Status == media.StatusComplete })

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/verify"
 )
 
 // Timestamps that jump, in the middle of a GOP and on one track after the
@@ -33,7 +33,7 @@ func TestTimestampsJump(t *testing.T) {
 					units[i].Timestamp -= int64(media.TicksOf(by, tr.ClockRate))
 				}
 			}
-			report := g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+			report := g.compare(s.log, g.read(rec.RecordDir), compare.Options{})
 			for _, tr := range report.Tracks {
 				if tr.Matched != tr.Sent {
 					t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
@@ -75,7 +75,7 @@ func TestNewStreamOfTheOtherTrack(t *testing.T) {
 	s.tracks[1].seq += 20_000
 	s.send(6 * time.Second)
 	rec := g.stop("camera")
-	report := g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+	report := g.compare(s.log, g.read(rec.RecordDir), compare.Options{})
 	for _, tr := range report.Tracks {
 		if tr.Matched != tr.Sent {
 			t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
@@ -105,7 +105,7 @@ func TestReportsCorrectThemselves(t *testing.T) {
 		s.tracks[1].lie = 0
 		s.send(10 * time.Second)
 		rec := g.stop("camera")
-		report := verify.Compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{AllowFillers: true})
+		report := compare.Recording(s.log, g.read(rec.RecordDir), compare.Options{AllowFillers: true})
 		if rec.Status != media.StatusComplete || rec.Periods < 2 || rec.Periods > 3 || report.AV.Last.Abs() > 20*time.Millisecond {
 			t.Errorf("lie of %v: %s with %d periods, A/V error %v at the end", lie, rec.Status, rec.Periods, report.AV.Last)
 		}
@@ -125,7 +125,7 @@ func TestLongPauseOfBoth(t *testing.T) {
 	s.pause(12 * time.Second)
 	s.send(4 * time.Second)
 	rec := g.stop("camera")
-	g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+	g.compare(s.log, g.read(rec.RecordDir), compare.Options{})
 	for _, tr := range rec.Tracks {
 		if len(tr.Gaps) != 1 || tr.Gaps[0].Cause != arrange.CausePause || tr.Gaps[0].Duration < 11.9 {
 			t.Errorf("%s: gaps %+v, want one pause of 12 s", tr.Kind, tr.Gaps)

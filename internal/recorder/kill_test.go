@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/journal"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
@@ -392,7 +393,7 @@ func (v victim) compare(t *testing.T, dir string, rec *verify.Recording, runs []
 		part, r := rec.InPeriods(first, last), runs[of(first)]
 		s := newSender(r.Start, r.sources(t))
 		s.rehearse(8 * time.Second)
-		if err := verify.Compare(only(s.log, part), part, verify.CompareOptions{TailUnits: -1, AllowFillers: true, MaxAV: -1}).Err(); err != nil {
+		if err := compare.Recording(only(s.log, part), part, compare.Options{TailUnits: -1, AllowFillers: true, MaxAV: -1}).Err(); err != nil {
 			t.Errorf("%s, periods %d to %d of run %d: %v", dir, first, last, r.Number, err)
 		}
 		first = last + 1

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
@@ -29,7 +30,7 @@ func TestSimulcast(t *testing.T) {
 		t.Fatalf("%d periods, %d tracks; want 1 with 3 layers and audio", len(got.Periods), len(got.Tracks))
 	}
 	for i, id := range []string{"video", "video-2", "video-3"} {
-		report := g.compare(s.layerLog(i), got.WithLayer(id), verify.CompareOptions{})
+		report := g.compare(s.layerLog(i), got.WithLayer(id), compare.Options{})
 		if first := report.Tracks[0].First; first != 0 {
 			t.Errorf("%s begins with frame %d", id, first)
 		}
@@ -85,7 +86,7 @@ func TestSimulcastLayersComeAndGo(t *testing.T) {
 			t.Errorf("layer %d off: %s with the gaps %v", off, rec.Status, gaps)
 		}
 		s.log.Video = nil
-		g.compare(s.log, got.WithLayer("none"), verify.CompareOptions{})
+		g.compare(s.log, got.WithLayer("none"), compare.Options{})
 	}
 }
 

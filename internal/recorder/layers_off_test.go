@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
 )
@@ -44,7 +45,7 @@ func wholeLadder(t *testing.T, s *sender, rec media.Recording, got *verify.Recor
 	whole(t, rec, got.WithLayer("video"))
 	wholeLayers(t, got)
 	for i, id := range []string{"video", "video-2", "video-3"} {
-		report := verify.Compare(s.layerLog(i), got.WithLayer(id), verify.CompareOptions{MaxAV: -1})
+		report := compare.Recording(s.layerLog(i), got.WithLayer(id), compare.Options{MaxAV: -1})
 		if err := report.Err(); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}

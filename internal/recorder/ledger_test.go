@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/logging/logtest"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/segmenter"
-	"github.com/live777/recorder/internal/verify"
 )
 
 // holes returns how long the gaps of a track are together, by cause.
@@ -80,7 +80,7 @@ func TestNewSSRC(t *testing.T) {
 	rec := g.stop("camera")
 	got := g.read(rec.RecordDir)
 	s.log.Video = nil
-	report := g.compare(s.log, got.WithLayer("none"), verify.CompareOptions{})
+	report := g.compare(s.log, got.WithLayer("none"), compare.Options{})
 	if tr := report.Tracks[0]; tr.Matched != tr.Sent || rec.Periods != 1 {
 		t.Errorf("%d of %d audio packets in %d periods", tr.Matched, tr.Sent, rec.Periods)
 	}
@@ -243,7 +243,7 @@ func TestCorrectionIsCounted(t *testing.T) {
 	s.send(20 * time.Second)
 	rec := g.stop("camera")
 	got := g.read(rec.RecordDir)
-	report := verify.Compare(s.log, got, verify.CompareOptions{AllowFillers: true})
+	report := compare.Recording(s.log, got, compare.Options{AllowFillers: true})
 	for _, tr := range got.Tracks {
 		next, out := 0, -2
 		for i, u := range s.log.Audio.Units {

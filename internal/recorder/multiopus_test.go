@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/verify"
 )
 
 // Lost surround sound is filled, and a player plays all of it in six channels.
@@ -23,7 +23,7 @@ func TestSurround(t *testing.T) {
 	for i := 200; i < 205; i++ {
 		s.log.Audio.Units[i].Lost = 1
 	}
-	report := g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{AllowLost: true, AllowFillers: true})
+	report := g.compare(s.log, g.read(rec.RecordDir), compare.Options{AllowLost: true, AllowFillers: true})
 	if len(report.Tracks) != 1 || report.Tracks[0].Filled != 5 {
 		t.Errorf("%+v: want 5 fillers for 5 lost packets", report.Tracks)
 	}

@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/quota"
-	"github.com/live777/recorder/internal/verify"
 )
 
 // Every access unit that was sent is in the recording, to the byte and the
@@ -43,7 +43,7 @@ func TestRecordsWhatWasSent(t *testing.T) {
 			g.start("camera", "")
 			s.send(25 * time.Second)
 			rec := g.stop("camera")
-			report := g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+			report := g.compare(s.log, g.read(rec.RecordDir), compare.Options{})
 			for _, tr := range report.Tracks {
 				if tr.First > 50 {
 					t.Errorf("%s begins with unit %d", tr.Kind, tr.First)
@@ -166,7 +166,7 @@ func TestUnrecordableTracks(t *testing.T) {
 		t.Errorf("G722 with VP8 ended as %s: %s", rec.Status, rec.Reason)
 	}
 	s.log.Audio = nil
-	g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+	g.compare(s.log, g.read(rec.RecordDir), compare.Options{})
 }
 
 // unrecordable is media of a codec that the node carries and does not record:
@@ -192,7 +192,7 @@ func TestAutoStreams(t *testing.T) {
 		t.Error("cam is recorded, web-* was asked for")
 	}
 	rec := g.stop("web-1")
-	report := g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+	report := g.compare(s.log, g.read(rec.RecordDir), compare.Options{})
 	if first := report.Tracks[0].First; first != 0 {
 		t.Errorf("begins with unit %d, want the first", first)
 	}
@@ -224,8 +224,8 @@ func TestReconnect(t *testing.T) {
 			if len(got.Periods) != 2 || got.Periods[1].Start != 11*time.Second {
 				t.Fatalf("periods %+v, want a second one at 11 s", got.Periods)
 			}
-			g.compare(a.log, got.InPeriods(0, 0), verify.CompareOptions{})
-			g.compare(b.log, got.InPeriods(1, 1), verify.CompareOptions{})
+			g.compare(a.log, got.InPeriods(0, 0), compare.Options{})
+			g.compare(b.log, got.InPeriods(1, 1), compare.Options{})
 			if rec.Status != media.StatusComplete || rec.Periods != 2 || rec.Tracks[0].Gaps[0].Cause != arrange.CauseReconnect {
 				t.Errorf("ended as %+v", rec)
 			}
@@ -254,7 +254,7 @@ func TestWebMPeriodBetweenMilliseconds(t *testing.T) {
 		b := g.publish("camera", source(t, "vp8.ivf"))
 		b.send(5 * time.Second)
 		got := g.read(g.stop("camera").RecordDir)
-		g.compare(b.log, got.InPeriods(1, 1), verify.CompareOptions{})
+		g.compare(b.log, got.InPeriods(1, 1), compare.Options{})
 		segments := got.InPeriods(1, 1).Tracks[0].Segments
 		if got.Periods[1].Start != 11*time.Second || len(segments) != 3 || segments[0].Time != want {
 			t.Errorf("periods %+v, segments %+v, want the first at %d", got.Periods, segments, want)
@@ -285,7 +285,7 @@ func TestPublisherStaysAway(t *testing.T) {
 	if got := g.catalogue.get(rec.RecordDir); got.Status != media.StatusComplete {
 		t.Errorf("ended as %+v", got)
 	}
-	g.compare(s.log, g.read(rec.RecordDir), verify.CompareOptions{})
+	g.compare(s.log, g.read(rec.RecordDir), compare.Options{})
 }
 
 // Rotation: the first frame of the new recording is the neighbour of the last
@@ -321,7 +321,7 @@ func rotate(t *testing.T, video string) {
 	units := map[media.Kind]int{}
 	for _, dir := range dirs {
 		rec := g.read(dir)
-		report := g.compare(s.log, rec, verify.CompareOptions{TailUnits: -1})
+		report := g.compare(s.log, rec, compare.Options{TailUnits: -1})
 		if got := g.catalogue.get(dir); got.Status != media.StatusComplete {
 			t.Errorf("%s: %s %s", dir, got.Status, got.Reason)
 		}
@@ -361,7 +361,7 @@ func TestLoss(t *testing.T) {
 			}
 		}
 	}
-	report := g.compare(s.log, got, verify.CompareOptions{AllowLost: true, AllowFillers: true})
+	report := g.compare(s.log, got, compare.Options{AllowLost: true, AllowFillers: true})
 	if report.Tracks[1].Filled != 5 {
 		t.Errorf("%d fillers for 5 lost audio packets", report.Tracks[1].Filled)
 	}
@@ -403,7 +403,7 @@ func TestPause(t *testing.T) {
 			if len(got.Periods) != tc.periods {
 				t.Errorf("%d periods, want %d", len(got.Periods), tc.periods)
 			}
-			g.compare(s.log, got, verify.CompareOptions{})
+			g.compare(s.log, got, compare.Options{})
 			if rec.Status != tc.status || len(rec.Tracks[0].Gaps) != 1 {
 				t.Errorf("ended as %+v", rec)
 			}
@@ -421,7 +421,7 @@ func TestVideoThatNeverComes(t *testing.T) {
 	rec := g.stop("camera")
 	s.log.Video = nil
 	got := g.read(rec.RecordDir)
-	audio := g.compare(s.log, got.WithLayer("none"), verify.CompareOptions{}).Tracks[0]
+	audio := g.compare(s.log, got.WithLayer("none"), compare.Options{}).Tracks[0]
 	if audio.Matched != audio.Sent || len(got.Periods) != 1 {
 		t.Errorf("%d of %d packets of sound in %d periods", audio.Matched, audio.Sent, len(got.Periods))
 	}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
@@ -51,7 +52,7 @@ func TestFewPicturesWithoutKeyFrames(t *testing.T) {
 			rec := g.stop("camera")
 			got := g.read(rec.RecordDir)
 			whole(t, rec, got)
-			report := g.compare(s.log, got, verify.CompareOptions{})
+			report := g.compare(s.log, got, compare.Options{})
 			if tr := report.Tracks[0]; tr.Matched != tr.Sent || rec.Periods != 1 || rec.Status != media.StatusComplete {
 				t.Errorf("%d of %d pictures in %d periods, %s (%s)", tr.Matched, tr.Sent, rec.Periods, rec.Status, rec.Reason)
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/rtp/codecs"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/live"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
@@ -189,9 +190,9 @@ func (g *rig) readFiles(dir string) *verify.Recording {
 }
 
 // compare holds a recording against what was sent.
-func (g *rig) compare(log *load.Log, rec *verify.Recording, o verify.CompareOptions) *verify.Report {
+func (g *rig) compare(log *load.Log, rec *verify.Recording, o compare.Options) *compare.Report {
 	g.t.Helper()
-	report := verify.Compare(log, rec, o)
+	report := compare.Recording(log, rec, o)
 	if err := report.Err(); err != nil {
 		g.t.Error(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/arrange"
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/verify"
@@ -64,7 +65,7 @@ func lasts(t *testing.T, got *verify.Recording, end time.Duration) {
 // compareAll is compare, and wants everything that was sent.
 func (g *rig) compareAll(log *load.Log, rec *verify.Recording) {
 	g.t.Helper()
-	for _, tr := range g.compare(log, rec, verify.CompareOptions{}).Tracks {
+	for _, tr := range g.compare(log, rec, compare.Options{}).Tracks {
 		if tr.Matched != tr.Sent {
 			g.t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
 		}
@@ -111,7 +112,7 @@ func TestLateSound(t *testing.T) {
 				}
 				return
 			}
-			report := g.compare(s.log, got, verify.CompareOptions{})
+			report := g.compare(s.log, got, compare.Options{})
 			for _, tr := range report.Tracks {
 				if tr.Matched != tr.Sent {
 					t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
@@ -141,7 +142,7 @@ func TestLatePicture(t *testing.T) {
 				rec := g.stop("camera")
 				got := g.read(rec.RecordDir)
 				whole(t, rec, got)
-				report := g.compare(s.log, got, verify.CompareOptions{MaxAV: -1})
+				report := g.compare(s.log, got, compare.Options{MaxAV: -1})
 				for _, tr := range report.Tracks {
 					if tr.Matched != tr.Sent {
 						t.Errorf("%s: %d of %d units", tr.Kind, tr.Matched, tr.Sent)
@@ -338,7 +339,7 @@ func TestSoundAloneComesBack(t *testing.T) {
 	got := g.read(rec.RecordDir)
 	whole(t, rec, got)
 	lasts(t, got, 35*time.Second)
-	report := g.compare(s.log, got, verify.CompareOptions{})
+	report := g.compare(s.log, got, compare.Options{})
 	if tr := report.Tracks[1]; tr.Matched != tr.Sent || holes(rec.Tracks[1])[arrange.CausePause] < 14 {
 		t.Errorf("%d of %d packets: %+v", tr.Matched, tr.Sent, rec.Tracks[1])
 	}
@@ -357,7 +358,7 @@ func TestSleepIsNotFilled(t *testing.T) {
 	rec := g.stop("camera")
 	got := g.readFiles(rec.RecordDir) // some pictures are repeated, for less than a pause that is told of
 	whole(t, rec, got)
-	report := verify.Compare(s.log, got, verify.CompareOptions{AllowFillers: true})
+	report := compare.Recording(s.log, got, compare.Options{AllowFillers: true})
 	audio := report.Tracks[1]
 	if audio.Matched != audio.Sent || audio.Fillers+audio.Filled > 10 || report.AV.Last.Abs() > 20*time.Millisecond {
 		t.Errorf("%d of %d packets with %d fillers, A/V error of %v", audio.Matched, audio.Sent, audio.Fillers+audio.Filled, report.AV.Last)
@@ -378,7 +379,7 @@ func TestNothingIsFilledAtTheBeginning(t *testing.T) {
 	s.step(8 * time.Second)
 	rec := g.stop("camera")
 	got := g.read(rec.RecordDir)
-	report := g.compare(s.log, got, verify.CompareOptions{MaxAV: -1})
+	report := g.compare(s.log, got, compare.Options{MaxAV: -1})
 	if audio, _ := report.Track(media.Audio); audio == nil || audio.Matched != audio.Sent || audio.Fillers+audio.Filled > 0 {
 		t.Errorf("%+v", audio)
 	}

@@ -147,8 +147,8 @@ func (a *auditor) gaps(l *media.RecordingTrack, t *Track) {
 	open := spansOf(l.Gaps, func(g media.Gap) bool { return !g.Filled })
 	cut := len(l.Gaps) >= maxGaps // the sums know more
 	for _, h := range holes {
-		if h.end-h.start > 2*slack && open.within(h.start, h.end) < h.end-h.start-2*slack && !cut {
-			a.problem("%s: the manifest has a hole from %s to %s, which is no gap", name(l), sec(h.start), sec(h.end))
+		if h.End-h.Start > 2*slack && open.Within(h.Start, h.End) < h.End-h.Start-2*slack && !cut {
+			a.problem("%s: the manifest has a hole from %s to %s, which is no gap", name(l), sec(h.Start), sec(h.End))
 		}
 	}
 	if !hasSums(a.info) {
@@ -159,8 +159,8 @@ func (a *auditor) gaps(l *media.RecordingTrack, t *Track) {
 	}
 	a.overlaps(l)
 	for _, g := range open {
-		if d := g.end - g.start; d > 2*slack && holes.within(g.start, g.end) < d-2*slack {
-			a.problem("%s: says that there is a gap from %s to %s, where the manifest has media", name(l), sec(g.start), sec(g.end))
+		if d := g.End - g.Start; d > 2*slack && holes.Within(g.Start, g.End) < d-2*slack {
+			a.problem("%s: says that there is a gap from %s to %s, where the manifest has media", name(l), sec(g.Start), sec(g.End))
 		}
 	}
 	a.sums(l, t, holes, slack)
@@ -182,19 +182,19 @@ func (a *auditor) overlaps(l *media.RecordingTrack) {
 		}
 	}
 	for _, s := range all {
-		merged += s.end - s.start
+		merged += s.End - s.Start
 	}
 	if tolerance := ledgerError * time.Duration(1+len(l.Gaps)); sum > merged+tolerance {
 		a.problem("%s: gaps overlap: together they are %s of %s", name(l), sec(sum), sec(merged))
 	}
-	if n := len(all); n > 0 && all[n-1].end > a.rec.Duration+leastSlack {
-		a.problem("%s: has a gap until %s, the recording lasts %s", name(l), sec(all[n-1].end), sec(a.rec.Duration))
+	if n := len(all); n > 0 && all[n-1].End > a.rec.Duration+leastSlack {
+		a.problem("%s: has a gap until %s, the recording lasts %s", name(l), sec(all[n-1].End), sec(a.rec.Duration))
 	}
 }
 
 // sums checks the seconds of a track: they must add up to the recording's
 // duration, agree with the list of gaps, and with the manifest.
-func (a *auditor) sums(l *media.RecordingTrack, t *Track, holes spans, slack time.Duration) {
+func (a *auditor) sums(l *media.RecordingTrack, t *Track, holes Spans, slack time.Duration) {
 	exact := float64(1+len(a.rec.Periods)) * ledgerError.Seconds()
 	total := l.MediaSeconds + l.FilledSeconds + l.GapSeconds
 	if math.Abs(total-a.rec.Duration.Seconds()) > exact {
@@ -236,12 +236,12 @@ func (a *auditor) unnoted(l *media.RecordingTrack, t *Track) {
 	if len(l.Gaps) >= maxGaps {
 		return
 	}
-	var reported span
+	var reported Span
 	for _, s := range t.Segments {
 		for _, still := range s.Stills {
-			if still.start != reported.start && known.within(still.start, still.end) < still.end-still.start-stillLength {
+			if still.Start != reported.Start && known.Within(still.Start, still.End) < still.End-still.Start-stillLength {
 				reported = still
-				a.problem("%s: the picture at %s lasts until %s, and the ledger says nothing of it", name(l), sec(still.start), sec(still.end))
+				a.problem("%s: the picture at %s lasts until %s, and the ledger says nothing of it", name(l), sec(still.Start), sec(still.End))
 			}
 		}
 	}
@@ -252,16 +252,16 @@ const stillLength = 2 * time.Second
 
 // holes returns where a track has no media between the recording's beginning and
 // its end, and by how much its media may end before its Period does.
-func (a *auditor) holes(t *Track) (holes spans, slack time.Duration) {
+func (a *auditor) holes(t *Track) (holes Spans, slack time.Duration) {
 	var at time.Duration
 	for _, s := range t.spans() {
-		if s.start > at {
-			holes = append(holes, span{at, s.start})
+		if s.Start > at {
+			holes = append(holes, Span{at, s.Start})
 		}
-		at = s.end
+		at = s.End
 	}
 	if at < a.rec.Duration {
-		holes = append(holes, span{at, a.rec.Duration})
+		holes = append(holes, Span{at, a.rec.Duration})
 	}
 	slack = leastSlack
 	for _, p := range a.rec.media() {
@@ -271,9 +271,9 @@ func (a *auditor) holes(t *Track) (holes spans, slack time.Duration) {
 }
 
 // spans returns where a track has media.
-func (t *Track) spans() (all spans) {
+func (t *Track) spans() (all Spans) {
 	for _, s := range t.Segments {
-		all = append(all, span{s.Time.Duration(t.Timescale), (s.Time + s.Duration).Duration(t.Timescale)})
+		all = append(all, Span{s.Time.Duration(t.Timescale), (s.Time + s.Duration).Duration(t.Timescale)})
 	}
 	return all.merge()
 }

@@ -61,8 +61,8 @@ func (t *Track) layer() int {
 	return n - 1
 }
 
-// filled returns the spans of a track that the ledger calls filled.
-func (r *Recording) filled(t *Track) spans {
+// Filled returns the spans of a track that the ledger calls filled.
+func (r *Recording) Filled(t *Track) Spans {
 	l, ok := r.ledger(t)
 	if !ok {
 		return nil
@@ -70,40 +70,40 @@ func (r *Recording) filled(t *Track) spans {
 	return spansOf(l.Gaps, func(g media.Gap) bool { return g.Filled })
 }
 
-// isFilled reports whether the ledger calls all of a track filled: its lane was there,
+// IsFilled reports whether the ledger calls all of a track filled: its lane was there,
 // and nobody sent to it.
-func (r *Recording) isFilled(t *Track) bool {
-	filled := r.filled(t)
-	return !slices.ContainsFunc(t.Samples, func(s Sample) bool { return !filled.has(s.Time.Duration(t.Timescale)) })
+func (r *Recording) IsFilled(t *Track) bool {
+	filled := r.Filled(t)
+	return !slices.ContainsFunc(t.Samples, func(s Sample) bool { return !filled.Has(s.Time.Duration(t.Timescale)) })
 }
 
-// span is a part of the media timeline.
-type span struct{ start, end time.Duration }
+// Span is a part of the media timeline.
+type Span struct{ Start, End time.Duration }
 
-// spans are spans in the order of time that do not touch.
-type spans []span
+// Spans are spans in the order of time that do not touch.
+type Spans []Span
 
 // spansOf returns the spans of some of the gaps.
-func spansOf(gaps []media.Gap, some func(media.Gap) bool) spans {
-	var all spans
+func spansOf(gaps []media.Gap, some func(media.Gap) bool) Spans {
+	var all Spans
 	for _, g := range gaps {
 		if some(g) {
-			all = append(all, span{seconds(g.Start), seconds(g.Start + g.Duration)})
+			all = append(all, Span{seconds(g.Start), seconds(g.Start + g.Duration)})
 		}
 	}
 	return all.merge()
 }
 
 // merge returns the same spans, those that touch as one.
-func (s spans) merge() spans { return s.mergeWithin(ledgerError) }
+func (s Spans) merge() Spans { return s.mergeWithin(ledgerError) }
 
 // mergeWithin does the same with those that are a little apart.
-func (s spans) mergeWithin(apart time.Duration) spans {
-	slices.SortFunc(s, func(a, b span) int { return cmp.Compare(a.start, b.start) })
-	var merged spans
+func (s Spans) mergeWithin(apart time.Duration) Spans {
+	slices.SortFunc(s, func(a, b Span) int { return cmp.Compare(a.Start, b.Start) })
+	var merged Spans
 	for _, p := range s {
-		if n := len(merged); n > 0 && p.start <= merged[n-1].end+apart {
-			merged[n-1].end = max(merged[n-1].end, p.end)
+		if n := len(merged); n > 0 && p.Start <= merged[n-1].End+apart {
+			merged[n-1].End = max(merged[n-1].End, p.End)
 		} else {
 			merged = append(merged, p)
 		}
@@ -111,39 +111,39 @@ func (s spans) mergeWithin(apart time.Duration) spans {
 	return merged
 }
 
-// has reports whether a sample that begins at a time begins in one of the spans.
-func (s spans) has(at time.Duration) bool {
+// Has reports whether a sample that begins at a time begins in one of the spans.
+func (s Spans) Has(at time.Duration) bool {
 	i := s.endingFrom(at - ledgerError)
-	return i < len(s) && at >= s[i].start-ledgerError
+	return i < len(s) && at >= s[i].Start-ledgerError
 }
 
 // endingFrom returns the index of the first span that ends at a time or later.
-func (s spans) endingFrom(at time.Duration) int {
-	return sort.Search(len(s), func(i int) bool { return s[i].end >= at })
+func (s Spans) endingFrom(at time.Duration) int {
+	return sort.Search(len(s), func(i int) bool { return s[i].End >= at })
 }
 
-// endsAt reports whether one of the spans ends at a time: what begins there may
+// EndsAt reports whether one of the spans ends at a time: what begins there may
 // be the first that is not filled.
-func (s spans) endsAt(at time.Duration) bool {
+func (s Spans) EndsAt(at time.Duration) bool {
 	i := s.endingFrom(at - ledgerError)
-	return i < len(s) && s[i].end <= at+ledgerError
+	return i < len(s) && s[i].End <= at+ledgerError
 }
 
 // sum returns how long the spans are together.
-func (s spans) sum() (sum time.Duration) {
+func (s Spans) sum() (sum time.Duration) {
 	for _, p := range s {
-		sum += p.end - p.start
+		sum += p.End - p.Start
 	}
 	return sum
 }
 
-// within returns how much of the time between two instants the spans are.
-func (s spans) within(from, to time.Duration) (sum time.Duration) {
+// Within returns how much of the time between two instants the spans are.
+func (s Spans) Within(from, to time.Duration) (sum time.Duration) {
 	for _, p := range s[s.endingFrom(from):] {
-		if p.start >= to {
+		if p.Start >= to {
 			break
 		}
-		sum += max(0, min(p.end, to)-max(p.start, from))
+		sum += max(0, min(p.End, to)-max(p.Start, from))
 	}
 	return sum
 }
@@ -152,9 +152,9 @@ func (s spans) within(from, to time.Duration) (sum time.Duration) {
 func seconds(s float64) time.Duration { return time.Duration(s*float64(time.Second) + 0.5) }
 
 // cut returns what of the spans is between two instants.
-func (s spans) cut(from, to time.Duration) (part spans) {
+func (s Spans) cut(from, to time.Duration) (part Spans) {
 	for _, p := range s {
-		if p = (span{max(p.start, from), min(p.end, to)}); p.start < p.end {
+		if p = (Span{max(p.Start, from), min(p.End, to)}); p.Start < p.End {
 			part = append(part, p)
 		}
 	}
@@ -162,9 +162,9 @@ func (s spans) cut(from, to time.Duration) (part spans) {
 }
 
 // and returns what the spans have in common with others.
-func (s spans) and(t spans) (both spans) {
+func (s Spans) and(t Spans) (both Spans) {
 	for _, p := range s {
-		both = append(both, t.cut(p.start, p.end)...)
+		both = append(both, t.cut(p.Start, p.End)...)
 	}
 	return both
 }

@@ -178,7 +178,7 @@ func (r *reader) track(k media.Kind, id string, timescale uint32) *Track {
 	}
 	t := &Track{Kind: k, ID: id, Timescale: timescale}
 	r.rec.Tracks = append(r.rec.Tracks, t)
-	r.state[t] = &trackState{period: -1, filled: r.rec.filled(t)}
+	r.state[t] = &trackState{period: -1, filled: r.rec.Filled(t)}
 	return t
 }
 

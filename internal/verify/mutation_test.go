@@ -1,4 +1,4 @@
-package verify
+package verify_test
 
 import (
 	"bytes"
@@ -9,8 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/verify"
+	"github.com/live777/recorder/internal/verify/verifytest"
 )
 
 // whole is a recording with all that a good one may have, and the log of its
@@ -18,7 +21,7 @@ import (
 // back.
 type whole struct {
 	log  *load.Log
-	fake *fake
+	fake *verifytest.Fake
 	info *media.Recording
 }
 
@@ -32,64 +35,54 @@ const (
 // newWhole makes the recording, without its files.
 func newWhole(t testing.TB, video string) *whole {
 	t.Helper()
-	w := &whole{log: sentLog(t, video, "opus_mono.ogg", 20)}
-	w.fake = record(t, w.log)
-	v, a := w.fake.tracks[0], w.fake.tracks[1]
-	key := v.at(2 * time.Second)
-	still := v.samples[key]
-	still.Time = media.TicksOf(4*time.Second, v.timescale)
-	v.without(cameraOff, cameraOn)
-	v.samples = slices.Insert(v.samples, v.at(cameraOff), still)
+	w := &whole{log: verifytest.SentLog(t, video, "opus_mono.ogg", 20)}
+	w.fake = verifytest.Record(t, w.log)
+	v, a := w.fake.Tracks[0], w.fake.Tracks[1]
+	key := v.At(2 * time.Second)
+	still := v.Samples[key]
+	still.Time = media.TicksOf(4*time.Second, v.Timescale)
+	v.Without(cameraOff, cameraOn)
+	v.Samples = slices.Insert(v.Samples, v.At(cameraOff), still)
 	w.log.Video.Units = slices.Delete(w.log.Video.Units, 90, 180)
-	for i := a.at(micOff); i < a.at(micOn); i++ {
-		a.samples[i].Data = []byte{0x78}
+	for i := a.At(micOff); i < a.At(micOn); i++ {
+		a.Samples[i].Data = []byte{0x78}
 	}
-	w.log.Audio.Units = slices.Delete(w.log.Audio.Units, a.at(micOff), a.at(micOn))
-	for _, tr := range w.fake.tracks {
-		tr.later(leaves, comesBack-leaves, 1)
-		tr.last()
-		last := &tr.samples[tr.at(comesBack)-1]
-		last.Duration = media.TicksOf(leaves, tr.timescale) - last.Time
+	w.log.Audio.Units = slices.Delete(w.log.Audio.Units, a.At(micOff), a.At(micOn))
+	for _, tr := range w.fake.Tracks {
+		tr.Later(leaves, comesBack-leaves, 1)
+		tr.Last()
+		last := &tr.Samples[tr.At(comesBack)-1]
+		last.Duration = media.TicksOf(leaves, tr.Timescale) - last.Time
 	}
-	w.fake.periods = append(w.fake.periods, Period{ID: "p2", Start: comesBack})
+	w.fake.Periods = append(w.fake.Periods, verify.Period{ID: "p2", Start: comesBack})
 	gone := media.Gap{Start: leaves.Seconds(), Duration: (comesBack - leaves).Seconds(), Cause: "reconnect"}
-	*w.fake.ledger(media.Video) = media.RecordingTrack{
+	*w.fake.Ledger(media.Video) = media.RecordingTrack{
 		Kind: "video", Recorded: true, MediaSeconds: 17, FilledSeconds: 3, GapSeconds: 1.5,
 		Gaps: []media.Gap{{Start: cameraOff.Seconds(), Duration: (cameraOn - cameraOff).Seconds(), Cause: "pause", Filled: true}, gone},
 	}
-	*w.fake.ledger(media.Audio) = media.RecordingTrack{
+	*w.fake.Ledger(media.Audio) = media.RecordingTrack{
 		Kind: "audio", Recorded: true, MediaSeconds: 19, FilledSeconds: 1, GapSeconds: 1.5,
 		Gaps: []media.Gap{{Start: micOff.Seconds(), Duration: (micOn - micOff).Seconds(), Cause: "pause", Filled: true}, gone},
 	}
-	w.info = w.fake.info
+	w.info = w.fake.Info
 	return w
-}
-
-// at returns the index of the first sample at a media time or later.
-func (tr *fakeTrack) at(d time.Duration) int {
-	at := media.TicksOf(d, tr.timescale)
-	i := slices.IndexFunc(tr.samples, func(s Sample) bool { return s.Time >= at })
-	if i < 0 {
-		return len(tr.samples)
-	}
-	return i
 }
 
 // count puts into the ledger what is in the files.
 func (w *whole) count(t testing.TB) {
 	t.Helper()
-	w.info.Periods, w.info.Start, w.info.Duration, w.info.Bytes = len(w.fake.periods), started, ends.Seconds(), 0
-	end := started.Add(ends + time.Second)
+	w.info.Periods, w.info.Start, w.info.Duration, w.info.Bytes = len(w.fake.Periods), verifytest.Started, ends.Seconds(), 0
+	end := verifytest.Started.Add(ends + time.Second)
 	w.info.End = &end
-	m := w.fake.write(t)
-	for i, tr := range w.fake.tracks {
+	m := w.fake.Write(t)
+	for i, tr := range w.fake.Tracks {
 		l := &w.info.Tracks[i]
-		l.Codec, l.RFC6381, l.Frames, l.Segments, l.Bytes = tr.codecs, tr.codecs, int64(len(tr.samples)), 0, 0
+		l.Codec, l.RFC6381, l.Frames, l.Segments, l.Bytes = tr.Codecs, tr.Codecs, int64(len(tr.Samples)), 0, 0
 		if l.Kind == "video" {
 			l.Width, l.Height = 320, 180
 		}
 		for name, data := range m {
-			if strings.HasPrefix(name, dir+"/"+tr.prefix+"_seg_") {
+			if strings.HasPrefix(name, verifytest.Dir+"/"+tr.Prefix+"_seg_") {
 				l.Segments++
 				l.Bytes += int64(len(data))
 			}
@@ -98,14 +91,14 @@ func (w *whole) count(t testing.TB) {
 }
 
 // found returns what plain verify finds.
-func found(t testing.TB, m memory) []string {
+func found(t testing.TB, m verifytest.Memory) []string {
 	t.Helper()
-	rec, err := CheckRecording(t.Context(), m, dir)
+	rec, err := verify.CheckRecording(t.Context(), m, verifytest.Dir)
 	if err != nil {
 		return []string{err.Error()}
 	}
 	var all []string
-	for _, p := range append(rec.Problems, Audit(rec)...) {
+	for _, p := range append(rec.Problems, verify.Audit(rec)...) {
 		all = append(all, p.String())
 	}
 	return all
@@ -123,49 +116,49 @@ const (
 // mutation is a way to damage a recording or its ledger.
 type mutation struct {
 	by     by
-	before func(w *whole)       // before the ledger counts: a lie that is consistent
-	forge  func(w *whole)       // after it has counted, before the files are written
-	after  func(*whole, memory) // of the files
-	want   string               // part of what is found
+	before func(w *whole)                  // before the ledger counts: a lie that is consistent
+	forge  func(w *whole)                  // after it has counted, before the files are written
+	after  func(*whole, verifytest.Memory) // of the files
+	want   string                          // part of what is found
 }
 
 // file changes a file; name has %s for its extension.
-func file(name string, change func(w *whole, data []byte) []byte) func(*whole, memory) {
-	return func(w *whole, m memory) {
-		key := dir + "/" + w.name(name)
+func file(name string, change func(w *whole, data []byte) []byte) func(*whole, verifytest.Memory) {
+	return func(w *whole, m verifytest.Memory) {
+		key := verifytest.Dir + "/" + w.name(name)
 		m[key] = change(w, bytes.Clone(m[key]))
 	}
 }
 
 // name returns the name of a file of video or audio.
 func (w *whole) name(name string) string {
-	for _, tr := range w.fake.tracks {
-		if strings.HasPrefix(name, tr.prefix+"_") {
-			return name + "." + tr.extension()
+	for _, tr := range w.fake.Tracks {
+		if strings.HasPrefix(name, tr.Prefix+"_") {
+			return name + "." + tr.Extension()
 		}
 	}
 	return name + ".m4s"
 }
 
 // exchange swaps two files.
-func exchange(a, b string) func(*whole, memory) {
-	return func(w *whole, m memory) {
-		a, b := dir+"/"+w.name(a), dir+"/"+w.name(b)
+func exchange(a, b string) func(*whole, verifytest.Memory) {
+	return func(w *whole, m verifytest.Memory) {
+		a, b := verifytest.Dir+"/"+w.name(a), verifytest.Dir+"/"+w.name(b)
 		m[a], m[b] = m[b], m[a]
 	}
 }
 
 // inMPD replaces text in the manifest, behind another one.
-func inMPD(behind, old, replacement string) func(*whole, memory) {
-	return func(_ *whole, m memory) {
-		text := string(m[dir+"/"+ManifestName])
+func inMPD(behind, old, replacement string) func(*whole, verifytest.Memory) {
+	return func(_ *whole, m verifytest.Memory) {
+		text := string(m[verifytest.Dir+"/"+verify.ManifestName])
 		at := strings.Index(text, behind)
 		i := strings.Index(text[max(at, 0):], old)
 		if at < 0 || i < 0 {
 			panic(fmt.Sprintf("%q behind %q is not in the manifest:\n%s", old, behind, text))
 		}
 		i += at
-		m[dir+"/"+ManifestName] = []byte(text[:i] + replacement + text[i+len(old):])
+		m[verifytest.Dir+"/"+verify.ManifestName] = []byte(text[:i] + replacement + text[i+len(old):])
 	}
 }
 
@@ -175,10 +168,10 @@ func ledger(change func(info *media.Recording, video, audio *media.RecordingTrac
 }
 
 // samples changes the samples of a track.
-func samples(kind media.Kind, change func(tr *fakeTrack)) func(*whole) {
+func samples(kind media.Kind, change func(tr *verifytest.FakeTrack)) func(*whole) {
 	return func(w *whole) {
-		for _, tr := range w.fake.tracks {
-			if tr.kind == kind {
+		for _, tr := range w.fake.Tracks {
+			if tr.Kind == kind {
 				change(tr)
 			}
 		}
@@ -186,19 +179,19 @@ func samples(kind media.Kind, change func(tr *fakeTrack)) func(*whole) {
 }
 
 // cutOut takes media out of a track, whose picture lasts instead.
-func cutOut(from, to time.Duration) func(tr *fakeTrack) {
-	return func(tr *fakeTrack) {
-		tr.without(from, to)
-		s := tr.samples
-		i := tr.at(to)
+func cutOut(from, to time.Duration) func(tr *verifytest.FakeTrack) {
+	return func(tr *verifytest.FakeTrack) {
+		tr.Without(from, to)
+		s := tr.Samples
+		i := tr.At(to)
 		s[i-1].Duration = s[i].Time - s[i-1].Time
 	}
 }
 
 // mangle changes what is in the file of a segment.
-func mangle(number int, change func(s []Sample) []Sample) func(tr *fakeTrack) {
-	return func(tr *fakeTrack) {
-		tr.mangle = func(n int, s []Sample) []Sample {
+func mangle(number int, change func(s []verify.Sample) []verify.Sample) func(tr *verifytest.FakeTrack) {
+	return func(tr *verifytest.FakeTrack) {
+		tr.Mangle = func(n int, s []verify.Sample) []verify.Sample {
 			if n != number {
 				return s
 			}
@@ -208,19 +201,19 @@ func mangle(number int, change func(s []Sample) []Sample) func(tr *fakeTrack) {
 }
 
 // dropPeriod takes the last Period out of the manifest.
-func dropPeriod(_ *whole, m memory) {
-	text := string(m[dir+"/"+ManifestName])
-	m[dir+"/"+ManifestName] = []byte(text[:strings.LastIndex(text, "<Period")] + "</MPD>")
+func dropPeriod(_ *whole, m verifytest.Memory) {
+	text := string(m[verifytest.Dir+"/"+verify.ManifestName])
+	m[verifytest.Dir+"/"+verify.ManifestName] = []byte(text[:strings.LastIndex(text, "<Period")] + "</MPD>")
 	inMPD("", `mediaPresentationDuration="PT21.5S"`, `mediaPresentationDuration="PT10S"`)(nil, m)
 }
 
 // dropFiles removes the files of segments from a number on.
-func dropFiles(video, audio int) func(*whole, memory) {
-	return func(_ *whole, m memory) {
+func dropFiles(video, audio int) func(*whole, verifytest.Memory) {
+	return func(_ *whole, m verifytest.Memory) {
 		for name := range m {
 			var kind byte
 			var n int
-			if _, err := fmt.Sscanf(strings.TrimPrefix(name, dir+"/"), "%c_seg_%d", &kind, &n); err != nil {
+			if _, err := fmt.Sscanf(strings.TrimPrefix(name, verifytest.Dir+"/"), "%c_seg_%d", &kind, &n); err != nil {
 				continue
 			}
 			if kind == 'v' && n >= video || kind == 'a' && n >= audio {
@@ -231,18 +224,18 @@ func dropFiles(video, audio int) func(*whole, memory) {
 }
 
 // dropTrack takes a track out of the last Period of the manifest.
-func dropTrack(kind media.Kind) func(*whole, memory) {
-	return func(_ *whole, m memory) {
-		text := string(m[dir+"/"+ManifestName])
+func dropTrack(kind media.Kind) func(*whole, verifytest.Memory) {
+	return func(_ *whole, m verifytest.Memory) {
+		text := string(m[verifytest.Dir+"/"+verify.ManifestName])
 		at := strings.LastIndex(text, `<AdaptationSet contentType="`+kind.String())
 		end := at + strings.Index(text[at:], "</AdaptationSet>") + len("</AdaptationSet>")
-		m[dir+"/"+ManifestName] = []byte(text[:at] + text[end:])
+		m[verifytest.Dir+"/"+verify.ManifestName] = []byte(text[:at] + text[end:])
 	}
 }
 
 // both does one after the other.
-func both(all ...func(*whole, memory)) func(*whole, memory) {
-	return func(w *whole, m memory) {
+func both(all ...func(*whole, verifytest.Memory)) func(*whole, verifytest.Memory) {
+	return func(w *whole, m verifytest.Memory) {
 		for _, f := range all {
 			f(w, m)
 		}
@@ -257,15 +250,15 @@ func mutations() map[string]mutation {
 		"a second of video cut out":          {forge: samples(video, cutOut(8*time.Second, 9*time.Second)), want: "video: says"},
 		"three seconds, and the counts":      {before: samples(video, cutOut(14*time.Second, 17*time.Second)), want: "video: the picture at 13.9"},
 		"a second, and the counts":           {by: byLog, before: samples(video, cutOut(8*time.Second, 9*time.Second)), want: "video missing (30)"},
-		"a packet of sound, and the counts":  {by: byLog, before: samples(audio, func(tr *fakeTrack) { tr.samples[100].Data = []byte{0x78} }), want: "audio different (1): #100"},
-		"the end of a Period, of sound":      {before: samples(audio, func(tr *fakeTrack) { tr.without(9500*time.Millisecond, leaves) }), want: "Period 0: from 0.000 s to 10.000 s, its audio ends 0.500 s early"},
-		"the end of a Period, of video":      {before: samples(video, func(tr *fakeTrack) { tr.without(9500*time.Millisecond, leaves) }), want: "its video ends 0.500 s early: Shaka"},
+		"a packet of sound, and the counts":  {by: byLog, before: samples(audio, func(tr *verifytest.FakeTrack) { tr.Samples[100].Data = []byte{0x78} }), want: "audio different (1): #100"},
+		"the end of a Period, of sound":      {before: samples(audio, func(tr *verifytest.FakeTrack) { tr.Without(9500*time.Millisecond, leaves) }), want: "Period 0: from 0.000 s to 10.000 s, its audio ends 0.500 s early"},
+		"the end of a Period, of video":      {before: samples(video, func(tr *verifytest.FakeTrack) { tr.Without(9500*time.Millisecond, leaves) }), want: "its video ends 0.500 s early: Shaka"},
 		"a segment emptied":                  {after: file("v_seg_0003", func(*whole, []byte) []byte { return nil }), want: "v_seg_0003"},
-		"a segment deleted":                  {after: func(w *whole, m memory) { delete(m, dir+"/"+w.name("v_seg_0003")) }, want: "does not exist"},
+		"a segment deleted":                  {after: func(w *whole, m verifytest.Memory) { delete(m, verifytest.Dir+"/"+w.name("v_seg_0003")) }, want: "does not exist"},
 		"a chunk cut off":                    {after: file("v_seg_0003", func(_ *whole, d []byte) []byte { return d[:len(d)-100] }), want: "v_seg_0003"},
-		"the last chunk":                     {forge: samples(video, mangle(2, func(s []Sample) []Sample { return s[:15] })), want: "v_seg_0002"},
-		"a hole in a timeline":               {before: samples(audio, func(tr *fakeTrack) { tr.without(14*time.Second, 15*time.Second) }), want: "hole of 48000 ticks"},
-		"an init segment deleted":            {after: func(w *whole, m memory) { delete(m, dir+"/"+w.name("v_init")) }, want: "v_init"},
+		"the last chunk":                     {forge: samples(video, mangle(2, func(s []verify.Sample) []verify.Sample { return s[:15] })), want: "v_seg_0002"},
+		"a hole in a timeline":               {before: samples(audio, func(tr *verifytest.FakeTrack) { tr.Without(14*time.Second, 15*time.Second) }), want: "hole of 48000 ticks"},
+		"an init segment deleted":            {after: func(w *whole, m verifytest.Memory) { delete(m, verifytest.Dir+"/"+w.name("v_init")) }, want: "v_init"},
 		"a track of a Period":                {after: dropTrack(video), want: "has no video: Shaka Player shows no picture"},
 		"sound of a Period":                  {after: dropTrack(audio), want: "has no audio"},
 		"the last Period":                    {after: dropPeriod, want: "exists, but the manifest does not name it"},
@@ -273,18 +266,20 @@ func mutations() map[string]mutation {
 		"the last Period, with the ledger's": {forge: ledger(func(i *media.Recording, _, _ *media.RecordingTrack) { i.Periods = 1 }), after: both(dropPeriod, dropFiles(6, 6)), want: "segments, the manifest has"},
 
 		// Media is in the wrong place.
-		"sound 300 ms later":       {before: samples(audio, func(tr *fakeTrack) { tr.later(0, 300*time.Millisecond, 0) }), want: "its audio begins 0.300 s late"},
-		"sound 300 ms earlier":     {before: samples(audio, func(tr *fakeTrack) { tr.later(comesBack, -300*time.Millisecond, 0) }), want: "its audio begins 0.300 s before it"},
-		"sound later, filled":      {by: byLog, before: samples(audio, shiftFilled), want: "audio different (495)"},
-		"segments swapped":         {after: exchange("v_seg_0003", "v_seg_0004"), want: "v_seg_0003"},
-		"segments of two tracks":   {after: exchange("v_seg_0002", "a_seg_0002"), want: "_seg_0002"},
-		"a segment twice":          {after: func(w *whole, m memory) { m[dir+"/"+w.name("a_seg_0003")] = m[dir+"/"+w.name("a_seg_0002")] }, want: "a_seg_0003"},
+		"sound 300 ms later":     {before: samples(audio, func(tr *verifytest.FakeTrack) { tr.Later(0, 300*time.Millisecond, 0) }), want: "its audio begins 0.300 s late"},
+		"sound 300 ms earlier":   {before: samples(audio, func(tr *verifytest.FakeTrack) { tr.Later(comesBack, -300*time.Millisecond, 0) }), want: "its audio begins 0.300 s before it"},
+		"sound later, filled":    {by: byLog, before: samples(audio, shiftFilled), want: "audio different (495)"},
+		"segments swapped":       {after: exchange("v_seg_0003", "v_seg_0004"), want: "v_seg_0003"},
+		"segments of two tracks": {after: exchange("v_seg_0002", "a_seg_0002"), want: "_seg_0002"},
+		"a segment twice": {after: func(w *whole, m verifytest.Memory) {
+			m[verifytest.Dir+"/"+w.name("a_seg_0003")] = m[verifytest.Dir+"/"+w.name("a_seg_0002")]
+		}, want: "a_seg_0003"},
 		"a segment listed twice":   {after: inMPD(`contentType="audio"`, `<S d="96000"/>`, `<S d="96000" r="1"/>`), want: "a_"},
 		"inits of two tracks":      {after: exchange("v_init", "a_init"), want: "_init"},
-		"a wrong time in a file":   {forge: samples(video, mangle(3, func(s []Sample) []Sample { return moved(s, 9000) })), want: "v_seg_0003"},
-		"wrong durations in it":    {forge: samples(audio, mangle(3, func(s []Sample) []Sample { s[9].Duration += 480; return s })), want: "a_seg_0003"},
-		"two samples exchanged":    {by: byLog, before: samples(video, func(tr *fakeTrack) { s := tr.samples; s[31].Data, s[32].Data = s[32].Data, s[31].Data }), want: "video different (2)"},
-		"another picture":          {by: byLog, before: samples(video, func(tr *fakeTrack) { tr.samples[30].Data = tr.samples[60].Data }), want: "video different (1): #30"},
+		"a wrong time in a file":   {forge: samples(video, mangle(3, func(s []verify.Sample) []verify.Sample { return moved(s, 9000) })), want: "v_seg_0003"},
+		"wrong durations in it":    {forge: samples(audio, mangle(3, func(s []verify.Sample) []verify.Sample { s[9].Duration += 480; return s })), want: "a_seg_0003"},
+		"two samples exchanged":    {by: byLog, before: samples(video, func(tr *verifytest.FakeTrack) { s := tr.Samples; s[31].Data, s[32].Data = s[32].Data, s[31].Data }), want: "video different (2)"},
+		"another picture":          {by: byLog, before: samples(video, func(tr *verifytest.FakeTrack) { tr.Samples[30].Data = tr.Samples[60].Data }), want: "video different (1): #30"},
 		"Period@start":             {after: inMPD("", `start="PT11.5S"`, `start="PT11S"`), want: "Period 1"},
 		"Period@duration":          {after: inMPD(`id="p1"`, `duration="PT10S"`, `duration="PT9S"`), want: "its video ends 1.000 s after it"},
 		"the presentation's":       {after: inMPD("", `mediaPresentationDuration="PT21.5S"`, `mediaPresentationDuration="PT23S"`), want: "MPD"},
@@ -294,16 +289,16 @@ func mutations() map[string]mutation {
 		"availabilityStartTime":    {after: inMPD("", `availabilityStartTime="2026-01-02T03:04:05Z"`, `availabilityStartTime="2026-01-02T04:04:05Z"`), want: "started at"},
 		"the start in the ledger":  {forge: ledger(func(i *media.Recording, _, _ *media.RecordingTrack) { i.Start = i.Start.Add(-time.Hour) }), want: "started at"},
 		"both starts":              {forge: ledger(func(i *media.Recording, _, _ *media.RecordingTrack) { i.Start = i.Start.Add(time.Hour) }), after: inMPD("", `availabilityStartTime="2026-01-02T03:04:05Z"`, `availabilityStartTime="2026-01-02T04:04:05Z"`), want: "says that it ended at"},
-		"a key frame not marked":   {before: samples(video, func(tr *fakeTrack) { tr.samples[30].Key = false }), want: "is a key frame and not marked"},
-		"no key frame, but marked": {before: samples(video, func(tr *fakeTrack) { tr.samples[31].Key = true }), want: "is marked as sync sample but"},
+		"a key frame not marked":   {before: samples(video, func(tr *verifytest.FakeTrack) { tr.Samples[30].Key = false }), want: "is a key frame and not marked"},
+		"no key frame, but marked": {before: samples(video, func(tr *verifytest.FakeTrack) { tr.Samples[31].Key = true }), want: "is marked as sync sample but"},
 
 		// Bits are wrong.
 		"a codec string":          {after: inMPD("", `codecs="`, `codecs="av01.`), want: "the manifest says"},
 		"bandwidth by 10":         {after: inMPD("", `bandwidth="`, `bandwidth="99`), want: "has bandwidth 99"},
 		"bandwidth by 1/10":       {after: inMPD("", `bandwidth="`, `bandwidth="1" x="`), want: "has bandwidth 1,"},
 		"pictures of zeros":       {by: byDecode, before: samples(video, zeros(31, 55)), want: "Representation v: "},
-		"sound of noise":          {by: byLog, before: samples(audio, func(tr *fakeTrack) { tr.samples[20].Data = bytes.Repeat([]byte{0x78, 7}, 20) }), want: "audio different (1): #20"},
-		"a segment of a stranger": {after: func(_ *whole, m memory) { m[dir+"/v_seg_0099.m4s"] = []byte("x") }, want: "v_seg_0099.m4s: exists"},
+		"sound of noise":          {by: byLog, before: samples(audio, func(tr *verifytest.FakeTrack) { tr.Samples[20].Data = bytes.Repeat([]byte{0x78, 7}, 20) }), want: "audio different (1): #20"},
+		"a segment of a stranger": {after: func(_ *whole, m verifytest.Memory) { m[verifytest.Dir+"/v_seg_0099.m4s"] = []byte("x") }, want: "v_seg_0099.m4s: exists"},
 
 		// The ledger lies.
 		"a gap claimed away": {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { v.Gaps = v.Gaps[:1] }), want: "hole from 10.000 s to 11.500 s, which is no gap"},
@@ -347,20 +342,20 @@ func mutations() map[string]mutation {
 			v.PacketsReceived, i.Discarded = 1000, []media.Discard{{Cause: "payload type 97 came", Packets: 40}}
 		}), want: "says complete, but 40 packets beside the 1000"},
 		"degraded for no reason": {forge: ledger(func(i *media.Recording, _, _ *media.RecordingTrack) { i.Status = media.StatusDegraded }), want: "does not say why"},
-		"that of another recording": {after: func(w *whole, m memory) {
+		"that of another recording": {after: func(w *whole, m verifytest.Memory) {
 			other := *w.info
 			other.Start = other.Start.Add(time.Minute)
 			other.Tracks = slices.Clone(other.Tracks)
 			for i := range other.Tracks {
 				other.Tracks[i].Frames, other.Tracks[i].Bytes = 300, 12345
 			}
-			m[dir+"/"+media.InfoName], _ = media.EncodeRecording(other)
+			m[verifytest.Dir+"/"+media.InfoName], _ = media.EncodeRecording(other)
 		}, want: "started at"},
 	}
 }
 
 // moved returns samples at another time.
-func moved(s []Sample, by media.Ticks) []Sample {
+func moved(s []verify.Sample, by media.Ticks) []verify.Sample {
 	for i := range s {
 		s[i].Time += by
 	}
@@ -369,26 +364,26 @@ func moved(s []Sample, by media.Ticks) []Sample {
 
 // zeros clears the second half of samples. A decoder of VP8 makes a picture of any
 // bits that are long enough.
-func zeros(first, last int) func(tr *fakeTrack) {
-	return func(tr *fakeTrack) {
+func zeros(first, last int) func(tr *verifytest.FakeTrack) {
+	return func(tr *verifytest.FakeTrack) {
 		for i := first; i < last; i++ {
-			data := bytes.Clone(tr.samples[i].Data)
+			data := bytes.Clone(tr.Samples[i].Data)
 			clear(data[len(data)/2:])
-			if tr.webm() {
+			if tr.IsWebM() {
 				data = data[:5]
 			}
-			tr.samples[i].Data = data
+			tr.Samples[i].Data = data
 		}
 	}
 }
 
 // shiftFilled moves the sound of the second Period by a tenth of a second, with
 // packets of before at its beginning, and as much less at its end.
-func shiftFilled(tr *fakeTrack) {
-	first, last := tr.at(comesBack), len(tr.samples)
+func shiftFilled(tr *verifytest.FakeTrack) {
+	first, last := tr.At(comesBack), len(tr.Samples)
 	const by = 5
 	for i := last - 1; i >= first+by; i-- {
-		tr.samples[i].Data = tr.samples[i-by].Data
+		tr.Samples[i].Data = tr.Samples[i-by].Data
 	}
 }
 
@@ -400,7 +395,7 @@ func TestMutations(t *testing.T) {
 		t.Run(video, func(t *testing.T) {
 			w := newWhole(t, video)
 			w.count(t)
-			m := w.fake.write(t)
+			m := w.fake.Write(t)
 			if all := append(found(t, m), foundBy(t, w, m, byDecode)...); len(all) > 0 {
 				t.Fatalf("undamaged: %q", all)
 			}
@@ -423,7 +418,7 @@ func (mu mutation) try(t *testing.T, video string) {
 	if mu.forge != nil {
 		mu.forge(w)
 	}
-	m := w.fake.write(t)
+	m := w.fake.Write(t)
 	if mu.after != nil {
 		mu.after(w, m)
 	}
@@ -440,7 +435,7 @@ func (mu mutation) try(t *testing.T, video string) {
 }
 
 // foundBy returns what decoding, or a comparison with the log, finds.
-func foundBy(t *testing.T, w *whole, m memory, who by) (all []string) {
+func foundBy(t *testing.T, w *whole, m verifytest.Memory, who by) (all []string) {
 	t.Helper()
 	if who == byDecode {
 		_, problems := decode(t, m)
@@ -449,7 +444,7 @@ func foundBy(t *testing.T, w *whole, m memory, who by) (all []string) {
 		}
 		return all
 	}
-	if err := Compare(w.log, read(t, m), CompareOptions{MaxStep: comesBack - leaves + time.Millisecond}).Err(); err != nil {
+	if err := compare.Recording(w.log, verifytest.Read(t, m), compare.Options{MaxStep: comesBack - leaves + time.Millisecond}).Err(); err != nil {
 		all = append(all, err.Error())
 	}
 	return all

@@ -23,15 +23,15 @@ var kinds = []media.Kind{media.Video, media.Audio}
 // Representation that has most.
 type cover struct {
 	track *Track
-	spans spans
+	spans Spans
 	last  time.Duration // what the last sample lasts
 }
 
 // start returns when the media begins; there is some.
-func (c *cover) start() time.Duration { return c.spans[0].start }
+func (c *cover) start() time.Duration { return c.spans[0].Start }
 
 // end returns when the media ends; there is some.
-func (c *cover) end() time.Duration { return c.spans[len(c.spans)-1].end }
+func (c *cover) end() time.Duration { return c.spans[len(c.spans)-1].End }
 
 // periodMedia is a Period with its media.
 type periodMedia struct {
@@ -100,7 +100,7 @@ func (t *Track) cover(period int) *cover {
 	c := &cover{track: t}
 	for _, s := range t.Segments {
 		if s.Period == period {
-			c.spans = append(c.spans, span{s.Time.Duration(t.Timescale), (s.Time + s.Duration).Duration(t.Timescale)})
+			c.spans = append(c.spans, Span{s.Time.Duration(t.Timescale), (s.Time + s.Duration).Duration(t.Timescale)})
 			c.last = s.Last.Duration(t.Timescale)
 		}
 	}
@@ -108,7 +108,7 @@ func (t *Track) cover(period int) *cover {
 	return c
 }
 
-// has reports whether there is any media of a kind in the recording.
+// Has reports whether there is any media of a kind in the recording.
 func (r *Recording) has(k media.Kind) bool {
 	for _, t := range r.Tracks {
 		if t.Kind == k && len(t.Segments) > 0 {

@@ -144,7 +144,7 @@ func codecFamily(codecs string) string {
 func inPeriod(in Init, period int) bool { return slices.Contains(in.Periods, period) }
 
 // of returns where a Period has a kind of media that belongs to it.
-func (p *periodMedia) of(k media.Kind) spans {
+func (p *periodMedia) of(k media.Kind) Spans {
 	c := p.covers[k]
 	if c == nil {
 		return nil
@@ -152,7 +152,7 @@ func (p *periodMedia) of(k media.Kind) spans {
 	return c.spans.cut(p.start-p.slack, p.end+p.slack)
 }
 
-// has reports whether the Periods have a kind of media.
+// Has reports whether the Periods have a kind of media.
 func (f *forecaster) has(k media.Kind) bool { return f.rec.has(k) }
 
 // shaka follows Shaka Player: it makes one timeline of all Periods, from which a
@@ -160,12 +160,12 @@ func (f *forecaster) has(k media.Kind) bool { return f.rec.has(k) }
 // only so far ahead of what it cannot show.
 func (f *forecaster) shaka() Forecast {
 	out := Forecast{Player: "Shaka Player"}
-	shown := map[media.Kind]spans{}
+	shown := map[media.Kind]Spans{}
 	for _, k := range kinds {
 		if !f.has(k) {
 			continue
 		}
-		var all spans
+		var all Spans
 		lacking := -1
 		for _, p := range f.periods {
 			if p.covers[k] == nil && lacking < 0 {
@@ -187,30 +187,30 @@ func (f *forecaster) shaka() Forecast {
 
 // together returns where all kinds of media are there, up to where one is missing
 // for longer than a player loads ahead, with a note for what is not shown.
-func together(shown map[media.Kind]spans, ahead time.Duration) (playable spans, notes []string) {
+func together(shown map[media.Kind]Spans, ahead time.Duration) (playable Spans, notes []string) {
 	var at time.Duration
 	for i, s := range intersection(shown) {
 		missed := time.Duration(0)
 		for _, k := range kinds {
-			missed = max(missed, shown[k].within(at, s.start))
+			missed = max(missed, shown[k].Within(at, s.Start))
 		}
 		switch {
 		case missed > ahead && i == 0:
-			return nil, append(notes, fmt.Sprintf("stands at the beginning: one kind of media begins at %s", sec(s.start)))
+			return nil, append(notes, fmt.Sprintf("stands at the beginning: one kind of media begins at %s", sec(s.Start)))
 		case missed > ahead:
 			return playable, append(notes, fmt.Sprintf("stands at %s", sec(at)))
 		case missed > noted:
-			notes = append(notes, fmt.Sprintf("skips from %s to %s", sec(at), sec(s.start)))
+			notes = append(notes, fmt.Sprintf("skips from %s to %s", sec(at), sec(s.Start)))
 		}
 		playable = append(playable, s)
-		at = s.end
+		at = s.End
 	}
 	return playable, notes
 }
 
 // intersection returns where all kinds of media are there.
-func intersection(shown map[media.Kind]spans) spans {
-	var both spans
+func intersection(shown map[media.Kind]Spans) Spans {
+	var both Spans
 	first := true
 	for _, k := range kinds {
 		s, ok := shown[k]
@@ -226,7 +226,7 @@ func intersection(shown map[media.Kind]spans) spans {
 }
 
 // count adds what is shown of each kind.
-func (f *Forecast) count(shown map[media.Kind]spans, playable spans) {
+func (f *Forecast) count(shown map[media.Kind]Spans, playable Spans) {
 	if _, ok := shown[media.Video]; ok {
 		f.Picture += playable.sum().Seconds()
 	}
@@ -241,7 +241,7 @@ func (f *Forecast) count(shown map[media.Kind]spans, playable spans) {
 func (f *forecaster) dashjs() Forecast {
 	out := Forecast{Player: "dash.js"}
 	for _, p := range f.periods {
-		shown := map[media.Kind]spans{}
+		shown := map[media.Kind]Spans{}
 		for _, k := range kinds {
 			if p.covers[k] != nil {
 				shown[k] = p.of(k)
@@ -273,8 +273,8 @@ func (f *forecaster) dashjsStands(p *periodMedia) (at time.Duration, why string)
 		if c == nil || len(c.spans) < 2 {
 			continue
 		}
-		if hole := c.spans[1].start - c.spans[0].end; hole >= dashjsHole && c.spans[0].end < at {
-			at, why = c.spans[0].end, fmt.Sprintf("the SegmentTimeline of %s has a hole of %s", c.track.ID, sec(hole))
+		if hole := c.spans[1].Start - c.spans[0].End; hole >= dashjsHole && c.spans[0].End < at {
+			at, why = c.spans[0].End, fmt.Sprintf("the SegmentTimeline of %s has a hole of %s", c.track.ID, sec(hole))
 		}
 	}
 	if video != nil && audio != nil && video.end() < audio.end()-dashjsApart && video.end() < at {

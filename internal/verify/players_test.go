@@ -1,98 +1,70 @@
-package verify
+package verify_test
 
 import (
 	"math"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/verify"
+	"github.com/live777/recorder/internal/verify/verifytest"
 )
-
-// later moves what a track has from a media time on, into a Period if that is not 0.
-func (tr *fakeTrack) later(from, by time.Duration, period int) {
-	for i := range tr.samples {
-		s := &tr.samples[i]
-		if s.Time >= media.TicksOf(from, tr.timescale) {
-			s.Time += media.TicksOf(by, tr.timescale)
-			if period > 0 {
-				s.Period = period
-			}
-		}
-	}
-}
-
-// without takes out what a track has between two media times.
-func (tr *fakeTrack) without(from, to time.Duration) {
-	tr.samples = slices.DeleteFunc(tr.samples, func(s Sample) bool {
-		return s.Time >= media.TicksOf(from, tr.timescale) && s.Time < media.TicksOf(to, tr.timescale)
-	})
-}
-
-// secondPeriod begins a Period at a media time.
-func (f *fake) secondPeriod(at time.Duration) {
-	f.periods = append(f.periods, Period{ID: "p2", Start: at})
-	for _, tr := range f.tracks {
-		tr.later(at, 0, 1)
-	}
-}
 
 // The rules that were measured with players, on recordings of 24 s.
 func TestForecasts(t *testing.T) {
 	const video, audio = 0, 1
 	type shown struct{ picture, sound float64 }
 	for name, tt := range map[string]struct {
-		change                     func(f *fake)
+		change                     func(f *verifytest.Fake)
 		all, shaka, dashjs, ffmpeg shown
 		note                       string
 	}{
-		"whole": {func(*fake) {}, shown{24, 24}, shown{24, 24}, shown{24, 24}, shown{24, 24}, ""},
-		"two Periods": {func(f *fake) { f.secondPeriod(10 * time.Second) },
+		"whole": {func(*verifytest.Fake) {}, shown{24, 24}, shown{24, 24}, shown{24, 24}, shown{24, 24}, ""},
+		"two Periods": {func(f *verifytest.Fake) { f.SecondPeriod(10 * time.Second) },
 			shown{24, 24}, shown{24, 24}, shown{24, 24}, shown{14, 14}, "ffmpeg reads Period 1 of 2 alone"},
-		"a hole between them": {func(f *fake) {
-			f.secondPeriod(10 * time.Second)
-			for _, tr := range f.tracks {
-				tr.without(8*time.Second, 10*time.Second)
+		"a hole between them": {func(f *verifytest.Fake) {
+			f.SecondPeriod(10 * time.Second)
+			for _, tr := range f.Tracks {
+				tr.Without(8*time.Second, 10*time.Second)
 			}
 		}, shown{22, 22}, shown{22, 22}, shown{22, 22}, shown{14, 14}, ""},
-		"no picture at first": {func(f *fake) {
-			f.secondPeriod(8 * time.Second)
-			f.tracks[video].without(0, 8*time.Second)
+		"no picture at first": {func(f *verifytest.Fake) {
+			f.SecondPeriod(8 * time.Second)
+			f.Tracks[video].Without(0, 8*time.Second)
 		}, shown{16, 24}, shown{0, 24}, shown{0, 0}, shown{16, 16}, "no video at all, for Period 0 has none"},
-		"no picture in the end": {func(f *fake) {
-			f.secondPeriod(14 * time.Second)
-			f.tracks[video].without(14*time.Second, 24*time.Second)
+		"no picture in the end": {func(f *verifytest.Fake) {
+			f.SecondPeriod(14 * time.Second)
+			f.Tracks[video].Without(14*time.Second, 24*time.Second)
 		}, shown{14, 24}, shown{0, 24}, shown{14, 14}, shown{14, 14}, "dash.js stands at 14.000 s: Period 1 has no picture"},
-		"no sound at first": {func(f *fake) {
-			f.secondPeriod(8 * time.Second)
-			f.tracks[audio].without(0, 8*time.Second)
+		"no sound at first": {func(f *verifytest.Fake) {
+			f.SecondPeriod(8 * time.Second)
+			f.Tracks[audio].Without(0, 8*time.Second)
 		}, shown{24, 16}, shown{24, 0}, shown{24, 16}, shown{16, 16}, "no audio at all, for Period 0 has none"},
-		"picture ends early": {func(f *fake) {
-			f.secondPeriod(10 * time.Second)
-			f.tracks[video].without(6*time.Second, 10*time.Second)
+		"picture ends early": {func(f *verifytest.Fake) {
+			f.SecondPeriod(10 * time.Second)
+			f.Tracks[video].Without(6*time.Second, 10*time.Second)
 		}, shown{20, 24}, shown{20, 20}, shown{6, 6}, shown{14, 14}, "dash.js stands at 6.000 s: the picture of Period 0 ends 4.000 s before its sound"},
-		"sound begins 3 s late": {func(f *fake) { f.tracks[audio].without(0, 3*time.Second) },
+		"sound begins 3 s late": {func(f *verifytest.Fake) { f.Tracks[audio].Without(0, 3*time.Second) },
 			shown{24, 21}, shown{21, 21}, shown{21, 21}, shown{24, 21}, "Shaka Player skips from 0.000 s to 3.000 s"},
-		"sound begins 20 s late": {func(f *fake) { f.tracks[audio].without(0, 20*time.Second) },
+		"sound begins 20 s late": {func(f *verifytest.Fake) { f.Tracks[audio].Without(0, 20*time.Second) },
 			shown{24, 4}, shown{0, 0}, shown{4, 4}, shown{24, 4}, "Shaka Player stands at the beginning"},
-		"a hole of 20 ms": {func(f *fake) { f.tracks[audio].later(10*time.Second, 20*time.Millisecond, 0) },
+		"a hole of 20 ms": {func(f *verifytest.Fake) { f.Tracks[audio].Later(10*time.Second, 20*time.Millisecond, 0) },
 			shown{24, 24}, shown{24, 24}, shown{10, 10}, shown{24, 24}, "dash.js stands at 10.000 s: the SegmentTimeline of a has a hole of 0.020 s"},
-		"picture ends a little early": {func(f *fake) {
-			f.secondPeriod(10 * time.Second)
-			f.tracks[video].without(9500*time.Millisecond, 10*time.Second)
+		"picture ends a little early": {func(f *verifytest.Fake) {
+			f.SecondPeriod(10 * time.Second)
+			f.Tracks[video].Without(9500*time.Millisecond, 10*time.Second)
 		}, shown{23.5, 24}, shown{23.5, 23.5}, shown{23.5, 23.5}, shown{14, 14}, "skips from 9.500 s to 10.000 s"},
-		"a picture of 13 s": {func(f *fake) { cutOut(4*time.Second, 17*time.Second)(f.tracks[video]) },
+		"a picture of 13 s": {func(f *verifytest.Fake) { cutOut(4*time.Second, 17*time.Second)(f.Tracks[video]) },
 			shown{24, 24}, shown{24, 24}, shown{24, 24}, shown{24, 24}, "lasts 13.033 s: Firefox stands still there"},
-		"a cut without key frame": {func(f *fake) { f.tracks[video].cut = 100 * 3000 },
+		"a cut without key frame": {func(f *verifytest.Fake) { f.Tracks[video].Cut = 100 * 3000 },
 			shown{24, 24}, shown{24, 24}, shown{24, 24}, shown{24, 24}, "all 1 segments begin without a key frame and cannot be sought to, the first is v_seg_0003.m4s"},
-		"a Period without duration": {func(f *fake) { f.secondPeriod(14 * time.Second); f.endless = true },
+		"a Period without duration": {func(f *verifytest.Fake) { f.SecondPeriod(14 * time.Second); f.Endless = true },
 			shown{24, 24}, shown{24, 24}, shown{24, 24}, shown{14, 14}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := record(t, sentLog(t, "vp9.ivf", "opus_mono.ogg", 24))
+			f := verifytest.Record(t, verifytest.SentLog(t, "vp9.ivf", "opus_mono.ogg", 24))
 			tt.change(f)
-			forecasts := Forecasts(read(t, f.write(t)))
+			forecasts := verify.Forecasts(verifytest.Read(t, f.Write(t)))
 			var notes []string
 			for i, want := range []shown{tt.all, tt.shaka, tt.dashjs, tt.ffmpeg} {
 				got := forecasts[i]
@@ -112,11 +84,11 @@ func TestForecasts(t *testing.T) {
 
 // A change of codec is for every player to know.
 func TestForecastChange(t *testing.T) {
-	f := record(t, sentLog(t, "vp9.ivf", "opus_mono.ogg", 8))
-	f.secondPeriod(4 * time.Second)
-	rec := read(t, f.write(t))
-	rec.Tracks[0].Inits = []Init{{Codecs: "vp09.00.10.08", Periods: []int{0}}, {Codecs: "avc1.42C01F", Periods: []int{1}}}
-	if notes := Forecasts(rec)[0].Notes; len(notes) != 1 || !strings.HasPrefix(notes[0], "v changes from vp09 to avc1 at 4.000 s") {
+	f := verifytest.Record(t, verifytest.SentLog(t, "vp9.ivf", "opus_mono.ogg", 8))
+	f.SecondPeriod(4 * time.Second)
+	rec := verifytest.Read(t, f.Write(t))
+	rec.Tracks[0].Inits = []verify.Init{{Codecs: "vp09.00.10.08", Periods: []int{0}}, {Codecs: "avc1.42C01F", Periods: []int{1}}}
+	if notes := verify.Forecasts(rec)[0].Notes; len(notes) != 1 || !strings.HasPrefix(notes[0], "v changes from vp09 to avc1 at 4.000 s") {
 		t.Errorf("notes %q", notes)
 	}
 }

@@ -1,6 +1,6 @@
-// Package verify reads a recording back into access units, checks its
-// structure, and compares it with what a sender logged. It shares no code with
-// the packages that write recordings.
+// Package verify reads a recording back into access units and checks its
+// structure and its ledger. It shares no code with the packages that write
+// recordings.
 package verify
 
 import (
@@ -91,7 +91,7 @@ type Segment struct {
 	Last     media.Ticks // duration of the last sample
 	Longest  media.Ticks // duration of the longest sample
 	Key      bool        // begins with a sync sample
-	Stills   []span      // pictures that last longer than a second, with those before them of which they are copies
+	Stills   []Span      // pictures that last longer than a second, with those before them of which they are copies
 }
 
 // Sample is an access unit of a track.
@@ -293,7 +293,7 @@ type trackState struct {
 	started  bool        // there was a segment
 	period   int         // of the last segment with samples; -1: there was none
 	shown    media.Ticks // when the last picture of that is shown
-	filled   spans       // by the ledger
+	filled   Spans       // by the ledger
 	still    still       // the last picture
 }
 
@@ -343,9 +343,4 @@ func (r *reader) findUnnamed() error {
 		}
 	}
 	return nil
-}
-
-// has reports whether list has an element equal to b.
-func has(list [][]byte, b []byte) bool {
-	return slices.ContainsFunc(list, func(e []byte) bool { return bytes.Equal(e, b) })
 }

@@ -1,4 +1,4 @@
-package verify
+package verify_test
 
 import (
 	"bytes"
@@ -10,26 +10,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
+	"github.com/live777/recorder/internal/verify"
+	"github.com/live777/recorder/internal/verify/verifytest"
 )
 
 func TestReadRecording(t *testing.T) {
 	for _, file := range []string{"h264_baseline.h264", "h264_slices.h264", "h264_high.h264", "h265.h265", "h265_slices.h265", "av1.ivf", "vp9.ivf", "vp8.ivf"} {
 		for _, dynamic := range []bool{false, true} {
-			log := sentLog(t, file, "opus_stereo.ogg", 7)
-			f := record(t, log)
-			f.dynamic = dynamic
-			rec := read(t, f.write(t))
+			log := verifytest.SentLog(t, file, "opus_stereo.ogg", 7)
+			f := verifytest.Record(t, log)
+			f.Dynamic = dynamic
+			rec := verifytest.Read(t, f.Write(t))
 			for _, p := range rec.Problems {
 				t.Errorf("%s: %v", file, p)
 			}
-			if rec.Dynamic != dynamic || !rec.Start.Equal(started) || len(rec.Tracks) != 2 {
+			if rec.Dynamic != dynamic || !rec.Start.Equal(verifytest.Started) || len(rec.Tracks) != 2 {
 				t.Errorf("%s: dynamic %v, start %v, %d tracks", file, rec.Dynamic, rec.Start, len(rec.Tracks))
 			}
 			for i, tr := range rec.Tracks {
-				want := f.tracks[i].samples
+				want := f.Tracks[i].Samples
 				if len(tr.Samples) != len(want) || len(tr.Segments) < 3 || len(tr.Inits) != 1 {
 					t.Fatalf("%s %v: %d samples in %d segments, %d init segments; want %d samples",
 						file, tr.Kind, len(tr.Samples), len(tr.Segments), len(tr.Inits), len(want))
@@ -50,14 +53,14 @@ func TestReadRecording(t *testing.T) {
 // TestCheckRecording: what is wrong is found without keeping the media.
 func TestCheckRecording(t *testing.T) {
 	for _, file := range []string{"h264_slices.h264", "vp8.ivf"} {
-		m := record(t, sentLog(t, file, "opus_stereo.ogg", 7)).write(t)
-		m[dir+"/below/v_seg_0001.m4s"] = []byte("of another recording")
+		m := verifytest.Record(t, verifytest.SentLog(t, file, "opus_stereo.ogg", 7)).Write(t)
+		m[verifytest.Dir+"/below/v_seg_0001.m4s"] = []byte("of another recording")
 		for _, damaged := range []bool{false, true} {
 			if damaged {
-				m[dir+"/a_seg_0002.m4s"] = m[dir+"/a_seg_0001.m4s"]
+				m[verifytest.Dir+"/a_seg_0002.m4s"] = m[verifytest.Dir+"/a_seg_0001.m4s"]
 			}
-			want := read(t, m)
-			got, err := CheckRecording(t.Context(), m, dir)
+			want := verifytest.Read(t, m)
+			got, err := verify.CheckRecording(t.Context(), m, verifytest.Dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,7 +69,7 @@ func TestCheckRecording(t *testing.T) {
 			}
 			var size int64
 			for name, data := range m {
-				if strings.HasPrefix(name, dir+"/v_") || strings.HasPrefix(name, dir+"/a_") {
+				if strings.HasPrefix(name, verifytest.Dir+"/v_") || strings.HasPrefix(name, verifytest.Dir+"/a_") {
 					size += int64(len(data))
 				}
 			}
@@ -83,20 +86,20 @@ func TestCheckRecording(t *testing.T) {
 }
 
 func TestNoManifest(t *testing.T) {
-	if _, err := ReadRecording(t.Context(), memory{}, dir); !errors.Is(err, storage.ErrNotFound) {
+	if _, err := verify.ReadRecording(t.Context(), verifytest.Memory{}, verifytest.Dir); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("error %v, want ErrNotFound", err)
 	}
-	if _, err := ReadRecording(t.Context(), memory{dir + "/" + ManifestName: []byte("no XML")}, dir); err == nil {
+	if _, err := verify.ReadRecording(t.Context(), verifytest.Memory{verifytest.Dir + "/" + verify.ManifestName: []byte("no XML")}, verifytest.Dir); err == nil {
 		t.Error("no error for a manifest that is no XML")
 	}
 }
 
 // Every rule is broken once, and must be found.
 func TestProblems(t *testing.T) {
-	const manifest = dir + "/" + ManifestName
+	const manifest = verifytest.Dir + "/" + verify.ManifestName
 	// edit replaces text in the manifest, once each.
-	edit := func(oldnew ...string) func(t *testing.T, m memory) {
-		return func(t *testing.T, m memory) {
+	edit := func(oldnew ...string) func(t *testing.T, m verifytest.Memory) {
+		return func(t *testing.T, m verifytest.Memory) {
 			t.Helper()
 			text := string(m[manifest])
 			for i := 0; i < len(oldnew); i += 2 {
@@ -109,10 +112,10 @@ func TestProblems(t *testing.T) {
 		}
 	}
 	// patch changes bytes behind the n-th occurrence of a box's type.
-	patch := func(name, box string, n, offset int, value ...byte) func(t *testing.T, m memory) {
-		return func(t *testing.T, m memory) {
+	patch := func(name, box string, n, offset int, value ...byte) func(t *testing.T, m verifytest.Memory) {
+		return func(t *testing.T, m verifytest.Memory) {
 			t.Helper()
-			data := bytes.Clone(m[dir+"/"+name])
+			data := bytes.Clone(m[verifytest.Dir+"/"+name])
 			at := 0
 			for range n {
 				i := bytes.Index(data[at:], []byte(box))
@@ -122,11 +125,11 @@ func TestProblems(t *testing.T) {
 				at += i + 4
 			}
 			copy(data[at+offset:], value)
-			m[dir+"/"+name] = data
+			m[verifytest.Dir+"/"+name] = data
 		}
 	}
 	tests := map[string]struct {
-		mutate func(t *testing.T, m memory)
+		mutate func(t *testing.T, m verifytest.Memory)
 		want   string
 	}{
 		"unknown type":            {edit(`type="static"`, `type="list"`), "neither static nor dynamic"},
@@ -144,19 +147,19 @@ func TestProblems(t *testing.T) {
 		"codecs":                  {edit(`codecs="avc1.`, `codecs="avc3.`), "sample entry \"avc1."},
 		"timescale":               {edit(`timescale="90000"`, `timescale="1000"`), "timescale 90000, the manifest says 1000"},
 		"maximum":                 {edit(`type="static"`, `type="static" maxSegmentDuration="PT1S"`), "longer than maxSegmentDuration"},
-		"missing segment":         {func(_ *testing.T, m memory) { delete(m, dir+"/v_seg_0002.m4s") }, "v_seg_0002.m4s: the manifest names it"},
-		"missing init":            {func(_ *testing.T, m memory) { delete(m, dir+"/a_init.m4s") }, "a_init.m4s: the manifest names it"},
-		"unnamed segment":         {func(_ *testing.T, m memory) { m[dir+"/v_seg_0099.m4s"] = []byte{} }, "v_seg_0099.m4s: exists"},
-		"cut off": {func(_ *testing.T, m memory) {
-			data := m[dir+"/v_seg_0002.m4s"]
-			m[dir+"/v_seg_0002.m4s"] = data[:len(data)-100]
+		"missing segment":         {func(_ *testing.T, m verifytest.Memory) { delete(m, verifytest.Dir+"/v_seg_0002.m4s") }, "v_seg_0002.m4s: the manifest names it"},
+		"missing init":            {func(_ *testing.T, m verifytest.Memory) { delete(m, verifytest.Dir+"/a_init.m4s") }, "a_init.m4s: the manifest names it"},
+		"unnamed segment":         {func(_ *testing.T, m verifytest.Memory) { m[verifytest.Dir+"/v_seg_0099.m4s"] = []byte{} }, "v_seg_0099.m4s: exists"},
+		"cut off": {func(_ *testing.T, m verifytest.Memory) {
+			data := m[verifytest.Dir+"/v_seg_0002.m4s"]
+			m[verifytest.Dir+"/v_seg_0002.m4s"] = data[:len(data)-100]
 		}, "v_seg_0002.m4s: cannot be decoded"},
-		"no styp": {func(_ *testing.T, m memory) {
-			data := m[dir+"/a_seg_0001.m4s"]
-			m[dir+"/a_seg_0001.m4s"] = data[binary.BigEndian.Uint32(data):]
+		"no styp": {func(_ *testing.T, m verifytest.Memory) {
+			data := m[verifytest.Dir+"/a_seg_0001.m4s"]
+			m[verifytest.Dir+"/a_seg_0001.m4s"] = data[binary.BigEndian.Uint32(data):]
 		}, "one styp, at its start"},
-		"swapped segments": {func(_ *testing.T, m memory) {
-			a, b := dir+"/a_seg_0001.m4s", dir+"/a_seg_0002.m4s"
+		"swapped segments": {func(_ *testing.T, m verifytest.Memory) {
+			a, b := verifytest.Dir+"/a_seg_0001.m4s", verifytest.Dir+"/a_seg_0002.m4s"
 			m[a], m[b] = m[b], m[a]
 		}, "sequence number"},
 		"unknown box":     {patch("v_seg_0001.m4s", "styp", 1, -4, []byte("xyzw")...), `box "xyzw" is not known`},
@@ -169,9 +172,9 @@ func TestProblems(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			m := record(t, sentLog(t, "h264_baseline.h264", "opus_mono.ogg", 7)).write(t)
+			m := verifytest.Record(t, verifytest.SentLog(t, "h264_baseline.h264", "opus_mono.ogg", 7)).Write(t)
 			tt.mutate(t, m)
-			rec := read(t, m)
+			rec := verifytest.Read(t, m)
 			var all []string
 			for _, p := range rec.Problems {
 				all = append(all, p.String())
@@ -185,42 +188,42 @@ func TestProblems(t *testing.T) {
 
 // What a sample entry promises of the samples is broken once, and must be found.
 func TestSampleProblems(t *testing.T) {
-	header := func(f *fake) []byte { return f.tracks[0].samples[0].Data[:13] } // the sequence header of av1.ivf
+	header := func(f *verifytest.Fake) []byte { return f.Tracks[0].Samples[0].Data[:13] } // the sequence header of av1.ivf
 	tests := map[string]struct {
 		file   string
-		change func(f *fake, first, second *Sample)
+		change func(f *verifytest.Fake, first, second *verify.Sample)
 		want   string
 	}{
-		"H265 key":    {"h265.h265", func(_ *fake, first, second *Sample) { first.Data = second.Data }, "no IRAP picture"},
-		"H265 codecs": {"h265.h265", func(f *fake, _, _ *Sample) { f.tracks[0].codecs = "hvc1.1.6.L93.90" }, `sample entry "hvc1.1.6.L60.90"`},
-		"H265 arrays": {"h265.h265", func(f *fake, _, _ *Sample) {
-			i := bytes.Index(f.tracks[0].init, []byte("hvcC"))
-			f.tracks[0].init[i+4+23] &^= 0x80
+		"H265 key":    {"h265.h265", func(_ *verifytest.Fake, first, second *verify.Sample) { first.Data = second.Data }, "no IRAP picture"},
+		"H265 codecs": {"h265.h265", func(f *verifytest.Fake, _, _ *verify.Sample) { f.Tracks[0].Codecs = "hvc1.1.6.L93.90" }, `sample entry "hvc1.1.6.L60.90"`},
+		"H265 arrays": {"h265.h265", func(f *verifytest.Fake, _, _ *verify.Sample) {
+			i := bytes.Index(f.Tracks[0].Init, []byte("hvcC"))
+			f.Tracks[0].Init[i+4+23] &^= 0x80
 		}, "no complete array of VPS"},
-		"AV1 temporal delimiter": {"av1.ivf", func(_ *fake, first, _ *Sample) {
+		"AV1 temporal delimiter": {"av1.ivf", func(_ *verifytest.Fake, first, _ *verify.Sample) {
 			first.Data = append([]byte{0x12, 0}, first.Data...)
 		}, "TemporalDelimiter"},
-		"AV1 without size": {"av1.ivf", func(_ *fake, _, second *Sample) { second.Data = []byte{0x30, 0x30} }, "OBU without a size"},
-		"AV1 cut off":      {"av1.ivf", func(_ *fake, _, second *Sample) { second.Data = second.Data[:5] }, "not a sequence of OBUs"},
-		"AV1 key without header": {"av1.ivf", func(f *fake, first, _ *Sample) {
+		"AV1 without size": {"av1.ivf", func(_ *verifytest.Fake, _, second *verify.Sample) { second.Data = []byte{0x30, 0x30} }, "OBU without a size"},
+		"AV1 cut off":      {"av1.ivf", func(_ *verifytest.Fake, _, second *verify.Sample) { second.Data = second.Data[:5] }, "not a sequence of OBUs"},
+		"AV1 key without header": {"av1.ivf", func(f *verifytest.Fake, first, _ *verify.Sample) {
 			first.Data = first.Data[len(header(f)):]
 		}, "does not begin with a sequence header and a key frame"},
-		"AV1 key": {"av1.ivf", func(f *fake, first, second *Sample) {
+		"AV1 key": {"av1.ivf", func(f *verifytest.Fake, first, second *verify.Sample) {
 			first.Data = append(bytes.Clone(header(f)), second.Data...)
 		}, "does not begin with a sequence header and a key frame"},
-		"AV1 other header": {"av1.ivf", func(f *fake, _, second *Sample) {
+		"AV1 other header": {"av1.ivf", func(f *verifytest.Fake, _, second *verify.Sample) {
 			other := bytes.Clone(header(f))
 			other[5] ^= 1
 			second.Data = append(other, second.Data...)
 		}, "another sequence header"},
-		"AV1 without frame": {"av1.ivf", func(f *fake, _, second *Sample) { second.Data = header(f) }, "has no frame"},
-		"AV1 codecs":        {"av1.ivf", func(f *fake, _, _ *Sample) { f.tracks[0].codecs = "av01.0.04M.08" }, `sample entry "av01.0.00M.08"`},
+		"AV1 without frame": {"av1.ivf", func(f *verifytest.Fake, _, second *verify.Sample) { second.Data = header(f) }, "has no frame"},
+		"AV1 codecs":        {"av1.ivf", func(f *verifytest.Fake, _, _ *verify.Sample) { f.Tracks[0].Codecs = "av01.0.04M.08" }, `sample entry "av01.0.00M.08"`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			f := record(t, sentLog(t, tt.file, "", 3))
-			tt.change(f, &f.tracks[0].samples[0], &f.tracks[0].samples[1])
-			rec := read(t, f.write(t))
+			f := verifytest.Record(t, verifytest.SentLog(t, tt.file, "", 3))
+			tt.change(f, &f.Tracks[0].Samples[0], &f.Tracks[0].Samples[1])
+			rec := verifytest.Read(t, f.Write(t))
 			if len(rec.Problems) != 1 || !strings.Contains(rec.Problems[0].String(), tt.want) {
 				t.Errorf("problems %v, want one with %q", rec.Problems, tt.want)
 			}
@@ -229,10 +232,10 @@ func TestSampleProblems(t *testing.T) {
 }
 
 func TestNoSyncSample(t *testing.T) {
-	f := record(t, sentLog(t, "vp9.ivf", "opus_mono.ogg", 7))
-	f.tracks[0].samples[0].Key = false
-	f.tracks[1].samples[7].Key = false
-	rec := read(t, f.write(t))
+	f := verifytest.Record(t, verifytest.SentLog(t, "vp9.ivf", "opus_mono.ogg", 7))
+	f.Tracks[0].Samples[0].Key = false
+	f.Tracks[1].Samples[7].Key = false
+	rec := verifytest.Read(t, f.Write(t))
 	want := []string{"is a key frame and not marked", "does not start with a sync sample", "audio sample 7 is not marked"}
 	if len(rec.Problems) != len(want) {
 		t.Fatalf("problems %v, want %q", rec.Problems, want)
@@ -247,9 +250,9 @@ func TestNoSyncSample(t *testing.T) {
 // A sender that never sends a key frame again makes segments that begin without:
 // players cannot seek there, and that is all.
 func TestCutWithoutKeyFrame(t *testing.T) {
-	f := record(t, sentLog(t, "vp9.ivf", "opus_mono.ogg", 7))
-	f.tracks[0].cut = 100 * 3000
-	rec := read(t, f.write(t))
+	f := verifytest.Record(t, verifytest.SentLog(t, "vp9.ivf", "opus_mono.ogg", 7))
+	f.Tracks[0].Cut = 100 * 3000
+	rec := verifytest.Read(t, f.Write(t))
 	if len(rec.Problems) != 0 || len(rec.Tracks[0].Segments) != 4 {
 		t.Errorf("%d segments with problems %v, want 4 without", len(rec.Tracks[0].Segments), rec.Problems)
 	}
@@ -257,8 +260,8 @@ func TestCutWithoutKeyFrame(t *testing.T) {
 
 // reorder makes a recording of what a sender would send with B-frames: each second
 // frame is shown before the one that was sent before it.
-func reorder(log *load.Log, f *fake) {
-	units, samples := log.Video.Units, f.tracks[0].samples
+func reorder(log *load.Log, f *verifytest.Fake) {
+	units, samples := log.Video.Units, f.Tracks[0].Samples
 	for i := 1; i+1 < len(units); i += 2 {
 		if units[i].Key || units[i+1].Key {
 			i--
@@ -273,27 +276,27 @@ func reorder(log *load.Log, f *fake) {
 // What is shown in another order than it is decoded in must be shown when it was sent.
 func TestReordered(t *testing.T) {
 	for name, tt := range map[string]struct {
-		change  func(s []Sample)
+		change  func(s []verify.Sample)
 		problem string
 		differs string
 	}{
-		"as sent":                {func([]Sample) {}, "", ""},
-		"in the order of coding": {func(s []Sample) { s[101].Composition, s[102].Composition = 0, 0 }, "", "video at a wrong time"},
-		"two at a time":          {func(s []Sample) { s[101].Composition = 0 }, "two samples that are shown at 303000", "video at a wrong time (1): #101 "},
-		"late from the start": {func(s []Sample) {
+		"as sent":                {func([]verify.Sample) {}, "", ""},
+		"in the order of coding": {func(s []verify.Sample) { s[101].Composition, s[102].Composition = 0, 0 }, "", "video at a wrong time"},
+		"two at a time":          {func(s []verify.Sample) { s[101].Composition = 0 }, "two samples that are shown at 303000", "video at a wrong time (1): #101 "},
+		"late from the start": {func(s []verify.Sample) {
 			for i := range s {
 				s[i].Composition += 9000
 			}
 		}, "is shown from 9000 on, the manifest says 0", ""},
-		"into the next segment": {func(s []Sample) { s[58].Composition += 9000 }, "is shown at", "video at a wrong time (1): #58 "},
-		"before its segment":    {func(s []Sample) { s[61].Composition -= 7000 }, "is shown at 179000, before its segment begins", "#61 "},
+		"into the next segment": {func(s []verify.Sample) { s[58].Composition += 9000 }, "is shown at", "video at a wrong time (1): #58 "},
+		"before its segment":    {func(s []verify.Sample) { s[61].Composition -= 7000 }, "is shown at 179000, before its segment begins", "#61 "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			log := sentLog(t, "vp9.ivf", "opus_mono.ogg", 7)
-			f := record(t, log)
+			log := verifytest.SentLog(t, "vp9.ivf", "opus_mono.ogg", 7)
+			f := verifytest.Record(t, log)
 			reorder(log, f)
-			tt.change(f.tracks[0].samples)
-			rec := read(t, f.write(t))
+			tt.change(f.Tracks[0].Samples)
+			rec := verifytest.Read(t, f.Write(t))
 			var all []string
 			for _, p := range rec.Problems {
 				all = append(all, p.String())
@@ -302,7 +305,7 @@ func TestReordered(t *testing.T) {
 				t.Errorf("problems %q, want %q", all, tt.problem)
 			}
 			rec.Problems = nil
-			err := Compare(log, rec, CompareOptions{MaxAV: -1}).Err()
+			err := compare.Recording(log, rec, compare.Options{MaxAV: -1}).Err()
 			if (err != nil) != (tt.differs != "") || err != nil && !strings.Contains(err.Error(), tt.differs) {
 				t.Errorf("error %v, want one with %q", err, tt.differs)
 			}
@@ -312,17 +315,17 @@ func TestReordered(t *testing.T) {
 
 // Two Periods: numbers, sequence numbers and media time go on.
 func TestPeriods(t *testing.T) {
-	f := record(t, sentLog(t, "vp9.ivf", "opus_mono.ogg", 8))
-	f.periods = append(f.periods, Period{ID: "p2", Start: 4 * time.Second})
-	for _, tr := range f.tracks {
-		for i := range tr.samples {
-			if tr.samples[i].Time >= media.TicksOf(4*time.Second, tr.timescale) {
-				tr.samples[i].Period = 1
+	f := verifytest.Record(t, verifytest.SentLog(t, "vp9.ivf", "opus_mono.ogg", 8))
+	f.Periods = append(f.Periods, verify.Period{ID: "p2", Start: 4 * time.Second})
+	for _, tr := range f.Tracks {
+		for i := range tr.Samples {
+			if tr.Samples[i].Time >= media.TicksOf(4*time.Second, tr.Timescale) {
+				tr.Samples[i].Period = 1
 			}
 		}
 	}
-	m := f.write(t)
-	rec := read(t, m)
+	m := f.Write(t)
+	rec := verifytest.Read(t, m)
 	if len(rec.Problems) != 0 || len(rec.Periods) != 2 {
 		t.Errorf("%d Periods with problems %v", len(rec.Periods), rec.Problems)
 	}
@@ -338,33 +341,33 @@ func TestPeriods(t *testing.T) {
 		t.Errorf("init segments of another Period: %+v", inits)
 	}
 	// The second Period begins again with number 1, or before the first ends.
-	text := string(m[dir+"/"+ManifestName])
+	text := string(m[verifytest.Dir+"/"+verify.ManifestName])
 	for replacement, want := range map[string]string{`startNumber="1"`: "startNumber 1, want 3", `id="p1"`: "used before"} {
 		i := strings.LastIndex(text, "<Period")
 		old := map[string]string{`startNumber="1"`: `startNumber="3"`, `id="p1"`: `id="p2"`}[replacement]
-		m[dir+"/"+ManifestName] = []byte(text[:i] + strings.Replace(text[i:], old, replacement, 1))
-		if rec := read(t, m); len(rec.Problems) == 0 || !strings.Contains(rec.Problems[0].String(), want) {
+		m[verifytest.Dir+"/"+verify.ManifestName] = []byte(text[:i] + strings.Replace(text[i:], old, replacement, 1))
+		if rec := verifytest.Read(t, m); len(rec.Problems) == 0 || !strings.Contains(rec.Problems[0].String(), want) {
 			t.Errorf("problems %v, want %q", rec.Problems, want)
 		}
 	}
 }
 
 func FuzzDecode(f *testing.F) {
-	log := sentLog(f, "vp9.ivf", "opus_mono.ogg", 1)
-	m := record(f, log).write(f)
-	f.Add(m[dir+"/v_init.m4s"], m[dir+"/v_seg_0001.m4s"][:3000])
-	f.Add(m[dir+"/a_init.m4s"], m[dir+"/a_seg_0001.m4s"])
+	log := verifytest.SentLog(f, "vp9.ivf", "opus_mono.ogg", 1)
+	m := verifytest.Record(f, log).Write(f)
+	f.Add(m[verifytest.Dir+"/v_init.m4s"], m[verifytest.Dir+"/v_seg_0001.m4s"][:3000])
+	f.Add(m[verifytest.Dir+"/a_init.m4s"], m[verifytest.Dir+"/a_seg_0001.m4s"])
 	for _, file := range []string{"h265.h265", "av1.ivf"} {
-		m := record(f, sentLog(f, file, "", 1)).write(f)
-		f.Add(m[dir+"/v_init.m4s"], m[dir+"/v_seg_0001.m4s"][:3000])
+		m := verifytest.Record(f, verifytest.SentLog(f, file, "", 1)).Write(f)
+		f.Add(m[verifytest.Dir+"/v_init.m4s"], m[verifytest.Dir+"/v_seg_0001.m4s"][:3000])
 	}
-	manifest := m[dir+"/"+ManifestName]
+	manifest := m[verifytest.Dir+"/"+verify.ManifestName]
 	f.Fuzz(func(t *testing.T, in, seg []byte) {
-		m := memory{
-			dir + "/" + ManifestName: manifest, dir + "/v_init.m4s": in, dir + "/v_seg_0001.m4s": seg,
-			dir + "/a_init.m4s": in, dir + "/a_seg_0001.m4s": seg,
+		m := verifytest.Memory{
+			verifytest.Dir + "/" + verify.ManifestName: manifest, verifytest.Dir + "/v_init.m4s": in, verifytest.Dir + "/v_seg_0001.m4s": seg,
+			verifytest.Dir + "/a_init.m4s": in, verifytest.Dir + "/a_seg_0001.m4s": seg,
 		}
-		rec, err := ReadRecording(t.Context(), m, dir)
+		rec, err := verify.ReadRecording(t.Context(), m, verifytest.Dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -379,32 +382,32 @@ func FuzzDecode(f *testing.F) {
 func FuzzLedger(f *testing.F) {
 	w := newWhole(f, "vp9.ivf")
 	w.count(f)
-	m := w.fake.write(f)
-	f.Add(m[dir+"/"+media.InfoName])
+	m := w.fake.Write(f)
+	f.Add(m[verifytest.Dir+"/"+media.InfoName])
 	f.Fuzz(func(t *testing.T, info []byte) {
 		other := maps.Clone(m)
-		other[dir+"/"+media.InfoName] = info
-		rec, err := CheckRecording(t.Context(), other, dir)
+		other[verifytest.Dir+"/"+media.InfoName] = info
+		rec, err := verify.CheckRecording(t.Context(), other, verifytest.Dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if Audit(rec); len(rec.Problems) > 0 {
+		if verify.Audit(rec); len(rec.Problems) > 0 {
 			t.Errorf("problems %v of the files, of which nothing changed", rec.Problems)
 		}
 	})
 }
 
 func FuzzManifest(f *testing.F) {
-	m := record(f, sentLog(f, "vp9.ivf", "opus_mono.ogg", 3)).write(f)
-	f.Add(m[dir+"/"+ManifestName])
+	m := verifytest.Record(f, verifytest.SentLog(f, "vp9.ivf", "opus_mono.ogg", 3)).Write(f)
+	f.Add(m[verifytest.Dir+"/"+verify.ManifestName])
 	f.Fuzz(func(t *testing.T, text []byte) {
-		part := memory{dir + "/" + ManifestName: text}
-		rec, err := ReadRecording(t.Context(), part, dir)
+		part := verifytest.Memory{verifytest.Dir + "/" + verify.ManifestName: text}
+		rec, err := verify.ReadRecording(t.Context(), part, verifytest.Dir)
 		if err != nil {
 			return
 		}
-		Audit(rec)
-		if n := len(Forecasts(rec)); n != 4 {
+		verify.Audit(rec)
+		if n := len(verify.Forecasts(rec)); n != 4 {
 			t.Errorf("%d forecasts", n)
 		}
 		for _, tr := range rec.Tracks {

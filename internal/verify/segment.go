@@ -165,7 +165,7 @@ func (s *Segment) count(t *Track, samples []Sample, state *trackState) {
 	s.Samples = len(samples)
 	for i := range samples {
 		at := samples[i].Time.Duration(t.Timescale)
-		if state.filled.has(at) || t.Kind == media.Audio && (isFiller(samples[i].Data, true) || isSilence(samples[i].Data)) {
+		if state.filled.Has(at) || t.Kind == media.Audio && (IsFiller(samples[i].Data, true) || IsSilence(samples[i].Data)) {
 			s.Fillers++
 		}
 		s.Longest = max(s.Longest, samples[i].Duration)
@@ -182,7 +182,7 @@ func (s *Segment) count(t *Track, samples []Sample, state *trackState) {
 type still struct {
 	key  [sha256.Size]byte // of the last key frame
 	long bool              // the last sample does
-	span
+	Span
 }
 
 // still notes that a sample lasts for long. One that is a copy of the last key frame
@@ -191,15 +191,15 @@ func (s *Segment) still(sample *Sample, at, end time.Duration, last *still) {
 	goesOn := false
 	if sample.Key {
 		sum := sha256.Sum256(sample.Data)
-		goesOn = sum == last.key && last.end == at && last.long
+		goesOn = sum == last.key && last.End == at && last.long
 		last.key = sum
 	}
 	if !goesOn {
-		last.start = at
+		last.Start = at
 	}
-	last.end, last.long = end, end-at > time.Second
+	last.End, last.long = end, end-at > time.Second
 	if goesOn || last.long {
-		s.Stills = append(s.Stills, last.span)
+		s.Stills = append(s.Stills, last.Span)
 	}
 }
 

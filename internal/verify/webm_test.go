@@ -1,105 +1,21 @@
-package verify
+package verify_test
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/at-wat/ebml-go"
-	"github.com/at-wat/ebml-go/webm"
-
-	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/verify"
+	"github.com/live777/recorder/internal/verify/verifytest"
 )
-
-// msTicks is a millisecond of a 90 kHz clock.
-const msTicks = 90
-
-// roundTimes moves the samples to whole milliseconds.
-func (tr *fakeTrack) roundTimes() {
-	s := tr.samples
-	for i := range s {
-		end := s[i].Time + s[i].Duration
-		s[i].Time = (s[i].Time + msTicks/2) / msTicks * msTicks
-		s[i].Duration = (end+msTicks/2)/msTicks*msTicks - s[i].Time
-	}
-}
-
-func fakeWebMInit(t testing.TB) []byte {
-	t.Helper()
-	var d struct {
-		Header  webm.EBMLHeader `ebml:"EBML"`
-		Segment struct {
-			Info   webm.Info   `ebml:"Info"`
-			Tracks webm.Tracks `ebml:"Tracks"`
-		} `ebml:"Segment,size=unknown"`
-	}
-	d.Header = webm.EBMLHeader{
-		EBMLVersion: 1, EBMLReadVersion: 1, EBMLMaxIDLength: 4, EBMLMaxSizeLength: 8,
-		DocType: "webm", DocTypeVersion: 4, DocTypeReadVersion: 2,
-	}
-	d.Segment.Info = webm.Info{TimecodeScale: 1e6}
-	d.Segment.Tracks.TrackEntry = []webm.TrackEntry{{
-		TrackNumber: 1, TrackUID: 1, CodecID: "V_VP8", TrackType: 1, Video: &webm.Video{PixelWidth: 320, PixelHeight: 180},
-	}}
-	return marshal(t, &d)
-}
-
-func marshal(t testing.TB, v any) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	if err := ebml.Marshal(v, &b); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
-}
-
-type fakeGroup struct {
-	Block          ebml.Block `ebml:"Block"`
-	BlockDuration  uint64     `ebml:"BlockDuration"`
-	ReferenceBlock []int64    `ebml:"ReferenceBlock"`
-}
-
-// encodeWebM returns the bytes of a segment in Clusters of 15 samples.
-func encodeWebM(t testing.TB, samples []Sample) []byte {
-	t.Helper()
-	var d struct {
-		Cluster []struct {
-			Timestamp   uint64       `ebml:"Timecode"`
-			SimpleBlock []ebml.Block `ebml:"SimpleBlock"`
-			BlockGroup  []fakeGroup  `ebml:"BlockGroup"`
-		} `ebml:"Cluster"`
-	}
-	for chunk := range slices.Chunk(samples, 15) {
-		n := len(d.Cluster)
-		d.Cluster = slices.Grow(d.Cluster, 1)[:n+1]
-		c := &d.Cluster[n]
-		c.Timestamp = uint64(chunk[0].Time / msTicks)
-		for i, s := range chunk {
-			b := ebml.Block{
-				TrackNumber: 1, Timecode: int16(s.Time/msTicks - chunk[0].Time/msTicks), Keyframe: s.Key, Data: [][]byte{s.Data},
-			}
-			if i+1 < len(chunk) {
-				c.SimpleBlock = append(c.SimpleBlock, b)
-				continue
-			}
-			g := fakeGroup{Block: b, BlockDuration: uint64(s.Duration / msTicks)}
-			if !s.Key {
-				g.ReferenceBlock = []int64{-33}
-			}
-			c.BlockGroup = []fakeGroup{g}
-		}
-	}
-	return marshal(t, &d)
-}
 
 // Every rule of WebM segments is broken once, and must be found.
 func TestWebMProblems(t *testing.T) {
 	// patch changes bytes of a file behind the n-th occurrence of some.
-	patch := func(name, find string, n, offset int, value ...byte) func(t *testing.T, m memory) {
-		return func(t *testing.T, m memory) {
+	patch := func(name, find string, n, offset int, value ...byte) func(t *testing.T, m verifytest.Memory) {
+		return func(t *testing.T, m verifytest.Memory) {
 			t.Helper()
-			data := bytes.Clone(m[dir+"/"+name])
+			data := bytes.Clone(m[verifytest.Dir+"/"+name])
 			at := 0
 			for range n {
 				i := bytes.Index(data[at:], []byte(find))
@@ -109,17 +25,17 @@ func TestWebMProblems(t *testing.T) {
 				at += i + len(find)
 			}
 			copy(data[at+offset:], value)
-			m[dir+"/"+name] = data
+			m[verifytest.Dir+"/"+name] = data
 		}
 	}
-	edit := func(old, replacement string) func(t *testing.T, m memory) {
-		return func(t *testing.T, m memory) {
+	edit := func(old, replacement string) func(t *testing.T, m verifytest.Memory) {
+		return func(t *testing.T, m verifytest.Memory) {
 			t.Helper()
-			text := string(m[dir+"/"+ManifestName])
+			text := string(m[verifytest.Dir+"/"+verify.ManifestName])
 			if !strings.Contains(text, old) {
 				t.Fatalf("%q is not in the manifest:\n%s", old, text)
 			}
-			m[dir+"/"+ManifestName] = []byte(strings.Replace(text, old, replacement, 1))
+			m[verifytest.Dir+"/"+verify.ManifestName] = []byte(strings.Replace(text, old, replacement, 1))
 		}
 	}
 	const (
@@ -128,7 +44,7 @@ func TestWebMProblems(t *testing.T) {
 		block   = "\x81\x00\x21" // of track 1, 33 ms into its Cluster
 	)
 	for name, tt := range map[string]struct {
-		mutate func(t *testing.T, m memory)
+		mutate func(t *testing.T, m verifytest.Memory)
 		want   string
 	}{
 		"not WebM":           {patch(in, "webm", 1, -4, []byte("mkvx")...), `is a "mkvx"`},
@@ -136,10 +52,10 @@ func TestWebMProblems(t *testing.T) {
 		"codec":              {patch(in, "V_VP8", 1, -1, '9'), `codec "V_VP9"`},
 		"track of init":      {patch(in, "\xd7\x81", 1, 0, 7), "a block of track 1"},
 		"unknown element":    {patch(in, "\x73\xc5", 1, -1, 0xc6), "element 73C6 is not known"},
-		"init cut off":       {func(_ *testing.T, m memory) { m[dir+"/"+in] = m[dir+"/"+in][:90] }, in + ": cannot be decoded"},
-		"no tracks":          {func(_ *testing.T, m memory) { m[dir+"/"+in] = m[dir+"/"+in][:30] }, "cannot be decoded"},
-		"init of a segment":  {func(_ *testing.T, m memory) { m[dir+"/"+in] = m[dir+"/"+seg] }, "cannot be decoded"},
-		"segment of init":    {func(_ *testing.T, m memory) { m[dir+"/"+seg] = m[dir+"/"+in] }, "element 1A45DFA3 has no place"},
+		"init cut off":       {func(_ *testing.T, m verifytest.Memory) { m[verifytest.Dir+"/"+in] = m[verifytest.Dir+"/"+in][:90] }, in + ": cannot be decoded"},
+		"no tracks":          {func(_ *testing.T, m verifytest.Memory) { m[verifytest.Dir+"/"+in] = m[verifytest.Dir+"/"+in][:30] }, "cannot be decoded"},
+		"init of a segment":  {func(_ *testing.T, m verifytest.Memory) { m[verifytest.Dir+"/"+in] = m[verifytest.Dir+"/"+seg] }, "cannot be decoded"},
+		"segment of init":    {func(_ *testing.T, m verifytest.Memory) { m[verifytest.Dir+"/"+seg] = m[verifytest.Dir+"/"+in] }, "element 1A45DFA3 has no place"},
 		"container":          {edit("video/webm", "video/mp4"), "another container"},
 		"other container":    {edit("video/webm", "video/ogg"), "cannot be read"},
 		"timescale":          {edit(`timescale="90000"`, `timescale="1024"`), "timescale 1000, the manifest says 1024"},
@@ -147,7 +63,7 @@ func TestWebMProblems(t *testing.T) {
 		"segment time":       {edit(`<S t="0"`, `<S t="90"`), "tfdt 0, the manifest says 90"},
 		"segment duration":   {edit(`<S d="180000"/>`, `<S d="180090"/>`), "the manifest says 180090"},
 		"unrounded":          {edit(`<S d="180000"/>`, `<S d="180001"/>`), "the manifest says 180001"},
-		"cut off":            {func(_ *testing.T, m memory) { m[dir+"/"+seg] = m[dir+"/"+seg][:900] }, seg + ": cannot be decoded"},
+		"cut off":            {func(_ *testing.T, m verifytest.Memory) { m[verifytest.Dir+"/"+seg] = m[verifytest.Dir+"/"+seg][:900] }, seg + ": cannot be decoded"},
 		"size not known":     {patch(seg, cluster, 1, 0, 1, 255, 255, 255, 255, 255, 255, 255), "cannot be decoded"},
 		"second Cluster":     {patch(seg, cluster, 2, -4, 0x1f, 0x43, 0xb6, 0x76), "is not known"},
 		"time of a Cluster":  {patch(seg, "\xe7\x82\x01\xf4", 1, -1, 0xf5), "chunk begins at 45090, want 45000"},
@@ -161,10 +77,10 @@ func TestWebMProblems(t *testing.T) {
 		"falling block time": {patch(seg, block, 1, -2, 0xff, 0), "lasts"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := record(t, sentLog(t, "vp8.ivf", "opus_mono.ogg", 7)).write(t)
+			m := verifytest.Record(t, verifytest.SentLog(t, "vp8.ivf", "opus_mono.ogg", 7)).Write(t)
 			tt.mutate(t, m)
 			var all []string
-			for _, p := range read(t, m).Problems {
+			for _, p := range verifytest.Read(t, m).Problems {
 				all = append(all, p.String())
 			}
 			if !strings.Contains(strings.Join(all, "\n"), tt.want) {
@@ -174,60 +90,14 @@ func TestWebMProblems(t *testing.T) {
 	}
 }
 
-// What the container rounds is accepted, and nothing more.
-func TestCompareRounded(t *testing.T) {
-	shift := func(first, last int, d media.Ticks) func(s []Sample) {
-		return func(s []Sample) {
-			for i := first; i < last; i++ {
-				s[i].Time += d
-			}
-			for i := range s[:len(s)-1] {
-				s[i].Duration = s[i+1].Time - s[i].Time
-			}
-		}
-	}
-	for name, tc := range map[string]struct {
-		mutate func(s []Sample)
-		want   string
-	}{
-		"rounded":                 {func([]Sample) {}, ""},
-		"all later":               {shift(0, 210, 90), ""}, // the offset is not known
-		"one a millisecond later": {shift(100, 101, 90), "video at a wrong time (1): #100 "},
-		"one earlier":             {shift(100, 101, -90), "video at a wrong time (1): #100 "},
-		"a step":                  {shift(100, 210, 90), "video steps in time (1): +"},
-		"a step back":             {shift(100, 210, -90), "video steps in time (1): -"},
-		"drift": {func(s []Sample) {
-			for i := 40; i < 200; i += 40 {
-				shift(i, len(s), 90)(s)
-			}
-		}, "video steps in time ("},
-	} {
-		t.Run(name, func(t *testing.T) {
-			log := sentLog(t, "vp8.ivf", "opus_mono.ogg", 7)
-			// A clock that is not in step with milliseconds: every rounding occurs.
-			for i := range log.Video.Units {
-				u := &log.Video.Units[i]
-				u.Timestamp += int64(i)
-				u.RTP += uint32(i)
-			}
-			f := record(t, log)
-			tc.mutate(f.tracks[0].samples)
-			err := Compare(log, read(t, f.write(t)), CompareOptions{}).Err()
-			if (err != nil) != (tc.want != "") || err != nil && !strings.Contains(err.Error(), tc.want) {
-				t.Errorf("error %v, want one with %q", err, tc.want)
-			}
-		})
-	}
-}
-
 func FuzzDecodeWebM(f *testing.F) {
-	m := record(f, sentLog(f, "vp8.ivf", "", 1)).write(f)
-	f.Add(m[dir+"/v_init.webm"], m[dir+"/v_seg_0001.webm"][:3000])
-	f.Add(m[dir+"/v_init.webm"], encodeWebM(f, []Sample{{Key: true, Duration: 90, Data: []byte{1}}, {Time: 90, Duration: 90, Data: []byte{2}}}))
-	manifest := m[dir+"/"+ManifestName]
+	m := verifytest.Record(f, verifytest.SentLog(f, "vp8.ivf", "", 1)).Write(f)
+	f.Add(m[verifytest.Dir+"/v_init.webm"], m[verifytest.Dir+"/v_seg_0001.webm"][:3000])
+	f.Add(m[verifytest.Dir+"/v_init.webm"], verifytest.EncodeWebM(f, []verify.Sample{{Key: true, Duration: 90, Data: []byte{1}}, {Time: 90, Duration: 90, Data: []byte{2}}}))
+	manifest := m[verifytest.Dir+"/"+verify.ManifestName]
 	f.Fuzz(func(t *testing.T, in, seg []byte) {
-		m := memory{dir + "/" + ManifestName: manifest, dir + "/v_init.webm": in, dir + "/v_seg_0001.webm": seg}
-		rec, err := ReadRecording(t.Context(), m, dir)
+		m := verifytest.Memory{verifytest.Dir + "/" + verify.ManifestName: manifest, verifytest.Dir + "/v_init.webm": in, verifytest.Dir + "/v_seg_0001.webm": seg}
+		rec, err := verify.ReadRecording(t.Context(), m, verifytest.Dir)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package verify
+package compare
 
 import (
 	"errors"
@@ -8,15 +8,16 @@ import (
 
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/verify"
 )
 
 // Report is the result of a comparison.
 type Report struct {
-	Problems []Problem // of the recording's structure
+	Problems []verify.Problem // of the recording's structure
 	Tracks   []*TrackReport
 	AV       AVReport
 
-	options CompareOptions
+	options Options
 }
 
 // TrackReport is the result for one track.
@@ -28,9 +29,9 @@ type TrackReport struct {
 	Matched   int    // samples that are what was sent, bit-exact
 	First     int    // index of the first recorded unit in the sender's log; -1: none
 	Last      int    // index of the last
-	Fillers   int    // accepted by CompareOptions.AllowFillers
+	Fillers   int    // accepted by Options.AllowFillers
 	Filled    int    // not sent at that time, in spans that the ledger calls filled
-	Lost      int    // missing units, accepted by CompareOptions.AllowLost
+	Lost      int    // missing units, accepted by Options.AllowLost
 
 	Missing     []Unit // sent and not recorded
 	Extra       []Unit // recorded and not sent at that time
@@ -143,7 +144,7 @@ func (r *Report) findMissingHead(log *load.Log, video, audio *TrackReport) {
 // text lists the first findings of each sort.
 func (r *Report) Err() error {
 	var b strings.Builder
-	list(&b, "structure", r.Problems, Problem.String)
+	list(&b, "structure", r.Problems, verify.Problem.String)
 	for _, t := range r.Tracks {
 		t.describe(&b, r.options)
 	}
@@ -157,7 +158,7 @@ func (r *Report) Err() error {
 	return errors.New(strings.TrimSuffix(b.String(), "\n"))
 }
 
-func (t *TrackReport) describe(b *strings.Builder, o CompareOptions) {
+func (t *TrackReport) describe(b *strings.Builder, o Options) {
 	name := t.Kind.String()
 	if t.Matched == 0 && (t.Recorded == 0 || t.Filled+t.Fillers < t.Recorded) {
 		fmt.Fprintf(b, "%s: none of the %d units sent is among the %d recorded\n", name, t.Sent, t.Recorded)

@@ -1,6 +1,9 @@
-package verify
+// Package compare compares a recording with the log of its sender. It is a tool of
+// tests: package verify judges a recording by itself.
+package compare
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"fmt"
@@ -10,11 +13,12 @@ import (
 
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/verify"
 )
 
-// CompareOptions says what a comparison forgives. The zero value forgives
+// Options says what a comparison forgives. The zero value forgives
 // nothing but an A/V offset error of up to DefaultMaxAV.
-type CompareOptions struct {
+type Options struct {
 	// TailUnits is how many of the last sent units of each track may be
 	// missing; negative: any number, for a recording that ended before the sender.
 	TailUnits int
@@ -46,14 +50,14 @@ const resyncSamples = 3
 // tried, for some of the samples may be damaged.
 const anchorSamples = 30
 
-// Compare compares a recording with what its sender logged: from the first
+// Recording compares a recording with what its sender logged: from the first
 // recorded unit on, every unit that was sent must be there bit-exact, in order,
 // once and with the sender's timestamps to the tick, or rounded to the unit of
 // the container where that is coarser, and audio and video must
 // have the relation that the sender's clock gave them. The recording may begin
 // later than the sender. What begins in a span that the recording's ledger calls
 // filled need not be what was sent; but what was sent then must be there.
-func Compare(log *load.Log, rec *Recording, o CompareOptions) *Report {
+func Recording(log *load.Log, rec *verify.Recording, o Options) *Report {
 	if o.MaxAV == 0 {
 		o.MaxAV = DefaultMaxAV
 	}
@@ -61,13 +65,13 @@ func Compare(log *load.Log, rec *Recording, o CompareOptions) *Report {
 	for _, sent := range log.Tracks() {
 		track, ok := rec.Track(sent.Kind)
 		if !ok {
-			track = &Track{Kind: sent.Kind, Timescale: sent.ClockRate}
+			track = &verify.Track{Kind: sent.Kind, Timescale: sent.ClockRate}
 		}
-		report.Tracks = append(report.Tracks, compareTrack(sent, track, rec.filled(track), rec.Start, o))
+		report.Tracks = append(report.Tracks, compareTrack(sent, track, rec.Filled(track), rec.Start, o))
 	}
 	for _, t := range rec.Tracks {
-		if !slices.ContainsFunc(report.Tracks, func(r *TrackReport) bool { return r.Kind == t.Kind }) && !rec.isFilled(t) {
-			report.Problems = append(report.Problems, Problem{Where: t.Kind.String(), What: "was recorded and never sent"})
+		if !slices.ContainsFunc(report.Tracks, func(r *TrackReport) bool { return r.Kind == t.Kind }) && !rec.IsFilled(t) {
+			report.Problems = append(report.Problems, verify.Problem{Where: t.Kind.String(), What: "was recorded and never sent"})
 		}
 	}
 	report.compareClocks(log)
@@ -77,16 +81,16 @@ func Compare(log *load.Log, rec *Recording, o CompareOptions) *Report {
 // matcher is the comparison of one track.
 type matcher struct {
 	sent   []load.SentUnit
-	rec    []Sample
+	rec    []verify.Sample
 	sums   [][sha256.Size]byte         // of rec
 	bySum  map[[sha256.Size]byte][]int // indexes of sent, rising
 	byTime []int                       // indexes of sent, by timestamp
 	broken []bool                      // of sent: cannot be decoded, for packets were lost for good
 	rate   uint32
 	codec  string
-	opts   CompareOptions
+	opts   Options
 
-	filled  spans        // of the ledger
+	filled  verify.Spans // of the ledger
 	neutral map[int]bool // Periods, by index, in which all samples are filled
 	offset  offset       // in force
 	next    int          // first sent unit that may still match
@@ -104,7 +108,7 @@ type matcher struct {
 type offset struct{ low, high int64 }
 
 // offsetOf returns the offset between a sample and a sent unit.
-func offsetOf(s *Sample, u *load.SentUnit) offset {
+func offsetOf(s *verify.Sample, u *load.SentUnit) offset {
 	o := int64(s.Shown()) - u.Timestamp
 	return offset{o, o}
 }
@@ -112,7 +116,7 @@ func offsetOf(s *Sample, u *load.SentUnit) offset {
 // and returns the range that has both.
 func (o offset) and(p offset) offset { return offset{min(o.low, p.low), max(o.high, p.high)} }
 
-func compareTrack(sent *load.TrackLog, track *Track, filled spans, start time.Time, o CompareOptions) *TrackReport {
+func compareTrack(sent *load.TrackLog, track *verify.Track, filled verify.Spans, start time.Time, o Options) *TrackReport {
 	m := &matcher{
 		sent: sent.Units, rec: track.Samples, rate: sent.ClockRate, codec: sent.Codec, opts: o,
 		bySum: map[[sha256.Size]byte][]int{}, done: make([]bool, len(sent.Units)),
@@ -144,7 +148,7 @@ func compareTrack(sent *load.TrackLog, track *Track, filled spans, start time.Ti
 // sent.
 func (m *matcher) countFillers() {
 	for i := range m.rec {
-		if m.opts.AllowFillers && (m.isFiller(m.rec[i].Data) || isSilence(m.rec[i].Data)) {
+		if m.opts.AllowFillers && (m.isFiller(m.rec[i].Data) || verify.IsSilence(m.rec[i].Data)) {
 			m.report.Fillers++
 		}
 	}
@@ -167,7 +171,7 @@ func brokenUnits(t *load.TrackLog) []bool {
 
 // checkInits compares the parameter sets of the init segments with those sent.
 // Periods in which all is filled may have others.
-func (m *matcher) checkInits(sent *load.TrackLog, track *Track) {
+func (m *matcher) checkInits(sent *load.TrackLog, track *verify.Track) {
 	if track.Timescale != sent.ClockRate {
 		m.report.Other = append(m.report.Other, "the timescale is not the RTP clock rate")
 	}
@@ -196,17 +200,17 @@ func (m *matcher) findNeutral() {
 	for i := range m.rec {
 		p := m.rec[i].Period
 		before, known := m.neutral[p]
-		m.neutral[p] = (before || !known) && m.isFilled(i) && !m.filled.endsAt(m.rec[i].Shown().Duration(m.rate))
+		m.neutral[p] = (before || !known) && m.isFilled(i) && !m.filled.EndsAt(m.rec[i].Shown().Duration(m.rate))
 	}
 }
 
 // isNeutral reports whether an init segment serves nothing but filled samples.
-func (m *matcher) isNeutral(in Init) bool {
+func (m *matcher) isNeutral(in verify.Init) bool {
 	return !slices.ContainsFunc(in.Periods, func(p int) bool { return !m.neutral[p] })
 }
 
 // isFilled reports whether sample i begins in a filled span.
-func (m *matcher) isFilled(i int) bool { return m.filled.has(m.rec[i].Shown().Duration(m.rate)) }
+func (m *matcher) isFilled(i int) bool { return m.filled.Has(m.rec[i].Shown().Duration(m.rate)) }
 
 // anchor finds the offset between recorded times and timestamps: the one with
 // which most samples fit. Where the file looped, several fit alike; then the one
@@ -280,7 +284,7 @@ func (m *matcher) match() {
 			m.accept(i, j)
 			continue
 		}
-		if m.isFilled(i) && !m.filled.endsAt(m.rec[i].Shown().Duration(m.rate)) {
+		if m.isFilled(i) && !m.filled.EndsAt(m.rec[i].Shown().Duration(m.rate)) {
 			m.fill(i)
 			continue
 		}
@@ -309,7 +313,7 @@ func (m *matcher) fill(i int) {
 	switch {
 	case len(before) > 0 && r.Kind == media.Video:
 		m.chain(i, before[len(before)-1])
-	case r.Kind == media.Audio && (m.isFiller(s.Data) || isSilence(s.Data)), r.Kind == media.Video && m.neutral[s.Period]:
+	case r.Kind == media.Audio && (m.isFiller(s.Data) || verify.IsSilence(s.Data)), r.Kind == media.Video && m.neutral[s.Period]:
 		m.shown = -1
 	default:
 		r.Extra = append(r.Extra, unit)
@@ -349,7 +353,7 @@ func (m *matcher) accept(i, j int) {
 	r.Last = j
 	r.Matched++
 	r.pairs = append(r.pairs, pair{time: m.rec[i].Shown(), ntp: m.sent[j].NTP})
-	if m.isFilled(i) && !m.filled.endsAt(m.rec[i].Shown().Duration(m.rate)) && !m.isFiller(m.rec[i].Data) {
+	if m.isFilled(i) && !m.filled.EndsAt(m.rec[i].Shown().Duration(m.rate)) && !m.isFiller(m.rec[i].Data) {
 		r.NotFilled = append(r.NotFilled, Unit{Index: j, Timestamp: m.sent[j].Timestamp, Time: m.rec[i].Shown(), Size: m.sent[j].Size})
 	}
 	m.chain(i, j)
@@ -380,7 +384,7 @@ func (m *matcher) filledBefore(i int) time.Duration {
 	if m.last < 0 {
 		return 0
 	}
-	return m.filled.within(m.rec[m.last].Shown().Duration(m.rate), m.rec[i].Shown().Duration(m.rate))
+	return m.filled.Within(m.rec[m.last].Shown().Duration(m.rate), m.rec[i].Shown().Duration(m.rate))
 }
 
 // confirmed reports whether the samples after i fit with an offset, but for those
@@ -443,37 +447,9 @@ func (m *matcher) isInserted(i int) bool {
 	return ok
 }
 
-// isFiller reports whether a sample is an Opus packet without data, which decodes
-// to silence or concealment (RFC 6716 3.2.1): of one byte or, with several
-// streams, of one for each and a length of zero between them (RFC 6716 appendix B).
+// isFiller reports whether a sample is an Opus packet without data.
 func (m *matcher) isFiller(data []byte) bool {
-	return m.report.Kind == media.Audio && isFiller(data, m.codec == "multiopus")
-}
-
-// isFiller is the same for a packet that may be of several streams.
-func isFiller(data []byte, several bool) bool {
-	if len(data)%2 == 0 || len(data) > 1 && !several {
-		return false
-	}
-	for i, b := range data {
-		if i%2 == 0 && b&3 != 0 || i%2 == 1 && b != 0 {
-			return false
-		}
-	}
-	return true
-}
-
-// isSilence reports whether a sample is digital silence as libopus codes it: in
-// CELT frames of the two bytes ff fe, of several streams each but the last with
-// its length.
-func isSilence(data []byte) bool {
-	for len(data) > 3 {
-		if data[0] < 0x80 || data[0]&3 != 0 || data[1] != 2 || data[2] != 0xff || data[3] != 0xfe {
-			return false
-		}
-		data = data[4:]
-	}
-	return len(data) == 3 && data[0] >= 0x80 && data[0]&3 == 0 && data[1] == 0xff && data[2] == 0xfe
+	return m.report.Kind == media.Audio && verify.IsFiller(data, m.codec == "multiopus")
 }
 
 // findMissing lists the sent units that should have been recorded and were not.
@@ -499,4 +475,9 @@ func (m *matcher) missing(j int) {
 	default:
 		r.Missing = append(r.Missing, Unit{Index: j, Timestamp: m.sent[j].Timestamp, Size: m.sent[j].Size})
 	}
+}
+
+// has reports whether list has an element equal to b.
+func has(list [][]byte, b []byte) bool {
+	return slices.ContainsFunc(list, func(e []byte) bool { return bytes.Equal(e, b) })
 }
