@@ -17,9 +17,10 @@ import (
 )
 
 const (
-	root     = "../.." // of the module, seen from this package
-	document = "ARCHITECTURE.md"
-	module   = "github.com/live777/recorder/"
+	root      = "../.." // of the module, seen from this package
+	document  = "ARCHITECTURE.md"
+	importsOf = "docs/design/packages.md" // what each package may import
+	module    = "github.com/live777/recorder/"
 )
 
 // goPackage is what `go list -json` says of a package.
@@ -30,8 +31,8 @@ type goPackage struct {
 	Imports    []string // of its files but tests
 }
 
-// TestImports holds the import table of ARCHITECTURE.md against the code, in
-// the build with the recorder and in the one without.
+// TestImports holds the import table of docs/design/packages.md against the code,
+// in the build with the recorder and in the one without.
 func TestImports(t *testing.T) {
 	for _, message := range checkImports(importTable(t), listPackages(t)) {
 		t.Error(message)
@@ -93,21 +94,21 @@ func checkImports(table map[string][]string, packages map[string]goPackage) []st
 		allowed, ok := table[name]
 		if !ok {
 			messages = append(messages, fmt.Sprintf(
-				"package %s has no row in the import table of %s: add one with its purpose and what it may import", name, document))
+				"package %s has no row in the import table of %s: add one with what it may import", name, importsOf))
 			continue
 		}
 		for _, imported := range packages[name].Imports {
 			if entry, ok := allowedImport(table, allowed, imported); !ok {
 				messages = append(messages, fmt.Sprintf(
 					"%s imports %s, which the import table of %s does not allow: take the import out, or add %q to its row if the design has changed",
-					name, imported, document, entry))
+					name, imported, importsOf, entry))
 			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(table)) {
 		if _, ok := packages[name]; !ok {
 			messages = append(messages, fmt.Sprintf(
-				"the row of %s names no package: take it out of the import table of %s", name, document))
+				"the row of %s names no package: take it out of the import table of %s", name, importsOf))
 		}
 	}
 	return messages
@@ -181,19 +182,19 @@ func run(t *testing.T, program string, args ...string) []byte {
 	return out
 }
 
-// importTable returns what each package may import by ARCHITECTURE.md.
+// importTable returns what each package may import by docs/design/packages.md.
 func importTable(t *testing.T) map[string][]string {
 	t.Helper()
 	table := map[string][]string{}
-	for _, row := range tableRows(t, document, "## Packages", 3) {
+	for _, row := range tableRows(t, importsOf, "## Imports", 2) {
 		names := codeSpans(row[0])
 		if len(names) != 1 {
-			t.Fatalf("%s: the row %q has to start with one package in backquotes", document, row)
+			t.Fatalf("%s: the row %q has to start with one package in backquotes", importsOf, row)
 		}
 		if _, twice := table[names[0]]; twice {
-			t.Errorf("%s: package %s has two rows", document, names[0])
+			t.Errorf("%s: package %s has two rows", importsOf, names[0])
 		}
-		table[names[0]] = codeSpans(row[2])
+		table[names[0]] = codeSpans(row[1])
 	}
 	return table
 }

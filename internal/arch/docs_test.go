@@ -1,6 +1,7 @@
 package arch
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -193,22 +194,104 @@ func apiRoutes(t *testing.T) []route {
 	return routes
 }
 
-var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)]*)?\)`)
+// link matches what a Markdown file links to: a file, a place in it, or both.
+var link = regexp.MustCompile(`\]\(([^)#\s]*)(?:#([^)\s]*))?\)`)
 
-// TestLinks: what the documents link to within the project exists.
+// TestLinks: what the documents link to within the project exists, and so do the
+// headings that they name.
 func TestLinks(t *testing.T) {
+	texts := map[string]string{}
 	sourceFiles(t, func(path string, text []byte) {
-		if filepath.Ext(path) != ".md" {
-			return
-		}
-		for _, match := range link.FindAllSubmatch(text, -1) {
-			target := string(match[1])
-			if strings.Contains(target, "://") {
-				continue
-			}
-			if _, err := os.Stat(filepath.Join(root, filepath.Dir(path), filepath.FromSlash(target))); err != nil {
-				t.Errorf("%s links to %s, which does not exist", path, target)
-			}
+		if filepath.Ext(path) == ".md" {
+			texts[path] = string(text)
 		}
 	})
+	for path, text := range texts {
+		for _, message := range checkLinks(path, texts) {
+			t.Error(message)
+		}
+		if strings.HasPrefix(path, "docs/design/") || path == document {
+			checkNamedTests(t, path, text)
+		}
+	}
+}
+
+// TestLinksFindsBreaches proves that the check above can fail.
+func TestLinksFindsBreaches(t *testing.T) {
+	texts := map[string]string{
+		"docs/a.md": "# A heading, *so* `x.y`\n[b](../README.md#one-two) [c](a.md) [d](#a-heading-so-xy) [e](https://example.org/#x)\n```sh\n# no heading\n```\n",
+		"README.md": "## One: two\n## One: two\n[x](#one-two-1)\n",
+	}
+	for path := range texts {
+		if got := checkLinks(path, texts); len(got) > 0 {
+			t.Errorf("%s: unexpected %q", path, got)
+		}
+	}
+	for _, bad := range []string{"[b](../README.md#three)", "[d](#no-heading)", "[e](none.md)"} {
+		texts["docs/b.md"] = "# B\n" + bad
+		if got := checkLinks("docs/b.md", texts); len(got) != 1 {
+			t.Errorf("%s: got %q", bad, got)
+		}
+	}
+}
+
+// checkLinks returns a message for every link of a Markdown file that leads nowhere.
+func checkLinks(path string, texts map[string]string) (messages []string) {
+	for _, match := range link.FindAllStringSubmatch(texts[path], -1) {
+		target, anchor := match[1], match[2]
+		if strings.Contains(target, ":") { // of another place: https://, mailto:
+			continue
+		}
+		file := path
+		if target != "" {
+			file = filepath.ToSlash(filepath.Join(filepath.Dir(path), filepath.FromSlash(target)))
+		}
+		if _, err := os.Stat(filepath.Join(root, file)); err != nil && texts[file] == "" {
+			messages = append(messages, fmt.Sprintf("%s links to %s, which does not exist", path, target))
+		} else if anchor != "" && filepath.Ext(file) == ".md" && !slices.Contains(anchors(texts[file]), anchor) {
+			messages = append(messages, fmt.Sprintf("%s links to #%s of %s, which has no such heading", path, anchor, file))
+		}
+	}
+	return messages
+}
+
+// notInAnchors matches what is left out of a heading's anchor.
+var notInAnchors = regexp.MustCompile(`[^\p{L}\p{N}\p{M} _-]`)
+
+// anchors returns the anchors of the headings of a Markdown file, as GitHub makes them.
+func anchors(text string) (all []string) {
+	count := map[string]int{}
+	inBlock := false
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(strings.TrimSpace(line), "```") {
+			inBlock = !inBlock
+		}
+		title := strings.TrimLeft(line, "#")
+		if inBlock || title == line || !strings.HasPrefix(title, " ") {
+			continue
+		}
+		anchor := strings.ReplaceAll(notInAnchors.ReplaceAllString(strings.ToLower(strings.TrimSpace(title)), ""), " ", "-")
+		count[anchor]++
+		if n := count[anchor]; n > 1 {
+			anchor = fmt.Sprintf("%s-%d", anchor, n-1)
+		}
+		all = append(all, anchor)
+	}
+	return all
+}
+
+// fenced matches a code block.
+var fenced = regexp.MustCompile("(?s)```.*?```")
+
+// namedTest matches a test with its package, as documents name it.
+var namedTest = regexp.MustCompile(`^[a-z0-9/]+\.(Test|Fuzz)[A-Z]\w*$`)
+
+// checkNamedTests: the tests that a document names exist.
+func checkNamedTests(t *testing.T, path, text string) {
+	t.Helper()
+	for _, span := range codeSpans(fenced.ReplaceAllString(text, "")) {
+		if folder, function, _ := strings.Cut(span, "."); namedTest.MatchString(span) && !hasFunction(t, folder, function) {
+			t.Errorf("%s names the test %s, which does not exist", path, span)
+		}
+	}
 }

@@ -71,18 +71,18 @@ func checkLinked(p product, tools, linked []string) []string {
 	return messages
 }
 
-// testTools returns the packages that ARCHITECTURE.md calls test tools.
+// testTools returns the packages of the last floor of ARCHITECTURE.md.
 func testTools(t *testing.T) []string {
 	t.Helper()
 	var tools []string
-	for _, row := range tableRows(t, document, "## Packages", 3) {
-		if strings.HasPrefix(row[1], "test tool:") {
-			tools = append(tools, codeSpans(row[0])...)
+	for _, f := range parseFloors(read(t, document)) {
+		if f.name == toolsFloor {
+			tools = f.packages
 		}
 	}
 	for _, tool := range []string{"compare", "load", "storage/storagetest"} {
 		if !slices.Contains(tools, tool) {
-			t.Fatalf("%s: the row of %s does not say that it is a test tool", document, tool)
+			t.Fatalf("%s: %s is not on the floor %s", document, tool, toolsFloor)
 		}
 	}
 	return tools
