@@ -13,10 +13,10 @@ import (
 )
 
 // What storage has acknowledged may be gone when the recording ends: its root was
-// replaced, or a rule of the bucket deletes. So storage is asked for all of it before
-// the recording counts as stored.
+// replaced, or a rule of the bucket deletes. So the recorder looks for all objects
+// before the recording counts as stored.
 
-// auditTimeout bounds that: others wait meanwhile, and it is tried again.
+// auditTimeout bounds one such look. Others wait meanwhile, and it is tried again.
 const auditTimeout = 5 * time.Second
 
 // absence is what storage does not have of a recording.
@@ -27,7 +27,7 @@ type absence struct {
 	unsent      bool          // it was lost before it came to storage
 }
 
-// err says so, for the verdict; nil where nothing is missing.
+// err returns the reason for the verdict; nil if nothing is missing.
 func (a absence) err() error {
 	if a.missing == 0 {
 		return nil
@@ -94,8 +94,9 @@ func (a *absence) look(there func(name string) bool, name string) {
 	a.missing++
 }
 
-// audited is audit of what storage has at once: it returns why the recording has
-// failed. Of storage that does not answer nothing is known.
+// audited is audit for storage without a spool. It returns why the recording has
+// failed. If storage does not answer, nothing is known, and the recording has not
+// failed for that.
 func (rec *recording) audited(failure error) error {
 	if _, buffered := rec.r.o.Store.(storage.Buffer); buffered {
 		return failure // it is looked at when it is uploaded, and admitLost does the rest
@@ -112,7 +113,7 @@ func (rec *recording) audited(failure error) error {
 	return failure
 }
 
-// lose takes note of what is missing.
+// lose notes what is missing.
 func (rec *recording) lose(a absence) {
 	if a.missing == 0 {
 		return
@@ -123,15 +124,15 @@ func (rec *recording) lose(a absence) {
 	rec.intactUntil(a.from)
 }
 
-// intactUntil notes that something is lost whose media begin at from. Called with mu
-// held.
+// intactUntil notes that media from a time on is lost. Called with mu held.
 func (rec *recording) intactUntil(from time.Duration) {
 	if rec.intact == nil || from < *rec.intact {
 		rec.intact = &from
 	}
 }
 
-// proved bounds a media time, in seconds, by what storage has lost. Called with mu held.
+// proved bounds a media time, in seconds, by where the first lost media begins. Called
+// with mu held.
 func (rec *recording) proved(through float64) float64 {
 	if rec.intact == nil {
 		return through
@@ -139,8 +140,8 @@ func (rec *recording) proved(through float64) float64 {
 	return min(through, seconds(*rec.intact))
 }
 
-// auditUploaded is audited of a recording that was sealed before it was uploaded: what
-// is missing changes its verdict. It is done once. Called with storing held.
+// auditUploaded is audit for a recording that was sealed before it was uploaded. If
+// something is missing, the verdict changes. It is done once. Called with storing held.
 func (rec *recording) auditUploaded() error {
 	if rec.looked {
 		return nil
@@ -156,8 +157,8 @@ func (rec *recording) auditUploaded() error {
 	return rec.put(infoName, encodeInfo(rec.condemn(a)))
 }
 
-// condemn changes the verdict of a recording that was sealed, and of which something is
-// missing. It returns what is to be stored.
+// condemn changes the verdict of a sealed recording of which something is missing. It
+// returns what is to be stored.
 func (rec *recording) condemn(a absence) media.Recording {
 	rec.lose(a)
 	rec.mu.Lock()
@@ -171,9 +172,9 @@ func (rec *recording) condemn(a absence) media.Recording {
 	return info
 }
 
-// admitLost changes the verdict of a recording at once whose objects are gone from this
-// machine before storage had them: that may take nothing for hours. What can be made
-// anew is stored anew. Called with storing held.
+// admitLost changes the verdict of a recording at once when objects are gone from this
+// machine before they were uploaded, because remote storage may take nothing for hours.
+// What can be made again is stored again. Called with storing held.
 func (rec *recording) admitLost(lost []string) error {
 	if len(lost) == rec.admitted {
 		return nil

@@ -11,15 +11,15 @@ import (
 	"github.com/live777/recorder/internal/quota"
 )
 
-// awaitMedia has the recording begin with the first that comes of the publisher. It is
-// called before run.
+// awaitMedia lets the recording begin with the publisher's first packet. It is called
+// before run.
 func (s *session) awaitMedia() {
 	s.silent, s.hasBegun = true, make(chan struct{})
 	s.begun = sync.OnceFunc(func() { close(s.hasBegun) })
 }
 
-// begin claims a record_dir for a new recording that starts about now, the
-// session's first or the one that follows the last.
+// begin claims a record_dir for a new recording that starts about now: the session's
+// first one, or one after a rotation or a failure.
 func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	if s.ticket == nil {
 		if s.ticket, err = s.r.o.Quotas.Take(s.owner, s.stream, quota.Recordings); err != nil {
@@ -73,10 +73,10 @@ func (s *session) claim(ctx context.Context, info media.Recording) (media.Record
 	}
 }
 
-// resume begins a recording where there is none. It leaves that for later where nothing has
-// come yet of a publisher, who may not even have connected; where it is too early to try
-// again, or to begin one more recording of the stream; and where the publication cannot be
-// recorded.
+// resume begins a recording if the session has none. It does not begin one while
+// nothing has come of the publisher, who may not even have connected; while it is too
+// early to try again, or to begin one more recording of the stream; or if no track of
+// the publication can be recorded.
 func (s *session) resume() error {
 	if s.now.Before(s.retryAt) || s.pub.refused || s.silent && !s.asked.Load() {
 		return nil
@@ -91,11 +91,11 @@ func (s *session) resume() error {
 		s.hold(err)
 		return nil
 	}
-	s.account() // what was lost until now is in no recording
+	s.account() // what was lost until now belongs to no recording
 	return s.begin(s.r.ctx, s.now)
 }
 
-// letGo gives back what the session's recordings were counted as.
+// letGo gives back what the session has of the quota.
 func (s *session) letGo() {
 	s.ticket.Release()
 	s.begun()

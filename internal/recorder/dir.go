@@ -63,8 +63,9 @@ func folderOf(stream string, n int) string {
 // folderTimeout bounds the look whether a stream's folder can be used.
 const folderTimeout = 2 * time.Second
 
-// checkFolder wants the folder of a stream's recordings not to be a recording itself. What
-// storage does not tell in time is no obstacle: the stream is to be recorded.
+// checkFolder returns an error if the folder of a stream's recordings is a recording
+// itself. If storage does not answer in time, there is no error, because the stream has
+// to be recorded.
 func (r *Recorder) checkFolder(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, folderTimeout)
 	defer cancel()
@@ -74,11 +75,12 @@ func (r *Recorder) checkFolder(ctx context.Context, dir string) error {
 	return nil
 }
 
-// maxInTheWay bounds the objects of a folder that are looked at. One with so many is in use.
+// maxInTheWay bounds how many objects of a folder are looked at. A folder with more is
+// in use.
 const maxInTheWay = 1000
 
-// checkPlace wants a folder that is neither within that of another recording nor has
-// another's within it: each has its folder for itself.
+// checkPlace returns an error if a folder lies within that of another recording, or has
+// another's within it. Each recording has a folder to itself.
 func (r *Recorder) checkPlace(ctx context.Context, dir string) error {
 	for above := path.Dir(dir); above != "."; above = path.Dir(above) {
 		switch is, err := r.isRecording(ctx, above); {
@@ -97,7 +99,7 @@ func (r *Recorder) checkPlace(ctx context.Context, dir string) error {
 			return fmt.Errorf("look into base_dir %q: %w", dir, err)
 		}
 		if o.Key == path.Join(dir, infoName) {
-			continue // of the recording that is to have it
+			continue // it belongs to the recording that claims
 		}
 		if n++; n > maxInTheWay || path.Dir(o.Key) != dir && media.IsObjectName(path.Base(o.Key)) {
 			return fault.Errorf(fault.Conflict, "base_dir %q has other recordings within it; choose another or leave it out", dir)
@@ -113,15 +115,15 @@ type reservation struct {
 	done  chan struct{}
 }
 
-// isInTheWay reports whether two folders may not be claimed at once: one is the other or
-// lies within it, and one of them is a base_dir.
+// isInTheWay reports whether two folders may not be claimed at the same time: one is
+// the other or lies within it, and one of them is a base_dir.
 func (v *reservation) isInTheWay(o *reservation) bool {
 	return (v.exact || o.exact) && (v.dir == o.dir || strings.HasPrefix(v.dir, o.dir+"/") || strings.HasPrefix(o.dir, v.dir+"/"))
 }
 
-// reserve waits until no claim is under way that is in the way of dir, and holds up later
-// ones until release. So nobody takes a folder between the look whether it is free and its
-// claim.
+// reserve waits until no claim that is in the way of dir is under way. Later claims
+// that are wait until release. So nobody takes a folder between the look whether it is
+// free and its claim.
 func (r *Recorder) reserve(ctx context.Context, dir string, exact bool) (release func(), err error) {
 	own := &reservation{dir, exact, make(chan struct{})}
 	for {
@@ -175,19 +177,19 @@ func prefixOf(dir string) string {
 	return dir
 }
 
-// claim takes a record_dir for a new recording by writing its recording.json
-// there, which succeeds for one recording only. It also finds out at once
-// whether the storage can be written. The journal of the recording is begun.
+// claim takes a record_dir for a new recording by writing its recording.json there,
+// which only one recording can do. It also shows at once whether storage can be
+// written. It begins the recording's journal.
 //
-// With exact the record_dir is dir itself and has to be unused; else it is the
-// first free second below dir. baseDir is what was asked for; where that is nothing and
-// dir is another recording, the error is errIsRecording.
+// With exact, the record_dir is dir itself and has to be unused. Otherwise it is the
+// first free second below dir. baseDir is what the caller asked for. If that is empty
+// and dir is a recording, the error is errIsRecording.
 func (r *Recorder) claim(ctx context.Context, info media.Recording, dir string, exact bool, baseDir string) (media.Recording, *journal.Journal, error) {
 	release, err := r.reserve(ctx, dir, exact)
 	if err != nil {
 		return info, nil, err
 	}
-	defer release() // when storage has it
+	defer release() // after storage has it
 	switch {
 	case exact:
 		err = r.checkPlace(ctx, dir)
@@ -251,10 +253,10 @@ func (r *Recorder) claimDir(ctx context.Context, info media.Recording, exact boo
 	return j, err
 }
 
-// giveWay takes a claim back where a look after it was stored has found another: another
-// node of the same storage may have claimed a folder above or below meanwhile. Of two that
-// do so at once the one whose claim is stored later sees the other's, for storage shows
-// what it has taken: who sees another gives way. Both may, who was first nobody can tell.
+// giveWay takes a claim back if another one is found after it was stored: another node
+// that uses the same storage may have claimed a folder above or below at the same time.
+// Storage shows what it has taken, so at least the node whose claim was stored later
+// sees the other's and gives way. Both may, because nobody can tell who was first.
 func (r *Recorder) giveWay(ctx context.Context, info media.Recording, err error) error {
 	if err == nil {
 		return nil
@@ -262,15 +264,15 @@ func (r *Recorder) giveWay(ctx context.Context, info media.Recording, err error)
 	return errors.Join(err, r.o.Store.Delete(context.WithoutCancel(ctx), path.Join(info.RecordDir, infoName)))
 }
 
-// outOfReach reports whether err says that storage cannot tell what it has elsewhere
-// now, and keeps what it is given on this machine meanwhile: what is here decides.
+// outOfReach reports whether err means that remote storage cannot be asked now, and
+// that this machine keeps meanwhile what it is given. Then only what is here counts.
 func (r *Recorder) outOfReach(err error) bool {
 	_, buffered := r.o.Store.(storage.Buffer)
 	return buffered && fault.KindOf(err) == fault.Unavailable
 }
 
-// newJournal begins the journal of a recording that is about to be claimed; nil
-// where there are none.
+// newJournal begins the journal of a recording that is about to be claimed. It is nil
+// if there are no journals.
 func (r *Recorder) newJournal(info media.Recording, baseDir string) (*journal.Journal, error) {
 	if r.o.Journals == nil {
 		return nil, nil
@@ -301,7 +303,7 @@ func (r *Recorder) createInfo(ctx context.Context, info media.Recording) error {
 		err = c.Claimed(ctx, key)
 	}
 	if err != nil {
-		// Nothing was recorded: the directory is to be free for the next try.
+		// Nothing was recorded. The directory has to be free for the next try.
 		return errors.Join(err, r.o.Store.Delete(context.WithoutCancel(ctx), key))
 	}
 	return nil

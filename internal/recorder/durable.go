@@ -15,14 +15,14 @@ type stored struct {
 }
 
 // durableThrough returns the media time up to which storage has acknowledged
-// everything: a backend behind a spool does so when it has the object, others when
-// the segment is closed. Called with mu held.
+// everything. With a spool that is what the remote has; otherwise it is the closed
+// segments. Called with mu held.
 func (rec *recording) durableThrough() time.Duration {
 	rec.durable = max(rec.durable, rec.acknowledged()) // tracks that come late have nothing before
 	return rec.durable
 }
 
-// acknowledged is durableThrough of the tracks that are being written. Called with
+// acknowledged is durableThrough of the tracks that are being written now. Called with
 // mu held.
 func (rec *recording) acknowledged() time.Duration {
 	through := rec.end
@@ -44,7 +44,7 @@ func (rec *recording) acknowledged() time.Duration {
 	lost := setOf(buffer.Lost(rec.dir))
 	rec.unstored = slices.DeleteFunc(rec.unstored, func(s stored) bool {
 		key := path.Join(rec.dir, s.name)
-		if lost[key] { // it will never be stored, and is not waited for
+		if lost[key] { // it will never be stored: do not wait for it
 			rec.intactUntil(s.from)
 			return true
 		}

@@ -10,9 +10,9 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// entry is one line of a recording's journal: what happened to it, one field of
-// these. A recording is what its entries, applied one after the other, make of it,
-// while it is written as after a crash.
+// entry is one line of a recording's journal: one thing that happened to it, in one of
+// these fields. A recording is made by applying its entries, one after the other, while
+// it is written and again after a crash. docs/formats/journal.md describes them.
 type entry struct {
 	Claim     *claimEntry      `json:"claim,omitempty"`
 	Claimed   bool             `json:"claimed,omitempty"` // the record_dir is the recording's own
@@ -38,13 +38,13 @@ type claimEntry struct {
 	BaseDir string          `json:"base_dir,omitempty"`
 }
 
-// periodEntry begins a Period, in which tracks of these lanes are expected.
+// periodEntry begins a Period that is to have these lanes.
 type periodEntry struct {
 	Start time.Duration `json:"start"`
 	Lanes []lane        `json:"lanes"`
 }
 
-// initEntry takes the name of an init segment.
+// initEntry reserves the name of an init segment.
 type initEntry struct {
 	Lane  lane   `json:"lane"`
 	Name  string `json:"name"`
@@ -70,13 +70,13 @@ type segmentEntry struct {
 	Beside  beside        `json:"beside,omitzero"`
 }
 
-// beside is what a recording counts of no track, up to then.
+// beside has the counters of a recording that belong to no track, so far.
 type beside struct {
 	Overrun   int64           `json:"overrun,omitempty"`
 	Discarded []media.Discard `json:"discarded,omitempty"`
 }
 
-// into puts the counts into a recording that does not have newer ones.
+// into puts the counts into a recording, unless it has newer ones.
 func (b beside) into(info *media.Recording) {
 	info.PacketsOverrun = max(info.PacketsOverrun, b.Overrun)
 	if sumOf(b.Discarded) > sumOf(info.Discarded) {
@@ -92,7 +92,7 @@ func sumOf(all []media.Discard) (packets int64) {
 	return packets
 }
 
-// counts are what a lane's ledger counts, up to the end of a segment.
+// counts are the counters of a lane's ledger, up to the end of a segment.
 type counts struct {
 	Frames    int64 `json:"frames"` // that were sent
 	Received  int64 `json:"received,omitempty"`
@@ -105,8 +105,9 @@ type counts struct {
 	KeyWait   float64 `json:"key_wait,omitempty"` // seconds
 }
 
-// waitingEntry is sound that waits for its first place, with the one that it has by what
-// is known: so that a crash does not take it. Without samples, all of it has its place.
+// waitingEntry is sound that waits for its first place, with the place that it has by
+// what is known. A crash then does not lose it. Without samples: nothing waits any
+// more.
 type waitingEntry struct {
 	Format  *media.Format   `json:"format,omitempty"`
 	Samples []waitingSample `json:"samples,omitempty"`
@@ -127,8 +128,8 @@ func countsOf(t *media.RecordingTrack) counts {
 	}
 }
 
-// into puts the counts into a ledger, where that does not have newer ones: when a
-// journal is replayed. Frames are those of the segments that are there.
+// into puts the counts into a ledger when a journal is replayed, unless that has newer
+// ones. Frames are those of the segments that are there.
 func (c counts) into(t *media.RecordingTrack) {
 	t.Frames, t.PacketsReceived = c.Frames, max(t.PacketsReceived, c.Received)
 	t.PacketsLost, t.PacketsRecovered = max(t.PacketsLost, c.Lost), max(t.PacketsRecovered, c.Recovered)
@@ -142,15 +143,15 @@ type periodEndEntry struct {
 	End    time.Duration `json:"end"`
 }
 
-// gapEntry is a gap for the ledger. It replaces the lane's last one where that starts
-// at the same time: gaps are told of while they grow.
+// gapEntry is a gap for the ledger. If the lane's last gap has the same start, this one
+// replaces it: a gap is noted again as it grows.
 type gapEntry struct {
 	Lane lane      `json:"lane"`
 	Gap  media.Gap `json:"gap"`
 }
 
-// note applies an entry and writes it to the journal; durable: so that a power
-// failure does not take it.
+// note applies an entry and writes it to the journal. With durable, a power failure
+// does not lose it.
 func (rec *recording) note(e entry, durable bool) error {
 	if err := rec.take(&e); err != nil {
 		rec.r.log.Error("recording is not consistent", "record_dir", rec.dir, "error", err)
@@ -159,7 +160,7 @@ func (rec *recording) note(e entry, durable bool) error {
 	return rec.write(e, durable)
 }
 
-// take is apply for those who do not hold mu.
+// take is apply, and locks mu.
 func (rec *recording) take(e *entry) error {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -177,16 +178,15 @@ func (rec *recording) write(e entry, durable bool) error {
 	return nil
 }
 
-// keep remembers an error of the journal until the next segment, which fails with
-// it.
+// keep remembers an error of the journal. The next segment fails with it.
 func (rec *recording) keep(err error) {
 	if err != nil && rec.journalErr == nil {
 		rec.journalErr = err
 	}
 }
 
-// apply changes the recording by an entry. An error means that it does not fit
-// what came before, and changed nothing. Called with mu held.
+// apply changes the recording by an entry. If the entry does not fit what came before,
+// apply changes nothing and returns an error. Called with mu held.
 func (rec *recording) apply(e *entry) error {
 	switch {
 	case e.Recovered != nil:
@@ -283,7 +283,7 @@ func (rec *recording) applySegment(e *segmentEntry) error {
 		return fmt.Errorf("segment %s does not fit the timeline: %w", s.Name, err)
 	}
 	d := s.Duration.Duration(rep.Format.Timescale)
-	// A Period's last segment may be hardly more than a key frame.
+	// A Period's last segment may have little more than a key frame.
 	rep.Bandwidth = max(rep.Bandwidth, int64(float64(s.Bytes*8)/max(d, rec.pres.SegmentDuration).Seconds()))
 	rec.pres.LongestSegment = max(rec.pres.LongestSegment, d)
 	if d > rec.pres.MaxSegmentDuration {
@@ -307,7 +307,7 @@ func (rec *recording) applySegment(e *segmentEntry) error {
 	return nil
 }
 
-// state returns where the track of a lane is. Called with mu held.
+// state returns how far the track of a lane is. Called with mu held.
 func (rec *recording) state(l lane) *segmenter.State {
 	s := rec.states[l]
 	if s == nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/live777/recorder/internal/live"
 )
 
-// record takes one item in, whatever it does to the session's code.
+// record handles one item, and survives a panic of the session's code.
 func (s *session) record(item *live.Item) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -28,10 +28,9 @@ func (s *session) due() (goOn bool) {
 	return s.tick()
 }
 
-// survive ends the recording in whose code there was a panic as storage that fails
-// would: what was written is sealed, and the stream is recorded anew. The node's other
-// recordings are not to end for what one sender sends. left says that the publisher
-// has left with what caused it.
+// survive ends the recording whose code has panicked, as a failure of storage would:
+// what was written is sealed, and the stream is recorded again. The other recordings of
+// the node go on. left says that the publisher has left with what caused it.
 func (s *session) survive(p any, left bool) {
 	s.log.Error("a fault of this program has stopped a recording: please report it", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	s.endRotated()
@@ -46,7 +45,7 @@ func (s *session) survive(p any, left bool) {
 	s.must(fmt.Errorf("a fault of this program: %v", p))
 }
 
-// rearrange begins with another arranger behind what has been recorded.
+// rearrange makes a new arranger that goes on behind what has been recorded.
 func (s *session) rearrange() {
 	zero, end := s.arr.Zero(), s.arr.Ended()
 	s.arr = s.newArranger()

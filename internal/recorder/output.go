@@ -9,8 +9,8 @@ import (
 	"github.com/live777/recorder/internal/segmenter"
 )
 
-// epoch is a Period of a recording while it is being written. Around a boundary,
-// lanes are in two of them.
+// epoch is a Period while it is being written. Around a boundary two of them have
+// lanes.
 type epoch struct {
 	rec     *recording
 	period  int           // index in rec
@@ -26,8 +26,8 @@ type place struct {
 	out *segmenter.Track
 }
 
-// output carries out what the session's arranger decides. The first error of storage
-// stops it: nothing is written any more until the session has dealt with that.
+// output carries out what the session's arranger decides. After the first error of
+// storage it writes nothing more until the session has dealt with the error.
 type output struct{ *session }
 
 var _ arrange.Output = output{}
@@ -39,8 +39,8 @@ func (o output) fail(err error) {
 	}
 }
 
-// BeginRecording implements arrange.Output. Where none can begin now, the old one
-// goes on with what follows.
+// BeginRecording implements arrange.Output. If no recording may begin now, the old one
+// goes on.
 func (o output) BeginRecording(at time.Duration) {
 	if o.writeErr != nil || o.rec == nil || o.rec.isEmpty() {
 		return
@@ -132,7 +132,7 @@ func (o output) Sample(l lane, s arrange.Sample) {
 	}
 }
 
-// broken keeps an error of a recording: of one that has been rotated only that ends.
+// broken keeps an error. If the recording has been rotated, only that one ends.
 func (o output) broken(ep *epoch, err error) {
 	ep.failed = errors.Join(ep.failed, err)
 	if ep.rec == o.rec {
@@ -159,10 +159,10 @@ func (o output) End(l lane, at media.Ticks) {
 	}
 }
 
-// endEpoch ends a Period that all lanes have left, and its recording if that has been
-// rotated.
+// endEpoch ends a Period after the last lane has left it, and its recording if that has
+// been rotated.
 func (o output) endEpoch(ep *epoch) {
-	if ep.failed == nil { // else tidy is to find where it ends
+	if ep.failed == nil { // else tidy finds where it ends
 		ep.rec.endPeriod(ep.period, ep.end)
 	}
 	if ep.rec != o.rec {
@@ -170,15 +170,15 @@ func (o output) endEpoch(ep *epoch) {
 	}
 }
 
-// sealRotated ends a recording that has been rotated, with a verdict of its own,
-// which it logs.
+// sealRotated seals a recording that has been rotated, with a verdict of its own.
 func (s *session) sealRotated(ep *epoch) {
 	ep.rec.abort()
-	_ = ep.rec.seal(ep.failed) // tried again
+	_ = ep.rec.seal(ep.failed) // the recorder tries again
 }
 
-// Gap implements arrange.Output. A gap over a rotation is in both recordings, if the lane
-// is: a layer that no publisher of the newer one has announced is not missing in that.
+// Gap implements arrange.Output. A gap across a rotation goes into both recordings, if
+// both have the lane: a layer that no publisher of the newer one has announced is not
+// missing there.
 func (o output) Gap(l lane, g arrange.Gap) {
 	if o.rec == nil {
 		return
@@ -236,8 +236,7 @@ func (rec *recording) local(at media.Ticks, rate uint32) media.Ticks {
 	return at - media.TicksOf(rec.offset, rate)
 }
 
-// arranged passes on what the arranger's last call led to: an error is one of
-// storage.
+// arranged returns the error of storage, if any, that the arranger's last call led to.
 func (s *session) arranged() error {
 	if s.rotateAt > 0 {
 		s.arr.RotateAt(s.rotateAt)
@@ -248,8 +247,8 @@ func (s *session) arranged() error {
 	return err
 }
 
-// endRotated ends what is left of a recording that has been rotated: what goes wrong
-// with its successor is not its fault.
+// endRotated ends what is left of a recording that has been rotated. An error of the
+// recording after it does not touch it.
 func (s *session) endRotated() {
 	for l, p := range s.places {
 		if p.ep.rec != s.rec {

@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// recordingEvery is how often a recording of a stream may begin, whatever begins it
-	// but its length: each has a folder, a row and init segments, and may have some
-	// Periods at once. recordingBurst may begin at once: somebody tries an encoder, or
-	// one crashes again and again.
+	// recordingEvery is how often a recording of a stream may begin. A rotation after
+	// the maximum length does not count. Each recording has a folder, a row and init
+	// segments. recordingBurst may begin at once: somebody may be trying out an
+	// encoder.
 	recordingEvery = 10 * time.Second
 	recordingBurst = 20
-	// maxPaced bounds the streams that are remembered.
+	// maxPaced bounds the streams that are remembered here.
 	maxPaced = 10_000
 )
 
-// causePace is why packets are in no recording that came while none might begin.
+// causePace is why packets came and belong to no recording.
 const causePace = "recordings of this stream began too often, and these came before the next might"
 
 // pace bounds how often recordings of a stream begin. Safe for concurrent use.
@@ -53,8 +53,8 @@ func (p *pace) wait(stream string, now time.Time) time.Duration {
 	return max(0, e.until.Sub(now)-(recordingBurst-1)*recordingEvery)
 }
 
-// begun notes that a recording of a stream begins. It returns the packets that came when
-// none might.
+// begun notes that a recording of a stream begins. It returns how many packets came
+// while none was allowed to.
 func (p *pace) begun(stream string, now time.Time) (leftOut int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -72,8 +72,8 @@ func (p *pace) begun(stream string, now time.Time) (leftOut int64) {
 	return leftOut
 }
 
-// makeRoom forgets streams that have to wait no more, where many are remembered, and else
-// the half of them that has begun the least. It is called with mu held.
+// makeRoom forgets streams that do not have to wait any more. If all have to, it
+// forgets the half with the fewest recordings. Called with mu held.
 func (p *pace) makeRoom(now time.Time) {
 	if len(p.streams) < maxPaced {
 		return
@@ -88,7 +88,8 @@ func (p *pace) makeRoom(now time.Time) {
 	}
 }
 
-// refuse reports whether nobody has been told yet that the next recording has to wait.
+// refuse reports whether this is the first time that the next recording has to wait, so
+// that it is logged once.
 func (p *pace) refuse(stream string) (first bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,7 +101,7 @@ func (p *pace) refuse(stream string) (first bool) {
 	return true
 }
 
-// leave counts a packet that is in no recording.
+// leave counts a packet that belongs to no recording.
 func (p *pace) leave(stream string) {
 	p.leftOut.Add(1)
 	p.mu.Lock()
@@ -110,13 +111,13 @@ func (p *pace) leave(stream string) {
 	}
 }
 
-// LeftOut returns how many packets since New are in no recording because recordings of
-// their streams began too often.
+// LeftOut returns how many packets since New belong to no recording because recordings
+// of their streams began too often.
 func (r *Recorder) LeftOut() int64 { return r.pace.leftOut.Load() }
 
 var errPace = fault.New(fault.TooMany, fmt.Sprintf("recordings of this stream begin too often, more than %d at once and one every %v", recordingBurst, recordingEvery))
 
-// mayBegin returns a *fault.WaitError where no recording of the session's stream may begin
+// mayBegin returns a *fault.WaitError if no recording of the session's stream may begin
 // now.
 func (s *session) mayBegin() error {
 	wait := s.r.pace.wait(s.stream, s.now)
@@ -130,7 +131,8 @@ func (s *session) mayBegin() error {
 	return fault.Waitf(fault.TooMany, wait, "%w: the next may begin in %d seconds", errPace)
 }
 
-// hold notes that a recording has to wait because of err; what comes meanwhile is counted.
+// hold notes that a recording has to wait because of err. Packets that come meanwhile
+// are counted.
 func (s *session) hold(err error) {
 	defer s.begun()
 	s.mu.Lock()
@@ -138,12 +140,12 @@ func (s *session) hold(err error) {
 	s.held, s.failure = true, err
 }
 
-// hasToWait reports whether no recording of the session's stream may begin now: one that
-// runs goes on.
+// hasToWait reports whether no recording of the stream may begin now. A running one
+// then goes on.
 func (s *session) hasToWait() bool { return s.r.pace.wait(s.stream, s.now) > 0 }
 
-// count notes that a recording begins, and books in it what came when none might. One that
-// follows another for that was long enough does not count.
+// count notes that a recording begins, and books the packets that came while none was
+// allowed to. A rotation after the maximum length does not count.
 func (s *session) count(rec, follows *recording) {
 	if follows != nil && follows.limit > 0 && rec.info.Start.Sub(follows.info.Start) > follows.limit/2 {
 		return

@@ -1,6 +1,6 @@
-// Package recorder records streams: a session for each stream that is being
-// recorded, from the first frame to the sealed manifest, and the registry that
-// starts, stops and rotates them.
+// Package recorder records streams. A session records one stream, from its first frame
+// to the sealed manifest. The Recorder is the registry of sessions: it starts, stops,
+// rotates and recovers them.
 package recorder
 
 import (
@@ -42,9 +42,8 @@ type Options struct {
 	Streams   *live.Streams
 	Store     Store
 	Catalogue Catalogue
-	// Journals is where what is being recorded is noted, so that Recover finds it
-	// after a crash. It is on a local disk, as is what Store has not finished. Nil:
-	// a crash leaves recordings unsealed.
+	// Journals is the folder of journals, on a local disk. Recover reads them after a
+	// crash. With nil, a crash leaves recordings unsealed.
 	Journals *journal.Dir
 
 	NodeAlias       string
@@ -56,8 +55,8 @@ type Options struct {
 	Sync            segmenter.Sync
 	// Quotas bounds the recordings that run; nil is no bound.
 	Quotas *quota.Quotas
-	// Deleting reports whether a recording is being deleted: its record_dir is
-	// not free yet. Nil means that nothing is.
+	// Deleting reports whether a recording is being deleted, so that its record_dir is
+	// not free yet. With nil, nothing is being deleted.
 	Deleting func(recordDir string) bool
 
 	Now    func() time.Time // time.Now by default
@@ -69,14 +68,13 @@ const (
 	// disk stalls: about 20 s of a 10 Mbit/s stream.
 	queueBytes = 32 << 20
 	queueItems = 1 << 15
-	// retryAfter is how long a recording that storage stopped waits before it
-	// is tried anew, at first, and how often an unfinished seal and a report to
-	// the catalogue are tried again. retryMax is the longest wait of a recording
-	// that fails again and again.
+	// retryAfter is how long the recorder waits before it tries again: to begin a
+	// recording that storage has stopped, to store a seal, to tell the catalogue. A
+	// recording that fails again and again waits longer, up to retryMax.
 	retryAfter = 10 * time.Second
 	retryMax   = 2 * time.Minute
-	// catalogueGrace is how long the end of a recording waits for the catalogue,
-	// so that a listing right after it is up to date.
+	// catalogueGrace is how long the end of a recording waits for the catalogue, so
+	// that a list right after it is up to date.
 	catalogueGrace = 2 * time.Second
 	// storeTimeout bounds one operation on storage or on the catalogue.
 	storeTimeout = 30 * time.Second
@@ -106,7 +104,7 @@ type Recorder struct {
 	mu        sync.Mutex
 	closed    bool
 	sessions  map[string]*session          // by stream
-	sealing   map[*session]struct{}        // ended, and another records the stream already
+	sealing   map[*session]struct{}        // ended, while another session records the stream already
 	active    map[string]*recording        // by record_dir: not yet sealed for good
 	uploading map[string]*recording        // by record_dir: sealed, and not yet acknowledged by storage
 	errors    map[string]string            // by stream: why its last recording ended, if by an error
@@ -149,8 +147,8 @@ func New(o Options) (*Recorder, error) {
 	return r, nil
 }
 
-// Close stops all recordings and returns when they are sealed and the catalogue
-// has been told. If ctx ends before, what is left is abandoned and reported.
+// Close stops all recordings. It returns when they are sealed and the catalogue knows.
+// If ctx ends first, Close gives up what is left and returns an error.
 func (r *Recorder) Close(ctx context.Context) error {
 	r.mu.Lock()
 	r.closed = true
@@ -169,7 +167,7 @@ func (r *Recorder) Close(ctx context.Context) error {
 	}
 	r.cancel()
 	if len(errs) > 0 {
-		return errors.Join(errs...) // a session hangs in storage: nobody can wait for it
+		return errors.Join(errs...) // a session hangs in storage: it cannot be waited for
 	}
 	r.wg.Wait()
 	errs = append(errs, r.sealRest(ctx)) // which has something to report
@@ -180,7 +178,8 @@ func (r *Recorder) Close(ctx context.Context) error {
 	return errors.Join(append(errs, r.releaseJournals())...)
 }
 
-// releaseJournals lets the next run have the journals of what is not stored yet.
+// releaseJournals unlocks the journals of what is not stored yet, so that the next run
+// can have them.
 func (r *Recorder) releaseJournals() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -274,8 +273,8 @@ func (r *Recorder) startFresh(ctx context.Context, s *session) (media.Recording,
 	return info, nil
 }
 
-// session returns the stream's session, or a fresh one that the caller has to
-// begin.
+// session returns the stream's session. If there is none it makes one, and the caller
+// has to begin it (fresh).
 func (r *Recorder) session(stream, baseDir string) (s *session, fresh bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -316,10 +315,10 @@ func (r *Recorder) newSession(st *live.Stream, baseDir string) (*session, error)
 	return newSession(r, st, sub, baseDir), nil
 }
 
-// OnPublish starts the recording of a stream that auto_streams names, which is there
-// from the first that comes of the publisher on: many never connect. It is to be called
-// before the publisher's first packet (live.Options.OnPublish), so that not one is
-// missed; it does not wait for storage.
+// OnPublish starts a session for a stream that auto_streams names.
+// live.Options.OnPublish calls it before the publisher's first packet, so that no
+// packet is missed. The recording itself begins with the first packet, because many
+// publishers never connect. OnPublish does not wait for storage.
 func (r *Recorder) OnPublish(st *live.Stream) {
 	if !r.auto(st.ID()) {
 		return
@@ -335,7 +334,7 @@ func (r *Recorder) OnPublish(st *live.Stream) {
 		r.log.Error("automatic recording did not start", "stream", st.ID(), "error", err)
 		return
 	}
-	if old != nil { // which storage may keep for long
+	if old != nil { // storage may hold it up for long
 		r.sealing[old] = struct{}{}
 	}
 	s.awaitMedia()
@@ -353,9 +352,9 @@ func (r *Recorder) auto(stream string) bool {
 	return false
 }
 
-// Stop ends a stream's recording and returns it when it is sealed; stopped is
-// false if there was none. If ctx ends before, or storage does not take all of
-// the seal, that is an error and sealing goes on.
+// Stop ends a stream's recording and returns it when it is sealed. stopped is false if
+// there was none. If ctx ends first, or storage does not take all of the seal, Stop
+// returns an error, and the recorder goes on sealing.
 func (r *Recorder) Stop(ctx context.Context, stream string) (rec media.Recording, stopped bool, err error) {
 	r.mu.Lock()
 	s := r.sessions[stream]
@@ -400,8 +399,9 @@ func (r *Recorder) publication(stream string) *live.Publication {
 	return pub
 }
 
-// Stopped reports whether Stop has ended the recording of a stream whose publisher
-// is still the same. Whoever starts recordings by himself lets it be then.
+// Stopped reports whether Stop has ended the recording of a stream whose publisher is
+// still the same. A manager that starts recordings by itself does not start such a
+// stream again.
 func (r *Recorder) Stopped(stream string) bool {
 	r.mu.Lock()
 	pub := r.stopped[stream]
@@ -413,7 +413,7 @@ func (r *Recorder) Stopped(stream string) bool {
 type Status struct {
 	Recording bool            // media is being written, or waited for
 	Info      media.Recording // where Recording, or the last one of a session that storage stopped
-	Error     string          // why nothing is recorded, if that is due to an error
+	Error     string          // why nothing is recorded, if an error is the cause
 }
 
 // Status returns the state of a stream's recording; an unknown stream is not
@@ -464,8 +464,8 @@ func (r *Recorder) Active() []media.Recording {
 	return infos
 }
 
-// Running returns the recording in a record_dir of which the catalogue may not know
-// all: it is not sealed yet, or storage or the catalogue has yet to acknowledge that.
+// Running returns a recording that the catalogue may not fully know: it is not sealed
+// yet, or storage or the catalogue has not acknowledged the seal.
 func (r *Recorder) Running(recordDir string) (media.Recording, bool) {
 	rec := r.known(recordDir)
 	if rec == nil {
@@ -474,14 +474,14 @@ func (r *Recorder) Running(recordDir string) (media.Recording, bool) {
 	return rec.snapshot(), true
 }
 
-// Protect says of a recording that is not sealed, or not yet stored, whether it is
-// protected, and returns it; ok is false if there is no such recording here.
+// Protect sets or clears the protection of a recording that is not sealed or not stored
+// yet, and returns it. ok is false if the recorder has no such recording.
 func (r *Recorder) Protect(recordDir string, protected bool) (info media.Recording, ok bool, err error) {
 	rec := r.known(recordDir)
 	if rec == nil {
 		return media.Recording{}, false, nil
 	}
-	rec.storing.Lock() // or a seal that is on its way would not have it
+	rec.storing.Lock() // else a seal that is being stored would not have it
 	defer rec.storing.Unlock()
 	if r.known(recordDir) != rec {
 		return media.Recording{}, false, nil
@@ -503,15 +503,15 @@ func (r *Recorder) Protect(recordDir string, protected bool) (info media.Recordi
 	return info, true, nil
 }
 
-// Forget lets go of a recording that has ended and is being deleted, though
-// storage may not have acknowledged all of it: it is reported no more, and not
-// sealed once more after a crash.
+// Forget drops a recording that has ended and is being deleted, even if storage has not
+// acknowledged all of it. The recorder does not report it any more, and does not seal
+// it again after a crash.
 func (r *Recorder) Forget(recordDir string) {
 	r.mu.Lock()
 	rec := r.uploading[recordDir]
 	r.mu.Unlock()
 	if rec != nil {
-		rec.storing.Lock() // or what is being settled would be stored once more
+		rec.storing.Lock() // else what is being settled would be stored again
 	}
 	r.mu.Lock()
 	delete(r.uploading, recordDir)
@@ -533,8 +533,8 @@ func (r *Recorder) activeIn(dir string) *recording {
 	return r.active[dir]
 }
 
-// known returns the recording in a record_dir that is active, or has not been
-// settled; nil if there is none.
+// known returns the recording in a record_dir if it is active or not settled yet, else
+// nil.
 func (r *Recorder) known(dir string) *recording {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -544,9 +544,8 @@ func (r *Recorder) known(dir string) *recording {
 	return r.uploading[dir]
 }
 
-// remove takes an ended session out of the registry. If another publisher has
-// come in the meantime and the stream is to be recorded automatically, it starts
-// again.
+// remove takes an ended session out of the registry. If another publisher has come
+// meanwhile and auto_streams names the stream, a new session starts.
 func (r *Recorder) remove(s *session) {
 	r.mu.Lock()
 	delete(r.sealing, s)
@@ -570,8 +569,7 @@ func (r *Recorder) remove(s *session) {
 	}
 }
 
-// remember notes why nothing is recorded of a stream any more. Called with mu
-// held.
+// remember notes why a stream is not recorded any more. Called with mu held.
 func (r *Recorder) remember(stream, msg string) {
 	for old := range r.errors {
 		if len(r.errors) < maxErrors {

@@ -31,14 +31,14 @@ const slowPicture = 10 * time.Second
 // a place in the manifest, and may have init segments of its own.
 const maxPeriods = 1000
 
-// manifestShare is the part of the media bytes that manifests written while
-// recording may cost: one in this many.
+// manifestShare bounds what manifests may cost while recording: 1/manifestShare of the
+// media's bytes.
 const manifestShare = 100
 
 // lane is a place for a track in a recording.
 type lane = arrange.Lane
 
-// laneOutput is the recording as one lane's track writes to it.
+// laneOutput is what one lane's track writes to.
 type laneOutput struct {
 	*recording
 	lane lane
@@ -46,13 +46,13 @@ type laneOutput struct {
 
 // Closed implements segmenter.Output.
 func (o laneOutput) Closed(s media.Segment) {
-	// A segment that is uploaded may be nowhere else: after a power failure nobody
-	// would find it but by this line.
+	// After a power failure this line may be the only trace of a segment that has been
+	// uploaded and deleted here.
 	_, uploaded := o.r.o.Store.(storage.Buffer)
 	o.keep(o.note(o.closing(o.lane, s), uploaded))
 }
 
-// closing returns what a segment leaves in the journal.
+// closing returns the journal's entry for a segment that was closed.
 func (rec *recording) closing(l lane, s media.Segment) entry {
 	counts := rec.countsWith(l, s)
 	rec.mu.Lock()
@@ -60,8 +60,8 @@ func (rec *recording) closing(l lane, s media.Segment) entry {
 	return entry{Segment: &segmentEntry{l, s, counts, beside{rec.info.PacketsOverrun, slices.Clone(rec.info.Discarded)}}}
 }
 
-// countsWith returns what a lane's ledger counts when a segment has been closed: of
-// frames, those that are stored.
+// countsWith returns the counters of a lane's ledger with a segment that has been
+// closed. Its frames are those that are stored.
 func (rec *recording) countsWith(l lane, s media.Segment) counts {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
@@ -70,8 +70,8 @@ func (rec *recording) countsWith(l lane, s media.Segment) counts {
 	return c
 }
 
-// Init implements segmenter.Output. The journal has the name first: no other init
-// segment of the recording gets it, whatever comes in between.
+// Init implements segmenter.Output. The journal gets the name first, so that no other
+// init segment of the recording can get it after a crash.
 func (o laneOutput) Init(name string, data []byte) error {
 	if err := o.note(entry{Init: &initEntry{o.lane, name, len(data)}}, false); err != nil {
 		return err
@@ -79,9 +79,8 @@ func (o laneOutput) Init(name string, data []byte) error {
 	return o.put(name, data)
 }
 
-// recording is one record_dir being written: its tracks, its manifest, its
-// recording.json. The session's goroutine writes; everything that others read
-// is guarded by mu.
+// recording is one record_dir that is being written: its tracks, its manifest, its
+// recording.json. The session's goroutine writes it. mu guards what others read.
 type recording struct {
 	r      *Recorder
 	dir    string
@@ -90,24 +89,24 @@ type recording struct {
 	tracks map[lane]*segmenter.Track
 
 	journal    *journal.Journal // nil where there is none
-	journalErr error            // of an entry whose writer could not be told; run's own
+	journalErr error            // error of an entry that no caller could be told of; run's own
 
 	storing         sync.Mutex // held while the seal is being stored; taken before mu
 	looked          bool       // whether storage has all of it; guarded by storing
-	admitted        int        // objects of it that were lost before they were stored, and its verdict tells of; guarded by storing
+	admitted        int        // objects lost before they were stored that the verdict already tells of; guarded by storing
 	durableReported bool       // and the catalogue was to be told; guarded by the recorder's mu
 
 	mu        sync.Mutex
 	info      media.Recording
 	pres      manifest.Presentation
-	states    map[lane]*segmenter.State // where the tracks are, of those that have begun
+	states    map[lane]*segmenter.State // how far the tracks are that have begun
 	open      map[string]lane           // segments being written
-	filled    map[lane]*filling         // what stands for something else
+	filled    map[lane]*filling         // what was filled
 	closed    map[lane]int64            // frames that were sent, in closed segments
-	empty     []string                  // segments without anything in them that storage did not remove
+	empty     []string                  // empty segments that storage has not removed
 	waiting   waitingEntry              // sound without a place
 	unstored  []stored                  // what storage may not have acknowledged
-	intact    *time.Duration            // media time up to which storage has lost nothing; nil: it has lost nothing
+	intact    *time.Duration            // media time up to which storage has lost nothing; nil: nothing is lost
 	durable   time.Duration             // media time up to which storage has acknowledged everything, when last looked at
 	version   int                       // changes with pres
 	rendered  []byte                    // manifest of renderedV
@@ -119,7 +118,7 @@ type recording struct {
 	persistAt time.Time     // not before, after a failure
 	end       time.Duration // latest end of a closed segment
 	sampled   time.Time     // when some of its objects were last looked for
-	gone      string        // one of them that storage has taken and has no more; empty: none is known
+	gone      string        // one of them that storage had and does not have any more; empty: none is known
 	sealed    bool          // nothing more will be written to the media
 	crashed   bool          // its node died, and its publisher has not come back since
 	broken    bool          // its media was broken off, and tidy has not brought it in order
@@ -127,8 +126,8 @@ type recording struct {
 	pending   sealing       // what is still to be stored of the seal
 }
 
-// sealing says which parts of a sealed recording are not stored yet. As long as media
-// is one, the others are not what they will be.
+// sealing says which parts of the seal are not stored yet. While media is among them,
+// the others are not final.
 type sealing struct{ media, manifest, info bool }
 
 func (r *Recorder) newRecording(info media.Recording, j *journal.Journal, limit time.Duration) *recording {
@@ -179,10 +178,10 @@ func (rec *recording) changed() {
 	rec.modified = rec.r.o.Now()
 }
 
-// beginPeriod opens a Period for the given lanes at media time start, rounded
-// down to a whole millisecond, and returns its index and that start. The
-// manifest keeps the Period back until all of them have a segment, for players
-// settle on what they see first.
+// beginPeriod opens a Period for the given lanes at a media time, rounded down to a
+// whole millisecond. It returns the Period's index and start. The manifest does not
+// list the Period before all of these lanes have a segment, because players settle on
+// what they see first.
 func (rec *recording) beginPeriod(start time.Duration, lanes []lane) (period int, rounded time.Duration, err error) {
 	start = start.Truncate(time.Millisecond)
 	err = rec.note(entry{Period: &periodEntry{start, lanes}}, false)
@@ -191,7 +190,7 @@ func (rec *recording) beginPeriod(start time.Duration, lanes []lane) (period int
 	return len(rec.pres.Periods) - 1, start, err
 }
 
-// endPeriod gives a Period whose media ends at end its duration.
+// endPeriod sets a Period's duration, from the end of its media.
 func (rec *recording) endPeriod(period int, end time.Duration) {
 	rec.keep(rec.note(entry{PeriodEnd: &periodEndEntry{period, end}}, false))
 }
@@ -209,8 +208,8 @@ func (rec *recording) beginTrack(period int, l lane, f *media.Format, start medi
 	}}, true)
 }
 
-// representationIn returns the place of a lane in a Period (by index), which is
-// made where there is none. Called with mu held.
+// representationIn returns a lane's Representation in a Period (by index), and makes it
+// if there is none. Called with mu held.
 func (rec *recording) representationIn(period int, l lane) *manifest.Representation {
 	p := &rec.pres.Periods[period]
 	i := slices.IndexFunc(p.Sets, func(s manifest.AdaptationSet) bool { return s.Kind == l.Kind })
@@ -245,7 +244,7 @@ func (o laneOutput) Create(name string) (segmenter.File, error) {
 	defer o.mu.Unlock()
 	if err != nil {
 		if !errors.Is(err, fs.ErrExist) {
-			o.empty = append(o.empty, name) // it may be there all the same
+			o.empty = append(o.empty, name) // storage may have made it all the same
 		}
 		return nil, err
 	}
@@ -253,8 +252,8 @@ func (o laneOutput) Create(name string) (segmenter.File, error) {
 	return f, nil
 }
 
-// Discard implements segmenter.Output. What storage does not remove now it is asked
-// to when the recording is sealed.
+// Discard implements segmenter.Output. If storage cannot remove the segment now,
+// sealing tries again.
 func (rec *recording) Discard(name string) {
 	rec.mu.Lock()
 	delete(rec.open, name)
@@ -329,8 +328,8 @@ func (rec *recording) overrun(packets int) {
 	rec.info.PacketsOverrun += int64(packets)
 }
 
-// maxDiscards bounds the causes for which packets are counted as discarded, and
-// otherDiscards is what the rest is counted for: each session has causes of its own.
+// maxDiscards bounds the causes that are counted apart, because each session has causes
+// of its own. The rest is counted as otherDiscards.
 const (
 	maxDiscards   = 32
 	otherDiscards = "other causes"
@@ -420,10 +419,9 @@ func (rec *recording) isOpen(name string) bool {
 	return ok
 }
 
-// persist stores the manifest of the running recording, and recording.json, if
-// it is the first or there is so much new media that all manifests together stay
-// a small share. The manifest that counts is in memory: a failure is logged and
-// mended later.
+// persist stores the manifest and recording.json of the running recording, if they are
+// the first or there is so much new media that they stay a small share of it. Players
+// get the manifest from memory, so a failure is only logged and tried again later.
 func (rec *recording) persist() {
 	rec.mu.Lock()
 	now := rec.r.o.Now()
@@ -446,8 +444,8 @@ func (rec *recording) persist() {
 	rec.persisted += int64(len(data))
 }
 
-// noteLedger puts the ledger into the journal, so that a crash does not take it,
-// if there is so much new media that this stays a small share.
+// noteLedger writes the ledger to the journal, so that a crash does not lose it, if
+// there is so much new media that this stays a small share.
 func (rec *recording) noteLedger() error {
 	info := rec.snapshot()
 	if rec.journal == nil || rec.noted*manifestShare > info.Bytes {
@@ -464,7 +462,7 @@ func (rec *recording) hasMedia() bool {
 	return rec.end > 0
 }
 
-// abort closes the open segments after an error: what of them is not stored is not
+// abort closes the open segments after an error. What is not stored of them is not
 // counted.
 func (rec *recording) abort() {
 	for l, t := range rec.tracks {
@@ -483,8 +481,8 @@ func (rec *recording) put(name string, data []byte) error {
 	return nil
 }
 
-// timeout bounds one operation. It does not end with the recorder: what was
-// begun is finished.
+// timeout returns a context for one operation. It does not end with the recorder, so
+// that what was begun is finished.
 func (rec *recording) timeout() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), storeTimeout)
 }

@@ -24,12 +24,12 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// recoverers is how many recordings are recovered at the same time: most of it is
-// waiting for a disk to make things durable.
+// recoverers is how many recordings are recovered at the same time. Most of their time
+// is waiting for the disk.
 const recoverers = 16
 
-// holder is a Store that uploads what it is given, but can be told not to: what is
-// torn must not be where it cannot be repaired any more.
+// holder is a Store that can be told not to upload a recording: what is torn must not
+// go where it cannot be repaired any more.
 type holder interface {
 	Hold(recordDir string)
 }
@@ -43,12 +43,13 @@ type orphan struct {
 	holed   bool      // there may be segments behind one that is missing
 }
 
-// Recover brings what a crash left open in order: torn segments are cut to their
-// last whole chunk, and the recordings are sealed, but for those that were written
-// to less than Options.Reconnect ago, which go on when their publishers come back
-// within that time. It is called once, before anybody publishes. What cannot be
-// recovered now, which is logged, is tried again at the next start; an error means
-// that nothing was.
+// Recover puts in order what a crash left open. It cuts torn segments to their last
+// whole chunk and seals the recordings. A recording that was written to less than
+// Options.Reconnect ago is not sealed yet: it goes on if its publisher comes back
+// within that time.
+//
+// Recover is called once, before anybody publishes. What cannot be recovered now is
+// logged and tried again at the next start. An error means that nothing was recovered.
 func (r *Recorder) Recover(ctx context.Context) error {
 	if r.o.Journals == nil {
 		return nil
@@ -96,8 +97,7 @@ func inParallel[T any](items []T, f func(T)) {
 	wg.Wait()
 }
 
-// recoverAll replays the journals and mends what their recordings left on
-// storage.
+// recoverAll replays the journals and repairs what their recordings left on storage.
 func (r *Recorder) recoverAll(ctx context.Context, journals []*journal.Journal) (orphans []*orphan) {
 	var mu sync.Mutex
 	inParallel(journals, func(j *journal.Journal) {
@@ -119,8 +119,8 @@ func (r *Recorder) recoverAll(ctx context.Context, journals []*journal.Journal) 
 	return orphans
 }
 
-// revive replays a journal and mends what its recording left. A panic is an error:
-// one bad journal is not to keep the node from starting.
+// revive replays a journal and repairs what its recording left. A panic becomes an
+// error, so that one bad journal does not keep the node from starting.
 func (r *Recorder) revive(ctx context.Context, j *journal.Journal) (o *orphan, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -133,8 +133,8 @@ func (r *Recorder) revive(ctx context.Context, j *journal.Journal) (o *orphan, e
 	return o, err
 }
 
-// replay makes a recording of its journal; nil if it had not come to be one, and
-// is none now.
+// replay makes a recording of its journal. It returns nil if the folder was never
+// claimed.
 func (r *Recorder) replay(ctx context.Context, j *journal.Journal) (o *orphan, err error) {
 	var claim *claimEntry
 	claimed := false
@@ -183,9 +183,10 @@ func (r *Recorder) replay(ctx context.Context, j *journal.Journal) (o *orphan, e
 	return o, nil
 }
 
-// settleClaim decides about a record_dir that was being claimed when the node
-// died: it is the recording's if recording.json is there, and free again if that
-// was not written whole. One that was there before is left alone.
+// settleClaim decides whether a record_dir belongs to a recording whose node died while
+// it claimed that. It does if the whole recording.json is there. If only a part is
+// there, settleClaim deletes it and the folder is free. A recording.json of another
+// recording is left alone.
 func (r *Recorder) settleClaim(ctx context.Context, info media.Recording) (owned bool, err error) {
 	key := path.Join(info.RecordDir, infoName)
 	body, err := r.o.Store.Get(ctx, key, 0, -1)
@@ -209,7 +210,7 @@ func (r *Recorder) settleClaim(ctx context.Context, info media.Recording) (owned
 	return false, r.o.Store.Delete(ctx, key)
 }
 
-// mend ends the segments that were open, of which only whole chunks stay.
+// mend ends the segments that were open. Only their whole chunks stay.
 func (o *orphan) mend(ctx context.Context) error {
 	if o.ended && !o.broken {
 		return nil
@@ -229,7 +230,7 @@ func (o *orphan) mend(ctx context.Context) error {
 		return nil
 	}
 	if err := o.tidy(); err != nil {
-		// It is better to have what there is than not to be started.
+		// A start that fails here would cost more than media that is out of order.
 		o.r.log.Error("the media of a recording is not in order yet, will try again", "record_dir", o.dir, "error", err)
 		return nil
 	}
@@ -237,9 +238,8 @@ func (o *orphan) mend(ctx context.Context) error {
 	return nil
 }
 
-// mendTrack looks for the segments of a lane that are on storage, but not in the
-// journal: the one that was open, and others where a power failure took the
-// journal's end.
+// mendTrack looks for segments of a lane that are on storage and not in the journal:
+// the one that was open, and more if a power failure has cut the journal's end off.
 func (o *orphan) mendTrack(ctx context.Context, l lane) error {
 	for {
 		state := o.states[l]
@@ -268,8 +268,8 @@ func (o *orphan) mendTrack(ctx context.Context, l lane) error {
 			o.seen = object.Modified
 		}
 		if span.Bytes == 0 {
-			// Numbers have no holes: it is the last, but where a power failure has
-			// emptied it, which only may be so with fsync = "off".
+			// Numbers have no holes, so this is the last segment, unless a power
+			// failure has emptied it. That happens only with fsync = "off".
 			next := segmenter.SegmentName(rep.Media, state.Number+2)
 			_, err := o.r.o.Store.Stat(ctx, path.Join(o.dir, next))
 			o.holed = o.holed || err == nil
@@ -324,14 +324,14 @@ func (o *orphan) finish() {
 	_ = o.seal(nil) // logged, and tried again
 }
 
-// interrupted notes that the node died while it recorded this.
+// interrupted notes that the node died while it wrote this recording.
 func (o *orphan) interrupted() error {
 	now := o.r.o.Now().UTC()
 	return o.note(entry{Recovered: &now}, false)
 }
 
-// resumable returns the recordings that wait for their publishers, by stream: the
-// newest of each, if it is young enough.
+// resumable returns, by stream, the recordings that may go on: the newest of each
+// stream, if it is young enough.
 func (r *Recorder) resumable(orphans []*orphan) map[string]*orphan {
 	now := r.o.Now()
 	waiting := map[string]*orphan{}
@@ -346,7 +346,7 @@ func (r *Recorder) resumable(orphans []*orphan) map[string]*orphan {
 	return waiting
 }
 
-// resume makes a session of a recording, which waits for its publisher.
+// resume makes a session for a recording that waits for its publisher.
 func (r *Recorder) resume(o *orphan) error {
 	if err := o.interrupted(); err != nil {
 		return err
@@ -367,8 +367,8 @@ func (r *Recorder) resume(o *orphan) error {
 	return nil
 }
 
-// endPeriods ends the Periods that were open: around a boundary there are two, and nothing
-// of the later one may be stored.
+// endPeriods ends the Periods that were open. Around a boundary there are two, and
+// perhaps nothing of the later one is stored.
 func (o *orphan) endPeriods() {
 	for i := range o.pres.Periods {
 		if end, ok := o.breaksOff(i); ok {

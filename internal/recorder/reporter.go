@@ -11,10 +11,9 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// reporter tells the catalogue of recordings, in the order in which they were
-// first changed and with the newest state of each only. A catalogue that is slow
-// or gone thereby delays no recording, and what waits for it is bounded by the
-// number of recordings.
+// reporter tells the catalogue of recordings, in the order in which they first changed,
+// and only the newest state of each. So a slow catalogue delays no recording, and no
+// more waits for it than there are recordings.
 type reporter struct {
 	r    *Recorder
 	wake chan struct{} // capacity 1
@@ -26,7 +25,7 @@ type reporter struct {
 	waiting map[string]*report
 }
 
-// report is what the catalogue has not been told of a recording.
+// report is the state of a recording that the catalogue has not been told yet.
 type report struct {
 	info   media.Recording
 	states int           // handed over so far
@@ -55,8 +54,8 @@ func (p *reporter) add(info media.Recording) {
 	}
 }
 
-// told returns a channel that is closed when the catalogue has all that was handed
-// over of a recording.
+// told returns a channel that is closed when the catalogue knows all that was added of
+// a recording.
 func (p *reporter) told(recordDir string) <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,15 +67,15 @@ func (p *reporter) told(recordDir string) <-chan struct{} {
 	return done
 }
 
-// waits reports whether the catalogue is still to be told of a recording.
+// waits reports whether something of a recording waits for the catalogue.
 func (p *reporter) waits(recordDir string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.waiting[recordDir] != nil
 }
 
-// forget drops what waits of a recording that is being deleted. When it returns,
-// the catalogue is not being told of it either.
+// forget drops what waits of a recording that is being deleted. When it returns, no
+// report of it is under way either.
 func (p *reporter) forget(recordDir string) {
 	p.putting.Lock()
 	defer p.putting.Unlock()
@@ -96,8 +95,7 @@ func (p *reporter) drop(recordDir string) {
 	close(w.stored)
 }
 
-// run reports until ctx ends. A catalogue that is away is tried again now and then,
-// whatever else it is to be told by then.
+// run reports until ctx ends. It tries a catalogue that is away again now and then.
 func (p *reporter) run(ctx context.Context) {
 	retry := time.NewTicker(retryAfter)
 	defer retry.Stop()
@@ -115,9 +113,8 @@ func (p *reporter) run(ctx context.Context) {
 	}
 }
 
-// flush reports what waits. A recording that the catalogue refuses keeps its
-// place and holds up no other; a catalogue that is away, or takes nothing now, ends
-// the round.
+// flush reports what waits. A recording that the catalogue refuses keeps its place and
+// does not hold up others. If the catalogue is away, the round ends.
 func (p *reporter) flush(ctx context.Context) (away bool) {
 	for refused := 0; ctx.Err() == nil; {
 		more, err := p.tell(ctx, refused)
@@ -133,8 +130,8 @@ func (p *reporter) flush(ctx context.Context) (away bool) {
 	return false
 }
 
-// takesNothing reports whether an error of the catalogue is not of the recording
-// that it was told of: others would fare no better.
+// takesNothing reports whether an error is the catalogue's and not the recording's:
+// others would fail too.
 func takesNothing(err error) bool {
 	kind := fault.KindOf(err)
 	return kind == fault.Unavailable || kind == fault.StorageFull || errors.Is(err, context.DeadlineExceeded)

@@ -14,22 +14,22 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// A rule of a bucket may delete what was stored while its recording runs. At its end all
-// of it is looked for; until then a few objects are, now and then, so that somebody can
-// do something about it in time.
+// A rule of a bucket may delete objects while their recording runs. All of them are
+// looked for when it ends. Until then a few are looked for now and then, so that
+// somebody can do something in time.
 
 const (
 	// sampleEvery is how often objects of a running recording are looked for.
 	sampleEvery = time.Minute
-	// samplesAtOnce is of how many recordings that is done in one look, and
-	// sampleTimeout what that may take.
+	// samplesAtOnce is how many recordings are looked at in one round, and
+	// sampleTimeout how long a round may take.
 	samplesAtOnce = 20
 	sampleTimeout = 5 * time.Second
 )
 
-// LookStored looks whether storage still has what it had taken of the recordings that
-// run: an init segment and another of each, once a minute. The error says of which it
-// has not. Of storage that does not answer nothing is known.
+// LookStored checks once a minute whether storage still has objects of the running
+// recordings: an init segment and one other of each. The error names those that are
+// gone. If storage does not answer, nothing is known.
 func (r *Recorder) LookStored(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
 	defer cancel()

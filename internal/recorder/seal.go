@@ -17,9 +17,9 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// seal ends the recording with a verdict: failure is nil for one that ended as
-// it should. The media has been closed. What cannot be stored now, which the
-// error tells, is tried again by the recorder until it is.
+// seal ends the recording, whose media has been closed, with a verdict. failure is nil
+// if it ended as it should. The error says what cannot be stored now; the recorder
+// tries that again until it is stored.
 func (rec *recording) seal(failure error) error {
 	failure = rec.audited(failure)
 	rec.mu.Lock()
@@ -31,8 +31,7 @@ func (rec *recording) seal(failure error) error {
 	return rec.sealAs(rec.conclude(failure))
 }
 
-// conclude makes the verdict and the ledger of a recording that has ended, and writes
-// them to the journal.
+// conclude makes the final ledger and the verdict, and writes both to the journal.
 func (rec *recording) conclude(failure error) media.Recording {
 	now := rec.r.o.Now().UTC().Round(time.Millisecond)
 	rec.mu.Lock()
@@ -52,7 +51,8 @@ func (rec *recording) conclude(failure error) media.Recording {
 	}
 	broken := rec.broken
 	rec.mu.Unlock()
-	// Or a power failure would leave what storage has sealed as one to recover.
+	// Durable: otherwise a recording that is sealed on storage would be recovered again
+	// after a power failure.
 	if err := rec.write(entry{Sealed: &info, Broken: broken}, true); err != nil {
 		rec.r.log.Error("journal was not written", "record_dir", rec.dir, "error", err) // the seal itself follows
 	}
@@ -77,8 +77,8 @@ func (rec *recording) sealAs(info media.Recording) error {
 	return err
 }
 
-// sealInfo takes the verdict and the ledger of a recording that has ended, which are to
-// be stored. Called with mu held.
+// sealInfo sets the verdict and the final ledger, which are then to be stored. Called
+// with mu held.
 func (rec *recording) sealInfo(info media.Recording) {
 	rec.pres.Dynamic, rec.pres.Duration = false, rec.end
 	rec.changed()
@@ -87,9 +87,9 @@ func (rec *recording) sealInfo(info media.Recording) {
 	rec.pending.manifest, rec.pending.info = rec.pres.Ready(), true
 }
 
-// storeSeal stores what is left of the seal and takes the recording off the
-// active ones when nothing is. The sealer may find the recording while its session
-// is still at it: one of them does it.
+// storeSeal stores what is left of the seal. When nothing is left, the recording is not
+// active any more. The sealer and the session may both call it; one of them does the
+// work.
 func (rec *recording) storeSeal() error {
 	rec.storing.Lock()
 	defer rec.storing.Unlock()
@@ -99,7 +99,8 @@ func (rec *recording) storeSeal() error {
 	rec.sealMedia()
 	rec.mu.Lock()
 	data, info, todo := rec.render(), rec.info, rec.pending
-	// It is stored after all else, and so tells of itself that everything is.
+	// recording.json is stored after everything else, so it may say that everything is
+	// stored.
 	info.DurableThrough = rec.proved(info.Duration)
 	rec.mu.Unlock()
 	var errs []error
@@ -114,7 +115,7 @@ func (rec *recording) storeSeal() error {
 	rec.mu.Lock()
 	rec.pending = todo
 	rec.mu.Unlock()
-	// Before it can be deleted, or it would be listed again.
+	// Now: once it can be deleted, a late report would list it again.
 	rec.r.reporter.add(rec.snapshot())
 	if todo == (sealing{}) {
 		rec.r.mu.Lock()
@@ -126,11 +127,12 @@ func (rec *recording) storeSeal() error {
 	return errors.Join(errs...)
 }
 
-// maxUntidy is how often tidy is tried where storage takes the rest: for some minutes.
+// maxUntidy is how often tidy is tried while storage takes other things: for some
+// minutes.
 const maxUntidy = 30
 
-// sealMedia brings the media in order where something has broken it off, and has what
-// tells of it stored anew. What storage does not take now is tried again.
+// sealMedia puts the media of a recording that was broken off in order, and makes the
+// verdict and ledger again. What storage does not take now is tried again.
 func (rec *recording) sealMedia() {
 	rec.mu.Lock()
 	todo := rec.pending.media
@@ -155,9 +157,8 @@ func (rec *recording) sealMedia() {
 	rec.mu.Unlock()
 }
 
-// Seal waits until all of the seal of a recording that has ended is stored and the
-// catalogue has been told of the end. Where storage has refused the seal, it is tried
-// at once.
+// Seal waits until the seal of a recording that has ended is stored and the catalogue
+// knows of it. If storage has refused the seal, Seal tries it at once.
 func (r *Recorder) Seal(recordDir string) error {
 	if rec := r.activeIn(recordDir); rec != nil {
 		if err := rec.storeSeal(); err != nil {
@@ -172,9 +173,9 @@ func (r *Recorder) Seal(recordDir string) error {
 	}
 }
 
-// settle lets go of a sealed recording when storage has acknowledged all of it and
-// the catalogue knows: until then a crash must not take its journal, from which the
-// next start does the rest. Called with storing held.
+// settle drops a sealed recording when storage has acknowledged all of it and the
+// catalogue knows. Until then its journal stays, so that after a crash the next start
+// can do the rest. Called with storing held.
 func (r *Recorder) settle(rec *recording) error {
 	buffer, buffered := r.o.Store.(storage.Buffer)
 	if buffered && r.isUploading(rec) {
@@ -212,9 +213,9 @@ func (r *Recorder) isUploading(rec *recording) bool {
 	return r.uploading[rec.dir] == rec
 }
 
-// lastReport takes a recording off those that are being uploaded, if the catalogue
-// knows that all of it is stored, and else tells it: what has been buffered became
-// durable after the seal. It is false where there is nothing to take off.
+// lastReport takes a recording off those that are uploading, if the catalogue knows
+// that all of it is stored. Otherwise it tells the catalogue: a spool stores things
+// after the seal. It is false if there is nothing to take off.
 func (r *Recorder) lastReport(rec *recording, info media.Recording, buffered bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -232,7 +233,7 @@ func (r *Recorder) lastReport(rec *recording, info media.Recording, buffered boo
 	return true
 }
 
-// reported settles a recording of which the catalogue has been told.
+// reported settles a recording after the catalogue has been told of it.
 func (r *Recorder) reported(recordDir string) {
 	r.mu.Lock()
 	rec := r.uploading[recordDir]
@@ -301,8 +302,7 @@ func (r *Recorder) sealRest(ctx context.Context) error {
 // reasonRecovered is why a recording that a crash interrupted is not complete.
 const reasonRecovered = "the node stopped without ending the recording, which was recovered: what came just before, and until it ran again, is missing"
 
-// verdict says what a recording that has ended is worth, and why it is not
-// complete.
+// verdict returns the status of a recording that has ended, and why it is not complete.
 func verdict(info *media.Recording, failure error) (media.Status, string) {
 	if failure != nil {
 		return media.StatusFailed, fault.Text(failure)
@@ -327,12 +327,12 @@ func verdict(info *media.Recording, failure error) (media.Status, string) {
 	return media.StatusComplete, ""
 }
 
-// discardedShare is the part of all packets, one in this many, that may be of no track
-// without anything of the media being missing.
+// discardedShare bounds the packets that may belong to no track without a verdict of
+// degraded: one in this many of all packets.
 const discardedShare = 100
 
-// discarded says which packets were of no track, where they are many, and why most of
-// them were.
+// discarded returns how many packets belonged to no track, and why most of them did, if
+// they were many.
 func discarded(info *media.Recording) string {
 	var received int64
 	for _, t := range info.Tracks {
@@ -346,7 +346,7 @@ func discarded(info *media.Recording) string {
 	return fmt.Sprintf("%d packets could not be recorded: %s", packets, most.Cause)
 }
 
-// missing says what of a track that was sent is not in the recording.
+// missing says what was sent of a track and is not in the recording.
 func missing(t *media.RecordingTrack) string {
 	if t.RID != "" && t.PacketsReceived == 0 {
 		return "" // a layer that the sender never turned on
@@ -384,8 +384,8 @@ func missing(t *media.RecordingTrack) string {
 	return quiet(t)
 }
 
-// keptOut returns how many frames of a layer were left out for the sake of the other layers,
-// if that is why it has few or none.
+// keptOut returns how many frames of a layer were left out for the sake of other
+// layers, if that is why it has few or none.
 func keptOut(t *media.RecordingTrack) int64 {
 	if n := t.FramesDropped - t.FramesBeforeKey; t.RID != "" && t.PacketsLost == 0 && n > t.FramesBeforeKey {
 		return n
@@ -393,25 +393,24 @@ func keptOut(t *media.RecordingTrack) int64 {
 	return 0
 }
 
-// reasonApart is why frames of a layer that came are left out.
+// reasonApart is why a layer's frames were left out.
 const reasonApart = "%d frames left out, while this layer had no key frame at a picture at which the other layers have one"
 
-// isLoss reports whether something that was sent is missing in a gap.
+// isLoss reports whether a gap means that something that was sent is missing.
 func isLoss(g media.Gap) bool {
 	return g.Cause == arrange.CauseLoss || g.Cause == arrange.CauseOverrun || isLimit(g)
 }
 
-// isLimit reports whether what is missing in a gap wanted too many Periods.
+// isLimit reports whether a gap is there because too many Periods would have begun.
 func isLimit(g media.Gap) bool { return g.Cause == arrange.CauseLimit }
 
-// reasonLimit is why frames have no place that came.
+// reasonLimit is why frames came and were left out.
 const reasonLimit = "the sender began anew, or changed its format, more often than once a second, which a recording does not follow"
 
-// hasLost reports whether something of a track is missing that was sent and did not
-// come.
+// hasLost reports whether something of a track was sent and is not there.
 func hasLost(t *media.RecordingTrack) bool { return slices.ContainsFunc(t.Gaps, isLoss) }
 
-// leftOut says what of a track did not come, or came and has no place.
+// leftOut says what of a track did not come, or came and was left out.
 func leftOut(t *media.RecordingTrack) string {
 	before := beforeKey(t)
 	if t.PacketsLost == 0 && t.FramesDropped == t.FramesBeforeKey {
@@ -427,8 +426,8 @@ func leftOut(t *media.RecordingTrack) string {
 	return why
 }
 
-// askedFor is how long the first key frame may take until the sender is said to ignore
-// requests: they are repeated every second.
+// askedFor is how long a first key frame may take before the sender counts as ignoring
+// requests, which are repeated every second.
 const askedFor = 1.0
 
 // beforeKey says what came before the first key frame, without which nobody can decode

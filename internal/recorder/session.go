@@ -30,28 +30,25 @@ const reasonUndecodable = "announced by the publisher, but nothing came that can
 const reasonNoKey = "the sender ignored all requests for a key frame: nothing that came can be decoded"
 
 const (
-	// readTimeout is how long a session waits for packets before it looks at
-	// its clocks.
+	// readTimeout is how long a session waits for packets before it checks what is due.
 	readTimeout = 200 * time.Millisecond
 	// readBatch is the number of items taken at once.
 	readBatch = 256
-	// reportEvery is how often the catalogue hears of a running recording.
+	// reportEvery is how often a running recording is reported to the catalogue.
 	reportEvery = 30 * time.Second
-	// staggerShare and staggerMax bound by how much a stream's first recording
-	// is shorter than the limit, so that streams that began together do not
-	// rotate together.
+	// staggerShare and staggerMax bound how much shorter than the limit a stream's
+	// first recording is. Streams that began together then rotate at different times.
 	staggerShare = 20
 	staggerMax   = time.Minute
 )
 
-// session is one stream being recorded: over reconnects of its publisher,
-// rotations and failures of storage, until it is stopped or the publisher stays
-// away. One goroutine (run) does the work; the registry and the status look at
-// what mu guards.
+// session records one stream, over reconnects of its publisher, rotations and failures
+// of storage, until it is stopped or the publisher stays away. One goroutine (run) does
+// the work. The registry and the status read what mu guards.
 //
-// The session takes in what arrives and has the arranger decide where it goes; what
-// that decides is carried out by output. Session time is the arranger's; each
-// recording's media time 0 is at some offset of it.
+// The session passes what arrives to the arranger, which decides where it goes. output
+// carries out those decisions. Session time is the arranger's; media time 0 of each
+// recording is at some offset of it.
 type session struct {
 	r       *Recorder
 	log     *slog.Logger
@@ -64,19 +61,19 @@ type session struct {
 	started chan struct{} // closed by ready when begin has been tried
 	ready   func()
 	done    chan struct{} // closed when everything is sealed
-	// hasBegun is closed by begun when there is a recording of a session that awaits
-	// media, or a reason why not, or will be none.
+	// hasBegun is closed by begun, for a session that waits for media: when there is a
+	// recording, or a reason why there is none, or when there will be none.
 	hasBegun chan struct{}
 	begun    func()
 	asked    atomic.Bool // Start wants a recording now, with or without media
 	stopping atomic.Bool // ended by Stop or Close
 
 	ended atomic.Bool  // run seals what there is
-	dealt atomic.Int64 // items of sub that run has done everything with: tests wait for it
+	dealt atomic.Int64 // items of sub that run has finished: tests wait for it
 
 	mu       sync.Mutex
 	rec      *recording // nil before begin and while storage is failing
-	last     *recording // which has ended; nil before
+	last     *recording // the last one that ended; nil before
 	failure  error      // why rec is nil
 	unsealed error      // why last was not sealed at once
 
@@ -85,17 +82,17 @@ type session struct {
 	pub       *publication      // nil while there is no publisher
 	leftAt    time.Time         // when the publisher left; zero while it is there
 	overrunAt time.Time         // when the queue was last found to have been full
-	arr       *arrange.Arranger // where what comes goes
-	places    map[lane]place    // where that is, of those that are in a Period
+	arr       *arrange.Arranger // decides where frames go
+	places    map[lane]place    // of the lanes that are in a Period
 	cur       *epoch            // the newest Period; nil before the first
-	writeErr  error             // of storage, since the arranger was called
+	writeErr  error             // error of storage since the arranger was called
 	rotateAt  time.Duration     // what the arranger is to be told; 0: nothing
 	dirs      int               // record_dirs claimed
-	retryAt   time.Time         // when a recording that storage stopped is tried anew
+	retryAt   time.Time         // when a recording that storage has stopped is tried again
 	retries   int               // without a segment in between
 	joined    *live.Publication
 	held      bool          // no recording may begin yet: packets that come are counted
-	silent    bool          // begun by itself, and nothing has come yet: who never connects leaves no recording
+	silent    bool          // started by auto_streams, and no packet has come yet: a publisher that never connects leaves no recording
 	ticket    *quota.Ticket // from the first recording on
 	report    time.Time     // when the catalogue is to be told next
 	seen      time.Time     // when something of the publication last came, or the clock was looked at since it did; zero: not yet
@@ -125,7 +122,7 @@ func (s *session) stop() {
 	s.sub.Close()
 }
 
-// ending reports whether the session records no more, though it may still seal.
+// ending reports whether the session has stopped recording. It may still be sealing.
 func (s *session) ending() bool { return s.stopping.Load() || s.ended.Load() }
 
 // sealError says why the last recording is not sealed, if it is not.
@@ -145,7 +142,7 @@ func (s *session) info() media.Recording {
 	return s.current()
 }
 
-// current is info for those who hold mu.
+// current is info. Called with mu held.
 func (s *session) current() media.Recording {
 	if rec := cmp.Or(s.rec, s.last); rec != nil {
 		return rec.snapshot()
@@ -191,7 +188,7 @@ func (s *session) run() {
 	for {
 		n, err := s.read(items)
 		s.deal(items[:n], err != nil)
-		clear(items[:n]) // lets the packets go
+		clear(items[:n]) // so that the packets can be freed
 		s.ready()
 		if err != nil || s.waking == nil && !s.due() && s.retire() {
 			break
@@ -209,15 +206,15 @@ func (s *session) run() {
 	if s.dirs == 0 {
 		return
 	}
-	// A listing that is asked for right after the end is to have it.
+	// A list right after the end should show the recording.
 	select {
 	case <-s.r.reporter.told(s.info().RecordDir):
 	case <-time.After(catalogueGrace):
 	}
 }
 
-// retire ends a session whose publisher stays away, unless one has come at this
-// very moment: whoever comes later is the next session's.
+// retire ends a session whose publisher stays away. It is false if a publisher has come
+// at this moment. A later publisher belongs to the next session.
 func (s *session) retire() bool {
 	s.r.mu.Lock()
 	defer s.r.mu.Unlock()
@@ -264,7 +261,7 @@ func (s *session) seal(failure error) {
 	s.rec, s.last, s.failure, s.unsealed = nil, rec, failure, err
 }
 
-// advance moves the session's clock, which never goes back.
+// advance moves the session's clock forward, never back.
 func (s *session) advance(now time.Time) {
 	if !now.After(s.now) {
 		return
@@ -282,13 +279,13 @@ func (s *session) refuse(err error) {
 	defer s.begun()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.failure == nil { // else it is tried again what has failed already
+	if s.failure == nil { // else this is a retry of what has failed already
 		s.r.failed.Add(1)
 	}
 	s.failure = err
 }
 
-// read takes items; an error means that the session is over.
+// read takes items from the queue. An error means that the session is over.
 func (s *session) read(items []live.Item) (int, error) {
 	ctx, cancel := context.WithTimeout(s.r.ctx, readTimeout)
 	defer cancel()
@@ -302,7 +299,7 @@ func (s *session) read(items []live.Item) (int, error) {
 	return n, err
 }
 
-// handle takes one item in. An error is one of storage.
+// handle handles one item. An error is one of storage.
 func (s *session) handle(item *live.Item) error {
 	switch {
 	case item.Packet != nil:
@@ -358,7 +355,7 @@ func (s *session) overrun(packets int) {
 	}
 }
 
-// join begins with the tracks of a publisher.
+// join adds the tracks of a publisher that has come.
 func (s *session) join(p *live.Publication) error {
 	s.leftAt, s.joined = time.Time{}, p
 	s.pub = s.newPublication(p.Tracks())
@@ -386,7 +383,8 @@ func (s *session) announce() {
 	}
 }
 
-// leave ends with the publisher: what is held back or incomplete is decided now.
+// leave ends what the publisher has sent: what was held back or is incomplete is
+// decided now.
 func (s *session) leave() error {
 	if s.pub == nil {
 		return nil
@@ -408,7 +406,7 @@ func (s *session) leave() error {
 	return err
 }
 
-// take records what the depacketizer has made final.
+// take records the frames and losses that the depacketizer has decided.
 func (s *session) take(tr *track, results []depacket.Result) error {
 	if n := tr.dep.Stats().FramesBeforeKey; n > tr.early {
 		if s.rec != nil {
@@ -454,8 +452,8 @@ func (s *session) lost(tr *track, reason error) {
 	s.arr.Missing(tr.ID, cause)
 }
 
-// noteUndecodable tells of the tracks of a publication that is over of which
-// packets came, but nothing that could be recorded.
+// noteUndecodable notes which tracks of a publication that has ended sent packets, but
+// nothing that could be recorded.
 func (s *session) noteUndecodable() {
 	for _, tr := range s.pub.tracks {
 		st := tr.dep.Stats()
@@ -502,8 +500,9 @@ func (s *session) tick() bool {
 	return true
 }
 
-// noteWaiting notes the sound that has waited for its first place for longer than a
-// chunk, or else all that waits for one.
+// noteWaiting writes to the journal the sound that has waited for its first place for
+// longer than a chunk, or, with all, everything that waits for one. A crash then does
+// not lose it.
 func (s *session) noteWaiting(all bool) {
 	if s.rec == nil {
 		return
@@ -533,8 +532,8 @@ func (rec *recording) placed() {
 	}
 }
 
-// account brings the recording's ledger up to date. What a publication sends that begins
-// another is counted there.
+// account brings the recording's ledger up to date. If the publication is to begin
+// another recording, what it sends is counted there.
 func (s *session) account() {
 	if s.pub == nil || s.arr.BeginsAnother() {
 		return
@@ -543,7 +542,7 @@ func (s *session) account() {
 		st, was := tr.dep.Stats(), tr.counted
 		tr.counted = st
 		if s.rec == nil {
-			continue // what happens between two recordings is in neither
+			continue // what happens between two recordings belongs to neither
 		}
 		if tr.dep.OrderUntold() && !tr.untold {
 			tr.untold = true

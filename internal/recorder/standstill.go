@@ -7,28 +7,30 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// A process that stood still (a machine that slept, or had no time) finds at once what
-// came meanwhile, and sees all of it arrive when it goes on. Clocks, pauses and first
-// places are told by arrivals. So what comes then is kept for a moment, until it is known
-// what comes in time, and given the arrivals that it would have had.
+// A process may stand still: the machine slept or had no time. When it goes on, it
+// finds at once what came meanwhile, and everything seems to arrive now. But clocks,
+// pauses and first places are judged by arrivals. So the session keeps what it finds
+// for a moment, sees which packets come in time, and works out when the others would
+// have arrived.
 
 const (
-	// stoodStill is from when on a time in which neither anything came nor a clock was
-	// looked at is one in which the process stood still.
+	// stoodStill is the shortest time without a packet or a look at the clock that
+	// counts as a standstill.
 	stoodStill = time.Second
-	// wakeTime is for how long what comes after it is kept: until the sockets are empty,
-	// and each track that is still sent has had something; wakeReads is the same where the
-	// clock does not go on.
+	// wakeTime is how long what comes after a standstill is kept: until the sockets are
+	// empty and each track that is still sent has had a packet. wakeReads is the same
+	// as a number of reads, if the clock does not go on.
 	wakeTime  = 500 * time.Millisecond
 	wakeReads = int(wakeTime/readTimeout) + 1
-	// maxWaking bounds the items that are kept: with more they are recorded at once.
+	// maxWaking bounds the items that are kept. If there are more, they are recorded at
+	// once.
 	maxWaking = 10_000
-	// reportHeld is from when on a report that was held up says nothing: how much later
+	// reportHeld is how late a sender report may be and still be used. How much later
 	// than its frames it came is not known.
 	reportHeld = 250 * time.Millisecond
 )
 
-// waking is what has come since the process went on.
+// waking has what came since the process went on.
 type waking struct {
 	from  time.Time // when something was last seen before it stood still
 	since time.Time // when it went on
@@ -36,7 +38,8 @@ type waking struct {
 	items []live.Item
 }
 
-// deal records what has come, or keeps it. last: nothing more will come.
+// deal records what has come, or keeps it after a standstill. last: nothing more will
+// come.
 func (s *session) deal(items []live.Item, last bool) {
 	for i := range items {
 		if !s.keeps(&items[i]) {
@@ -51,7 +54,7 @@ func (s *session) deal(items []live.Item, last bool) {
 	}
 }
 
-// look looks at the clock, for nothing came.
+// look looks at the clock, because nothing came.
 func (s *session) look(now time.Time) {
 	switch {
 	case s.waking != nil:
@@ -64,7 +67,8 @@ func (s *session) look(now time.Time) {
 	}
 }
 
-// keeps keeps an item that came right after the process stood still. It is false for others.
+// keeps keeps an item that came right after a standstill, and returns true. It returns
+// false for other items.
 func (s *session) keeps(item *live.Item) bool {
 	if item.Joined != nil || item.Left {
 		s.wake()
@@ -86,8 +90,8 @@ func (s *session) keeps(item *live.Item) bool {
 	return true
 }
 
-// hasStoodStill reports whether the process stood still until a time, by what was seen of the
-// publication before.
+// hasStoodStill reports whether the process stood still until a time, by what was last
+// seen of the publication.
 func (s *session) hasStoodStill(until time.Time) bool {
 	return s.pub != nil && !s.seen.IsZero() && until.Sub(s.seen) > stoodStill
 }
@@ -124,15 +128,16 @@ type sent struct {
 	at       time.Time
 }
 
-// when returns when another packet of the stream came, by its timestamp, if it was not held
-// up for longer.
+// when returns when another packet of the stream came, by its timestamp, if it was held
+// up no longer than this one.
 func (s sent) when(ts, rate uint32) time.Time {
 	return s.at.Add(-media.Ticks(int32(s.ts - ts)).Duration(rate))
 }
 
-// retime gives the items the arrivals that they would have had. In each stream those tell
-// that were held up least: the ones that came last, or before the standstill. Where there are
-// none of the same stream, a packet came before what is behind it in the queue.
+// retime gives the items the arrivals that they would have had. In each stream the
+// packets that were held up least tell: the last ones, or those before the standstill.
+// If a stream has none, a packet counts as arrived when the next packet in the queue
+// did.
 func (w *waking) retime(tracks map[media.TrackID]*track) {
 	streams := map[media.TrackID]sent{}
 	var behind time.Time // when what is behind in the queue came
@@ -166,8 +171,8 @@ func (w *waking) retime(tracks map[media.TrackID]*track) {
 	}
 }
 
-// follow brings packets whose timestamps jump to those that they follow without another
-// between: nothing came behind them in time that would tell when they did.
+// follow handles packets whose timestamps jump: it gives them the arrival of the packet
+// before, since no later packet of their clock tells when they came.
 func (w *waking) follow(tracks map[media.TrackID]*track) {
 	last, late := map[media.TrackID]*media.Packet{}, map[media.TrackID]time.Duration{}
 	for i := range w.items {
@@ -188,8 +193,8 @@ func (w *waking) follow(tracks map[media.TrackID]*track) {
 	}
 }
 
-// isOf reports whether a packet is of the same stream as another. What seems to be from before
-// the standstill, or from after it came, is of other timestamps.
+// isOf reports whether a packet is of the same stream as another. A packet that seems
+// to come from before the standstill, or from the future, has other timestamps.
 func (w *waking) isOf(of sent, p *media.Packet, rate uint32) bool {
 	at := of.when(p.Timestamp, rate)
 	return !of.at.IsZero() && of.ssrc == p.SSRC && !at.Before(w.from.Add(-stoodStill)) && !at.After(p.Arrival.Add(stoodStill))

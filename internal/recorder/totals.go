@@ -9,10 +9,10 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// maxGaps bounds a track's list of gaps. Their sum is exact all the same.
+// maxGaps bounds a track's list of gaps. The sums are exact in any case.
 const maxGaps = 1000
 
-// filling is what of a lane's time is filled with something that was not sent then.
+// filling is how much of a lane's time is filled.
 type filling struct {
 	sum    float64   // seconds
 	last   media.Gap // which another may replace
@@ -35,7 +35,7 @@ func (rec *recording) applyGap(l lane, g media.Gap) {
 		}
 	}
 	if n := len(t.Gaps); n > 0 && g.Filled && g.Cause == causeNode && !t.Gaps[n-1].Filled {
-		// What was to come behind a hole has not been stored.
+		// What was to come after a hole has not been stored.
 		if t.Gaps[n-1].Duration = roundMilli(min(t.Gaps[n-1].Duration, g.Start-t.Gaps[n-1].Start)); t.Gaps[n-1].Duration <= 0 {
 			t.Gaps = t.Gaps[:n-1]
 		}
@@ -49,8 +49,8 @@ func (rec *recording) applyGap(l lane, g media.Gap) {
 	}
 }
 
-// applyAborted takes back what the ledger tells of media that was to be written and has
-// not been. Called with mu held.
+// applyAborted removes from the ledger what it says of media that was to be written and
+// was not. Called with mu held.
 func (rec *recording) applyAborted() {
 	for i := range rec.info.Tracks {
 		t := &rec.info.Tracks[i]
@@ -85,8 +85,8 @@ func describe(t *media.RecordingTrack, f *media.Format) {
 	t.Codec, t.RFC6381, t.Width, t.Height, t.Recorded = f.Codec, f.RFC6381, f.Width, f.Height, true
 }
 
-// clip returns a gap as far as there is something of it: what is filled ends where the
-// lane does, and a hole where the recording does. Called with mu held.
+// clip shortens a gap to what is there: a filled one ends where the lane does, a hole
+// where the recording does. Called with mu held.
 func (rec *recording) clip(l lane, g media.Gap) media.Gap {
 	end := rec.end
 	if g.Filled {
@@ -104,12 +104,12 @@ func (rec *recording) endOf(l lane) time.Duration {
 	return 0
 }
 
-// edge is what a lane may lack at the ends of a Period without that being told: a
-// frame and a packet.
+// edge is how much a lane may lack at the ends of a Period without a gap in the ledger:
+// a frame and a packet.
 const edge = 100 * time.Millisecond
 
-// total accounts for all of the recording's time, lane by lane, in a copy of its
-// ledger: media, filled, or missing. Called with mu held.
+// total sums up, for each lane, how much of the recording is media, filled or missing,
+// in a copy of its ledger. Called with mu held.
 func (rec *recording) total(ledger []media.RecordingTrack) {
 	for i := range ledger {
 		t := &ledger[i]
@@ -141,7 +141,7 @@ func laneOf(t *media.RecordingTrack) lane {
 // span is a span of media time.
 type span struct{ start, end time.Duration }
 
-// tells reports whether gaps, which are listed by time, tell of a hole.
+// tells reports whether one of the gaps, which are in the order of time, covers a hole.
 func tells(gaps []media.Gap, h span) bool {
 	for _, g := range gaps {
 		if g.Start >= seconds(h.end) {
@@ -178,10 +178,9 @@ func (rec *recording) holes(l lane, least time.Duration) []span {
 	return holes
 }
 
-// bookHoles puts the holes into the ledger of which nothing has told: a crash or a
-// failure of storage has taken what would have, or a layer never came to the Period.
-// What it has put there before may have been filled since. Called with mu held, at the
-// end.
+// bookHoles adds the holes to the ledger that nothing has told of: a crash or a failure
+// of storage came before, or a layer never came to the Period. Holes that it has added
+// before may have been filled since. Called with mu held, at the end.
 func (rec *recording) bookHoles(failed bool) {
 	for i := range rec.info.Tracks {
 		t := &rec.info.Tracks[i]
@@ -207,7 +206,7 @@ func (rec *recording) bookHoles(failed bool) {
 // causeNode is the cause of a gap that the node made: it died, or its storage failed.
 const causeNode = "node"
 
-// bookHole lists what of a hole no gap of the ledger has.
+// bookHole lists the part of a hole that no gap of the ledger covers.
 func (rec *recording) bookHole(t *media.RecordingTrack, h span, cause string) {
 	at := seconds(h.start)
 	var missing []media.Gap

@@ -14,18 +14,18 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// A recording may be broken off: its node dies, or storage fails. What waited for its
-// place is gone then, and so is what was not written, of one track more than of
-// another. Players stand still where one track of a Period ends before another. So what
-// there is stays, and of the track that ends first something stands to the end, as it
-// does where a sender stops sending it.
+// A recording is broken off when its node dies or storage fails. What waited for its
+// place is lost, and what was not written yet, more of one track than of another.
+// Players stand still where one track of a Period ends before another. So what is there
+// stays, and the track that ends first is filled up to the end, as it is when a sender
+// stops sending it.
 
-// apart is by how much the tracks of a Period may end apart: players play on.
+// apart is how far apart the tracks of a Period may end without players standing still.
 const apart = 40 * time.Millisecond
 
-// tidy brings the media of a recording that was broken off in order: segments without
-// anything in them are removed, and the tracks end together. An error is one of storage,
-// and it may be called again.
+// tidy puts the media of a recording that was broken off in order: it removes empty
+// segments and lets the tracks end together. An error is one of storage; tidy may then
+// be called again.
 func (rec *recording) tidy() error {
 	if err := rec.removeEmpty(); err != nil {
 		return err
@@ -56,7 +56,7 @@ func (rec *recording) tidy() error {
 	return nil
 }
 
-// resumeTracks makes the tracks of what has been broken off, with which it goes on.
+// resumeTracks makes tracks that go on where those before were broken off.
 func (rec *recording) resumeTracks() error {
 	for l, state := range rec.states {
 		t, err := segmenter.Resume(l.Kind, l.Layer, rec.r.segmenterOptions(), laneOutput{rec, l}, *state)
@@ -68,8 +68,8 @@ func (rec *recording) resumeTracks() error {
 	return nil
 }
 
-// breaksOff reports whether a Period was open when its recording was broken off, as
-// around a boundary two of them are, and where it is to end.
+// breaksOff reports whether a Period was open when its recording was broken off, and
+// where it is to end. Around a boundary two Periods are open.
 func (rec *recording) breaksOff(period int) (end time.Duration, ok bool) {
 	p := &rec.pres.Periods[period]
 	if p.Duration > 0 || !p.HasMedia() {
@@ -83,9 +83,10 @@ func (rec *recording) breaksOff(period int) (end time.Duration, ok bool) {
 	return rec.end, true
 }
 
-// missing returns the lanes that end in a Period before its end, or are not in it
-// although they should be. Of layers it is the one that has most: segments of layers
-// begin together or not at all, and players have the picture of another.
+// missing returns the lanes to fill: those that end before their Period does, or are
+// not in it although they should be. Of simulcast layers it returns only the one that
+// has most, because their segments begin together and players have the picture of
+// another layer.
 func (rec *recording) missing(period int, end time.Duration) (lanes []lane) {
 	p := &rec.pres.Periods[period]
 	for i := range p.Sets {
@@ -123,7 +124,8 @@ func endsAt(r *manifest.Representation) time.Duration {
 	return r.Timeline.End().Duration(r.Format.Timescale)
 }
 
-// endIn returns where a lane ends in a Period, or where it is to go on in that.
+// endIn returns where a lane ends in a Period, or where it would begin if it has
+// nothing there.
 func (rec *recording) endIn(period int, l lane) time.Duration {
 	if end := endsAt(rec.representationIn(period, l)); end > 0 {
 		return end
@@ -131,8 +133,8 @@ func (rec *recording) endIn(period int, l lane) time.Duration {
 	return max(rec.pres.Periods[period].Start, rec.endOf(l))
 }
 
-// extend writes what waited for its place, and silence or a picture that lasts, from where
-// a lane ends in a Period up to the end of that.
+// extend fills a lane up to the end of a Period: with sound that waited for its place,
+// and with silence or a picture that stands.
 func (rec *recording) extend(period int, l lane, until time.Duration) error {
 	r := rec.representationIn(period, l)
 	from := rec.endIn(period, l)
@@ -170,8 +172,8 @@ func (rec *recording) extend(period int, l lane, until time.Duration) error {
 	return err
 }
 
-// sound returns what waited for its place in a span of a Period, with silence where there
-// is nothing.
+// sound returns the sound that waited for its place in a span of a Period, with silence
+// between.
 func (rec *recording) sound(f *media.Format, at, end media.Ticks, silence segmenter.Sample) (samples []segmenter.Sample) {
 	add := func(s segmenter.Sample) {
 		s.Time, s.Key = at, true
@@ -213,7 +215,7 @@ func pictures(f *media.Format, at, end media.Ticks, data []byte) (samples []segm
 	return samples
 }
 
-// tellFilled tells of what stands for others among samples.
+// tellFilled notes gaps for the fillers among samples.
 func (rec *recording) tellFilled(l lane, f *media.Format, samples []segmenter.Sample) {
 	for i := 0; i < len(samples); i++ {
 		if !samples[i].Filler {
@@ -228,9 +230,9 @@ func (rec *recording) tellFilled(l lane, f *media.Format, samples []segmenter.Sa
 	}
 }
 
-// standing returns how long the next copy of a picture lasts that is to stand for left:
-// players show what comes after a long one too early, and some end a Period where its
-// last picture begins.
+// standing returns how long the next copy of a picture lasts, when it is to stand for
+// left. Players show what comes after a long copy too early, and some end a Period
+// where its last picture begins. So copies are short.
 func standing(left media.Ticks, rate uint32) media.Ticks {
 	longest, last := media.TicksOf(time.Second, rate), media.TicksOf(200*time.Millisecond, rate)
 	switch {
@@ -242,8 +244,8 @@ func standing(left media.Ticks, rate uint32) media.Ticks {
 	return longest
 }
 
-// stands returns what can stand in a lane whose format in the Period is f, nil for none:
-// silence, the last key frame, or a neutral picture where there was none.
+// stands returns what can fill a lane whose format in the Period is f (nil for none):
+// silence, the last key frame, or a neutral picture if there was none.
 func (rec *recording) stands(l lane, f *media.Format) (format *media.Format, data []byte, d media.Ticks, ok bool) {
 	before := f
 	switch s := rec.states[l]; {
@@ -272,7 +274,7 @@ func (rec *recording) stands(l lane, f *media.Format) (format *media.Format, dat
 	return unit.Format, unit.Data, unit.Duration, true
 }
 
-// codecOf returns the codec of what stands in a lane, which had f before.
+// codecOf returns the codec of what fills a lane, which had format f before.
 func (rec *recording) codecOf(l lane, f *media.Format) string {
 	rec.mu.Lock()
 	announced := rec.ledger(l).Codec
@@ -288,12 +290,12 @@ func (rec *recording) codecOf(l lane, f *media.Format) string {
 	return "opus"
 }
 
-// keyTries is how many segments are looked at for a key frame: some begin without one
-// where a sender ignores requests.
+// keyTries is how many segments are searched for a key frame. Some begin without one,
+// if a sender ignores requests.
 const keyTries = 16
 
-// lastKey returns the key frame with which the last segment of a lane begins that does,
-// if it is of a format.
+// lastKey returns the newest key frame that begins a segment of a lane, if it has
+// format f.
 func (rec *recording) lastKey(l lane, f *media.Format) ([]byte, bool) {
 	last := rec.states[l].Number
 	for number := last; number > max(0, last-keyTries); number-- {
