@@ -1,5 +1,3 @@
-// Package manifest renders the manifests of a recording from what is known
-// about its segments: pure functions, the same text for the same input.
 package manifest
 
 import (
@@ -11,73 +9,10 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// Representation is one encoding of a track in one Period.
-type Representation struct {
-	ID          string
-	Format      *media.Format // Timescale is the timeline's; nil is allowed before the first segment
-	Init        string        // file name of the init segment, relative to the MPD
-	Media       string        // template of the media segments' file names: "v_seg_$Number%04d$.m4s"
-	StartNumber int           // number of the timeline's first segment
-	Timeline    *Timeline
-	Bandwidth   int64  // bit/s, the peak over minBufferTime, which is one segment
-	FrameRate   string // "30" or "30000/1001"; empty where it is not known
-}
-
-// AdaptationSet is a set of Representations of the same content.
-type AdaptationSet struct {
-	ID              int // the same in every Period for the same track
-	Kind            media.Kind
-	Representations []Representation
-}
-
-// Period is a part of the recording with one set of formats.
-type Period struct {
-	ID       string
-	Start    time.Duration   // on the media timeline, whole milliseconds
-	Duration time.Duration   // 0 while open; not written of the last, which ends with the presentation
-	Sets     []AdaptationSet // of all tracks from the start on, those without segments too
-}
-
-// Presentation is a whole recording, as an MPD describes it.
-type Presentation struct {
-	ID                 string
-	AvailabilityStart  time.Time // wall clock of media time 0, whole milliseconds; never changes
-	Dynamic            bool      // still being recorded
-	Published          time.Time // of this version, whole milliseconds
-	SegmentDuration    time.Duration
-	MaxSegmentDuration time.Duration // what a segment may last, beyond which a missing one is not waited for
-	LongestSegment     time.Duration // what one has lasted so far
-	Duration           time.Duration // static only: end of the last segment
-	UTCTiming          string        // URL that answers with the time as xs:dateTime; dynamic only, may be empty
-	Periods            []Period      // by Start
-}
-
 // delaySegments is how far behind the live edge players are asked to stay. A
 // segment can be read when it is closed, and one can be twice as long as usual
 // before its key frame comes.
 const delaySegments = 3
-
-// Ready reports whether the MPD lists a segment. One that does not is for players
-// of the Shaka kind, which wait for the first; dash.js gives up on it for good,
-// so that a server does better to say that there is nothing to play yet.
-func (p *Presentation) Ready() bool { return len(p.listed()) > 0 }
-
-// Count returns the number of Periods that have a segment: the others are not listed.
-func (p *Presentation) Count() (n int) {
-	for i := range p.Periods {
-		if p.Periods[i].HasMedia() {
-			n++
-		}
-	}
-	return n
-}
-
-// HasMedia reports whether the Period has a segment.
-func (q *Period) HasMedia() bool {
-	return slices.ContainsFunc(q.Sets, func(s AdaptationSet) bool {
-		return slices.ContainsFunc(s.Representations, func(r Representation) bool { return r.segments() > 0 })
-	})
-}
 
 // AppendMPD appends the recording's MPD (ISO/IEC 23009-1, profile isoff-live) to
 // dst. Segments are listed when they are in a Timeline, which they enter when
@@ -140,86 +75,6 @@ func (p *Presentation) maxSegmentDuration() time.Duration {
 		return max(p.SegmentDuration, (p.LongestSegment + time.Millisecond - 1).Truncate(time.Millisecond))
 	}
 	return p.MaxSegmentDuration
-}
-
-// listed returns the Periods that have something to play, with the sets and
-// Representations that have it.
-func (p *Presentation) listed() []Period {
-	var periods []Period
-	for i, q := range p.Periods {
-		if p.Dynamic && i == len(p.Periods)-1 && !p.settled(&q) {
-			break
-		}
-		var sets []AdaptationSet
-		for _, s := range q.Sets {
-			s.Representations = slices.DeleteFunc(slices.Clone(s.Representations), func(r Representation) bool { return r.segments() == 0 })
-			if len(s.Representations) > 0 {
-				sets = append(sets, s)
-			}
-		}
-		if q.Sets = sets; len(sets) > 0 {
-			periods = append(periods, q)
-		}
-	}
-	return periods
-}
-
-// Shows reports whether the MPD lists the Period of an index, so that players
-// have settled on the sets that it has.
-func (p *Presentation) Shows(period int) bool {
-	q := &p.Periods[period]
-	if p.Dynamic && period == len(p.Periods)-1 && !p.settled(q) {
-		return false
-	}
-	return q.HasMedia()
-}
-
-// settled reports whether it is known which sets of an open Period have media.
-func (p *Presentation) settled(q *Period) bool {
-	var longest time.Duration
-	all := true
-	for i := range q.Sets {
-		for j := range q.Sets[i].Representations {
-			r := &q.Sets[i].Representations[j]
-			if r.segments() == 0 {
-				all = false
-				continue
-			}
-			longest = max(longest, (r.Timeline.End() - r.Timeline.Start()).Duration(r.Format.Timescale))
-		}
-	}
-	return all || longest > p.MaxSegmentDuration
-}
-
-// waiting returns the Period of an MPD that lists nothing: the schema wants one.
-// A Representation needs no Format before it has segments; without one it cannot
-// be described.
-func (p *Presentation) waiting() Period {
-	first := Period{ID: "p1"}
-	if len(p.Periods) > 0 {
-		first = p.Periods[0]
-	}
-	if !p.Dynamic {
-		first.Sets = nil
-		return first
-	}
-	first.Sets = slices.Clone(first.Sets)
-	for i := range first.Sets {
-		s := &first.Sets[i]
-		s.Representations = slices.DeleteFunc(slices.Clone(s.Representations), func(r Representation) bool { return r.Format == nil })
-		for j := range s.Representations {
-			s.Representations[j].Timeline = nil
-		}
-	}
-	first.Sets = slices.DeleteFunc(first.Sets, func(s AdaptationSet) bool { return len(s.Representations) == 0 })
-	return first
-}
-
-func (r *Representation) segments() int {
-	if r.Timeline == nil {
-		return 0
-	}
-	return r.Timeline.Len()
 }
 
 func (q *Period) append(dst []byte, last bool) []byte {
@@ -315,7 +170,7 @@ func (r *Representation) appendTemplate(dst []byte, periodStart time.Duration) [
 	dst = appendString(dst, "media", r.Media)
 	dst = append(dst, ">\n<SegmentTimeline>"...)
 	if r.Timeline != nil {
-		dst = r.Timeline.appendS(dst)
+		dst = r.Timeline.dash.append(dst, r.Timeline.start)
 	}
 	return append(dst, "</SegmentTimeline>\n</SegmentTemplate>\n"...)
 }
@@ -346,7 +201,7 @@ func (p *Presentation) size() int {
 			for k := range p.Periods[i].Sets[j].Representations {
 				n += representation
 				if t := p.Periods[i].Sets[j].Representations[k].Timeline; t != nil {
-					n += t.size()
+					n += t.dash.size()
 				}
 			}
 		}

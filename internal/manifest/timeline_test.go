@@ -12,7 +12,7 @@ func timelineOf(tb testing.TB, start media.Ticks, durations ...media.Ticks) *Tim
 	tb.Helper()
 	t := NewTimeline(start)
 	for _, d := range durations {
-		if err := t.Append(t.End(), d); err != nil {
+		if err := t.Append(media.Segment{Time: t.End(), Duration: d}); err != nil {
 			tb.Fatal(err)
 		}
 	}
@@ -35,7 +35,7 @@ func TestTimeline(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			l := timelineOf(t, tc.start, tc.durations...)
 			for range 2 { // rendering changes nothing
-				if got := string(l.appendS(nil)); got != tc.want {
+				if got := string(l.dash.append(nil, l.start)); got != tc.want {
 					t.Errorf("got  %s\nwant %s", got, tc.want)
 				}
 			}
@@ -46,8 +46,8 @@ func TestTimeline(t *testing.T) {
 			if l.Start() != tc.start || l.End() != end || l.Len() != len(tc.durations) {
 				t.Errorf("start %d end %d length %d, want %d %d %d", l.Start(), l.End(), l.Len(), tc.start, end, len(tc.durations))
 			}
-			if n := len(l.appendS(nil)); n > l.size() {
-				t.Errorf("%d bytes, size says at most %d", n, l.size())
+			if n := len(l.dash.append(nil, l.start)); n > l.dash.size() {
+				t.Errorf("%d bytes, size says at most %d", n, l.dash.size())
 			}
 		})
 	}
@@ -67,11 +67,11 @@ func TestTimelineRefuses(t *testing.T) {
 		{"before 0", NewTimeline(-10), -10, 90},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			text, end, n := string(tc.at.appendS(nil)), tc.at.End(), tc.at.Len()
-			if err := tc.at.Append(tc.start, tc.duration); err == nil {
+			text, end, n := string(tc.at.dash.append(nil, tc.at.start)), tc.at.End(), tc.at.Len()
+			if err := tc.at.Append(media.Segment{Time: tc.start, Duration: tc.duration}); err == nil {
 				t.Errorf("a segment at %d of %d after %s is accepted", tc.start, tc.duration, text)
 			}
-			if string(tc.at.appendS(nil)) != text || tc.at.End() != end || tc.at.Len() != n {
+			if string(tc.at.dash.append(nil, tc.at.start)) != text || tc.at.End() != end || tc.at.Len() != n {
 				t.Error("the refused segment changed the timeline")
 			}
 		})

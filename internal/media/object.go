@@ -27,6 +27,15 @@ var objectName = regexp.MustCompile(`^(manifest\.mpd|recording\.json|[va]\d*_(in
 // the folders of other recordings.
 func IsObjectName(name string) bool { return objectName.MatchString(name) }
 
+// NumberField stands for a segment's number in a template of names (ISO/IEC 23009-1
+// 5.3.9.4.4): "v_seg_$Number%04d$.m4s".
+const NumberField = "$Number%04d$"
+
+// SegmentName returns the name of a segment by a template that has NumberField once.
+func SegmentName(template string, number int) string {
+	return strings.Replace(template, NumberField, fmt.Sprintf("%04d", number), 1)
+}
+
 // MaxInfoSize is the longest recording.json that is read, in bytes. A recording
 // of a day with a gap every second has 10 MB.
 const MaxInfoSize = 32 << 20

@@ -8,7 +8,6 @@ import (
 
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/segmenter"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -72,7 +71,7 @@ func (rec *recording) absent(there func(name string) bool) (a absence) {
 				before := a.missing
 				a.look(there, r.Init)
 				for n := range r.Timeline.Len() {
-					a.look(there, segmenter.SegmentName(r.Media, r.StartNumber+n))
+					a.look(there, media.SegmentName(r.Media, r.StartNumber+n))
 				}
 				if a.missing > before {
 					a.from = min(a.from, p.Start)

@@ -276,16 +276,10 @@ func (rec *recording) applySegment(e *segmentEntry) error {
 	if rep == nil {
 		return fmt.Errorf("segment %s belongs to no period", s.Name)
 	}
-	if rep.Timeline.Len() == 0 {
-		rep.Timeline = manifest.NewTimeline(s.Time) // which may be later than the track came
-	}
-	if err := rep.Timeline.Append(s.Time, s.Duration); err != nil {
+	d, err := rec.pres.Add(rep, s)
+	if err != nil {
 		return fmt.Errorf("segment %s does not fit the timeline: %w", s.Name, err)
 	}
-	d := s.Duration.Duration(rep.Format.Timescale)
-	// A Period's last segment may have little more than a key frame.
-	rep.Bandwidth = max(rep.Bandwidth, int64(float64(s.Bytes*8)/max(d, rec.pres.SegmentDuration).Seconds()))
-	rec.pres.LongestSegment = max(rec.pres.LongestSegment, d)
 	if d > rec.pres.MaxSegmentDuration {
 		rec.r.log.Warn("segment is too long: the sender ignores key frame requests",
 			"stream", rec.info.Stream, "record_id", rec.info.RecordID, "segment", s.Name, "duration", d)

@@ -247,7 +247,7 @@ func (o *orphan) mendTrack(ctx context.Context, l lane) error {
 		if rep == nil {
 			return nil // it never came to a Period
 		}
-		name := segmenter.SegmentName(rep.Media, state.Number+1)
+		name := media.SegmentName(rep.Media, state.Number+1)
 		object, err := o.r.o.Store.Stat(ctx, path.Join(o.dir, name))
 		if errors.Is(err, storage.ErrNotFound) || o.r.outOfReach(err) { // what was open is here
 			return nil
@@ -270,7 +270,7 @@ func (o *orphan) mendTrack(ctx context.Context, l lane) error {
 		if span.Bytes == 0 {
 			// Numbers have no holes, so this is the last segment, unless a power
 			// failure has emptied it. That happens only with fsync = "off".
-			next := segmenter.SegmentName(rep.Media, state.Number+2)
+			next := media.SegmentName(rep.Media, state.Number+2)
 			_, err := o.r.o.Store.Stat(ctx, path.Join(o.dir, next))
 			o.holed = o.holed || err == nil
 			return o.r.o.Store.Delete(ctx, object.Key)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/segmenter"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -118,7 +118,7 @@ func (rec *recording) samples() []string {
 					continue
 				}
 				if lanes++; rand.IntN(lanes) == 0 { // each is as likely
-					names = []string{r.Init, segmenter.SegmentName(r.Media, r.StartNumber+rand.IntN(r.Timeline.Len()))}
+					names = []string{r.Init, media.SegmentName(r.Media, r.StartNumber+rand.IntN(r.Timeline.Len()))}
 				}
 			}
 		}

@@ -303,7 +303,7 @@ func (rec *recording) lastKey(l lane, f *media.Format) ([]byte, bool) {
 		if rep == nil || !rep.Format.SameInit(f) {
 			return nil, false
 		}
-		if data, ok := rec.firstKey(segmenter.SegmentName(rep.Media, number)); ok {
+		if data, ok := rec.firstKey(media.SegmentName(rep.Media, number)); ok {
 			return data, true
 		}
 	}

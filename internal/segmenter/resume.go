@@ -4,21 +4,11 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"strings"
 
 	"github.com/live777/recorder/internal/fmp4"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/webm"
 )
-
-// numberField is what stands for a segment's number in a name template (ISO/IEC
-// 23009-1 5.3.9.4.4).
-const numberField = "$Number%04d$"
-
-// SegmentName returns the name of a segment by the template of Track.Media.
-func SegmentName(template string, number int) string {
-	return strings.Replace(template, numberField, fmt.Sprintf("%04d", number), 1)
-}
 
 // Scan finds the whole chunks of a segment of size bytes that a crash may have cut
 // off; name tells its container, and f is the track's format.

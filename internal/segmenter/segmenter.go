@@ -125,7 +125,7 @@ func NewTrack(kind media.Kind, layer int, o Options, out Output) *Track {
 
 // Media returns the name template of the Period's segments (ISO/IEC 23009-1
 // 5.3.9.4.4). There is none before Begin.
-func (t *Track) Media() string { return t.prefix + "_seg_" + numberField + t.mux.extension() }
+func (t *Track) Media() string { return t.prefix + "_seg_" + media.NumberField + t.mux.extension() }
 
 // Next returns the number that the next segment will have.
 func (t *Track) Next() int { return t.number + 1 }
@@ -248,7 +248,7 @@ func (t *Track) hold(s Sample, at media.Ticks) {
 
 // open starts a segment with s, placed at a time.
 func (t *Track) open(s Sample, at media.Ticks) error {
-	name := SegmentName(t.Media(), t.number+1)
+	name := media.SegmentName(t.Media(), t.number+1)
 	f, err := t.out.Create(name)
 	if err != nil {
 		return t.fail(fmt.Errorf("create %s: %w", name, err))
