@@ -14,11 +14,12 @@ import (
 	"github.com/live777/recorder/internal/fault"
 )
 
-// errNotAllowed says that a node has registered with an address that is none for nodes.
+// errNotAllowed says that a node has registered with an address outside
+// registration.allow.
 var errNotAllowed = fault.New(fault.Forbidden, "registration.allow of the manager does not have this address")
 
-// newGuarded returns a client that connects to addresses of allow alone, whatever a name
-// has become since it was looked at; to any where there is none.
+// newGuarded returns a client that connects only to addresses in allow, also if a host
+// name means another address by now. If allow is empty, it connects to all.
 func newGuarded(allow []netip.Prefix) *http.Client {
 	h := newTransport()
 	if len(allow) == 0 {

@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	// autoStarts bounds the recordings that are being started at the same time, on
-	// each node: one that does not answer is not to hold up the others.
+	// autoStarts bounds the recordings that are being started at the same time on each
+	// node. A node that does not answer then does not hold up the others.
 	autoStarts = 16
 	// autoTick is how often retries are looked for.
 	autoTick = time.Second
 )
 
-// autoRecorder starts recordings of the streams that match patterns, on the nodes
-// that have them. What a node keeps itself goes where the node pleases; in shared
+// autoRecorder starts recordings of the streams that match patterns, on the nodes that
+// have them. A node that keeps its recordings itself chooses the folder. In shared
 // storage each node has a folder of its own below the stream's (recordApart).
 type autoRecorder struct {
 	fleet    *fleet
@@ -35,7 +35,7 @@ type autoRecorder struct {
 	tasks map[autoKey]*autoTask
 }
 
-// autoKey names a publication: a publisher that comes back is another.
+// autoKey names a publication. A publisher that comes back is another publication.
 type autoKey struct{ node, stream, session string }
 
 // autoTask is what was done about a publication.
@@ -70,9 +70,9 @@ func (a *autoRecorder) run(ctx context.Context) {
 	}
 }
 
-// due returns the publications that something is to be done about, and forgets
-// those that have ended. What somebody has stopped is left alone until its
-// publisher comes back: the node remembers that, whatever becomes of the manager.
+// due returns the publications to do something about, and forgets those that have
+// ended. If somebody has stopped a recording, it is left alone until the publisher
+// comes back. The node remembers that, so a restart of the manager does not matter.
 func (a *autoRecorder) due() []autoKey {
 	now := a.now()
 	settling := a.one && a.settling(now)
@@ -127,8 +127,8 @@ func (a *autoRecorder) due() []autoKey {
 	return list
 }
 
-// settling reports whether a node has just come and may record what another has,
-// too. What takes longer is not waited for.
+// settling reports whether a node has just come and may be recording the same stream.
+// If that takes longer, it is not waited for.
 func (a *autoRecorder) settling(now time.Time) bool {
 	for _, n := range a.fleet.all() {
 		if n.isSilent() && now.Sub(n.stateSince()) < 2*a.fleet.o.Timeout+a.fleet.o.Poll {
@@ -138,8 +138,8 @@ func (a *autoRecorder) settling(now time.Time) bool {
 	return false
 }
 
-// isConnecting reports whether a session in a state has yet to connect. Nodes of other
-// versions may say nothing.
+// isConnecting reports whether a session in a state has yet to connect. Other versions
+// of nodes may not tell a state.
 func isConnecting(state string) bool { return state == "new" || state == "connecting" }
 
 func (a *autoRecorder) matches(stream string) bool {

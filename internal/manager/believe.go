@@ -14,9 +14,9 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// believe returns what of the recordings that the node tells goes into the
-// catalogue, and as that has them. On a walk through its whole feed the node may
-// tell of what was long ago: its database may be an old copy.
+// believe decides which of the recordings that the node tells of go into the catalogue,
+// and returns them as the catalogue has them. On a walk through its whole feed the node
+// may tell old news, because its database may be an old copy.
 func (n *node) believe(ctx context.Context, told []media.Recording, at *follower) ([]media.Recording, error) {
 	if len(told) == 0 {
 		return nil, nil
@@ -55,10 +55,10 @@ func (n *node) believe(ctx context.Context, told []media.Recording, at *follower
 	return n.notOld(ctx, puts, rows, at.again)
 }
 
-// attribute decides whose recording r is, of which the node tells, and returns it
-// as the catalogue has it. keep is false for one that another node has to tell:
-// two nodes that took the same folder of shared storage both tell of it, and
-// storage has what one of them recorded.
+// attribute decides which node a recording belongs to, and returns it as the catalogue
+// has it. keep is false if another node has to tell of it: two nodes that took the same
+// folder of shared storage both tell of it, but storage has the recording of one of
+// them.
 func (n *node) attribute(ctx context.Context, r media.Recording, row *media.Recording) (_ media.Recording, keep bool, err error) {
 	name := r.Node
 	r = n.mount(r)
@@ -82,7 +82,7 @@ func (n *node) attribute(ctx context.Context, r media.Recording, row *media.Reco
 	if err != nil {
 		return r, false, err
 	}
-	// Two that have one name are a mistake, which must not cost the first its recordings.
+	// If two nodes have one name by mistake, the first must not lose its recordings.
 	others := n.ownerOf(owner) != n.alias || owner != name && !n.named(owner) || n.fleet.node(row.Node) != nil
 	if owner != "" && others && n.fleet.isNamed(row.Node, owner) && !n.outranks(n.fleet.node(row.Node), owner) {
 		n.log.Error("a recording is left out: shared storage has another node's in its folder",
@@ -92,10 +92,10 @@ func (n *node) attribute(ctx context.Context, r media.Recording, row *media.Reco
 	return r, true, nil
 }
 
-// outranks reports whether, of two nodes that say that they have a name, n is to be
-// believed, though the other has told first: who has a registration token may register a
-// node and have it say anything, who writes the configuration knows, and a node that
-// registered by the name is the only one that can.
+// outranks reports whether n is to be believed rather than another node that claims the
+// same name and told of it first. A node from the configuration outranks one that
+// registered, because anybody with a registration token can register a node and let it
+// say anything. Of two that registered, the one whose alias is the name wins.
 func (n *node) outranks(other *node, name string) bool {
 	if other == nil || n.source != other.source {
 		return other != nil && n.source == configured
@@ -103,9 +103,9 @@ func (n *node) outranks(other *node, name string) bool {
 	return n.alias == name && other.alias != name
 }
 
-// verify wants what shared storage says of a recording before the manager uses its own
-// rights there, where a node has told of it that has registered itself: such a node may
-// say that the recording of a stream is one of another.
+// verify checks a recording against its recording.json before the manager uses its own
+// rights in shared storage. A node that has registered itself might say that a
+// recording belongs to another stream than it does.
 func (f *fleet) verify(ctx context.Context, r media.Recording) error {
 	n := f.node(r.Node)
 	if n != nil && n.source == configured || f.found.isVerified(r) {
@@ -124,9 +124,10 @@ func (f *fleet) verify(ctx context.Context, r media.Recording) error {
 	return fault.Errorf(fault.NotFound, "there is no recording %q", r.RecordDir)
 }
 
-// notOld leaves out what was deleted, and puts what is stored in place of what the
-// node's catalogue has of it, where the manager knows better than that. again says
-// that it has followed the node before: it then knew all but what is new.
+// notOld corrects what the node tells where the manager knows better: it leaves out
+// recordings that were deleted, and takes recording.json for those that differ from the
+// manager's final state. again says that the manager has followed the node before, and
+// so knew everything but what is new.
 func (n *node) notOld(ctx context.Context, told []media.Recording, rows map[string]media.Recording, again bool) ([]media.Recording, error) {
 	var unknown []string
 	for _, r := range told {
@@ -178,8 +179,8 @@ func (f *fleet) removed(ctx context.Context, dirs []string) ([]string, error) {
 	return f.o.Catalogue.Removed(ctx, dirs)
 }
 
-// description returns what recording.json says of r now, as the catalogue has it.
-// found is false where there is none, or it is damaged.
+// description returns what recording.json says of r now, as the catalogue has it. found
+// is false if there is none, or it is damaged.
 func (n *node) description(ctx context.Context, r media.Recording) (stored media.Recording, found bool, err error) {
 	if n.keeps() {
 		stored, found, err = n.readInfo(ctx, unmount(r).RecordDir)
@@ -190,7 +191,7 @@ func (n *node) description(ctx context.Context, r media.Recording) (stored media
 	return stored, found, err
 }
 
-// readInfo reads a recording.json of the shared storage.
+// readInfo reads a recording.json from the shared storage.
 func (f *fleet) readInfo(ctx context.Context, dir string) (r media.Recording, found bool, err error) {
 	if f.o.Storage == nil {
 		return r, false, nil
@@ -207,7 +208,7 @@ func (f *fleet) readInfo(ctx context.Context, dir string) (r media.Recording, fo
 	return decodeInfo(body, dir)
 }
 
-// readInfo reads a recording.json that the node keeps.
+// readInfo reads a recording.json from the node.
 func (n *node) readInfo(ctx context.Context, dir string) (r media.Recording, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
@@ -242,10 +243,10 @@ func decodeInfo(body io.ReadCloser, dir string) (r media.Recording, found bool, 
 	return r, true, nil
 }
 
-// sweep drops the recordings of the node that were not seen on a walk through its
-// whole feed: they were deleted while nobody followed. In shared storage the node
-// is not the one to ask: it may have lost its database, or keep its recordings
-// itself by now. What has a recording.json there exists.
+// sweep drops the node's recordings that were not seen on a walk through its whole
+// feed: they were deleted while nobody followed. A recording that has a recording.json
+// in shared storage stays, because the node may have lost its database, or keep its
+// recordings itself by now.
 func (n *node) sweep(ctx context.Context, seen *dirSet) error {
 	return n.fleet.eachBatch(ctx, n.alias, func(dirs []string) error {
 		var gone []string

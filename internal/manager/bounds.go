@@ -12,18 +12,18 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// What a node answers takes more memory here than on its way: a null is a whole stream.
-// So lists are decoded one by one, no further than there may be, and none of what is in
-// them is decoded before its parts are counted.
+// A node's answer takes more memory when it is decoded than as text: a null may become
+// a whole stream. So lists are decoded element by element, up to a limit, and the
+// values of each element are counted before it is decoded.
 const (
-	// maxStreams and maxSessions bound what a node has. Where a node tells of more streams,
-	// none of them is known (takeStreams). maxTracks bounds the tracks, and the codecs, of a
-	// stream or a recording.
+	// maxStreams and maxSessions bound what a node has. If it tells of more streams,
+	// none of them is taken (takeStreams). maxTracks bounds the tracks, and the codecs,
+	// of a stream or a recording.
 	maxStreams  = 20_000
 	maxSessions = 100_000
 	maxTracks   = 64
-	// maxParts bounds the numbers, texts and so on that one stream or recording is
-	// made of, maxAnswerParts those of an answer.
+	// maxParts bounds the values (numbers, texts and so on) of one stream or recording,
+	// and maxAnswerParts those of a whole answer.
 	maxParts       = 600_000
 	maxAnswerParts = 4_000_000
 	// maxIndex bounds a page of the index of an original, which may not obey a limit.
@@ -32,8 +32,8 @@ const (
 	maxNames = 100
 )
 
-// parts returns how many values there are in data, or more: the commas in texts count
-// as well.
+// parts returns an upper bound of the number of values in data. It counts commas in
+// texts too.
 func parts(data []byte) int {
 	return bytes.Count(data, []byte(",")) + bytes.Count(data, []byte("{")) + bytes.Count(data, []byte("["))
 }
@@ -42,7 +42,7 @@ func tooMuch(format string, args ...any) error {
 	return fault.Errorf(fault.Unavailable, format, args...)
 }
 
-// decode decodes an answer. One of too much is not even looked through.
+// decode decodes an answer, if it does not have too many values.
 func decode(data []byte, out any) error {
 	if parts(data) > maxAnswerParts {
 		return tooMuch("it has more than %d parts", maxAnswerParts)
@@ -50,8 +50,8 @@ func decode(data []byte, out any) error {
 	return json.Unmarshal(data, out)
 }
 
-// decodePart decodes one stream or recording, which is named in the error, if it is not
-// made of too much.
+// decodePart decodes one stream or recording, if it does not have too many values. what
+// names it in the error.
 func decodePart(data []byte, what string, out any) error {
 	if parts(data) > maxParts {
 		return tooMuch("a %s has more than %d parts", what, maxParts)
@@ -59,11 +59,11 @@ func decodePart(data []byte, what string, out any) error {
 	return json.Unmarshal(data, out)
 }
 
-// errMore is what is wrong with a list that is too long.
+// errMore is the error of a list that is too long.
 var errMore = tooMuch("it tells of more")
 
-// decodeList decodes a list of at most so many, one by one. Of one that is longer it
-// returns the beginning, and an error.
+// decodeList decodes a list of at most so many elements, one by one. Of a longer list
+// it returns the beginning and an error.
 func decodeList[T any](data []byte, what string, most int, decode func([]byte, *T) error) ([]T, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	switch first, err := d.Token(); {
@@ -149,8 +149,7 @@ func (l *sessionList) UnmarshalJSON(data []byte) (err error) {
 	return err
 }
 
-// boundedInfo returns what is kept of what a node says of itself: everybody is shown
-// it.
+// boundedInfo shortens what a node says of itself, because everybody is shown it.
 func boundedInfo(i api.Info) api.Info {
 	i.Version, i.Node = cut(i.Version), cut(i.Node)
 	i.Features, i.Codecs = boundedNames(i.Features), boundedNames(i.Codecs)
@@ -168,8 +167,9 @@ func boundedNames(names []string) []string {
 	return kept
 }
 
-// dirSet is a set of folders. There may be millions, so that it keeps their hashes alone.
-// Two folders with one hash would be one; nobody can make such two, for the seed is secret.
+// dirSet is a set of folders. There may be millions, so it keeps only their hashes. Two
+// folders with the same hash would count as one, but the seed is secret, so nobody can
+// make such a pair.
 type dirSet struct {
 	seed   maphash.Seed
 	hashes map[uint64]struct{}

@@ -20,9 +20,8 @@ import (
 )
 
 const (
-	// maxAnswer bounds the answers that are read whole, maxEvent the list of streams,
-	// whether it is an answer or an event, and maxShort what is no list: the manager
-	// keeps what they say.
+	// maxAnswer bounds answers that are read whole, maxEvent the list of streams (as an
+	// answer or an event), and maxShort everything that is no list.
 	maxAnswer = 64 << 20
 	maxEvent  = 16 << 20
 	maxShort  = 4 << 20
@@ -38,8 +37,8 @@ const (
 	idlePerNode = 16
 )
 
-// newTransport returns what all clients share. A redirect is an answer like any
-// other: following it would take a node's token to wherever that points.
+// newTransport returns the transport that all clients share. It does not follow
+// redirects, which would send a node's token to wherever they point.
 func newTransport() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
@@ -66,7 +65,7 @@ type client struct {
 
 func newClient(h *http.Client, base, token string) *client {
 	c := &client{http: h}
-	// What else a URL may have would take in the paths that are put after it.
+	// Anything after the host would swallow the paths that are added.
 	if u, err := url.Parse(base); err == nil && u.Host != "" {
 		u = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 		c.base = strings.TrimRight(u.String(), "/")
@@ -84,9 +83,9 @@ type call struct {
 	wait         time.Duration // how long the answer may take to begin
 }
 
-// do sends a request. ctx is for the answer's body too, which the caller closes;
-// reading it fails when nothing comes for idleTimeout. The error is a
-// fault.Unavailable without the token; it may have the node's address, which
+// do sends a request. ctx is for the answer's body too, which the caller closes.
+// Reading the body fails if nothing comes for idleTimeout. The error is a
+// fault.Unavailable. It never has the token; it may have the node's address, which
 // fault.Text leaves out.
 func (c *client) do(ctx context.Context, q call) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -132,8 +131,8 @@ func (c *client) do(ctx context.Context, q call) (*http.Response, error) {
 	return resp, nil
 }
 
-// explain takes the URL out of an error of http.Client.Do, and puts in why it
-// was cancelled.
+// explain removes the URL from an error of http.Client.Do, and adds why the request was
+// cancelled.
 func explain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -145,8 +144,7 @@ func explain(ctx context.Context, err error) error {
 	return fault.Wrap(fault.Unavailable, short(err))
 }
 
-// short returns an error that says no more than a little of what a node has sent, which
-// libraries put into theirs.
+// short shortens an error in which a library quotes what a node has sent.
 func short(err error) error {
 	if text := err.Error(); len(text) > 2*maxText {
 		return errors.New(cut(text))
@@ -154,10 +152,10 @@ func short(err error) error {
 	return err
 }
 
-// listTimeout is how long a list may take whose answer has begun.
+// listTimeout is how long a list may take after its answer has begun.
 const listTimeout = time.Minute
 
-// getJSON decodes the answer of a GET into out. wait is for the whole of it: a node
+// getJSON decodes the answer of a GET into out. wait is for the whole answer: a node
 // that begins to answer and does not end is no better than one that does not begin.
 func (c *client) getJSON(ctx context.Context, path string, wait time.Duration, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no answer within %v", wait))
@@ -194,11 +192,11 @@ func (c *client) get(ctx context.Context, path string, query url.Values, wait ti
 	return nil
 }
 
-// errNoRoute says that the node has no such route: it is of another version, or
-// of a build without the recorder.
+// errNoRoute says that the node does not have this route: it is another version, or was
+// built without the recorder.
 var errNoRoute = fault.New(fault.Unsupported, "the node does not have this")
 
-// statusError is the error that a node answered with a status.
+// statusError returns the error for a status that a node answered.
 func statusError(status int, body []byte) error {
 	var said struct {
 		Error string `json:"error"`
@@ -216,7 +214,7 @@ func statusError(status int, body []byte) error {
 		return fault.Errorf(fault.Conflict, "%s", text)
 	}
 	if line := plainText(body); line != "" && said.Error == "" {
-		// As of another package: the original live777 says where its storage is.
+		// Not as text of this module: the original live777 says where its storage is.
 		return fault.Errorf(fault.Unavailable, "it answers %d: %w", status, &textproto.Error{Code: status, Msg: line})
 	}
 	return fault.Errorf(fault.Unavailable, "it answers %d: %s", status, text)
@@ -247,7 +245,7 @@ func newIdleBody(body io.ReadCloser, cancel context.CancelCauseFunc) *idleBody {
 
 var errIdle = fmt.Errorf("nothing came for %v", idleTimeout)
 
-// Read reads; time that nobody reads does not count.
+// Read reads. Time in which nobody reads does not count as idle.
 func (b *idleBody) Read(p []byte) (int, error) {
 	b.timer.Reset(idleTimeout)
 	defer b.timer.Stop()

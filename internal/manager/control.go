@@ -31,8 +31,8 @@ func (f *fleet) Record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer
 		return api.NodeAnswer{}, err
 	}
 	start := n.record
-	// A node that records the stream already is asked as it is, and says so. What is
-	// known of that may be a second old: it is asked.
+	// A node that records the stream already is asked without a folder, and answers
+	// that it does. What the manager knows may be a second old, so it asks the node.
 	if r.Method == http.MethodPost && r.BaseDir == "" && f.shares(n, r.Stream) && len(f.recording(ctx, r.Stream, []*node{n})) == 0 {
 		start = n.recordApart
 	}
@@ -50,13 +50,15 @@ func (f *fleet) Record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer
 // ownDirTries bounds the search for a second that is not taken.
 const ownDirTries = 10
 
-// recordApart starts a recording in a directory that no other node uses. By itself
-// a node takes stream/time: of two nodes with the same stream that begin in the
-// same second, or are rotated in the same second, both would take the same, and
-// shared storage would refuse one of them, whose recording then stays on its node.
-// A second of which the node has a recording already, as of one that was stopped a
-// moment ago, is a conflict, and the next one has its turn. Where all are, because a
-// recording has the stream's folder by its base_dir, the node finds one by itself.
+// recordApart starts a recording in a directory that no other node uses. By itself a
+// node takes {stream}/{time}. If two nodes have the stream and begin, or are rotated,
+// in the same second, both would take the same directory. Shared storage would refuse
+// one of them, and its recording would stay on its node.
+//
+// If the node has a recording of that second already, such as one that was stopped a
+// moment ago, it answers with a conflict, and the next second is tried. If all are
+// taken, because a recording has the stream's folder by its base_dir, the node finds a
+// folder by itself.
 func (n *node) recordApart(ctx context.Context, r api.RecordRequest) (answer api.NodeAnswer, err error) {
 	now := n.fleet.now().Unix()
 	for i := range int64(ownDirTries) {
@@ -69,9 +71,9 @@ func (n *node) recordApart(ctx context.Context, r api.RecordRequest) (answer api
 	return n.record(ctx, r)
 }
 
-// mountAnswer returns what the node has answered with the path at which the
-// recording's manifest is here: of what nodes keep themselves, another may have
-// one of the same name. An answer without one is left as it is.
+// mountAnswer returns a node's answer with the manifest's path as the manager has it,
+// because several nodes may have a folder of the same name. An answer without a path
+// stays as it is.
 func (n *node) mountAnswer(body []byte) []byte {
 	var fields map[string]json.RawMessage
 	var mpd string
@@ -104,9 +106,9 @@ func (f *fleet) shares(n *node, stream string) bool {
 	return false
 }
 
-// choose returns the node that a request is for: the one that is named, or the
-// only one that has the stream; of several, to ask and to stop, the one that
-// records it. It is nil where no node has the stream.
+// choose returns the node that a request is for: the one that it names, or the only one
+// that has the stream. If several have it, a request for the status or to stop goes to
+// the one that records it. The result is nil if no node has the stream.
 func (f *fleet) choose(ctx context.Context, r api.RecordRequest) (*node, error) {
 	if r.Node != "" {
 		n := f.node(r.Node)
@@ -130,7 +132,8 @@ func (f *fleet) choose(ctx context.Context, r api.RecordRequest) (*node, error) 
 		return only(r.Stream, live, "have")
 	}
 	if len(having) > 1 {
-		// What is known may be a second old: another node may have begun since.
+		// What the manager knows may be a second old: another node may have begun
+		// since.
 		recording = f.recording(ctx, r.Stream, having)
 	}
 	if len(recording) == 0 {
@@ -149,8 +152,8 @@ func (f *fleet) choose(ctx context.Context, r api.RecordRequest) (*node, error) 
 	return nil, nil //nolint:nilnil // there is none
 }
 
-// untold returns an error that names a node of which it is not known what it has,
-// one of silent or one that is up and does not tell; nil if there is none.
+// untold returns an error that names a node whose streams are not known: one of silent,
+// or one that is up and does not tell. It is nil if there is none.
 func (f *fleet) untold(silent []*node) error {
 	for _, n := range f.all() {
 		if n.isUp() == nil || slices.Contains(silent, n) {
@@ -181,12 +184,13 @@ func (f *fleet) having(stream string) (all, live, recording []*node) {
 	return all, live, recording
 }
 
-// settleTimeout bounds how long a request waits for nodes that have just come: a
-// stream is not missing because nobody has told of it yet.
+// settleTimeout bounds how long a request waits for nodes that have just come. A stream
+// is not missing only because nobody has told of it yet.
 const settleTimeout = 2 * time.Second
 
-// settle waits until what nodes have is known, and returns those of which it still
-// is not. Nodes that are down are not waited for, nor those that do not tell.
+// settle waits until the streams of the nodes are known, and returns the nodes of which
+// they are still not. It does not wait for nodes that are down, or were asked and did
+// not tell.
 func (f *fleet) settle(ctx context.Context, nodes ...*node) (silent []*node) {
 	late := time.NewTimer(min(settleTimeout, f.o.Timeout))
 	defer late.Stop()
@@ -211,10 +215,10 @@ func (f *fleet) settle(ctx context.Context, nodes ...*node) (silent []*node) {
 	}
 }
 
-// recordedByAbsent returns an error that names a node of which nothing is known
-// and which, as far as the catalogue knows, records the stream: that nothing is
-// recorded cannot be said then. Where the catalogue cannot be asked, a stream that
-// another node has is taken for recorded there or not at all.
+// recordedByAbsent returns an error that names a node that cannot be asked and that, as
+// far as the catalogue knows, records the stream. Nobody can say then that nothing is
+// recorded. If the catalogue cannot be asked either, a stream that another node has
+// counts as not recorded elsewhere.
 func (f *fleet) recordedByAbsent(ctx context.Context, stream string, elsewhere bool) error {
 	var absent error
 	for _, n := range f.all() {
@@ -244,8 +248,8 @@ func (f *fleet) recordedByAbsent(ctx context.Context, stream string, elsewhere b
 	return nil
 }
 
-// only returns the one node of a list, nil for none, and else an error that names
-// them.
+// only returns the only node of a list, nil for an empty one, and an error that names
+// them if there are several.
 func only(stream string, nodes []*node, verb string) (*node, error) {
 	switch len(nodes) {
 	case 0:
@@ -272,8 +276,8 @@ func nothingRecorded(r api.RecordRequest) (api.NodeAnswer, error) {
 	return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "no node that is up has a stream %q", r.Stream)
 }
 
-// recording asks nodes, all at the same time, which of them record a stream. Of one
-// that does not answer, what is known counts.
+// recording asks nodes, all at the same time, which of them record a stream. For a node
+// that does not answer, what is known of it counts.
 func (f *fleet) recording(ctx context.Context, stream string, nodes []*node) []*node {
 	records := make([]bool, len(nodes))
 	var asked sync.WaitGroup
@@ -321,9 +325,9 @@ func (n *node) record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer,
 	return n.pass(ctx, q)
 }
 
-// pass sends a request to the node and returns its answer whole, errors too. That
-// it refuses the manager's token is not the client's affair, and an error; so is an
-// answer that begins in time and does not end.
+// pass sends a request to the node and returns its whole answer, also if that is an
+// error. If the node refuses the manager's token, or begins to answer and does not end,
+// pass returns an error.
 func (n *node) pass(ctx context.Context, q call) (api.NodeAnswer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, q.wait, fmt.Errorf("no answer within %v", q.wait))
 	defer cancel()

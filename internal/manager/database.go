@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// checkEvery is how often the database is looked at, and checkRetry the same
-	// while it does not answer.
+	// checkEvery is how often the database is checked, and checkRetry how often while
+	// it does not answer.
 	checkEvery = 2 * time.Second
 	checkRetry = time.Second
 	// countTimeout bounds the count of the recordings, which is for metrics.
@@ -25,8 +25,8 @@ const (
 type database struct {
 	db  *catalogue.DB
 	log *slog.Logger
-	// opened is what has to be done once, when the database answers first. An error
-	// has it tried again.
+	// opened is called once, when the database answers for the first time. If it
+	// returns an error, it is called again.
 	opened func(context.Context) error
 	retry  time.Duration // checkRetry
 
@@ -45,8 +45,9 @@ var (
 	errAway     = fault.New(fault.Unavailable, "the database of liveman cannot be used now, and no recordings can be listed; the log tells why")
 )
 
-// start looks at the database for the first time. That it is away is no error: it
-// may come. What will not pass by itself, such as a wrong password, is.
+// start checks the database for the first time. If it is away, that is no error,
+// because it may come later. What does not pass by itself, such as a wrong password, is
+// one.
 func (d *database) start(ctx context.Context) error {
 	err := d.check(ctx)
 	if fault.KindOf(err) == fault.Unavailable {
@@ -94,8 +95,7 @@ func (d *database) check(ctx context.Context) error {
 	return err
 }
 
-// open does what has to be done once. It is done, even if the database goes away
-// right after it.
+// open calls opened. It counts as done even if the database goes away right after it.
 func (d *database) open(ctx context.Context) error {
 	if err := d.opened(ctx); err != nil {
 		return err
@@ -112,7 +112,7 @@ func (d *database) wasOpened() bool {
 	return d.isOpen
 }
 
-// ready returns nil, or an error for clients.
+// ready returns nil if the catalogue can be used, or an error for clients.
 func (d *database) ready() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

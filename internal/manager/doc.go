@@ -1,4 +1,4 @@
-// Package manager wires a liveman together and runs it: what is known of many
-// nodes, one catalogue of their recordings that follows them, and one address to
-// play, start and stop them.
+// Package manager wires a liveman together and runs it. It follows many nodes, keeps
+// one catalogue of their recordings, and plays, starts and stops recordings at one
+// address.
 package manager

@@ -18,13 +18,14 @@ import (
 const (
 	// feedLimit is how many changes are asked for at once.
 	feedLimit = api.MaxPage
-	// maxRows bounds the recordings of a node: who tells of more is not followed on.
+	// maxRows bounds the recordings of a node. A node that tells of more is not
+	// followed any further.
 	maxRows = 5_000_000
-	// feedPause is the least time between two looks at a feed: what happens
-	// meanwhile is fetched together.
+	// feedPause is the least time between two looks at a feed. Changes in between are
+	// fetched together.
 	feedPause = time.Second
-	// feedPoll is how many polling intervals pass between looks while events come:
-	// they are hints that may get lost.
+	// feedPoll is how many polling intervals pass between two looks while events come.
+	// Events are hints and may get lost.
 	feedPoll = 6
 	// applyTimeout bounds each use of the catalogue, and each look into storage.
 	applyTimeout = 30 * time.Second
@@ -40,8 +41,8 @@ type feedPage struct {
 
 func (p *feedPage) cursor() media.Cursor { return media.Cursor{Seq: p.Next, Base: p.Base} }
 
-// mountMark begins the folder below which the catalogue keeps the recordings of a
-// node that has them itself. Folders of two nodes may have the same name.
+// mountMark begins the folder below which the catalogue keeps the recordings of a node
+// that stores them itself. Two nodes may have folders of the same name.
 const mountMark = "@"
 
 // mountPoint returns the folder of a node's own recordings.
@@ -64,8 +65,8 @@ func (n *node) key(path string) string {
 	return path
 }
 
-// unmount returns r as the API shows it: its folder as its node has it, and where
-// its manifest is as this manager has it, which is always of this recording.
+// unmount returns r as the API shows it: with its folder as its node has it, and with
+// the manifest's path as this manager has it, which means this recording alone.
 func unmount(r media.Recording) media.Recording {
 	r.RecordDir = strings.TrimPrefix(r.RecordDir, mountPoint(r.Node))
 	return r
@@ -75,12 +76,11 @@ func unmount(r media.Recording) media.Recording {
 type follower struct {
 	feed   string
 	cursor media.Cursor
-	// walk has the catalogue's record_dirs that were seen on the way from the
-	// beginning of the feed; nil when it is not walked from there. At the end what
-	// was not seen is gone.
+	// walk has the record_dirs that were seen on a walk from the beginning of the feed;
+	// nil if there is no walk. What was not seen at its end is gone.
 	walk *dirSet
-	// again says that the node was followed before: what it tells on the walk may
-	// have been deleted since, for its database may be an old copy.
+	// again says that the node was followed before. What it tells on the walk may have
+	// been deleted since, because its database may be an old copy.
 	again bool
 }
 
@@ -169,10 +169,9 @@ func (n *node) loadCursor(ctx context.Context) (follower, error) {
 	return follower{}, nil
 }
 
-// catchUp applies pages until there are no more changes. The cursor is noted
-// after what it stands for: what a crash comes between is applied once more, to
-// the same effect. A walk from the beginning is noted at its end only, for what
-// it has seen is not.
+// catchUp applies pages until there are no more changes. It notes the cursor after it
+// has applied a page. If a crash comes in between, the page is applied again, with the
+// same result. A walk is noted only at its end, because what it has seen is not stored.
 func (n *node) catchUp(ctx context.Context, at *follower) error {
 	if n.isOriginal() {
 		return n.catchUpOriginal(ctx, at)
@@ -225,9 +224,9 @@ func (n *node) catchUp(ctx context.Context, at *follower) error {
 	}
 }
 
-// begin gives the node what one with the same feed has left. Whose feed it is is
-// noted before the first recording of it is: a node may be gone, and come back by
-// another alias, before the walk is at its end.
+// begin gives the node the recordings that a node with the same feed has left. It
+// stores whose feed it is before the first recording, because the node may come back
+// under another alias before the walk ends.
 func (n *node) begin(ctx context.Context, feed string, again bool) error {
 	if err := n.succeed(ctx, feed); err != nil {
 		return ours(err)
@@ -330,7 +329,7 @@ func (n *node) saveCursor(ctx context.Context, at *follower) error {
 	return n.fleet.o.Catalogue.SetCursor(ctx, n.alias, at.feed, at.cursor.String())
 }
 
-// level notes that the catalogue has everything that the node has, up to seq.
+// level notes that the catalogue has everything that the node has told of, up to seq.
 func (n *node) level(seq int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

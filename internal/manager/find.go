@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// foundTTL is how long what the catalogue said of a folder holds: a player
-	// fetches many objects of one. Changes that this manager applies end it at
-	// once; those of another one that shares the database do not.
+	// foundTTL is how long an answer of the catalogue about a folder is kept, because a
+	// player fetches many objects of one folder. Changes by this manager end it at
+	// once. Changes by another manager that shares the database do not.
 	foundTTL = 3 * time.Second
 	// maxFound bounds the cache.
 	maxFound = 4096
@@ -99,10 +99,9 @@ func (c *foundCache) clear() {
 	c.epoch++
 }
 
-// find returns the recording in a folder as the catalogue has it. The folder is
-// named as in the shared storage, which comes first, as on the node that keeps it,
-// or "@alias/folder", which is needed where others have one of that name: where
-// several nodes keep one, the error is a fault.Conflict that says so.
+// find returns the recording in a folder. dir may be a folder of the shared storage,
+// which comes first, a folder as its node has it, or "@alias/folder". If several nodes
+// have the folder, the error is a fault.Conflict that asks for the last form.
 func (f *fleet) find(ctx context.Context, dir string) (media.Recording, error) {
 	r, epoch, ok := f.found.get(dir)
 	if ok {
@@ -140,8 +139,8 @@ func (f *fleet) find(ctx context.Context, dir string) (media.Recording, error) {
 	return media.Recording{}, fault.Errorf(fault.Conflict, "several nodes have a folder %q; name one: %s", dir, strings.Join(choices, ", "))
 }
 
-// findObject is find for the key of an object; it returns the object's path on
-// the node or in the shared storage, too.
+// findObject is find for the key of an object. It also returns the object's path on the
+// node or in the shared storage.
 func (f *fleet) findObject(ctx context.Context, key string) (r media.Recording, own string, err error) {
 	if err := media.CheckPath(key); err != nil {
 		return r, "", err

@@ -59,12 +59,13 @@ type meter interface {
 	Relayed(node string, bytes int64, failed bool)
 }
 
-// fleet is the nodes. It implements api.Fleet.
+// fleet has the nodes. It implements api.Fleet.
 type fleet struct {
 	o    fleetOptions
 	log  *slog.Logger
 	http *http.Client
-	// guarded is for nodes that have registered: it goes where they may be.
+	// guarded is the client for nodes that have registered. It connects only to where
+	// they may be.
 	guarded *http.Client
 	found   *foundCache
 	names   names
@@ -81,8 +82,8 @@ type fleet struct {
 
 	changing sync.Mutex // held while nodes are added or removed
 
-	// opened is closed when the catalogue has been used once: until then its
-	// database may be away, and feeds are not followed.
+	// opened is closed when the catalogue has been used for the first time. Before that
+	// its database may be away, and feeds are not followed.
 	opened chan struct{}
 
 	complaints complaints
@@ -123,8 +124,8 @@ func (f *fleet) load(nodes []config.Node) {
 	}
 }
 
-// open starts to use the catalogue, once: the nodes that have registered are
-// followed, too, and the recordings of all.
+// open starts to use the catalogue, once. From then on the nodes that have registered
+// are followed too, and the recordings of all nodes.
 func (f *fleet) open(ctx context.Context, nodes []config.Node) error {
 	f.changing.Lock()
 	defer f.changing.Unlock()
@@ -216,15 +217,14 @@ func (f *fleet) Nodes() []api.FleetNode {
 	return list
 }
 
-// goOn follows a node again that was stopped to be replaced or removed, which has
-// failed; n may be nil.
+// goOn follows a node again after replacing or removing it has failed. n may be nil.
 func (f *fleet) goOn(n *node) {
 	if n != nil {
 		f.add(newNode(f, n.alias, n.source, n.client.base, *n.client.token.Load(), n.local))
 	}
 }
 
-// touch notes that streams of a node have changed, or what else is known of it.
+// touch notes that streams of a node, or other things known of it, have changed.
 func (f *fleet) touch(ids ...string) {
 	f.changedMu.Lock()
 	defer f.changedMu.Unlock()
@@ -243,8 +243,8 @@ func (f *fleet) Changed() <-chan struct{} {
 	return f.changed
 }
 
-// storedBy returns what the node calls itself whose recording is in a folder of the
-// shared storage; "" if there is none, or it has no name.
+// storedBy returns the node's name in the recording.json of a folder of the shared
+// storage, or "" if there is none.
 func (f *fleet) storedBy(ctx context.Context, recordDir string) (string, error) {
 	r, _, err := f.readInfo(ctx, recordDir)
 	return r.Node, err

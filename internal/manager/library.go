@@ -19,11 +19,11 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// settling is how long after its end a recording's manifest still comes from its
-// node: what the node has stored may be on its way to the shared storage.
+// settling is how long after its end a recording's manifest still comes from its node.
+// What the node has stored may still be on its way to the shared storage.
 const settling = 10 * time.Minute
 
-// library is the recordings of all nodes. It implements api.Playback.
+// library plays and lists the recordings of all nodes. It implements api.Playback.
 type library struct {
 	fleet   *fleet
 	shared  *playback.Server  // nil without shared storage
@@ -82,12 +82,12 @@ func (l *library) Streams(ctx context.Context, q api.StreamQuery) ([]api.StreamS
 	return out, nil
 }
 
-// maxLooks bounds the pages that are looked at for one, where most is of nodes that are
-// gone.
+// maxLooks bounds the pages that are read to fill one, if most recordings belong to
+// nodes that were removed.
 const maxLooks = 50
 
-// gone returns how many recordings of a stream are of nodes that are gone, and still in
-// the catalogue. Those in shared storage are among them.
+// gone returns how many recordings of a stream belong to removed nodes and are still in
+// the catalogue, including those in shared storage.
 func (l *library) gone(ctx context.Context, stream string) (n int, err error) {
 	for _, alias := range l.fleet.going.aliases() {
 		_, total, err := l.fleet.o.Catalogue.List(ctx, catalogue.Query{Stream: stream, Node: alias, Limit: 1})
@@ -115,9 +115,9 @@ func (l *library) Recordings(ctx context.Context, q api.Query) (api.RecordingPag
 	return api.RecordingPage(page), nil
 }
 
-// page returns the page of recordings that q selects without those that are gone, and how
-// many are gone. A removal may take some out of the tables between the two questions. Then
-// both are asked again, three times at most; after that the count may be too high.
+// page returns the page that q selects, without recordings of removed nodes, and how
+// many of those there are. A removal may take some out between the two questions. Then
+// both are asked again, at most three times; after that the count may be too high.
 func (l *library) page(ctx context.Context, q catalogue.Query) (page catalogue.Page, gone int, err error) {
 	for range 3 {
 		if gone, err = l.gone(ctx, q.Stream); err != nil {
@@ -148,8 +148,8 @@ func (l *library) pageOfOthers(ctx context.Context, q catalogue.Query) (page cat
 	return page, nil
 }
 
-// unavailable is the answer while the database does not work: it is no defect of
-// the manager.
+// unavailable returns the answer while the database does not work. That is not a fault
+// of the manager.
 func unavailable(err error) error {
 	if fault.KindOf(err) != fault.Internal {
 		return err
@@ -183,8 +183,8 @@ func (l *library) Object(w http.ResponseWriter, r *http.Request, key string, unt
 }
 
 // fromShared serves an object of shared storage. What its node may have newer, or
-// alone, comes from there: the manifest of a recording that runs or has just
-// ended, and segments that wait on the node for the storage.
+// alone, comes from the node: the manifest of a recording that runs or has just ended,
+// and segments that wait for their upload.
 func (l *library) fromShared(w http.ResponseWriter, r *http.Request, n *node, rec media.Recording, key string, until time.Time) error {
 	up := n != nil && n.isUp() == nil
 	unsettled := !l.settled(rec)
@@ -221,7 +221,7 @@ func (l *library) serveStored(w http.ResponseWriter, r *http.Request, rec media.
 	return l.redirect(w, r, key, ttl)
 }
 
-// settled reports whether all of a recording is where it will stay.
+// settled reports whether all of a recording is in shared storage.
 func (l *library) settled(rec media.Recording) bool {
 	return rec.Status != media.StatusRecording && rec.End != nil && l.now().Sub(*rec.End) > settling &&
 		rec.DurableThrough+0.001 >= rec.Duration
@@ -234,9 +234,9 @@ func isSegment(key string) bool {
 	return ext == ".m4s" || ext == ".webm"
 }
 
-// redirectTTL returns how long a URL of the storage may be valid: no longer than
-// who asks may have the object. It is 0 where players are not sent there, and for
-// the last second, which is the shortest that storage signs for.
+// redirectTTL returns how long a URL of the storage may be valid: no longer than the
+// client may have the object. It is 0 if players are not sent to the storage, and for
+// the last second, because storage signs for a second at least.
 func (l *library) redirectTTL(until time.Time) time.Duration {
 	ttl := l.ttl
 	if !until.IsZero() {
@@ -262,9 +262,9 @@ func (l *library) redirect(w http.ResponseWriter, r *http.Request, key string, t
 	return nil
 }
 
-// redirectsTo returns the origin of the storage that players are sent to, "" where
-// they are not: the page has to allow its player to go there. Where no URL can be
-// signed now, none is for segments either, whose errors are logged.
+// redirectsTo returns the origin of the storage that players are sent to, so that the
+// page can allow it, or "" if they are not sent there. If no URL can be signed now,
+// segments are not redirected either, and their errors are logged.
 func (l *library) redirectsTo(ctx context.Context) string {
 	if l.presign == nil {
 		return ""
@@ -327,8 +327,8 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 			h[name] = values
 		}
 	}
-	// What a node says of these might be a page of its own in the manager's origin, and
-	// stay in the caches of others. Names tell.
+	// The name decides. What a node says could make a page of its own in the manager's
+	// origin, or stay in caches of others.
 	h.Set("Content-Type", storage.ContentType(key))
 	h.Set("Cache-Control", playback.Believed(key, resp.Header.Get("Cache-Control")))
 	h.Set("X-Live777-Node", n.alias)

@@ -50,9 +50,8 @@ type Manager struct {
 	listener  net.Listener
 }
 
-// New opens the database, the storage and the port, and begins to follow the
-// nodes. A database that is away may come later. The error names the option to
-// change.
+// New opens the database, the storage and the port, and begins to follow the nodes. If
+// the database is away, that is no error. An error names the option to change.
 func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -44,15 +44,15 @@ func ours(err error) error { return fmt.Errorf("%w: %w", errOurs, err) }
 // complaintPause is how soon an error of the same kind is logged again.
 const complaintPause = time.Minute
 
-// complaints keeps what concerns all nodes from being logged for each of them. Safe
-// for concurrent use.
+// complaints prevents that an error that concerns all nodes is logged for each of them.
+// Safe for concurrent use.
 type complaints struct {
 	mu sync.Mutex
 	at map[fault.Kind]time.Time
 }
 
-// isNew reports whether err is to be logged. Its text does not tell: it names what was
-// to be done, which is another thing for each node.
+// isNew reports whether err is to be logged. It does not compare texts, which differ
+// between nodes.
 func (c *complaints) isNew(err error, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

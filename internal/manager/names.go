@@ -10,11 +10,11 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// names knows which node a recording in shared storage is of, by what its
-// recording.json says: the node's recorder.node_alias of that time, which need not
-// be what the manager calls the node, and changes when the node is renamed. Nothing
-// is forgotten before the node is: old recordings keep their names. Safe for
-// concurrent use.
+// names knows which node a recording in shared storage belongs to, by the name in its
+// recording.json. That name is the node's recorder.node_alias of the time. It may
+// differ from the manager's alias, and changes when the node is renamed. A name is
+// forgotten only with its node, because old recordings keep it. Safe for concurrent
+// use.
 type names struct {
 	mu     sync.Mutex
 	claims map[string]map[string]bool // by name and alias: whether it is sure
@@ -27,7 +27,7 @@ func (s *names) load(all []catalogue.NodeName) {
 	}
 }
 
-// put adds a claim; one that is sure stays so.
+// put adds a claim. A claim that was sure stays sure.
 func (s *names) put(n catalogue.NodeName) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,10 +78,12 @@ func (s *names) forget(alias string) {
 	}
 }
 
-// aliasOf returns the node whose recordings in shared storage have a name; ok is
-// false where none is known, or several are. What a node says of itself counts
-// more than the manager's name for a node, and that more than what a node has in
-// its catalogue; a node that the manager has now more than one that it had.
+// aliasOf returns the alias of the node whose recordings in shared storage have a name.
+// ok is false if no node is known, or several are.
+//
+// A name that a node gives itself counts more than the manager's alias, and that more
+// than a name in the node's catalogue. A node that the manager has now counts more than
+// one that it had.
 func (f *fleet) aliasOf(name string) (alias string, ok bool) {
 	const sure, called, told = 3, 2, 1 // how much a claim is worth
 	best := 0
@@ -113,10 +115,9 @@ func (f *fleet) aliasOf(name string) (alias string, ok bool) {
 	return alias, ok
 }
 
-// ownerOf returns the alias of the node whose recording it is of which n tells: it
-// has the name that is given. Most nodes tell of their own only, and so n is right
-// wherever that is possible; a node whose catalogue was made from shared storage
-// tells of all.
+// ownerOf returns the alias of the node that a recording with this name belongs to, of
+// which n tells. Most nodes tell only of their own recordings, so it is n if that is
+// possible. A node whose catalogue was made from shared storage tells of all.
 func (n *node) ownerOf(name string) string {
 	if name == "" || n.named(name) {
 		return n.alias
@@ -127,7 +128,7 @@ func (n *node) ownerOf(name string) string {
 	return n.alias
 }
 
-// named reports whether the node calls itself so, or did.
+// named reports whether the node has, or had, this name.
 func (n *node) named(name string) bool {
 	n.mu.Lock()
 	now := !n.seen.IsZero() && name == n.info.Node
@@ -136,16 +137,16 @@ func (n *node) named(name string) bool {
 	return now || sure
 }
 
-// isNamed reports whether a node, which the manager may not have any more, has a
-// name, by itself or here.
+// isNamed reports whether a node, which the manager may not have any more, has a name
+// or an alias.
 func (f *fleet) isNamed(alias, name string) bool {
 	claimed, _ := f.names.has(name, alias)
 	n := f.node(alias)
 	return claimed || alias == name || n != nil && n.named(name)
 }
 
-// introduce notes what the node calls itself, and gives it the recordings that
-// were catalogued by that name, before it was known whose it is.
+// introduce stores what the node calls itself, and gives it the recordings that came
+// into the catalogue under that name before the node was known.
 func (n *node) introduce(ctx context.Context) error {
 	n.mu.Lock()
 	name, heard := n.info.Node, !n.seen.IsZero()
@@ -167,9 +168,8 @@ func (n *node) introduce(ctx context.Context) error {
 	return nil
 }
 
-// succeed gives the node what one has left that the manager does not have any more
-// and that had the same database: it is the same node under a new alias. What the
-// old one kept itself is told by the new one.
+// succeed gives the node the recordings of a removed node with the same database: it is
+// the same node under a new alias. What the old one kept itself is told by the new one.
 func (n *node) succeed(ctx context.Context, feed string) error {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
@@ -197,8 +197,8 @@ func (n *node) succeed(ctx context.Context, feed string) error {
 	return nil
 }
 
-// recognise notes that the node has recordings by a name that no node is known to
-// have: it had that name once.
+// recognise stores that recordings of the node have a name that no node is known to
+// have. The node had that name once.
 func (n *node) recognise(ctx context.Context, name string) error {
 	if name == "" || name == n.alias || len(n.fleet.names.of(name)) > 0 {
 		return nil
@@ -206,7 +206,7 @@ func (n *node) recognise(ctx context.Context, name string) error {
 	return n.fleet.claim(ctx, catalogue.NodeName{Name: name, Alias: n.alias})
 }
 
-// claim notes a name of a node for good.
+// claim stores a name of a node.
 func (f *fleet) claim(ctx context.Context, c catalogue.NodeName) error {
 	if claimed, sure := f.names.has(c.Name, c.Alias); claimed && (sure || !c.Sure) {
 		return nil
@@ -233,10 +233,10 @@ func (f *fleet) reassign(ctx context.Context, from, to string) error {
 	}
 }
 
-// inCatalogue returns what the catalogue is to have of a recording as shared
-// storage has it; row is what it has, nil if nothing. Where nobody knows whose the
-// name is, the row is right, for a node has told of it; without one the name is
-// all there is, until its node is heard of.
+// inCatalogue returns a recording of shared storage as the catalogue is to have it. row
+// is what the catalogue has; nil if nothing. If nobody knows whose the name is, the row
+// is right, because a node has told of it. Without a row the name stays until its node
+// is heard of.
 func (f *fleet) inCatalogue(stored media.Recording, row *media.Recording) media.Recording {
 	alias, ok := f.aliasOf(stored.Node)
 	switch {

@@ -32,7 +32,7 @@ const (
 	registered = "registered"
 )
 
-// node is what is known of one node, kept fresh by its own goroutines (run).
+// node has what is known of one node. Its own goroutines keep that fresh (run).
 // Requests read it and never wait for the node.
 type node struct {
 	alias  string
@@ -100,8 +100,8 @@ func (n *node) run(ctx context.Context) {
 	loops.Wait()
 }
 
-// pause waits for d, more or less: nodes that fail at the same time are not to be
-// asked at the same time again. It returns false when ctx has ended.
+// pause waits for about d: nodes that fail at the same time should not all be asked
+// again at the same time. It returns false when ctx has ended.
 func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	t := time.NewTimer(d - d/10 + rand.N(d/5+1))
 	defer t.Stop()
@@ -127,8 +127,8 @@ func (n *node) awaitUp(ctx context.Context) bool {
 	}
 }
 
-// whileUp returns a context that ends when the node goes down, too. What was
-// known of the node is dropped then, and has to be asked for anew.
+// whileUp returns a context that also ends when the node goes down. What was known of
+// the node is then dropped and asked for again.
 func (n *node) whileUp(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	n.mu.Lock()
@@ -165,8 +165,8 @@ func (n *node) probe(ctx context.Context) {
 	}
 }
 
-// probed notes the outcome of a probe. A single failure may be an accident: doubt
-// is then true. A refused connection is none: nobody is there.
+// probed notes the outcome of a probe. A single failure may be an accident (doubt). A
+// refused connection is not: nobody is there.
 func (n *node) probed(info nodeInfo, took time.Duration, err error) (doubt bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -218,8 +218,8 @@ func (n *node) suspect() {
 	}
 }
 
-// note remembers what is wrong with a part of the node, or that nothing is. What
-// is wrong is logged when it begins.
+// note remembers what is wrong with a part of the node; nil: nothing is. A problem is
+// logged when it begins.
 func (n *node) note(part string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -229,7 +229,7 @@ func (n *node) note(part string, err error) {
 	}
 	defer n.fleet.touch() // who waits for the list is told that it does not come
 	old := n.errs[part]
-	// Without addresses: each connection has another port.
+	// Compared without addresses, because each connection has another port.
 	switch known := old != nil && fault.Text(old) == fault.Text(err); {
 	case errors.Is(err, errOurs):
 		if n.fleet.complaints.isNew(err, n.fleet.now()) {
@@ -289,7 +289,7 @@ func (n *node) forgetStreams() {
 	n.setStreams(nil)
 }
 
-// setRecording notes what the node has just answered; its events say it later.
+// setRecording notes what the node has just answered. Its events tell it later.
 func (n *node) setRecording(stream string, recording bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -312,8 +312,8 @@ func (n *node) stateSince() time.Time {
 	return n.since
 }
 
-// isSilent reports whether the node may be up and has not told of its streams yet.
-// One that was asked and did not tell is not waited for.
+// isSilent reports whether the node may be up and has not told of its streams yet. It
+// is false if the node was asked and did not tell.
 func (n *node) isSilent() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -38,8 +38,8 @@ type nodeInfo struct {
 	BuildTime *string `json:"buildTime"`
 }
 
-// kind returns what a node is, "" for what is none: the original has no name, and says
-// how it was built.
+// kind returns what a node is, or "" if it is no node. The original has no name, and
+// tells how it was built.
 func (i *nodeInfo) kind() string {
 	switch {
 	case i.Name == nodeName:
@@ -69,7 +69,7 @@ func (f *fleet) isOriginal(alias string) bool {
 }
 
 // keeps reports whether the node's recordings are on the node. Those of an original are
-// relayed from there, wherever it has them.
+// always relayed from it, wherever it stores them.
 func (n *node) keeps() bool { return n.local || n.isOriginal() }
 
 // hasRecorder reports whether the node was built with its recorder.
@@ -82,15 +82,14 @@ func (n *node) hasRecorder() bool {
 const (
 	// originalAsks is how many streams are asked for at the same time.
 	originalAsks = 4
-	// originalTries is how often the recording of a publication is started by itself. An
-	// original does not say whether it cannot record a stream or has no media of it yet,
-	// and answers nothing else about recordings while it waits for them.
+	// originalTries is how often the automatic start of a recording is tried. An
+	// original does not tell whether it cannot record a stream or has no media of it
+	// yet, and answers nothing else about recordings while it waits for media.
 	originalTries = 3
-	// originalStart is how long one that starts a recording is waited for, at most: where
-	// the stream has media it answers at once.
+	// originalStart is how long the start of a recording is waited for. If the stream
+	// has media, the original answers at once.
 	originalStart = 10 * time.Second
-	// asideTimeout is how long an answer waits for the catalogue, which has what is good to
-	// know and not needed.
+	// asideTimeout is how long an answer waits for what the catalogue can add to it.
 	asideTimeout = time.Second
 )
 
@@ -109,8 +108,8 @@ func (n *node) followOriginal(ctx context.Context) {
 	}
 }
 
-// askRecordings asks of each stream whether it is recorded. It gives up at the first that
-// is not answered: the others wait for the same.
+// askRecordings asks for each stream whether it is recorded. It gives up at the first
+// one that is not answered, because the others would wait for the same.
 func (n *node) askRecordings(ctx context.Context) error {
 	n.mu.Lock()
 	var ids []string
@@ -152,8 +151,8 @@ func (n *node) isRecording(ctx context.Context, stream string) (bool, error) {
 	return status.Recording, err
 }
 
-// noteRecording notes whether an original records a stream. When that changes there is
-// news in its index.
+// noteRecording notes whether an original records a stream. If that changes, its index
+// has news.
 func (n *node) noteRecording(stream string, recording bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -178,7 +177,7 @@ func (n *node) wakeFeed() {
 }
 
 // noteStopped remembers, or forgets, that the recording of a publication was stopped
-// here; the original does not. It is called with n.mu locked.
+// here, because the original does not. Called with n.mu held.
 func (n *node) noteStopped(s api.NodeStream, stopped bool) {
 	if n.records == nil {
 		n.records = map[string]bool{}
@@ -201,8 +200,8 @@ func publisherOf(s api.NodeStream) string {
 	return s.Publish.Sessions[0].ID
 }
 
-// completed returns a stream of an original with what is known of it beside. It is called
-// with n.mu locked.
+// completed adds to a stream of an original what else is known of it. Called with n.mu
+// held.
 func (n *node) completed(s api.NodeStream) api.NodeStream {
 	s.Tracks, s.Codecs = []live.TrackInfo{}, slices.Clone(s.Codecs)
 	for i, c := range s.Codecs {
@@ -223,8 +222,8 @@ func codecName(name string) string {
 	return strings.ToUpper(name)
 }
 
-// forgetGone drops what is remembered of streams that have ended. It is called with n.mu
-// locked.
+// forgetGone drops what is remembered of streams that have ended. Called with n.mu
+// held.
 func (n *node) forgetGone(streams map[string]api.NodeStream) {
 	for id := range n.records {
 		if _, ok := streams[id]; !ok {
@@ -238,7 +237,7 @@ func (n *node) forgetGone(streams map[string]api.NodeStream) {
 	}
 }
 
-// recordOriginal is record for an original, in whose answers less is said.
+// recordOriginal is record for an original, whose answers tell less.
 func (n *node) recordOriginal(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
 	if !n.hasRecorder() {
 		if r.Method == http.MethodPost {
@@ -265,8 +264,8 @@ func (n *node) recordOriginal(ctx context.Context, r api.RecordRequest) (api.Nod
 	return n.say(map[string]any{"id": r.Stream, "recording": false, "stopped": recording}), nil
 }
 
-// startOriginal starts a recording. The original does not answer while the stream has no
-// media, and answers nothing else about recordings meanwhile.
+// startOriginal starts a recording. The original does not answer before the stream has
+// media, and answers nothing else about recordings until then.
 func (n *node) startOriginal(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
 	if _, ok := n.stream(r.Stream); !ok && n.notListed() == nil {
 		return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "node %q has no stream %q", n.alias, r.Stream)
@@ -295,8 +294,8 @@ func (n *node) startOriginal(ctx context.Context, r api.RecordRequest) (api.Node
 	return api.NodeAnswer{Node: n.alias, Status: http.StatusOK, Body: answer}, nil
 }
 
-// putStarted puts a recording that has been started into the catalogue, unless that has it:
-// where a manager of the original's kind takes it off the index nobody else tells of it.
+// putStarted puts a recording that was started into the catalogue, unless it has it. If
+// a manager of the original takes it off the node's index, nobody else tells of it.
 func (n *node) putStarted(ctx context.Context, s *originalSession) error {
 	r, ok := s.recording()
 	if !ok {
@@ -314,8 +313,8 @@ func (n *node) putStarted(ctx context.Context, s *originalSession) error {
 
 var errLate = errors.New("no answer in time: an original live777 gives none while a stream has no media")
 
-// passOriginal is pass for what is not for a client: errors are plain text, and one that
-// stops answers with nothing.
+// passOriginal is pass for answers that a client cannot be given: errors are plain
+// text, and a stop is answered with nothing.
 func (n *node) passOriginal(ctx context.Context, r api.RecordRequest, body []byte, limit time.Duration) (answer []byte, err error) {
 	late := fmt.Errorf("no answer within %v", limit)
 	if r.Method == http.MethodPost {
@@ -342,13 +341,13 @@ func (n *node) passOriginal(ctx context.Context, r api.RecordRequest, body []byt
 	return answer, nil
 }
 
-// say answers in place of an original.
+// say makes an answer in place of an original.
 func (n *node) say(fields map[string]any) api.NodeAnswer {
 	body, _ := json.Marshal(fields) // strings, numbers and truth values always can be
 	return api.NodeAnswer{Node: n.alias, Status: http.StatusOK, Body: append(body, '\n')}
 }
 
-// statusOf is the state of a recording, with what the catalogue knows of it.
+// statusOf returns the state of a recording, with what the catalogue knows of it.
 func (n *node) statusOf(ctx context.Context, stream string, recording bool) api.NodeAnswer {
 	said := map[string]any{"recording": recording}
 	if !recording {

@@ -30,15 +30,14 @@ type originalSession struct {
 	Status     string `json:"status"`
 }
 
-// What there is to say about recordings whose node keeps no account of what is missing.
+// The reasons of recordings whose node keeps no ledger.
 const (
 	reasonNoLedger  = "an original live777 recorded it, which does not tell what is missing"
 	reasonFailed    = "an original live777 says that it failed"
 	reasonForgotten = "an original live777 recorded it, and does not tell when it ended"
 )
 
-// recording returns s as the node's own recordings are. ok is false for what no
-// recording can be.
+// recording returns s as a recording of this program. ok is false if it cannot be one.
 func (s *originalSession) recording() (r media.Recording, ok bool) {
 	mpd := strings.Trim(s.MPDPath, "/")
 	r = media.Recording{
@@ -67,8 +66,8 @@ func (s *originalSession) recording() (r media.Recording, ok bool) {
 	return r, true
 }
 
-// catchUpOriginal applies the index of an original to the catalogue. It is not told that
-// the manager has them: the original would take them off its own lists.
+// catchUpOriginal applies the index of an original to the catalogue. It does not
+// acknowledge the recordings, because the original would then take them off its lists.
 func (n *node) catchUpOriginal(ctx context.Context, at *follower) error {
 	feed := "original:" + n.alias // its index has no id of its own
 	if at.feed != feed {
@@ -141,8 +140,8 @@ func (n *node) put(ctx context.Context, recordings []media.Recording) error {
 	return err
 }
 
-// running returns the recordings that the catalogue takes for running on the node, the
-// newest first; of all streams where none is given.
+// running returns the recordings of the node that run as far as the catalogue knows,
+// newest first; of all streams if none is given.
 func (n *node) running(ctx context.Context, stream string) ([]media.Recording, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
@@ -150,8 +149,8 @@ func (n *node) running(ctx context.Context, stream string) ([]media.Recording, e
 	return slices.DeleteFunc(list, func(r media.Recording) bool { return !mounted(r) }), err
 }
 
-// over returns the folders of the recordings that run as the catalogue has it, and do not
-// as the node says. It is asked before the index is read, which then tells of their ends.
+// over returns the folders of recordings that run in the catalogue and not on the node.
+// It is called before the index is read, so that the index tells of their ends.
 func (n *node) over(ctx context.Context) (dirs map[string]bool, err error) {
 	list, err := n.running(ctx, "")
 	if err != nil {
@@ -175,8 +174,9 @@ func (n *node) over(ctx context.Context) (dirs map[string]bool, err error) {
 	return dirs, nil
 }
 
-// endForgotten ends those recordings that are over of whose end the index did not tell: the
-// original died while it recorded, or a manager of its own kind has taken it off.
+// endForgotten ends recordings that are over and whose end the index did not tell: the
+// original died while it recorded, or a manager of its own kind has taken the recording
+// off.
 func (n *node) endForgotten(ctx context.Context, over map[string]bool) error {
 	if len(over) == 0 {
 		return nil
@@ -201,7 +201,7 @@ func (n *node) endForgotten(ctx context.Context, over map[string]bool) error {
 	return nil
 }
 
-// maxHead is how much of a manifest is read for what its first element says.
+// maxHead is how much of a manifest is read to get its first element.
 const maxHead = 16 << 10
 
 // manifestDuration returns the seconds that a manifest says it has; 0 where it says nothing.
@@ -248,8 +248,8 @@ func xsSeconds(s string) (seconds float64) {
 
 var xsDuration = regexp.MustCompile(`^PT(?:(\d{1,6})H)?(?:(\d{1,8})M)?(?:(\d{1,8}(?:\.\d{1,9})?)S)?$`)
 
-// deleteOriginal forgets a recording of which the node has nothing any more: an original
-// deletes none itself.
+// deleteOriginal forgets a recording of which the node has nothing any more. An
+// original cannot delete recordings.
 func (s *shelf) deleteOriginal(ctx context.Context, n *node, r media.Recording) error {
 	if r.Status == media.StatusRecording {
 		return fault.Errorf(fault.Conflict, "the recording runs; stop it first")
@@ -282,8 +282,8 @@ func (n *node) hasObject(ctx context.Context, key string) (bool, error) {
 	return false, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, statusError(resp.StatusCode, said))
 }
 
-// isMissing reports whether an answer says that there is no such object, for which an
-// original has no status of its own.
+// isMissing reports whether an answer says that there is no such object. An original
+// has no status of its own for that.
 func isMissing(status int, said []byte) bool {
 	return status == http.StatusNotFound || status == http.StatusInternalServerError && strings.HasPrefix(string(said), "NotFound")
 }

@@ -85,8 +85,8 @@ func Rebuild(ctx context.Context, cfg *config.Liveman, c Command) (ok bool, err 
 	return ok, ctx.Err()
 }
 
-// introduceAll asks the nodes what they call themselves. Those that do not answer
-// are known by what they have said before.
+// introduceAll asks the nodes what they call themselves. Nodes that do not answer are
+// known by what they said before.
 func (f *fleet) introduceAll(ctx context.Context, nodes []*node) error {
 	var asked sync.WaitGroup
 	errs := make([]error, len(nodes))
@@ -107,8 +107,8 @@ func (f *fleet) introduceAll(ctx context.Context, nodes []*node) error {
 	return errors.Join(errs...)
 }
 
-// rebuildShared rebuilds what shared storage tells. What is not there stays where
-// it is of a node that keeps its recordings itself, or waits for its upload.
+// rebuildShared rebuilds what shared storage has. A recording that is not there stays
+// in the catalogue if its node keeps its recordings itself, or it waits for its upload.
 func rebuildShared(ctx context.Context, store shared, db *catalogue.DB, f *fleet, c Command) (ok bool, err error) {
 	out := maintain.NewOutput(c.Stdout, c.Stderr, c.JSON)
 	sum, err := maintain.Rebuild(ctx, maintain.RebuildOptions{
@@ -156,8 +156,8 @@ func (f *fleet) configured(nodes []config.Node) []*node {
 	return list
 }
 
-// known is configured with the nodes that have registered. The catalogue takes note
-// of them, and what names nodes have had is known from then on.
+// known is configured, with the nodes that have registered. It stores the nodes in the
+// catalogue, and loads the names that nodes have had.
 func (f *fleet) known(ctx context.Context, nodes []config.Node) ([]*node, error) {
 	saved, err := f.o.Catalogue.Nodes(ctx)
 	if err != nil {

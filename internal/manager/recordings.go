@@ -94,8 +94,8 @@ func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (
 	if err := json.Unmarshal(answer.Body, &now); err != nil {
 		return media.Recording{}, fault.Errorf(fault.Unavailable, "node %q: decode its answer: %w", n.alias, err)
 	}
-	// The node's feed brings it into the catalogue, in its order: it may have told
-	// of something newer by now, as that the recording is deleted.
+	// The node's feed brings the change into the catalogue, in the feed's order. The
+	// feed may have told of something newer by now, such as the deletion.
 	select {
 	case n.feedNow <- struct{}{}:
 	default:
@@ -103,7 +103,8 @@ func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (
 	return unmount(n.mount(now)), nil
 }
 
-// deleteStored deletes what shared storage has of a recording, if it has it as a node says.
+// deleteStored deletes a recording from shared storage, if storage has it as the node
+// says.
 func (s *shelf) deleteStored(ctx context.Context, r media.Recording) (done bool, err error) {
 	if err := s.fleet.verify(ctx, r); err != nil {
 		return false, err
@@ -130,8 +131,8 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 	case err != nil:
 		return false, err
 	case answer.Status == http.StatusNotFound:
-		// The node knows nothing of it: the catalogue was behind, or the node has
-		// lost its database, and what it recorded is in shared storage all the same.
+		// The node does not know it: the catalogue was behind, or the node has lost its
+		// database while shared storage still has the recording.
 		if mounted(r) {
 			break
 		}

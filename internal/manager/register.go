@@ -19,20 +19,21 @@ const (
 	// maxURL and maxToken bound what a node registers with, in bytes.
 	maxURL   = 2048
 	maxToken = 4096
-	// maxRegistered bounds the nodes that have registered: each is asked all the time.
+	// maxRegistered bounds the nodes that have registered, because each is asked all
+	// the time.
 	maxRegistered = 1000
 )
 
-// maxProving bounds the nodes that are asked at the same time whether they are who
-// registers.
+// maxProving bounds how many known nodes are asked at the same time whether they are
+// the one that registers.
 const maxProving = 8
 
 var errProving = fault.New(fault.Unavailable, "too many nodes register at the same time; it will be tried again")
 
-// Register implements api.Fleet. A node that registers as it did before changes
-// nothing. The registration token is known to all nodes, and so lets nobody take
-// the place of another: what is known of an alias is changed by administrators,
-// and by who shows to be that node (prove).
+// Register implements api.Fleet. A node that registers as before changes nothing. All
+// nodes know the registration token, so it lets nobody take the place of another node.
+// What is known of an alias is changed only by administrators, and by a node that
+// proves to be the one (prove).
 func (f *fleet) Register(ctx context.Context, r api.NodeRegistration, admin bool) (api.FleetNode, bool, error) {
 	if !config.IsAlias(r.Alias) {
 		return api.FleetNode{}, false, fault.New(fault.Invalid, "alias is no name of a node; set recorder.node_alias to letters, digits, -, _ and .")
@@ -67,9 +68,8 @@ func (f *fleet) Register(ctx context.Context, r api.NodeRegistration, admin bool
 	return f.replace(ctx, r)
 }
 
-// inPlaceOf returns what is known of those who have registered by the alias or with
-// the URL of r, by their aliases. The error is a fault.Conflict for one of the
-// configuration.
+// inPlaceOf returns the registered nodes that have the alias or the URL of r, by alias.
+// The error is a fault.Conflict if the configuration has it.
 func (f *fleet) inPlaceOf(ctx context.Context, r api.NodeRegistration) ([]catalogue.Node, error) {
 	base := newClient(f.http, r.URL, "").base
 	var known []catalogue.Node
@@ -117,9 +117,10 @@ func sameRegistration(a, b catalogue.Node) bool {
 	return a.Alias == b.Alias && a.URL == b.URL && a.Token == b.Token && a.Local == b.Local
 }
 
-// prove returns nil if what registers is a node that is known by its alias or URL: it
-// brings the token that the manager has of it, or one that the node at the known
-// address gives all rights. The token of the known node is sent nowhere for that.
+// prove returns nil if the node that registers is the one that is known by its alias or
+// URL: it brings the token that the manager has of that node, or one to which the node
+// at the known address gives all rights. The token of the known node is sent nowhere
+// for this.
 func (f *fleet) prove(ctx context.Context, known *catalogue.Node, r api.NodeRegistration) error {
 	unmoved := known.URL == newClient(f.http, r.URL, "").base && known.Local == f.keepsItself(r)
 	if sameToken(known.Token, r.Token) && (unmoved || r.Token != "") {
@@ -175,14 +176,14 @@ func (f *fleet) replace(ctx context.Context, r api.NodeRegistration) (api.FleetN
 		if *old.client.token.Load() == r.Token {
 			return old.describe(), false, nil
 		}
-		// JSON Web Tokens end, and nodes bring new ones.
+		// JSON Web Tokens expire, and nodes bring new ones.
 		if err := f.o.Catalogue.PutNode(ctx, n.registration()); err != nil {
 			return api.FleetNode{}, false, err
 		}
 		old.client.token.Store(&r.Token)
 		return old.describe(), false, nil
 	}
-	// A follower of the old place would write its cursor over the new node's.
+	// The follower of the old address would overwrite the new node's cursor.
 	f.stop(r.Alias)
 	if err := f.o.Catalogue.PutNode(ctx, n.registration()); err != nil {
 		f.goOn(old)
@@ -193,9 +194,9 @@ func (f *fleet) replace(ctx context.Context, r api.NodeRegistration) (api.FleetN
 	return n.describe(), old == nil, nil
 }
 
-// takePlace ends following those who have registered with the URL of n and another
-// alias: two nodes cannot have one, and n was there last. It may be the same node
-// with a new name, which its feed tells (succeed), or another machine.
+// takePlace stops following other nodes that registered with the URL of n: two nodes
+// cannot have one URL, and n came last. It may be the same node with a new name, which
+// its feed tells (succeed), or another machine.
 func (f *fleet) takePlace(ctx context.Context, n *node) error {
 	for _, other := range f.all() {
 		if other.alias == n.alias || other.client.base != n.client.base {

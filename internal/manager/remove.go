@@ -12,15 +12,16 @@ import (
 )
 
 const (
-	// removeBatch is how many recordings are taken out of the catalogue at once: few
-	// enough that others who write to it wait for a moment only.
+	// removeBatch is how many recordings are taken out of the catalogue at once: so few
+	// that other writers wait only for a moment.
 	removeBatch = 500
-	// goneCursor stands in place of a cursor while a node's recordings are taken out.
+	// goneCursor is stored in place of a cursor while a node's recordings are taken
+	// out.
 	goneCursor = "gone"
 )
 
-// going is the nodes that were removed and whose recordings are still being taken out of
-// the catalogue: no list has them. Safe for concurrent use.
+// going has the nodes that were removed and whose recordings are still being taken out
+// of the catalogue. No list shows them. Safe for concurrent use.
 type going struct {
 	mu    sync.Mutex
 	nodes map[string]*removal

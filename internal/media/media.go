@@ -1,6 +1,6 @@
-// Package media has the nouns that every other package shares: tracks, packets,
-// access units, formats, segments and recordings. It holds data and the rules
-// about that data, does no I/O and imports the standard library only.
+// Package media has the nouns that every other package shares: tracks, packets, access
+// units, formats, segments and recordings. It holds data and the rules about that data.
+// It does no I/O, and imports only the standard library and package fault.
 package media
 
 import (
@@ -42,8 +42,9 @@ type Track struct {
 	Fmtp      string // negotiated a=fmtp parameters, may be empty
 	MID       string // SDP a=mid of the m-line that carries the track
 	RID       string // simulcast layer (RFC 8852); empty where there is one encoding only
-	// Parameters are RTP payloads with the parameter sets that the sender has sent
-	// until now, for who joins late: it may send them once. Shared, read only.
+	// Parameters are RTP payloads with the parameter sets that the sender has sent so
+	// far. Somebody who joins late needs them, because the sender may send them once.
+	// Shared, read only.
 	Parameters [][]byte
 }
 
@@ -168,10 +169,10 @@ type Colour struct {
 	FullRange                   bool
 }
 
-// Equal reports whether one Period may have both formats: whether a player has
-// to know nothing else before it goes on with the other. Parameter sets of video,
-// which are a part of Private, may differ: the samples have those that decoders
-// need (package codec).
+// Equal reports whether one Period may have both formats: a player goes from one to the
+// other without knowing anything new. Parameter sets of video, which are a part of
+// Private, may differ, because the samples carry those that decoders need (package
+// codec).
 func (f *Format) Equal(g *Format) bool {
 	if f == nil || g == nil {
 		return f == g
@@ -199,7 +200,7 @@ type Frame struct {
 	Key         bool    // decoding can start here (SAP type 1)
 	Format      *Format // what was in force when it was sent; never nil
 	Data        []byte
-	// Arrival is that of the packet that completed it, or of one that was sent later and
-	// came before.
+	// Arrival is when the packet that completed it came. If that packet was lost and
+	// sent again, it counts as arrived with the first packet that overtook it.
 	Arrival time.Time
 }

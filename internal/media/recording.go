@@ -29,17 +29,17 @@ type Recording struct {
 	Status    Status           `json:"status"`
 	Reason    string           `json:"reason,omitempty"` // why it is not complete
 	Tracks    []RecordingTrack `json:"tracks"`
-	// PacketsOverrun is the number of packets, of all tracks, that arrived and
-	// were dropped because storage was too slow. Those that others followed
-	// count as lost too.
+	// PacketsOverrun is the number of packets, of all tracks, that arrived and were
+	// dropped because storage was too slow. If other packets followed them, they count
+	// as lost too.
 	PacketsOverrun int64 `json:"packets_overrun,omitempty"`
-	// Discarded counts the packets that came of a publisher and were no part of a
-	// track, by cause.
+	// Discarded counts the packets that a publisher sent and that belong to no track,
+	// by cause.
 	Discarded []Discard `json:"discarded,omitempty"`
-	// Recovered is how often the node died while it recorded this, and went on or
-	// ended it when it was started again.
+	// Recovered is how often the node died while it recorded this. After each restart
+	// it went on with the recording or ended it.
 	Recovered int `json:"recovered,omitempty"`
-	// Protected recordings are deleted by nobody but who takes the protection away.
+	// Protected: nobody deletes it before the protection is taken away.
 	Protected bool `json:"protected,omitempty"`
 	// DurableThrough is the media time, in seconds, up to which the storage has
 	// acknowledged everything.
@@ -66,8 +66,8 @@ type RecordingTrack struct {
 	PacketsLost      int64 `json:"packets_lost"`      // never arrived, or too late for the reorder buffer
 	PacketsRecovered int64 `json:"packets_recovered"` // came late, by retransmission or out of order, and were put right
 	FramesDropped    int64 `json:"frames_dropped"`    // broken, or dependent on one that is, or without a place
-	// FramesBeforeKey of these came before the first key frame of a publication, which
-	// was waited for KeyFrameWait seconds.
+	// FramesBeforeKey is how many of these came before the first key frame of a
+	// publication, and KeyFrameWait for how many seconds that was waited for.
 	FramesBeforeKey int64   `json:"frames_before_key,omitempty"`
 	KeyFrameWait    float64 `json:"key_frame_wait,omitempty"`
 	// PacketsCorrected is the number of audio packets that were left out, one
@@ -78,8 +78,8 @@ type RecordingTrack struct {
 	Missing          string `json:"missing,omitempty"` // why nothing is in it of what one of its publishers sent
 
 	// MediaSeconds, FilledSeconds and GapSeconds add up to the recording's duration:
-	// what was sent, what stands in for it, and where nothing does. Recordings of
-	// older versions have none of the three.
+	// what was sent, what was filled, and where nothing is. Recordings of older
+	// versions have none of the three.
 	MediaSeconds  float64 `json:"media_seconds,omitempty"`
 	FilledSeconds float64 `json:"filled_seconds,omitempty"`
 	GapSeconds    float64 `json:"gap_seconds,omitempty"`
@@ -98,7 +98,7 @@ type Gap struct {
 	Start    float64 `json:"start"`    // seconds of media time
 	Duration float64 `json:"duration"` // seconds
 	Cause    string  `json:"cause"`    // "loss", "pause", "reconnect", "overrun", "layer", "absent", "node", "limit"
-	// Filled says that something stands there that was not sent at that time:
-	// silence, the last picture or a neutral one. Else the presentation has a hole.
+	// Filled says that something stands there that was not sent at that time: silence,
+	// the last picture or a neutral one. Otherwise the presentation has a hole.
 	Filled bool `json:"filled,omitempty"`
 }
