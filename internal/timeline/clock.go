@@ -93,8 +93,8 @@ type report struct {
 	known  bool  // after is of enough frames
 }
 
-// restart forgets how late frames came, but for the last one, for they are counted
-// otherwise by d from now on. How much that varies is still known.
+// restart forgets how late frames came, except the last one, because lateness is
+// counted differently by d from now on. How much it varies is kept.
 func (c *clock) restart(last bool, d int64) {
 	c.floor = estimate{window: shortTime}
 	c.near.restart(d)
@@ -103,20 +103,21 @@ func (c *clock) restart(last bool, d int64) {
 	}
 }
 
-// begin notes that the arrivals tell anew of the clock from an instant on, for as long as the
-// first may have been held up.
+// begin notes that the arrivals tell of a new clock from an instant on. The first ones
+// may have been held up.
 func (c *clock) begin(at int64) { c.newUntil = at + int64(settle) }
 
-// isNew reports whether the arrivals have told of the clock for a short time only.
+// isNew reports whether the arrivals have told of the clock only for a short time.
 func (c *clock) isNew(at int64) bool { return at < c.newUntil }
 
-// isGuessed reports whether the timestamps have jumped just now: by how much, only a few
-// arrivals have told.
+// isGuessed reports whether the timestamps have jumped just now, so that only a few
+// arrivals tell by how much.
 func (c *clock) isGuessed(at int64) bool { return c.guessed && c.isNew(at) }
 
-// guess has the origin follow the arrivals since the timestamps have jumped. A frame that
-// comes earlier than the origin says tells that at once. One that comes later may have been
-// held up: so a few tell nothing, and those of a busy machine only when they last.
+// guess lets the origin follow the arrivals since the timestamps have jumped. A frame
+// that comes earlier than the origin says moves it at once. A frame that comes later
+// may have been held up: a few such frames do not move it, and small delays, as of a
+// busy machine, only if they last.
 func (c *clock) guess(at int64) {
 	by := c.byArrivals(at)
 	since := at - (c.newUntil - int64(settle))
@@ -126,8 +127,8 @@ func (c *clock) guess(at int64) {
 	c.set(by, at)
 }
 
-// byArrivals returns where the origin of a clock that has reported is by the arrivals, where
-// its timestamps have jumped just now.
+// byArrivals returns where the arrivals say that the origin is, if the timestamps have
+// jumped just now; else the origin.
 func (c *clock) byArrivals(at int64) int64 {
 	if !c.isGuessed(at) {
 		return c.origin
@@ -148,8 +149,8 @@ func (r *report) floor() int64 {
 	return r.least
 }
 
-// observe takes in that a frame came so late. It reports whether it is known now how late
-// those were that came just after the report.
+// observe notes how late a frame came. It reports whether it is known now how late the
+// frames were that came just after the report.
 func (r *report) observe(at, late int64) (seen bool) {
 	d := at - r.at
 	if d >= 0 && d <= 2*int64(nearTime) {
@@ -164,7 +165,7 @@ func (r *report) observe(at, late int64) (seen bool) {
 	return seen
 }
 
-// shift notes that lateness is counted otherwise by d.
+// shift notes that lateness is counted differently by d.
 func (r *report) shift(d int64) {
 	for _, v := range []*int64{&r.least, &r.late, &r.before, &r.after} {
 		if *v != math.MinInt64 && *v != math.MaxInt64 {
@@ -195,11 +196,11 @@ func (c *clock) media(ts int64) int64 {
 	return int64(media.Ticks(ts).Duration(c.rate))
 }
 
-// span returns where a report allows the origin to be. Its NTP time may be of the
-// moment when the report, or the frame of its timestamp, was sent instead of the one
-// when that was captured. It is then too late, but not by more than the report came
-// later than the frames do that are delayed least, of those that come about when it does:
-// where these are late, too, the track's clock has stood still.
+// span returns where a report allows the origin to be. Its NTP time may be the moment
+// when the report was sent, or the frame of its timestamp, instead of when that frame
+// was captured. It is then too late, but by no more than the report came later than the
+// least delayed frames of that time. If those are late too, the track's clock has stood
+// still.
 func (c *clock) span(r *report) span {
 	hi := r.ntp - c.media(r.ts)
 	s := span{at: r.at, lo: hi, hi: hi, whole: r.whole}
@@ -213,8 +214,8 @@ func (c *clock) span(r *report) span {
 	return s
 }
 
-// plausible reports whether the first report of a track is to be believed, where
-// another track has told the transit time.
+// plausible reports whether the first report of a track is to be believed, if another
+// track has told the transit time.
 func (c *clock) plausible(r *report, transit int64) bool {
 	s := c.span(r)
 	if s.distance(c.floor.least()-transit) <= int64(firstJump) || c.doubted && s.distance(c.doubt) <= int64(stepAgree) {
@@ -224,8 +225,8 @@ func (c *clock) plausible(r *report, transit int64) bool {
 	return false
 }
 
-// agrees reports whether a report says just what the one before it said: both are of one
-// clock, though the timestamps have jumped between them.
+// agrees reports whether a report says just what the one before said. Then both belong
+// to one clock, although the timestamps have jumped in between.
 func (c *clock) agrees(r *report) bool {
 	n := len(c.reports)
 	return n > 0 && abs(c.span(r).hi-c.span(&c.reports[n-1]).hi) <= int64(exact)
@@ -242,8 +243,9 @@ func (c *clock) keep(r report) {
 	c.reports = slices.Delete(c.reports, 0, old)
 }
 
-// stepped reports whether the last two reports say that the clock has been set
-// to another time, or the last and the arrivals, and forgets all but the last if so.
+// stepped reports whether the last two reports, or the last one and the arrivals, say
+// that the clock has been set to another time. If so it forgets all reports but the
+// last.
 func (c *clock) stepped() bool {
 	n := len(c.reports)
 	if !c.reported || n < 2 {
@@ -276,7 +278,7 @@ func (c *clock) steppedTwice(spans []span) bool {
 }
 
 // slipped reports whether the last report says that the track's clock has stood still
-// since the one before, and the frames come later by just that.
+// since the one before, and the frames come later by just as much.
 func (c *clock) slipped(spans []span) bool {
 	n := len(spans)
 	a, b := &c.reports[n-2], &c.reports[n-1]
@@ -310,8 +312,8 @@ func (c *clock) followClock(d int64) {
 	}
 }
 
-// told returns where the reports of a track, and of the layers beside it, say that
-// its origin is; false if they say nothing.
+// told returns where the reports of a track, and of the other layers of its video, say
+// that its origin is. It is false if they say nothing.
 func (c *clock) told() (span, bool) {
 	var spans []span
 	for _, l := range c.layers {
@@ -350,10 +352,10 @@ func (c *clock) spans() []span {
 	return spans
 }
 
-// among returns where the distances to all spans have their least sum: what they
-// have in common, if there is that, or their median, to within what chance makes of
-// it. The last ones alone tell it where they are exact, so that the skew of the
-// clocks is followed. spans are in the order of time, and at least one.
+// among returns where the sum of the distances to all spans is least: their common
+// part, or else their median, give or take chance. If the reports are exact, only the
+// last ones count, so that the skew of the clocks is followed. spans are in the order
+// of time, at least one.
 func among(spans []span) span {
 	last := spans[max(len(spans)-minReports, 0):]
 	if areExact(spans) && areExact(last) {
@@ -367,11 +369,11 @@ func among(spans []span) span {
 	return span{lo: is.lo - d, hi: is.hi + d}
 }
 
-// chance returns how far the median of n reports may be from the truth that are so far
-// from each other.
+// chance returns how far the median of n reports may be from the truth, if they are
+// that far from each other.
 func chance(steps int64, n int) int64 { return int64(2.5 * float64(steps) / math.Sqrt(float64(n))) }
 
-// areExact reports whether spans say to the millisecond where the origin is, but for a
+// areExact reports whether spans say to the millisecond where the origin is, except a
 // few.
 func areExact(spans []span) bool {
 	return len(spans) >= 3 && steps(spans, span.late) <= int64(exact) && !slices.ContainsFunc(spans, span.cut)
@@ -410,10 +412,10 @@ func steps(spans []span, end func(span) int64) int64 {
 	return d[len(d)/2]
 }
 
-// set gives the clock an origin.
+// set sets the clock's origin.
 func (c *clock) set(origin, at int64) { c.reported, c.origin, c.movedAt = true, origin, at }
 
-// slew moves the origin towards where it is, no faster than originSlew.
+// slew moves the origin towards its span, no faster than originSlew.
 func (c *clock) slew(at int64) {
 	step := max(at-c.movedAt, 0) / originSlew
 	c.set(min(max(c.is.nearest(c.origin), c.origin-step), c.origin+step), at)

@@ -6,29 +6,28 @@ import (
 )
 
 const (
-	// longTime is the time over which the least transit time is looked for. A
-	// transit that stays longer for that long is the clocks' skew, not
-	// congestion. shortTime is the same for what must be noticed soon: that a clock
-	// has stood still.
+	// longTime is the time over which the least transit time is searched. A transit
+	// that stays longer for that long is skew of the clocks, not congestion. shortTime
+	// is the same for what has to be noticed soon, such as a clock that has stood
+	// still.
 	longTime  = 10 * time.Minute
 	shortTime = 5 * time.Second
 	// slew bounds how fast the transit estimate follows the window: 1 ms per second.
 	slew = 1000
 )
 
-// nearTime is how long what was just measured counts as that, and nowTime how long what
-// comes counts as being of now.
+// nearTime is how long a measurement counts as recent, and nowTime how long it counts
+// as of now.
 const (
 	nearTime = time.Second
 	nowTime  = 250 * time.Millisecond
-	// busyLate is by how much all that comes within a moment may be late where a machine
-	// is busy.
+	// busyLate is how late everything may be within a moment on a busy machine.
 	busyLate = 30 * time.Millisecond
 	// minLengths is how many of them tell how much they vary.
 	minLengths = 4
 )
 
-// recent is the minimum of the last one or two times of a length.
+// recent is the minimum over the last one or two periods of a length.
 type recent struct {
 	length    time.Duration
 	have      bool
@@ -74,14 +73,14 @@ func (r *recent) restart(d int64) {
 	*r = recent{length: r.length, n: r.n, lo: r.lo + d, hi: r.hi + d, jitter: r.jitter}
 }
 
-// rebase has the minima of before be about v.
+// rebase moves the minima of before to about v.
 func (r *recent) rebase(v int64) {
 	if d := v - (r.lo+r.hi)/2; r.n > 0 {
 		r.lo, r.hi = r.lo+d, r.hi+d
 	}
 }
 
-// above returns by how much the minimum is above what it was before, beyond how much that
+// above returns how far the minimum is above what it was before, beyond how much that
 // has varied.
 func (r *recent) above() int64 {
 	if !r.full || r.n < minLengths {
@@ -90,7 +89,7 @@ func (r *recent) above() int64 {
 	return r.least() - r.hi - (r.hi - r.lo)
 }
 
-// least is the least of all values where they are too few to tell.
+// least returns the minimum; the least of all values if there are too few to tell.
 func (r *recent) least() int64 {
 	if !r.full {
 		return math.MinInt64
@@ -130,10 +129,10 @@ func (e *estimate) add(at, v int64) {
 // least returns the minimum over the window.
 func (e *estimate) least() int64 { return min(e.cur, e.prev) }
 
-// restart has the minimum begin with what is measured next. Until then it is as before.
+// restart begins the minimum again with the next value. Until then it stays as it was.
 func (e *estimate) restart() { e.have = false }
 
-// shift moves all that was measured by d.
+// shift moves everything that was measured by d.
 func (e *estimate) shift(d int64) {
 	e.cur += d
 	e.prev += d

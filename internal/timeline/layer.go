@@ -12,21 +12,20 @@ const (
 	// layers' clocks are kept, and how many are needed.
 	maxOffsets = 31
 	minOffsets = 3
-	// nearby is how far the timestamps of two layers may be apart, beside the distance
-	// of their arrivals, and be of one clock: two that begin at random values are as
-	// near as that once in ten thousand times.
+	// nearby is how far the timestamps of two layers may differ, after their arrivals
+	// are taken into account, and still belong to one clock. Two clocks with random
+	// starts are so near once in ten thousand times.
 	nearby = 3 * time.Second
 	// pictures is how many ticks there may be from one picture to the next.
 	pictures = 9000
-	// maxRecent is how many timestamps of a layer are kept to be compared: of some
-	// seconds, for one layer may come so much later than another.
+	// maxRecent is how many timestamps of a layer are kept for comparison: some seconds
+	// of them, because one layer may come so much later than another.
 	maxRecent = 128
 )
 
-// The layers of one video are encodings of the same pictures, whose capture has one
-// clock: the distance of their origins does not change, and is 0 where a picture has
-// the same timestamp in all of them. So what one layer reports tells of the others,
-// too.
+// The layers of one video are encodings of the same pictures. So the distance between
+// their origins does not change, and is 0 if a picture has the same timestamp in all of
+// them. What one layer reports is used for the others too.
 
 // offsets are measurements of how far the origin of a clock is behind another's.
 type offsets struct {
@@ -85,17 +84,17 @@ func layers(a, b media.Track) bool {
 	return a.Kind == media.Video && b.Kind == media.Video && a.RID != "" && b.RID != "" && a.MID == b.MID && a.ClockRate == b.ClockRate
 }
 
-// Alike reports whether one picture has the same RTP timestamp in tracks a and b,
-// by the frames that were observed of them lately. Nothing but a common clock makes
-// two timestamps equal, for each begins at a random value.
+// Alike reports whether a picture has the same RTP timestamp in tracks a and b, judged
+// by the frames that came lately. Clocks begin at random values, so only a common clock
+// makes timestamps equal.
 func (t *Timeline) Alike(a, b media.TrackID) bool {
 	ca, cb := t.tracks[a], t.tracks[b]
 	return ca != nil && cb != nil && a != b && slices.Contains(ca.layers, cb) && ca.alike(cb)
 }
 
-// alike reports whether most of the timestamps that both layers could have are in
-// both. Where there are none, because one has stopped, it is as before. As long as there
-// were none, it is those that are near each other.
+// alike reports whether most of the timestamps that both layers could have are in both.
+// If there are none, because one has stopped, the last answer holds. If there never
+// were any, it is whether their timestamps are nearby.
 func (c *clock) alike(l *clock) bool {
 	if of := c.recent.n + l.recent.n; c.apart[l].of == of {
 		return c.apart[l].alike
@@ -119,8 +118,8 @@ func (c *clock) alike(l *clock) bool {
 	return c.apart[l].alike
 }
 
-// within returns how many timestamps are not before the first of other, nor after
-// its last, and not where other has lost its own.
+// within returns how many timestamps are between the first and the last of other, and
+// not where other has lost its own.
 func (t *timestamps) within(other *timestamps) int {
 	if other.n == 0 {
 		return 0
@@ -140,14 +139,14 @@ func (t *timestamps) within(other *timestamps) int {
 	return n
 }
 
-// noteLayers measures how far the origin of a layer that has reported is from those
-// of the others, each by its own reports. Those of whole seconds do not tell it.
+// noteLayers measures the distances between the origins of the layers, each by its own
+// reports. Reports of whole seconds do not tell them.
 func (c *clock) noteLayers() {
 	for _, l := range c.layers {
 		if l == c || c.tellsSeconds() || l.tellsSeconds() {
 			continue
 		}
-		// The early ends: what is late is not late by the same in all layers.
+		// The early ends, because layers are not late by the same amount.
 		behind := among(c.spans()).lo - among(l.spans()).lo
 		c.apart[l].add(behind)
 		l.apart[c].add(-behind)
@@ -186,8 +185,8 @@ func (c *clock) leader() (lead *clock, behind int64, ok bool) {
 	return nil, 0, false
 }
 
-// partLayers notes that the timestamps of c have jumped: how far it is from others is
-// measured anew, for by how much was guessed.
+// partLayers notes that the timestamps of c have jumped. By how much is a guess, so its
+// distances to the others are measured again.
 func (c *clock) partLayers() {
 	c.recent = timestamps{}
 	for _, l := range c.layers {

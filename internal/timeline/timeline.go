@@ -1,6 +1,6 @@
-// Package timeline maps the RTP time of a publication's tracks to one media
-// time: by sender reports (RFC 3550 6.4.1) where they come, by arrival times
-// until then.
+// Package timeline maps the RTP times of a publication's tracks to one media time. It
+// uses sender reports (RFC 3550 6.4.1) if they come, and arrival times until then.
+// docs/design/time.md says why.
 package timeline
 
 import (
@@ -12,17 +12,16 @@ import (
 )
 
 const (
-	// settle is how long after the anchor the mapping may still move freely: by
-	// then the least delayed packet has shown itself and most senders have
-	// reported.
+	// settle is how long after the anchor the mapping may still move freely. By then
+	// the least delayed packet has come, and most senders have reported.
 	settle = 5 * time.Second
 	// reportFar is how far a report may be from where the clock of the frames must be
-	// by the arrivals. One beyond is of another clock: of frames that have not come,
-	// which tell themselves that the timestamps have jumped, or of none.
+	// by the arrivals. A report further away belongs to another clock: to frames that
+	// have not come yet, which will tell that the timestamps have jumped, or to none.
 	reportFar = 5 * time.Second
-	// firstJump is how far the first report of a track may be from the arrivals,
-	// after another track has reported, and be believed at once. The network and the
-	// encoders may put the arrivals apart, but not by more.
+	// firstJump is how far the first report of a track may be from the arrivals, after
+	// another track has reported, and be believed at once. Network and encoders may
+	// shift the arrivals, but not by more.
 	firstJump = time.Second
 )
 
@@ -35,9 +34,9 @@ type Timeline struct {
 	base   time.Time
 	tracks map[media.TrackID]*clock
 
-	// transit estimates arrival minus sender time: one for all tracks, so that
-	// it cancels out between them and a sender with a wrong clock still has
-	// perfect lip sync.
+	// transit estimates arrival time minus sender time. There is one for all tracks, so
+	// it cancels out between them: lip sync is right even if the sender's clock is
+	// wrong.
 	transit estimate
 
 	anchored bool
@@ -63,8 +62,8 @@ func New(tracks []media.Track) *Timeline {
 	return t
 }
 
-// Observe tells the timeline that the frame with the unwrapped timestamp ts
-// arrived. It is to be called for every frame before Media is asked about it.
+// Observe tells the timeline that the frame with the unwrapped timestamp ts arrived. It
+// has to be called for every frame before Media.
 func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	c := t.tracks[id]
 	if c == nil {
@@ -95,8 +94,9 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	t.settle()
 }
 
-// lateness returns how late is what comes at an instant, by a track that has reported: a
-// process that stood still gets all tracks late, also one that it did not know before.
+// lateness returns how late frames are at an instant, judged by a track that has
+// reported. A process that stood still gets all tracks late, also tracks that are new
+// to it.
 func (t *Timeline) lateness(at int64) (late int64) {
 	if !t.fixed {
 		return 0
@@ -112,8 +112,8 @@ func (t *Timeline) lateness(at int64) (late int64) {
 	return late
 }
 
-// observeReports takes in how late a frame came, which tells more of the reports that came
-// just before.
+// observeReports notes how late a frame came. That tells more about the reports that
+// came just before.
 func (t *Timeline) observeReports(c *clock, at, late int64) {
 	for i := max(len(c.reports)-minReports, 0); i < len(c.reports); i++ {
 		r := &c.reports[i]
@@ -128,10 +128,9 @@ func (t *Timeline) observeReports(c *clock, at, late int64) {
 	}
 }
 
-// Report takes a sender report in. Reports of a track before its first frame
-// are ignored, for their timestamp cannot be unwrapped; so are reports without
-// a wall clock, those of another clock than the frames', and reports that are
-// older than the last.
+// Report uses a sender report. It ignores reports that come before the track's first
+// frame, because their timestamp cannot be unwrapped; reports without a wall clock;
+// reports of another clock than the frames'; and reports older than the last one.
 func (t *Timeline) Report(r *media.SenderReport) {
 	c := t.tracks[r.Track]
 	if c == nil || !c.seen || r.NTP == 0 {
@@ -166,8 +165,8 @@ func (t *Timeline) Report(r *media.SenderReport) {
 	c.jumped = false
 }
 
-// judge finds out how well the sender's reports say when media was captured, to the
-// millisecond or not. It makes those of all tracks alike.
+// judge finds out whether the sender's reports say to the millisecond when media was
+// captured. It treats all tracks alike.
 func (t *Timeline) judge() {
 	exactly, jitter := false, int64(math.MaxInt64)
 	for _, c := range t.tracks {
@@ -188,8 +187,8 @@ func (t *Timeline) judge() {
 	}
 }
 
-// follow brings the origins of the tracks to what the reports of c, and of the other
-// layers of its video, tell of them; stepped: they say that its clock has stepped.
+// follow moves the origin of c, and of the other layers of its video, to where their
+// reports say. stepped: the reports say that its clock has stepped.
 func (t *Timeline) follow(c *clock, stepped bool) {
 	if stepped {
 		t.followClock(c)
@@ -225,14 +224,14 @@ func (t *Timeline) follow(c *clock, stepped bool) {
 			c.restart(true, 0)
 		}
 		if l == c && stepped {
-			c.arrival.shift(c.origin - from) // what came before says no more how late it comes now
+			c.arrival.shift(c.origin - from) // earlier arrivals do not tell any more how late frames come
 		}
 	}
 }
 
 // followClock moves the origins of all tracks by the step of one, if its frames come as
-// before: then the sender has set the clock that is in the reports, which is one for all
-// tracks, and no media moves.
+// before. Then somebody has set the sender's wall clock, which is one for all tracks,
+// and no media moves.
 func (t *Timeline) followClock(c *clock) {
 	is, ok := c.told()
 	from := c.origin
@@ -252,8 +251,8 @@ func (t *Timeline) followClock(c *clock) {
 	t.transit.shift(-d)
 }
 
-// find looks for where the origin of a track is: at a fixed distance from that of the
-// layer that leads it, or where the reports say; false if nothing is known of it.
+// find finds the span of a track's origin: at a fixed distance from the layer that
+// leads it, or where the reports say. It is false if nothing is known.
 func (c *clock) find() (ok bool) {
 	c.is, ok = c.told()
 	var lead *clock
@@ -266,9 +265,9 @@ func (c *clock) find() (ok bool) {
 	return true
 }
 
-// moveAll moves the origins of all tracks by the same, if that brings them to where
-// their reports have them, and these tell whole seconds alone: by the arrivals the
-// tracks are right beside each other, but for closeEnough, and no media moves.
+// moveAll moves the origins of all tracks by the same amount, if that brings them to
+// where their reports say, and all reports are of whole seconds. By the arrivals the
+// tracks are already right beside each other, to within closeEnough, so no media moves.
 func (t *Timeline) moveAll() {
 	by := span{lo: math.MinInt64, hi: math.MaxInt64}
 	for _, c := range t.tracks {
@@ -292,9 +291,9 @@ func (t *Timeline) moveAll() {
 	t.transit.shift(-d)
 }
 
-// place gives the tracks that have reported their origins while the mapping may
-// move: the longest transit time that all reports allow, and for each track what its
-// arrivals say under that, as far as its reports allow it.
+// place sets the origins of the tracks that have reported, while the mapping may still
+// move. It takes the longest transit time that all reports allow. Under that, each
+// track is where its arrivals say, as far as its reports allow it.
 func (t *Timeline) place() {
 	t.transit = estimate{window: longTime}
 	for _, c := range t.tracks {
@@ -319,9 +318,9 @@ func (t *Timeline) place() {
 	}
 }
 
-// distrust takes back what was believed of first reports: two of them
-// contradict each other, and either may be false. The next ones tell. What has
-// settled was confirmed, or is too late to be undone.
+// distrust drops the first reports of all tracks: two of them contradict each other,
+// and either may be false. The next ones decide. After the mapping has settled it is
+// too late for that.
 func (t *Timeline) distrust() {
 	if t.settled {
 		return
@@ -335,8 +334,7 @@ func (t *Timeline) distrust() {
 	t.transit = estimate{window: longTime}
 }
 
-// Late returns by how much a frame of a track came later than those that are delayed
-// least.
+// Late returns how much later a frame of a track came than those with the least delay.
 func (t *Timeline) Late(id media.TrackID, ts int64, arrival time.Time) time.Duration {
 	c := t.tracks[id]
 	if c == nil || !c.arrival.have {
@@ -361,8 +359,9 @@ func (t *Timeline) Slipped(id media.TrackID) time.Duration {
 	return 0
 }
 
-// Denies reports whether a report that came with the frames of a track from ts on, the first
-// of which arrived then, says that its clock is behind by less than a time.
+// Denies reports whether a report says that the clock of a track is behind by less than
+// a time. Only reports count that came with the frames from ts on, the first of which
+// arrived then.
 func (t *Timeline) Denies(id media.TrackID, ts int64, arrival time.Time, behind time.Duration) bool {
 	c, from := t.tracks[id], t.instant(arrival)
 	return c != nil && c.reported && slices.ContainsFunc(c.reports, func(r report) bool {
@@ -370,9 +369,9 @@ func (t *Timeline) Denies(id media.TrackID, ts int64, arrival time.Time, behind 
 	})
 }
 
-// Jump tells that the timestamps of track id have jumped: what would have been
-// from, by the arrival of one frame, is to. Those after it, and then the next reports,
-// are held against that. Nothing else moves.
+// Jump tells that the timestamps of track id have jumped: by the arrival of one frame,
+// what would have been from is to. Later frames, and then reports, are compared with
+// that. Nothing else moves.
 func (t *Timeline) Jump(id media.TrackID, from, to int64) {
 	c := t.tracks[id]
 	if c == nil {
@@ -384,9 +383,9 @@ func (t *Timeline) Jump(id media.TrackID, from, to int64) {
 	c.arrival.restart()
 }
 
-// Slip tells that the clock of track id has stood still: what would have been from is to,
-// as many arrivals have told, before that and since. Nothing else moves; the next reports
-// are held against that.
+// Slip tells that the clock of track id has stood still: by many arrivals before and
+// since, what would have been from is to. The next reports are compared with that.
+// Nothing else moves.
 func (t *Timeline) Slip(id media.TrackID, from, to int64) {
 	if c := t.tracks[id]; c != nil {
 		c.guessed = false
@@ -394,7 +393,7 @@ func (t *Timeline) Slip(id media.TrackID, from, to int64) {
 	}
 }
 
-// goOn has a clock go on with timestamp to where it would have been with from.
+// goOn lets a clock go on with timestamp to where it would have been with from.
 func (t *Timeline) goOn(c *clock, id media.TrackID, from, to int64) {
 	d := c.media(to) - c.media(from)
 	c.jumped = true
@@ -402,7 +401,7 @@ func (t *Timeline) goOn(c *clock, id media.TrackID, from, to int64) {
 	c.is.lo, c.is.hi = c.is.lo-d, c.is.hi-d
 	c.doubt -= d
 	c.arrival.shift(-d)
-	c.restart(c.last == to, -d) // what is not known better must not bound what reports say
+	c.restart(c.last == to, -d) // a guess must not bound what reports say
 	for i := range c.reports {
 		c.reports[i].ts += to - from
 		c.reports[i].shift(-d)
@@ -414,9 +413,9 @@ func (t *Timeline) goOn(c *clock, id media.TrackID, from, to int64) {
 	}
 }
 
-// Anchor declares that timestamp ts of track id is media time at. Until the
-// mapping has settled, what is learned about the clocks moves the other tracks
-// against the anchor, never the anchor itself.
+// Anchor declares that timestamp ts of track id is media time at. Until the mapping has
+// settled, what is learned about the clocks moves the other tracks and never the
+// anchor.
 func (t *Timeline) Anchor(id media.TrackID, ts int64, at time.Duration) {
 	t.anchored, t.settled, t.fixed = true, false, false
 	t.track, t.ts, t.at = id, ts, at
@@ -427,22 +426,21 @@ func (t *Timeline) Anchor(id media.TrackID, ts int64, at time.Duration) {
 	t.settle()
 }
 
-// Ready reports whether Media can be asked about track id: it is the anchor's,
-// or the tracks' relation is as good as it gets, for every track has reported
-// or the time for it is over.
+// Ready reports whether Media can be asked about track id: it is the anchor's track, or
+// all tracks have reported, or the time for that is over.
 func (t *Timeline) Ready(id media.TrackID) bool {
 	return t.anchored && (t.settled || id == t.track)
 }
 
-// Reported reports whether track id has sender reports that were believed, and tell
-// when its media was captured to within closeEnough.
+// Reported reports whether the sender reports of track id were believed and tell to
+// within closeEnough when its media was captured.
 func (t *Timeline) Reported(id media.TrackID) bool {
 	c := t.tracks[id]
 	return c != nil && c.known
 }
 
-// sure reports whether every track has reports that tell it to within tight: a place
-// that less is known of is corrected soon, which costs a packet.
+// sure reports whether every track's reports tell its origin to within tight. A place
+// that is known less well is corrected soon, which costs a packet.
 func (t *Timeline) sure() bool {
 	for _, c := range t.tracks {
 		if !c.sure {
@@ -472,9 +470,9 @@ func (t *Timeline) Media(id media.TrackID, ts int64) time.Duration {
 	return time.Duration(t.wall(c, ts) - t.zero)
 }
 
-// settle places media time 0 by the anchor as long as the mapping may move: even
-// when all have reported, for the first packets are often late, and what that
-// shows of the transit time is no drift.
+// settle places media time 0 by the anchor as long as the mapping may move, even after
+// all tracks have reported. The first packets are often late, and what that shows of
+// the transit time is no drift.
 func (t *Timeline) settle() {
 	if !t.anchored || t.fixed {
 		return
