@@ -5,9 +5,9 @@
 #   e2e         the end-to-end tests, which run bin/live777, a browser and ffmpeg
 #   norecorder  the build without the recorder
 #
-# The norecorder suite has the packages that the tag changes. With RACE=1 it also
-# has those with tests that count allocations, which mean nothing under the race
-# detector and would run nowhere.
+# With RACE=1 the unit suite runs without the race detector what it can show nothing
+# about: packages in which nothing runs at the same time, tests that count allocations,
+# and tests that simulate days. The norecorder suite has the packages that the tag changes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 go=${GO:-go}
@@ -33,17 +33,34 @@ affected() {
     grep -F -f <(sed 's/.*/ & /' <<<"$own") | cut -d' ' -f1
 }
 
+# concurrent is what a file has that starts or uses goroutines, or shares memory with them.
+concurrent='(^|[^A-Za-z])go (func|[A-Za-z_.]+\()|\.Go\(|\.Parallel\(|RunParallel|<-|"sync"|"sync/atomic"|"net/http"'
+
+# sequential prints the packages that have tests, and in which nothing runs at the same
+# time, neither in the code nor in the tests. Programs start much that does.
+sequential() {
+  local package dir
+  packages -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}' | grep internal/ |
+    while read -r package dir; do
+      grep -qE "$concurrent" "$dir"/*.go || echo "$package"
+    done
+}
+
 # counting prints the packages whose tests count allocations.
 counting() {
   grep -rlE 'AllocsPerRun' --include='*_test.go' cmd internal | xargs -r -n 1 dirname | sort -u |
-    xargs -r -I{} "$go" list -tags norecorder ./{}
+    xargs -r -I{} "$go" list ./{}
 }
 
-# withoutRace runs the tests that the race detector's build leaves out: what simulates
-# days costs it ten times as much, and shows it nothing that a minute does not.
+# withoutRace runs the sequential packages, those whose tests count allocations, and the
+# tests that the race detector's build leaves out: what simulates days costs it ten times
+# as much, and shows it nothing that a minute does not.
 withoutRace() {
-  local files names
-  mapfile -t files < <(grep -lE '^//go:build !race$' -r --include='*_test.go' cmd internal)
+  local files whole dirs names
+  mapfile -t whole < <({ printf '%s\n' "$@"; counting; } | sort -u)
+  scripts/gotest.sh sequential -timeout 10m "${whole[@]}"
+  mapfile -t files < <(grep -lE '^//go:build !race$' -r --include='*_test.go' cmd internal |
+    grep -vE "^($(sed 's#.*/\(cmd\|internal\)/#\1/#' < <(printf '%s\n' "${whole[@]}") | paste -sd'|'))/[^/]*$")
   names=$(sed -nE 's/^func (Test[A-Za-z0-9_]+)\(.*/\1/p' "${files[@]}" | paste -sd'|')
   mapfile -t dirs < <(printf './%s\n' "${files[@]%/*}" | sort -u)
   scripts/gotest.sh norace -timeout 5m -run "^($names)\$" "${dirs[@]}"
@@ -57,12 +74,14 @@ if [ "${RACE:-}" = 1 ]; then race=(-race '-gcflags=modernc.org/...=-race=false')
 for suite; do
   case $suite in
     unit)
-      mapfile -t unit < <(packages | grep -vE "$real_time")
+      plain=()
+      if [ ${#race[@]} -gt 0 ]; then mapfile -t plain < <(sequential); fi
+      mapfile -t unit < <(packages | grep -vE "$real_time" | grep -vxF -f <(printf '%s\n' "${plain[@]}"))
       mapfile -t alone < <(packages | grep -E "$real_time")
       # More packages at a time than processors: many tests wait.
       scripts/gotest.sh unit "${race[@]}" -timeout 20m -p 3 "${unit[@]}"
       scripts/gotest.sh realtime "${race[@]}" -timeout 20m -p 1 "${alone[@]}"
-      if [ ${#race[@]} -gt 0 ]; then withoutRace; fi
+      if [ ${#race[@]} -gt 0 ]; then withoutRace "${plain[@]}"; fi
       ;;
     e2e)
       mapfile -t e2e < <("$go" list ./... | grep -E "$end_to_end")
@@ -78,11 +97,7 @@ for suite; do
     norecorder)
       "$go" build -tags norecorder ./...
       "$go" vet -tags norecorder ./...
-      if [ "${RACE:-}" = 1 ]; then
-        mapfile -t chosen < <({ affected; counting; } | sort -u)
-      else
-        mapfile -t chosen < <(affected)
-      fi
+      mapfile -t chosen < <(affected)
       if [ ${#chosen[@]} -eq 0 ]; then
         echo "norecorder: the tag changes no package" >&2
         exit 1
