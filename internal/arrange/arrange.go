@@ -1,7 +1,7 @@
-// Package arrange decides where each access unit of a stream goes in its recording:
-// on the timeline, in which Period, at which cut. It is told of frames, reports and
-// time, and answers with calls of Output. It has no clock, no goroutine, no storage
-// and no error of its own, so that tables of inputs test it.
+// Package arrange decides where each access unit of a stream goes in its recording: on
+// the timeline, in which Period, at which cut. It is given frames, reports and the
+// time, and answers with calls of Output. It has no clock, goroutine, storage or error
+// of its own, so it can be tested with tables of inputs.
 //
 // Session time is the time since the first frame that was recorded. It goes on over
 // reconnects, Periods and recordings.
@@ -28,29 +28,29 @@ const (
 )
 
 const (
-	// pauseNoted is the shortest pause of a sender that is told of.
+	// pauseNoted is the shortest pause of a sender that becomes a gap.
 	pauseNoted = time.Second
-	// headStart is how much earlier than the first picture the sound may begin and
-	// be left out: what is longer is recorded with a neutral picture.
+	// headStart is how much earlier than the first picture sound may begin and be left
+	// out. Sound that begins earlier is recorded with a neutral picture.
 	headStart = 2 * time.Second
-	// headStartLater is the same for a publication that a recording goes on with.
+	// headStartLater is the same for a publication that goes on with a recording.
 	headStartLater = 500 * time.Millisecond
 	// picturePatience is how long sound waits for the first picture of a
 	// publication that announced one.
 	picturePatience = 5 * time.Second
-	// soundPatience is how long the first sound waits for the sender's reports,
-	// which say where it belongs.
+	// soundPatience is how long the first sound waits for the sender's reports, which
+	// tell where it belongs.
 	soundPatience = 5 * time.Second
-	// stoodStill is from when on a time in which nothing came, and no clock was looked
-	// at, is one in which the process stood still.
+	// stoodStill is the shortest time without an arrival or a look at the clock that
+	// counts as a standstill of the process.
 	stoodStill = time.Second
-	// maxStep bounds what one Advance believes to have passed: a process that stood
-	// still finds what came meanwhile in its queue.
+	// maxStep bounds how much time one Advance believes to have passed. A process that
+	// stood still finds in its queue what came meanwhile.
 	maxStep = 500 * time.Millisecond
 )
 
-// Sample is a frame at its place. What is not the sender's stands for something that
-// did not come: silence, or a picture that lasts.
+// Sample is a frame at its place. A filler stands for something that did not come:
+// silence, or a picture that lasts.
 type Sample struct {
 	Time        media.Ticks // session time of decoding
 	Duration    media.Ticks // what it lasts by itself; between samples the difference of their times counts
@@ -69,33 +69,33 @@ type Gap struct {
 	Filled bool
 }
 
-// Output carries out what an Arranger decides, in the order of the calls. It must
-// not call the Arranger.
+// Output carries out what an Arranger decides, in the order of the calls. It must not
+// call the Arranger.
 type Output interface {
-	// BeginRecording begins another recording at a session time, with the Period
-	// that is begun next. Lanes are in the old one until they enter that.
+	// BeginRecording begins another recording at a session time. The next BeginPeriod
+	// is its first. A lane stays in the old recording until it enters that Period.
 	BeginRecording(at time.Duration)
-	// BeginPeriod begins a Period in which the given lanes are expected. The lanes
-	// of the Period before, and of no other, may still get samples there.
+	// BeginPeriod begins a Period that is to have the given lanes. Lanes of the Period
+	// before, and of no other, may still get samples there.
 	BeginPeriod(at time.Duration, lanes []Lane)
-	// Enter brings a lane, which is nowhere, into the newest Period at or shortly
+	// Enter puts a lane, which is in no Period, into the newest one, at or shortly
 	// after its beginning.
 	Enter(l Lane, f *media.Format, at media.Ticks)
-	// Sample writes to a lane that has entered; times rise.
+	// Sample writes to a lane that has entered. Times rise.
 	Sample(l Lane, s Sample)
 	// End takes a lane out of its Period. Its last sample lasts until at, or as
 	// long as it does by itself if that is later.
 	End(l Lane, at media.Ticks)
-	// Gap tells of a gap; one that starts where the lane's last one did replaces it.
+	// Gap notes a gap. It replaces the lane's last one if that has the same start.
 	Gap(l Lane, g Gap)
-	// LeftOut tells of a frame that could be decoded and has no place.
+	// LeftOut notes a frame that could be decoded and was left out.
 	LeftOut(l Lane)
-	// BeforeKey tells of pictures that came, while there was a recording, before their
-	// publication's first key frame, so that nobody can decode them; or of that key
-	// frame. waited is how long it was waited for since the last call.
+	// BeforeKey notes pictures that came, while there was a recording, before their
+	// publication's first key frame, so that nobody can decode them; or, with 0, that
+	// key frame. waited is how long the key frame was waited for since the last call.
 	BeforeKey(l Lane, pictures int, waited time.Duration)
-	// Corrected tells of a packet of sound that was left out so that it stays
-	// synchronous.
+	// Corrected notes a packet of sound that was left out to keep the sound with the
+	// picture.
 	Corrected(l Lane)
 	// WantKeyFrame asks the sender for a key frame.
 	WantKeyFrame(id media.TrackID)
@@ -119,9 +119,9 @@ type Arranger struct {
 	heard  time.Time     // when something of the publisher last arrived
 	reach  time.Duration // session time up to which nothing more is to be expected, but for what is late
 	moved  bool          // reach has moved since the last Advance
-	// frontier is the session time up to which is filled what has not come. It
-	// follows reach at no more than the pace of the clock: where a process stood
-	// still, what waits for lost packets is behind what does not.
+	// frontier is the session time up to which fillers may be written. It follows reach
+	// no faster than the clock goes: after a standstill of the process, what waits for
+	// lost packets comes later than what does not.
 	frontier time.Duration
 
 	kinds    []media.Kind // of the recording; nil before its first Period
@@ -142,7 +142,7 @@ type Arranger struct {
 	deaf        bool          // it was said that the sender ignores requests for key frames
 }
 
-// publication is what one publisher sends.
+// publication has what one publisher sends.
 type publication struct {
 	sources []*source
 	videos  []*source // the layers
@@ -152,8 +152,8 @@ type publication struct {
 	time    *timeline.Timeline
 }
 
-// period is a Period of the recording. Around its beginning, lanes are in it and in
-// the one before.
+// period is a Period of the recording. Around its beginning some lanes are still in the
+// one before.
 type period struct {
 	at    time.Duration
 	remap bool // lanes do not go on where they were: the mapping changed
@@ -164,9 +164,9 @@ func New(o Options, out Output) *Arranger {
 	return &Arranger{o: o, out: out, frontier: -fillLag}
 }
 
-// GoOn tells of what there was before: session time 0 was at zero, and media has been
-// recorded up to end. lanes are those of the recording that goes on, with where they
-// end; without any a new one begins.
+// GoOn tells the Arranger what was recorded before: session time 0 was at zero, and
+// there is media up to end. lanes are those of the recording that goes on, and ends
+// where they end. Without lanes a new recording begins.
 func (a *Arranger) GoOn(zero time.Time, end time.Duration, lanes []Track, ends []time.Duration) {
 	a.zero, a.end, a.reach = zero, end, end
 	for i, t := range lanes {
@@ -177,8 +177,8 @@ func (a *Arranger) GoOn(zero time.Time, end time.Duration, lanes []Track, ends [
 	}
 }
 
-// Zero returns the wall clock of session time 0, which is the zero time as long as
-// nothing was recorded.
+// Zero returns the wall clock of session time 0; the zero time if nothing was recorded
+// yet.
 func (a *Arranger) Zero() time.Time { return a.zero }
 
 // Ended returns the session time up to which there is media.
@@ -192,11 +192,11 @@ func (a *Arranger) Ended() time.Duration {
 	return end
 }
 
-// RotateAt has the next recording begin at about a session time; 0: never.
+// RotateAt lets the next recording begin at about a session time; 0: never.
 func (a *Arranger) RotateAt(at time.Duration) { a.rotateAt, a.rotating = at, false }
 
-// Reset forgets the recording: what comes next begins another one. What is known of the
-// publisher's clocks stays.
+// Reset forgets the recording. What comes next begins another one. What is known of the
+// publisher's clocks is kept.
 func (a *Arranger) Reset() {
 	a.end = a.Ended()
 	a.kinds, a.cur, a.remap, a.rotateAt = nil, nil, false, 0
@@ -218,8 +218,8 @@ func (a *Arranger) Reset() {
 	}
 }
 
-// Join begins with the tracks of a publisher: at most one of audio, and of video
-// the layers of one source.
+// Join adds a publisher with its tracks: at most one of audio, and the layers of one
+// video.
 func (a *Arranger) Join(now time.Time, tracks []Track) {
 	a.advance(now)
 	a.ticked = now
@@ -245,8 +245,8 @@ func (a *Arranger) Join(now time.Time, tracks []Track) {
 	}
 }
 
-// Leave ends with the publisher: what is held back is decided now, and the Period
-// ends for all lanes at once.
+// Leave removes the publisher. What is held back is decided now, and the Period ends
+// for all lanes at once.
 func (a *Arranger) Leave() {
 	if a.pub == nil {
 		return
@@ -278,9 +278,9 @@ func (a *Arranger) lane(t Track) *lane {
 	return l
 }
 
-// Missing tells that something is missing before the next frame of a track, and why.
-// Of video the next one is a key frame, which is asked for at once: the loss may be
-// of the one that was asked for before.
+// Missing tells that something is missing before the next frame of a track, and why. If
+// the track is video, that frame is a key frame, and Missing asks for one at once: what
+// was lost may be the key frame that was asked for before.
 func (a *Arranger) Missing(id media.TrackID, cause string) {
 	s := a.source(id)
 	if s == nil {
@@ -308,7 +308,7 @@ func (a *Arranger) Packet(id media.TrackID, arrival time.Time) {
 	}
 }
 
-// Report takes a sender report in.
+// Report uses a sender report.
 func (a *Arranger) Report(r *media.SenderReport) {
 	a.hear(r.Arrival)
 	if a.pub == nil {
@@ -351,8 +351,8 @@ func (a *Arranger) Frame(id media.TrackID, f *media.Frame) {
 	a.release(false)
 }
 
-// Early tells of pictures that have come before the first key frame of a track, and
-// so are none that can be decoded.
+// Early tells of pictures that came before the first key frame of a track, and cannot
+// be decoded.
 func (a *Arranger) Early(id media.TrackID, arrival time.Time, pictures int) {
 	a.hear(arrival)
 	if s := a.source(id); s != nil && s.Kind == media.Video {
@@ -360,7 +360,7 @@ func (a *Arranger) Early(id media.TrackID, arrival time.Time, pictures int) {
 	}
 }
 
-// Watch takes note of an access unit that is not recorded, for storage is failing.
+// Watch learns from an access unit that is not recorded, because storage is failing.
 func (a *Arranger) Watch(id media.TrackID, f *media.Frame) {
 	a.advance(f.Arrival)
 	if s := a.source(id); s != nil {
@@ -368,7 +368,7 @@ func (a *Arranger) Watch(id media.TrackID, f *media.Frame) {
 	}
 }
 
-// watch learns of a sender's clock from a frame.
+// watch learns from a frame about the sender's clock.
 func (a *Arranger) watch(s *source, f *media.Frame) {
 	a.noteStall(s, f)
 	if from, jumped := a.observe(s, f); jumped {
@@ -378,7 +378,7 @@ func (a *Arranger) watch(s *source, f *media.Frame) {
 	a.followSlip(s, f)
 }
 
-// Advance does what time makes due. It is to be called a few times a second,
+// Advance does what is due by the time. It has to be called a few times a second,
 // whether something arrives or not.
 func (a *Arranger) Advance(now time.Time) {
 	a.advance(now)
@@ -407,8 +407,8 @@ func (a *Arranger) Advance(now time.Time) {
 }
 
 // Sync describes a track for the ledger: whether its place comes from the sender's
-// reports, and by how much the sender's clock is ahead of its media time. It is not
-// ok where that is not known.
+// reports, and how far the sender's clock is ahead of its media time. ok is false if
+// that is not known.
 func (a *Arranger) Sync(id media.TrackID) (reported bool, offset time.Duration, ok bool) {
 	s := a.source(id)
 	if s == nil || !s.placed || s.lane.period == nil || !a.pub.time.Ready(id) {
@@ -457,8 +457,8 @@ func (a *Arranger) reached(s *source, f *media.Frame) {
 	a.reach, a.moved = max(a.reach, min(a.sessionTime(s, f), a.clock()+jumpLimit)), true
 }
 
-// sessionTime returns the place of a frame: where its track goes on, or else by the
-// mapping.
+// sessionTime returns the place of a frame: where its track goes on, or else where the
+// mapping says.
 func (a *Arranger) sessionTime(s *source, f *media.Frame) time.Duration {
 	if !s.placed || s.lane.period != a.cur && a.cur != nil && a.cur.remap {
 		return a.pub.time.Media(s.ID, f.Timestamp)
@@ -466,7 +466,7 @@ func (a *Arranger) sessionTime(s *source, f *media.Frame) time.Duration {
 	return s.lane.duration(s.time(f.Timestamp))
 }
 
-// drift returns how far the running time of a track is behind its mapping.
+// drift returns how far a track, as it runs, is behind the mapping.
 func (a *Arranger) drift(s *source, timestamp int64) time.Duration {
 	if !s.placed || !a.pub.time.Ready(s.ID) {
 		return 0

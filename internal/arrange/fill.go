@@ -7,24 +7,26 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// A Period is whole: while a publisher is connected, each kind of media that the
-// recording has is there all the time. Players show no picture in a whole recording
-// if one Period lacks it, and stand still where a Period's tracks do not begin and
-// end together. Sound that does not come is silence. A picture lasts until the next;
-// where a segment has to end without one, the next segment begins with a copy of it:
-// of the last key frame and, a moment long each, of the pictures since, if they are
-// few. So what is recorded is closed, safe, and can be played from there. Where they
-// are many the key frame alone stands, and what comes next waits for another.
+// A Period is whole: while a publisher is connected, every kind of media of the
+// recording is there all the time. Players show no picture in a whole recording if one
+// Period lacks it, and stand still where the tracks of a Period do not begin and end
+// together.
+//
+// Sound that does not come is silence. A picture lasts until the next one. If a segment
+// has to end without a new picture, the next segment begins with a copy of the last
+// one: the last key frame and, a moment long each, the pictures since, if they are few.
+// So what is recorded is closed and safe, and players can begin there. If the pictures
+// are many, the key frame alone stands, and the next picture has to be a key frame.
 
-// fillLag is how far behind what has come the filling stays: longer than packets are
-// waited for.
+// fillLag is how far the filling stays behind the newest media. It is longer than any
+// packet is waited for.
 const fillLag = 4 * time.Second
 
-// standFor is how long one copy of a key frame lasts: players show what comes after a
-// long sample too early, and some end a Period where its last picture begins.
+// standFor is how long one copy of a key frame lasts. Players show what follows a long
+// sample too early, and some end a Period where its last picture begins.
 const standFor = time.Second
 
-// fill writes what stands for media that has not come.
+// fill writes silence and standing pictures where media has not come.
 func (a *Arranger) fill() {
 	frontier := a.frontier
 	if a.pub.lead != nil && len(a.pub.lead.held) > 0 {
@@ -94,9 +96,9 @@ func (a *Arranger) leadLane() *lane {
 	return nil
 }
 
-// canStand reports whether a copy of the key frame may begin a segment. What comes
-// next may need the pictures since; where they are too many to be kept, there is time
-// for it to come.
+// canStand reports whether a copy of the key frame may begin a segment. The next
+// picture may need those since the key frame. If they are too many to be kept, there is
+// time to wait for the next key frame.
 func (a *Arranger) canStand(l *lane, frontier time.Duration) bool {
 	if l.video.still || l.video.gop.whole {
 		return true
@@ -138,10 +140,10 @@ func (a *Arranger) stand(l *lane, at time.Duration) {
 	a.again(l, max(l.ticks(at), l.entered), true)
 }
 
-// standFew is how many pictures are written again for each copy of the last.
+// standFew is the most pictures that are written again for each copy of the last one.
 const standFew = 8
 
-// standUntil has a picture that stands do so up to t, in copies that are short.
+// standUntil lets a standing picture last up to t, in short copies.
 func (a *Arranger) standUntil(l *lane, t media.Ticks) {
 	if !l.video.stands || len(l.video.gop.rest) > standFew {
 		return
@@ -160,8 +162,8 @@ func (l *lane) track() media.Track {
 	return media.Track{Kind: l.Kind, Codec: l.codec.Name, ClockRate: l.codec.ClockRate, Channels: l.codec.Channels}
 }
 
-// again writes the picture once more that was sent last, from t on: its key frame and,
-// if they are known, those since, the last of which stands.
+// again writes the last picture once more, from t on: its key frame and, if they are
+// known, the pictures since, the last of which stands.
 func (a *Arranger) again(l *lane, t media.Ticks, cut bool) {
 	g := &l.video.gop
 	dur := l.dur
@@ -180,13 +182,13 @@ func (a *Arranger) again(l *lane, t media.Ticks, cut bool) {
 	l.video.stands, l.video.still = true, !g.whole
 }
 
-// blink is how long pictures may be seen that are shown only for the next: less than
-// a screen needs for one.
+// blink is how long pictures may be seen that are written only for the sake of the next
+// one: less than a screen needs to show one.
 const blink = 16 * time.Millisecond
 
-// moment returns how long each of n pictures lasts that are written for the sake of
-// the next: a millisecond, which is WebM's unit, or a part of blink if they are many.
-// Where pictures are few, Chromium shows nothing that follows shorter ones.
+// moment returns how long each of n pictures lasts that are written only for the sake
+// of the next: a millisecond, which is WebM's unit, or a part of blink if they are
+// many. If pictures are few, Chromium shows nothing that follows shorter ones.
 func (l *lane) moment(n int) media.Ticks {
 	if l.codec.Container == codec.WebM {
 		return l.ticks(time.Millisecond)
@@ -209,9 +211,10 @@ func (a *Arranger) fillSound(frontier time.Duration) {
 	}
 	until := l.ticks(frontier)
 	if _, _, d := a.nothing(l); l.period != nil && until > l.noted && l.end()+d <= until {
-		// What is written is told of before, so that a crash in between does not take it,
-		// and not each time: what turns out to be less is told again. That is so in the
-		// Period before the current one as well, whose recording may be another.
+		// The gap is noted before the silence is written, so that a crash in between
+		// does not lose it, and not each time: if it turns out shorter it is noted
+		// again. The lane may still be in the Period before the current one, whose
+		// recording may be another.
 		a.note(l, until+l.ticks(max(a.o.SegmentDuration, pauseNoted)), "")
 	}
 	a.silence(l, until)
@@ -227,9 +230,8 @@ func (a *Arranger) soundLane() *lane {
 	return nil
 }
 
-// silence writes packets in which nothing is heard, from where a lane ends up to a
-// session time, and brings the lane into the current Period on the way, if that has
-// room for one.
+// silence writes silent packets from where a lane ends up to a session time. On the way
+// it moves the lane into the current Period, if that has room for a packet.
 func (a *Arranger) silence(l *lane, until media.Ticks) {
 	start := l.ticks(a.cur.at)
 	if l.period != nil && l.period != a.cur {
@@ -252,8 +254,8 @@ func (l *lane) lasted() media.Ticks {
 	return l.end()
 }
 
-// move brings a lane of audio into the current Period, at a session time or when it
-// has ended in the last.
+// move puts a lane of audio into the current Period, at a session time or where it has
+// ended in the last.
 func (a *Arranger) move(l *lane, at media.Ticks) {
 	f, _, _ := a.nothing(l)
 	if l.period != nil {
@@ -262,8 +264,7 @@ func (a *Arranger) move(l *lane, at media.Ticks) {
 	a.enter(l, f, l.duration(max(at, l.ended)))
 }
 
-// quiet writes packets in which nothing is heard to a lane, as many as fit before a
-// session time.
+// quiet writes silent packets to a lane, as many as fit before a session time.
 func (a *Arranger) quiet(l *lane, until media.Ticks) {
 	_, data, d := a.nothing(l)
 	for d > 0 && l.end()+d <= until {
@@ -271,7 +272,7 @@ func (a *Arranger) quiet(l *lane, until media.Ticks) {
 	}
 }
 
-// nothing returns a packet in which nothing is heard, with its format and duration.
+// nothing returns a silent packet, with its format and duration.
 func (a *Arranger) nothing(l *lane) (f *media.Format, data []byte, d media.Ticks) {
 	f = l.format
 	if len(l.audio.sound) == 0 || f == nil {
@@ -288,7 +289,7 @@ func (a *Arranger) nothing(l *lane) (f *media.Format, data []byte, d media.Ticks
 	return f, data, d
 }
 
-// note tells of what is missing in a lane behind the last that was sent, up to a
+// note notes what is missing in a lane after the last frame that was sent, up to a
 // session time. Without a cause it is a pause, if it is long enough.
 func (a *Arranger) note(l *lane, until media.Ticks, cause string) {
 	if l.noted > l.real { // more has been told of: this takes its place, however short it is
@@ -310,7 +311,7 @@ func (a *Arranger) note(l *lane, until media.Ticks, cause string) {
 	l.noted = until
 }
 
-// noteHole tells of what is missing right before a frame at t.
+// noteHole notes what is missing right before a frame at t.
 func (a *Arranger) noteHole(s *source, t media.Ticks) {
 	a.note(s.lane, t, s.lost)
 	s.lane.real = max(s.lane.real, t)

@@ -10,8 +10,8 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// Lane is a place for a track in a recording: the audio, or a layer of the video,
-// from 0. It has one Representation in a Period, and outlasts publications: who
+// Lane is a place for a track in a recording: the audio, or a layer of the video, from
+// 0. It has one Representation in a Period. It outlasts publications: a publisher that
 // comes back goes on in the lanes of before.
 type Lane struct {
 	Kind  media.Kind
@@ -49,7 +49,7 @@ func (l *Lane) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// lane is what the Arranger knows of a Lane. Times are session time.
+// lane has what the Arranger knows of a Lane. Times are session time.
 type lane struct {
 	Lane
 	codec  *codec.Codec
@@ -115,11 +115,11 @@ func (l *lane) end() media.Ticks {
 	return l.at + l.dur
 }
 
-// lasts returns the session time up to which the lane has media in its Period, or
-// had in the last.
+// lasts returns the session time up to which the lane has media in its Period, or had
+// in the last.
 func (l *lane) lasts() time.Duration { return l.duration(l.lasted()) }
 
-// gop is what a decoder has to know before it can decode the next picture.
+// gop has what a decoder needs before it can decode the next picture.
 type gop struct {
 	key   *media.Frame
 	rest  []*media.Frame // the pictures since, if whole

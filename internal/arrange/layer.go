@@ -9,49 +9,52 @@ import (
 )
 
 // A simulcast publisher sends several encodings of one video, its layers. Each is a
-// Representation of one AdaptationSet, with segments that begin at the same times, so
-// that players can switch between them. One layer leads: it decides where Periods and
-// segments may begin, which is at its key frames. Whether they do is decided when it is
-// known which other layers have a key frame of the same picture, their pairs: until
-// then the lead's key frame is held. A segment begins where all layers of the Period
-// have one, and a Period where a layer that is out of it can join, or is to leave.
-// What is in the Period has segments that begin together, for all of them are cut at
-// once. Encoders may put key frames at other pictures in each layer (x264 does, at
-// what it takes for a change of scene): then segments get longer, up to maxSegment;
-// after that the layers that have no key frame leave, until they have one in common
-// with the lead.
+// Representation of one AdaptationSet. Their segments begin at the same times, so that
+// players can switch between them.
+//
+// One layer leads: Periods and segments begin with its key frames. A key frame of the
+// lead is held until it is known which other layers have a key frame of the same
+// picture, its pairs. A segment begins where all layers of the Period have one. A
+// Period begins where a layer that is out of it can join, or is to leave.
+//
+// Encoders may put key frames at different pictures in each layer (x264 does, at what
+// it takes for a change of scene). Segments then get longer, up to maxSegment. After
+// that, layers without a key frame leave, until they have one in common with the lead.
 
 const (
-	// snap is how far a layer's key frame may be from the lead's and still be the
-	// same picture: key frames are asked for of all layers at once, and encoders
-	// answer with the same picture. The clocks of layers are known to some tens of
-	// milliseconds where reports are stamped when they are sent.
+	// snap is how far a layer's key frame may be from the lead's and still count as the
+	// same picture. Key frames are asked for of all layers at once, and encoders answer
+	// with the same picture. If reports are stamped when they are sent, the clocks of
+	// layers are known to some tens of milliseconds.
 	snap = 100 * time.Millisecond
-	// snapArrival is the same where nothing but arrivals tells of the clocks.
+	// snapArrival is the same if only arrivals tell of the clocks.
 	snapArrival = 250 * time.Millisecond
-	// snapKnown is the least of it where reports tell of the clocks.
+	// snapKnown is the least of it if reports tell of the clocks.
 	snapKnown = 60 * time.Millisecond
-	// snapMin is how far a layer may be from where its clock is known to be.
+	// snapMin is how far a layer may be from where its clock says without being moved
+	// there.
 	snapMin = 40 * time.Millisecond
 	// squeezeMax is how far a layer may be ahead of its place and be brought back by
 	// short pictures.
 	squeezeMax = time.Second
 	// layerPatience is how long the lead's key frame waits for those of layers that
-	// come later. It is less than fillLag, or the lead would be filled meanwhile.
+	// come later. It is less than fillLag; otherwise the lead would be filled
+	// meanwhile.
 	layerPatience = 2500 * time.Millisecond
 	// reportPatience is how long the first picture of a recording that goes on waits for a
 	// report: less than sound waits for pictures.
 	reportPatience = time.Second
-	// layerSilence is for how long a layer may send nothing, while others do, before
-	// it counts as turned off; layerLag for how long it may have no frames, which
-	// lost packets delay.
+	// layerSilence is how long a layer may send nothing, while others do, before it
+	// counts as turned off. layerLag is how long it may have no frames, which lost
+	// packets delay.
 	layerSilence = time.Second
 	layerLag     = 2 * time.Second
 	// layerSegment is maxSegment for layers that have no key frame together, in
-	// targets: cut without one, nobody could begin there with any.
+	// targets. After it all are cut without one, and nobody can begin there with any of
+	// them.
 	layerSegment = 2 * maxSegment
-	// minRecast is the least time between two Periods that layers which come and go
-	// cause.
+	// minRecast is the least time between two Periods that begin because layers come
+	// and go.
 	minRecast = 2 * time.Second
 )
 
@@ -60,7 +63,7 @@ func (a *Arranger) isMember(s *source) bool {
 	return a.cur != nil && s.lane.period == a.cur && !s.lane.video.gone
 }
 
-// sends reports whether packets of a layer come.
+// sends reports whether packets of a layer are coming.
 func (a *Arranger) sends(s *source) bool {
 	return !s.lastPacket.IsZero() && a.now.Sub(s.lastPacket) < layerSilence
 }
@@ -70,8 +73,8 @@ func (a *Arranger) others() []*source {
 	return slices.DeleteFunc(slices.Clone(a.pub.videos), func(s *source) bool { return s == a.pub.lead })
 }
 
-// releaseVideo writes what is held of the video: the lead up to the next key frame of
-// which it is not decided yet what begins with it, and the others up to there.
+// releaseVideo writes what is held of the video: the lead up to the next key frame that
+// is not decided yet, and the others up to there.
 func (a *Arranger) releaseVideo(force bool) {
 	for more := true; more; {
 		lead := a.pub.lead
@@ -93,7 +96,7 @@ func (a *Arranger) releaseVideo(force bool) {
 }
 
 // releaseLayer writes the frames of a layer that does not lead, up to where the lead
-// is. What may be the same picture as a key frame of the lead waits for that.
+// is. Frames that may be the same picture as a key frame of the lead wait for it.
 func (a *Arranger) releaseLayer(s *source, force bool) {
 	lead := a.pub.lead
 	if s == lead || len(s.held) == 0 {
@@ -120,8 +123,8 @@ func (a *Arranger) placeLayers(until time.Duration) {
 	}
 }
 
-// frameRef is what there is to know of a frame of the lead to compare it with those
-// of other layers.
+// frameRef has what is needed of a frame of the lead to compare it with frames of other
+// layers.
 type frameRef struct {
 	timestamp int64
 	arrival   time.Time
@@ -130,9 +133,9 @@ type frameRef struct {
 func refOf(f *media.Frame) frameRef { return frameRef{f.Timestamp, f.Arrival} }
 
 // distance returns how much later the picture of a layer's frame is than that of a
-// frame of the lead, and how far two that are the same may be apart: by their
-// timestamps, where they are equal for one picture; else by the clocks, or by where the
-// layer is in the Period; where nothing is known of these, by the arrivals.
+// frame of the lead, and how far apart the two may be and still be the same picture. It
+// uses timestamps if layers share them, else the clocks or where the layer is in the
+// Period, else arrivals.
 func (a *Arranger) distance(s *source, f *media.Frame, of frameRef) (d, tolerance time.Duration) {
 	lead := a.pub.lead
 	switch {
@@ -150,16 +153,16 @@ func (a *Arranger) distance(s *source, f *media.Frame, of frameRef) (d, toleranc
 	return a.sessionTime(s, f) - lead.lane.duration(lead.time(of.timestamp)), snap
 }
 
-// neighbour returns how far the pictures may be apart of two key frames that were made
-// at once, where the clocks are known: one and a half, for some encoders answer with
-// the next picture. least is for what is not known of the clocks.
+// neighbour returns how far apart the pictures of two key frames may be that were made
+// at once, if the clocks are known: one picture and a half, because some encoders
+// answer with the next one. least is for what is not known of the clocks.
 func (a *Arranger) neighbour(least time.Duration) time.Duration {
 	l := a.pub.lead.lane
 	return min(max(l.duration(l.dur+l.dur/2), least), snap)
 }
 
-// layerTime returns the place of a frame of a layer. Where the layers' timestamps are
-// the same for one picture, they tell it exactly.
+// layerTime returns the place of a frame of a layer. Timestamps that layers share tell
+// it exactly.
 func (a *Arranger) layerTime(s *source, f *media.Frame) time.Duration {
 	lead := a.pub.lead
 	if lead.placed && lead.lane.period == a.cur && a.pub.time.Alike(lead.ID, s.ID) {
@@ -174,8 +177,8 @@ func (a *Arranger) layerTime(s *source, f *media.Frame) time.Duration {
 	return a.sessionTime(s, f)
 }
 
-// off returns how far a layer is, as it runs, behind where its clock is known to be
-// beside the lead's; 0 where that is not known.
+// off returns how far a layer, as it runs, is behind where its clock says that it is
+// beside the lead. It is 0 if that is not known.
 func (a *Arranger) off(s *source, timestamp int64) time.Duration {
 	lead := a.pub.lead
 	if !a.pub.time.Reported(s.ID) || !a.pub.time.Reported(lead.ID) || a.pub.time.Alike(s.ID, lead.ID) {
@@ -184,8 +187,8 @@ func (a *Arranger) off(s *source, timestamp int64) time.Duration {
 	return a.drift(s, timestamp) - a.drift(lead, lead.last)
 }
 
-// findPair looks among what is held of a layer for the key frame of the same picture
-// as a key frame of the lead. It is not known while better ones may come.
+// findPair looks among the held frames of a layer for the key frame of the same picture
+// as a key frame of the lead. known is false while a better one may still come.
 func (a *Arranger) findPair(s *source, of *media.Frame) (pair *media.Frame, known bool) {
 	var nearest, newest time.Duration
 	passed := false
@@ -202,9 +205,9 @@ func (a *Arranger) findPair(s *source, of *media.Frame) (pair *media.Frame, know
 	return pair, passed || pair != nil && newest >= 0
 }
 
-// isOpen reports whether it is not known yet whether a Period or a segment begins with
-// a key frame of the lead, or where it belongs: layers on which that depends have not got
-// there, or a report is still to come.
+// isOpen reports whether it is not decided yet if a Period or a segment begins with a
+// key frame of the lead, or where it belongs, because other layers have not got there
+// or a report is still to come.
 func (a *Arranger) isOpen(f *media.Frame) bool {
 	lead := a.pub.lead
 	if a.now.Sub(f.Arrival) >= layerPatience || len(lead.held) >= maxHeld {
@@ -228,15 +231,16 @@ func (a *Arranger) isOpen(f *media.Frame) bool {
 	})
 }
 
-// waitsForReport reports whether the lead's first key frame in a recording that has begun
-// waits for its track's first report, as another track has reported. By its arrival alone it
-// would be too late by what held it up, and the sound would be moved to match.
+// waitsForReport reports whether the lead's first key frame in a running recording
+// waits for its track's first report, because another track has reported. By arrival
+// alone it would be placed too late by what held it up, and the sound would be moved to
+// match.
 func (a *Arranger) waitsForReport(lead *source, f *media.Frame) bool {
 	return a.cur != nil && !lead.placed && a.now.Sub(f.Arrival) < reportPatience && !a.pub.time.Reported(lead.ID) &&
 		slices.ContainsFunc(a.pub.sources, func(s *source) bool { return a.pub.time.Reported(s.ID) })
 }
 
-// mayBegin reports whether a key frame of the lead in the Period, at a session time,
+// mayBegin reports whether a key frame of the lead, at a session time in the Period,
 // may begin a segment, or a Period for the lead's sake.
 func (a *Arranger) mayBegin(l *lane, at time.Duration, f *media.Frame) bool {
 	return a.cuts(l, l.ticks(at)) || a.rotationDue(at) || a.remap || !f.Format.Equal(l.format)
@@ -251,7 +255,7 @@ func (a *Arranger) pairUp(f *media.Frame) {
 }
 
 // together reports whether all layers of the Period can begin a segment with a key
-// frame of the lead at t, and whether no more can be waited for that.
+// frame of the lead at t, and whether that can be waited for no longer.
 func (a *Arranger) together(l *lane, t media.Ticks) (all, overdue bool) {
 	all = !slices.ContainsFunc(a.others(), func(s *source) bool {
 		return a.isMember(s) && (s.pair == nil || s.lane.at >= t || s.lane.video.due > 0)
@@ -259,27 +263,27 @@ func (a *Arranger) together(l *lane, t media.Ticks) (all, overdue bool) {
 	return all, t-l.segment >= maxSegment*l.ticks(a.o.SegmentDuration)
 }
 
-// recasts reports whether a new Period is to begin with a key frame of the lead for the
-// sake of other layers: one is to leave, or can join.
+// recasts reports whether a new Period begins with a key frame of the lead for the sake
+// of other layers: one leaves, or can join.
 func (a *Arranger) recasts(at time.Duration) bool {
 	return a.recastDue(at) && !a.soundIsPast(at) && slices.ContainsFunc(a.others(), func(s *source) bool {
 		return s.lane.period == a.cur && s.lane.video.gone || !a.isMember(s) && s.pair != nil
 	})
 }
 
-// incomplete reports whether a layer is to leave the Period, or waits to join.
+// incomplete reports whether a layer is leaving the Period, or waits to join.
 func (a *Arranger) incomplete() bool { return a.hasGone() || slices.ContainsFunc(a.others(), a.waits) }
 
-// waits reports whether a layer comes and is not in the Period.
+// waits reports whether a layer is sent and is not in the Period.
 func (a *Arranger) waits(s *source) bool { return !a.isMember(s) && a.sends(s) }
 
-// hasGone reports whether a layer is in the Period that has nothing more for it. Such a
-// Period is not cut any more: the layer's last picture lasts to its end.
+// hasGone reports whether a layer in the Period has nothing more for it. Such a Period
+// is not cut any more: the layer's last picture lasts to its end.
 func (a *Arranger) hasGone() bool {
 	return slices.ContainsFunc(a.pub.videos, func(s *source) bool { return s.lane.period == a.cur && s.lane.video.gone })
 }
 
-// tellApart says once that layers have to leave.
+// tellApart logs once that layers have to leave.
 func (a *Arranger) tellApart() {
 	if a.pub.apart {
 		return
@@ -288,8 +292,8 @@ func (a *Arranger) tellApart() {
 	a.o.Log.Warn("simulcast layers have their key frames at other pictures: one that has none where the others do is left out until it has; an encoder with a fixed key frame interval, which does not look for new scenes, keeps them together")
 }
 
-// otherFormat reports whether a layer of the Period goes on in another format, with its
-// key frame of the same picture.
+// otherFormat reports whether a layer of the Period changes its format with its key
+// frame of the same picture.
 func (a *Arranger) otherFormat() bool {
 	return slices.ContainsFunc(a.others(), func(s *source) bool {
 		return a.isMember(s) && s.pair != nil && !s.pair.Format.Equal(s.lane.format)
@@ -297,7 +301,7 @@ func (a *Arranger) otherFormat() bool {
 }
 
 // finishLayers writes what the other layers have from before a key frame of the lead
-// with which a segment or a Period begins.
+// that begins a segment or a Period.
 func (a *Arranger) finishLayers(f *media.Frame) {
 	lead := a.pub.lead
 	if a.cur != nil && lead.lane.period == a.cur {
@@ -312,8 +316,7 @@ func (a *Arranger) finishLayers(f *media.Frame) {
 	a.limit = 0
 }
 
-// takePair takes the key frame of a layer that is of the same picture as the lead's from
-// what is held. What is before it has been placed.
+// takePair takes a layer's pair out of what is held. What is before it has been placed.
 func (s *source) takePair() *media.Frame {
 	f := s.pair
 	s.pair = nil
@@ -325,8 +328,8 @@ func (s *source) takePair() *media.Frame {
 	return f
 }
 
-// enterLayers brings the layers that have a key frame of the lead's picture into the
-// Period that begins with it.
+// enterLayers puts the layers that have a pair into the Period that begins with the
+// lead's key frame.
 func (a *Arranger) enterLayers(at time.Duration) {
 	for _, s := range a.others() {
 		f := s.takePair()
@@ -340,15 +343,15 @@ func (a *Arranger) enterLayers(at time.Duration) {
 	}
 }
 
-// align has a layer, whose key frame was put where the lead's is, go on where it
-// belongs, if that is known to be another picture.
+// align lets a layer go on where it belongs, if its key frame was put where the lead's
+// is and is known to be another picture.
 func (a *Arranger) align(s *source) {
 	if off := a.off(s, s.ts0); off.Abs() > snapMin {
 		s.t0 += s.lane.ticks(off)
 	}
 }
 
-// cutLayers has the other layers begin a segment where the lead does.
+// cutLayers lets the other layers begin a segment where the lead does.
 func (a *Arranger) cutLayers(t media.Ticks) {
 	for _, s := range a.others() {
 		if !a.isMember(s) {
@@ -363,9 +366,9 @@ func (a *Arranger) cutLayers(t media.Ticks) {
 	}
 }
 
-// cutLayersWithoutKey has all layers begin a segment without a key frame, where they
-// have had none together for very long: what is not closed is not safe. It reports
-// whether the lead begins one with its picture at t.
+// cutLayersWithoutKey lets all layers begin a segment without a key frame, if they have
+// had none together for very long: an open segment is not safe. It reports whether the
+// lead begins one with its picture at t.
 func (a *Arranger) cutLayersWithoutKey(l *lane, t media.Ticks) bool {
 	others := a.others()
 	late := slices.ContainsFunc(others, func(s *source) bool { return a.isMember(s) && (s.lane.at >= t || s.lane.video.due > 0) })
@@ -391,7 +394,7 @@ func (a *Arranger) cutDue(s *source, f *media.Frame, t media.Ticks) {
 	s.place(f.Timestamp, t)
 }
 
-// layer writes a frame of a layer that does not lead, and begins nothing.
+// layer writes a frame of a layer that does not lead, and that begins nothing.
 func (a *Arranger) layer(s *source, f *media.Frame) {
 	l := s.lane
 	if l.video.gone && a.cur != nil && l.period == a.cur {
@@ -430,7 +433,7 @@ func (a *Arranger) squeeze(l *lane, t media.Ticks) media.Ticks {
 	return t
 }
 
-// comeBack takes a layer up again that was silent and comes before its Period has
+// comeBack takes a layer back that was silent and comes again before its Period has
 // ended.
 func (a *Arranger) comeBack(s *source, f *media.Frame) {
 	l := s.lane
@@ -442,7 +445,7 @@ func (a *Arranger) comeBack(s *source, f *media.Frame) {
 	l.video.broken = true // what follows needs this one
 }
 
-// leaveOut counts a frame of a layer that came and has no place.
+// leaveOut counts a frame of a layer that is left out.
 func (a *Arranger) leaveOut(s *source) {
 	if a.kinds != nil { // what comes before a recording's first frame is not missing in it
 		a.out.LeftOut(s.Lane)
@@ -461,8 +464,8 @@ func (a *Arranger) askKeys() {
 	}
 }
 
-// watchLayers looks for layers that the sender has turned off, and has another lead
-// if it was the lead.
+// watchLayers looks for layers that the sender has turned off. If the lead is one of
+// them, another layer leads.
 func (a *Arranger) watchLayers() {
 	if len(a.pub.videos) < 2 || a.pub.lead == nil {
 		return
@@ -496,8 +499,8 @@ func (a *Arranger) releaseBeforeLead(s *source) {
 	})
 }
 
-// takeLead makes the layer the lead of which frames came last, one of the Period if
-// there is any. One that is out of that begins another with its next key frame.
+// takeLead makes the layer whose frames came last the lead: one of the Period if there
+// is any. A lead outside the Period begins another with its next key frame.
 func (a *Arranger) takeLead(newest *source) {
 	if !a.isMember(newest) || newest == a.pub.lead {
 		for _, s := range a.others() {
@@ -510,8 +513,8 @@ func (a *Arranger) takeLead(newest *source) {
 	a.pub.lead = newest
 }
 
-// askTogether asks for key frames of all layers at once, where a segment is due and
-// one of them had none with that of the lead.
+// askTogether asks all layers for key frames at once, if a segment is due and a layer
+// had no key frame with that of the lead.
 func (a *Arranger) askTogether(l *lane, t media.Ticks) {
 	if len(a.pub.videos) > 1 && a.cuts(l, t) && a.now.Sub(a.recastAsked) >= keyBackoffMin {
 		a.recastAsked = a.now
@@ -519,9 +522,9 @@ func (a *Arranger) askTogether(l *lane, t media.Ticks) {
 	}
 }
 
-// askRecast asks for the key frames with which a Period that is wanted, because
-// layers came or went, can begin: when it may, and again while none comes, ever more
-// seldom.
+// askRecast asks for the key frames that a Period needs which is wanted because layers
+// came or went: as soon as it may begin, and again with growing pauses while none
+// comes.
 func (a *Arranger) askRecast() {
 	if a.cur == nil || a.pub.lead == nil || !a.recastDue(a.reach) || !a.incomplete() {
 		a.recastWait = 0

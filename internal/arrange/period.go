@@ -8,23 +8,22 @@ import (
 )
 
 const (
-	// periodEvery is how often a Period may begin, for whatever cause: a sender that
-	// changes its size, or comes back, all the time is not followed. Players need a
-	// moment for each, and files are not free. periodBurst may begin at once: browsers
-	// go through three or four sizes in their first seconds, while layers join, and a
-	// process that stood still sees at one time what came meanwhile.
+	// periodEvery is how often a Period may begin, whatever the cause. A sender that
+	// changes its size, or comes back, all the time is not followed: players need a
+	// moment for each Period, and files cost something. periodBurst may begin at once:
+	// browsers go through three or four sizes in their first seconds, while layers
+	// join, and a process that stood still sees at one time what came meanwhile.
 	periodEvery = time.Second
 	periodBurst = 10
-	// endSlack is by how much sound may end before the Period's last picture does.
+	// endSlack is how much earlier than the Period's last picture sound may end.
 	endSlack = 40 * time.Millisecond
-	// rotateSlack is how much before its limit a recording may be rotated, so that
-	// a key frame that was asked for in time is not missed.
+	// rotateSlack is how much before its limit a recording may be rotated, so that a
+	// key frame that was asked for in time is used.
 	rotateSlack = 250 * time.Millisecond
 )
 
-// startAt returns the session time at which a frame that arrives now begins a
-// Period, where nothing tells more: Periods begin at whole milliseconds, and after
-// what is there.
+// startAt returns the session time at which a frame that arrives now begins a Period,
+// if nothing tells more. Periods begin at whole milliseconds, after what is there.
 func (a *Arranger) startAt(arrival time.Time) time.Duration {
 	if a.zero.IsZero() {
 		a.zero = arrival
@@ -34,7 +33,7 @@ func (a *Arranger) startAt(arrival time.Time) time.Duration {
 }
 
 // beginWithPicture begins a Period with the first key frame of the lead. Sound that
-// began much earlier is not thrown away: it gets a Period of its own before.
+// began much earlier gets a Period of its own before.
 func (a *Arranger) beginWithPicture(s *source, f *media.Frame) {
 	least := headStart
 	if a.kinds != nil {
@@ -48,9 +47,9 @@ func (a *Arranger) beginWithPicture(s *source, f *media.Frame) {
 	a.begin(s, f, a.startOf(s, f))
 }
 
-// startOf returns the session time at which a frame begins a Period where there is none:
-// by its clock where that is known already, for storage has failed meanwhile, else by
-// when it came.
+// startOf returns the session time at which a frame begins a Period if there is none:
+// by its clock if that is known already, because storage has failed meanwhile, else by
+// its arrival.
 func (a *Arranger) startOf(s *source, f *media.Frame) time.Duration {
 	if a.pub.time.Ready(s.ID) {
 		if at := a.pub.time.Media(s.ID, f.Timestamp).Truncate(time.Millisecond); at > a.Ended() {
@@ -72,8 +71,8 @@ func (a *Arranger) begin(s *source, f *media.Frame, at time.Duration) {
 	a.beginPictures(s, f, at)
 }
 
-// beginPictures brings the lead and the other layers into the Period that begins with
-// a key frame.
+// beginPictures puts the lead and the other layers into the Period that begins with a
+// key frame.
 func (a *Arranger) beginPictures(s *source, f *media.Frame, at time.Duration) {
 	s.place(f.Timestamp, s.lane.ticks(at))
 	a.enter(s.lane, f.Format, at)
@@ -89,9 +88,9 @@ func (a *Arranger) earlySound() *media.Frame {
 	return nil
 }
 
-// beginWithSound begins a Period with the first sound that waits, as far as it is from
-// before a picture that has come, if one has. Where the recording has pictures, one
-// stands there until the first comes.
+// beginWithSound begins a Period with the first sound that waits. If a picture has
+// come, the Period has only the sound from before it. If the recording has pictures,
+// one stands there until the first comes.
 func (a *Arranger) beginWithSound(picture func() time.Duration) {
 	s := a.pub.audio
 	f := s.held[0].Frame
@@ -103,7 +102,7 @@ func (a *Arranger) beginWithSound(picture func() time.Duration) {
 	a.place(s, func(f *media.Frame) bool { return picture == nil || !s.placed || a.sessionTime(s, f) < picture() })
 }
 
-// pictureLane returns the lane that has a picture where none is sent.
+// pictureLane returns the lane in which a picture stands when none is sent.
 func (a *Arranger) pictureLane() *lane {
 	for _, l := range a.lanes {
 		if l.Kind == media.Video && l.Layer == 0 {
@@ -113,8 +112,8 @@ func (a *Arranger) pictureLane() *lane {
 	return a.pub.videos[0].lane // its layer 0 cannot be recorded
 }
 
-// open begins a Period at a session time; rotate: of another recording. What is
-// still in the Period before the last is brought into the last.
+// open begins a Period at a session time; rotate: of another recording. It settles what
+// is still in the Period before the last.
 func (a *Arranger) open(at time.Duration, rotate bool) {
 	a.settle(at)
 	if rotate || a.BeginsAnother() {
@@ -145,8 +144,8 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 }
 
 // BeginsAnother reports whether the publication begins another recording with its first
-// Period, for it has a kind of media that the one before lacks: the set does not change
-// within a recording, for players settle on it.
+// Period, because it has a kind of media that the running one lacks. The kinds do not
+// change within a recording, because players settle on them.
 func (a *Arranger) BeginsAnother() bool {
 	p := a.pub
 	return p != nil && a.kinds != nil && (len(p.videos) > 0 && !a.has(media.Video) || p.audio != nil && !a.has(media.Audio))
@@ -164,8 +163,8 @@ func (a *Arranger) announced() []media.Kind {
 	return kinds
 }
 
-// expected returns the lanes that the next Period has: of each kind of the
-// recording one, and the layers that are sent.
+// expected returns the lanes of the next Period: of each kind of the recording one, and
+// the layers that are sent.
 func (a *Arranger) expected() []Lane {
 	var lanes []Lane
 	for _, s := range a.pub.videos {
@@ -182,8 +181,8 @@ func (a *Arranger) expected() []Lane {
 	return lanes
 }
 
-// enter brings a lane into the current Period at a session time. What it lacks since
-// it was in one, or since the recording began, is a gap.
+// enter puts a lane into the current Period at a session time. What it lacks since it
+// was last in one, or since the recording began, is a gap.
 func (a *Arranger) enter(l *lane, f *media.Format, at time.Duration) {
 	t := l.ticks(at)
 	if cause := a.returnCause(l); l.had && cause != "" && l.duration(t-l.ended) > endSlack {
@@ -246,8 +245,8 @@ func (a *Arranger) othersCame(l *lane) (at time.Duration) {
 }
 
 // leave takes a lane out of its Period, where its last sample lasts until a session
-// time. That of sound lasts as long as it does by itself if that is later; a picture
-// must not, or the next Period of its layer would begin later than that of others.
+// time. A last sample of sound may last longer. A picture must not, or the next Period
+// of its layer would begin later than that of others.
 func (a *Arranger) leave(l *lane, at time.Duration) {
 	t := l.ticks(at)
 	if l.Kind == media.Audio || t <= l.at {
@@ -263,16 +262,16 @@ func (a *Arranger) leave(l *lane, at time.Duration) {
 	a.end = max(a.end, l.duration(t))
 }
 
-// settle brings sound that is still in the Period before the current one into that:
-// the next begins at a session time.
+// settle moves sound that is still in the Period before the current one into the
+// current one. The next begins at a session time.
 func (a *Arranger) settle(at time.Duration) {
 	if l := a.soundLane(); a.cur != nil && l != nil && a.has(media.Audio) && l.period != a.cur {
 		a.silence(l, l.ticks(at))
 	}
 }
 
-// close ends the current Period for all lanes at once: players stand still where one
-// ends before the other.
+// close ends the current Period for all lanes at once, because players stand still
+// where one ends before the other.
 func (a *Arranger) close() {
 	if a.cur == nil {
 		return
@@ -305,8 +304,8 @@ func (a *Arranger) close() {
 const standLast = 200 * time.Millisecond
 
 // endPicture ends a lane of video with its Period, at a session time. A picture that
-// would last for long does so in copies: some players end a Period where its last
-// picture begins.
+// would last long is written in copies, because some players end a Period where its
+// last picture begins.
 func (a *Arranger) endPicture(l *lane, end time.Duration) {
 	t := l.ticks(end)
 	if l.video.gop.key != nil && t-l.end() > l.ticks(standFor) {
@@ -320,9 +319,9 @@ func (a *Arranger) endPicture(l *lane, end time.Duration) {
 	a.leave(l, end)
 }
 
-// endSound ends a lane of audio with its Period, at a session time. Less than a frame
-// and a packet is not filled. What is filled at the end is told of however short it is:
-// what came there may have been lost.
+// endSound ends a lane of audio with its Period, at a session time. A rest of less than
+// a frame and a packet is not filled. What is filled at the end is noted however short
+// it is, because sound of that time may have been lost.
 func (a *Arranger) endSound(l *lane, end time.Duration) {
 	to := l.end()
 	if _, _, d := a.nothing(l); d > 0 && l.duration(l.ticks(end)-to) > endSlack {
@@ -367,9 +366,9 @@ func (a *Arranger) boundary(s *source, f *media.Frame, at time.Duration, rotate,
 	a.beginPictures(s, f, at)
 }
 
-// remapped returns the session time at which a Period that follows the mapping
-// begins with a frame. Tracks may have got ahead of the mapping by what a sender's
-// report said; media time cannot go back for it, so the mapping moves on.
+// remapped returns the session time at which a Period that follows the mapping begins
+// with a frame. Tracks may be ahead of the mapping after a sender's report. Media time
+// cannot go back, so the mapping is moved on.
 func (a *Arranger) remapped(s *source, f *media.Frame) time.Duration {
 	at := a.pub.time.Media(s.ID, f.Timestamp)
 	end := a.cur.at + time.Millisecond
@@ -390,16 +389,17 @@ func (a *Arranger) rotationDue(at time.Duration) bool {
 	return a.rotateAt > 0 && a.cur != nil && at >= a.rotateAt-rotateSlack
 }
 
-// rotates reports whether the recording is to be rotated with a key frame at a session time:
-// not where the sound has got further, unless that lasts.
+// rotates reports whether the recording is rotated with a key frame at a session time.
+// It is not if the sound has got further, unless that lasts.
 func (a *Arranger) rotates(at time.Duration) bool {
 	long := a.rotateAt + time.Duration(maxSegment)*a.o.SegmentDuration
 	return a.rotationDue(at) && (at >= long || !a.soundIsPast(at))
 }
 
-// soundIsPast reports whether the sound in the Period has got further than a session time at
-// which another would begin: pictures were held up, or another layer led, which had. What
-// ends there would have sound without a picture at its end, and what begins the opposite.
+// soundIsPast reports whether the sound in the Period has got further than a session
+// time at which another Period would begin: pictures were held up, or another layer led
+// that was. The Period would end with sound that has no picture, and the next begin
+// with the opposite.
 func (a *Arranger) soundIsPast(at time.Duration) bool {
 	l := a.soundLane()
 	return l != nil && l.period == a.cur && l.duration(l.end()) > at+endSlack
@@ -413,12 +413,13 @@ func (a *Arranger) count() {
 	a.begun = a.begun.Add(periodEvery)
 }
 
-// crowded reports whether so many Periods have begun lately that none may begin now but
-// for a rotation. The clock decides, for session time is partly what the sender says.
+// crowded reports whether so many Periods have begun lately that none may begin now,
+// except for a rotation. The clock decides, because session time is partly what the
+// sender says.
 func (a *Arranger) crowded() bool { return a.begun.Sub(a.now) > (periodBurst-1)*periodEvery }
 
-// crowdOut leaves a frame out that would begin a Period when none may begin. The frames
-// that need it are left out too.
+// crowdOut leaves out a frame that would begin a Period when none may begin, and the
+// frames that need it.
 func (a *Arranger) crowdOut(s *source) {
 	if !a.crowdTold {
 		a.crowdTold = true
@@ -442,8 +443,8 @@ func (a *Arranger) crowdOutSound(s *source) {
 	s.held = s.held[:0]
 }
 
-// recastDue reports whether a Period may begin at a session time because layers came
-// or went.
+// recastDue reports whether a Period may begin at a session time because layers came or
+// went.
 func (a *Arranger) recastDue(at time.Duration) bool {
 	return a.cur != nil && at-a.cur.at >= minRecast && !a.crowded()
 }

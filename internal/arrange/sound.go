@@ -9,29 +9,29 @@ import (
 )
 
 const (
-	// audioPatience is how long sound waits for video of the same time, which may
-	// begin a Period or a recording: longer than the reordering of the video takes,
-	// for that holds up its frames.
+	// audioPatience is how long sound waits for video of the same time, which may begin
+	// a Period or a recording. It is longer than the reordering of the video takes,
+	// which holds up frames.
 	audioPatience = 2 * time.Second
 	// maxHeld bounds the frames that wait: 40 s of 20 ms packets.
 	maxHeld = 2000
-	// syncMin is the least distance of sound and picture, as they run, that is
-	// corrected. It is more than half of a packet of 20 ms, or the correction would
-	// have to be taken back.
+	// syncMin is the least distance of sound and picture that is corrected. It is more
+	// than half of a packet of 20 ms; otherwise the correction would have to be taken
+	// back.
 	syncMin = 12 * time.Millisecond
-	// syncSure is from when on it is corrected at once. Below it has to last for a
-	// segment, so that corrections do not go back and forth.
+	// syncSure is the distance that is corrected at once. A smaller one has to last for
+	// a segment, so that corrections do not go back and forth.
 	syncSure = 16 * time.Millisecond
 	// syncFar is the distance that does not wait for the next segment.
 	syncFar = 40 * time.Millisecond
-	// silentBytes is the largest packet of audio in which nothing is heard: a frame
-	// of silence or of comfort noise (DTX).
+	// silentBytes is the largest silent packet: a frame of silence or of comfort noise
+	// (DTX).
 	silentBytes = 3
 )
 
-// release writes what is held back, as far as its place is known: it waits for the
+// release writes what is held back, as far as its place is known. Frames wait for the
 // first video key frame, for the sender's reports and for leading video of the same
-// time, but not for ever. force does not wait.
+// time, but not for ever. With force they do not wait.
 func (a *Arranger) release(force bool) {
 	if a.pub == nil {
 		return
@@ -62,15 +62,15 @@ func (a *Arranger) release(force bool) {
 	a.place(s, func(f *media.Frame) bool { return force || !s.isInStall(f) && !a.ahead(s, f) })
 }
 
-// isPatientEnough reports whether the first sound need not wait any more for a
-// picture to begin the Period with.
+// isPatientEnough reports whether the first sound has waited long enough for a picture
+// to begin the Period with.
 func (a *Arranger) isPatientEnough(first *media.Frame) bool {
 	return len(a.pub.videos) == 0 || a.now.Sub(first.Arrival) >= picturePatience || len(a.pub.audio.held) >= maxHeld
 }
 
-// isReady reports whether the place of a track's sound is known as well as it will
-// be. Sound that comes late to a recording has reports of its own to wait for. Where
-// nothing arrives any more nothing is learned either: the clock ends the waiting.
+// isReady reports whether the place of a track's sound is known as well as it will be.
+// Sound that joins a recording late waits for reports of its own. If nothing arrives
+// any more, the clock ends the waiting.
 func (a *Arranger) isReady(s *source) bool {
 	if !a.pub.time.Ready(s.ID) {
 		return !s.placed && a.now.Sub(s.first) >= soundPatience
@@ -78,9 +78,8 @@ func (a *Arranger) isReady(s *source) bool {
 	return s.placed || a.pub.time.Reported(s.ID) || a.now.Sub(s.first) >= soundPatience || len(a.pub.sources) == 1
 }
 
-// ahead reports whether video of the time of a packet of sound is still to come:
-// later than the lead's, or what will begin with the first picture that can be
-// decoded.
+// ahead reports whether video of the time of a packet of sound is still to come: the
+// packet is later than the lead, or will follow the first picture that can be decoded.
 func (a *Arranger) ahead(s *source, f *media.Frame) bool {
 	v := a.pub.lead
 	if a.now.Sub(f.Arrival) >= audioPatience && a.now.Sub(a.awake) >= audioPatience && (v == nil || len(v.held) == 0) {
@@ -92,9 +91,10 @@ func (a *Arranger) ahead(s *source, f *media.Frame) bool {
 	return a.pub.time.Media(s.ID, f.Timestamp) > a.pub.time.Media(v.ID, v.decided())
 }
 
-// Waiting returns the sound that came before a time and is not placed, where it belongs by
-// what is known now: each packet once, as long as the sound of a publication waits for its
-// first place. all returns what else waits, too.
+// Waiting returns the sound that came before a time and has no place yet, with the
+// places that it has by what is known now. It returns each packet once, as long as the
+// sound of a publication waits for its first place. With all it returns everything that
+// waits.
 func (a *Arranger) Waiting(before time.Time, all bool) (f *media.Format, samples []Sample) {
 	if a.pub == nil || a.cur == nil || a.pub.audio == nil || a.pub.audio.placed && !all {
 		return nil, nil
@@ -118,8 +118,8 @@ func (a *Arranger) Waiting(before time.Time, all bool) (f *media.Format, samples
 // Placed reports whether the sound of the publication has its place.
 func (a *Arranger) Placed() bool { return a.pub != nil && a.pub.audio != nil && a.pub.audio.placed }
 
-// releaseBefore writes the sound from before a boundary at a session time. What is
-// known of its place has to do: behind the boundary it has none.
+// releaseBefore writes the sound from before a boundary at a session time, at the
+// places that are known now, because after the boundary it has none.
 func (a *Arranger) releaseBefore(at time.Duration) {
 	if s := a.pub.audio; s != nil && a.cur != nil {
 		a.place(s, func(f *media.Frame) bool { return a.sessionTime(s, f) < at })
@@ -204,7 +204,7 @@ func (a *Arranger) sound(s *source, f *media.Frame) {
 	s.lost = ""
 }
 
-// noteQuiet tells of what is missing right before a packet at t, where silence is written.
+// noteQuiet notes what is missing right before a packet at t, where silence is written.
 func (a *Arranger) noteQuiet(s *source, f *media.Frame, t media.Ticks) {
 	l := s.lane
 	if len(f.Data) > silentBytes && t-l.real >= 3*f.Duration {
@@ -236,8 +236,8 @@ func (a *Arranger) cutsSound(l *lane, s *Sample) bool {
 	return cut
 }
 
-// placeFirst gives the first packet of a publication's sound its place. What is from
-// before the Period in which it can begin has none.
+// placeFirst places the first packet of a publication's sound. A packet from before the
+// Period in which the sound can begin has no place.
 func (a *Arranger) placeFirst(s *source, f *media.Frame) bool {
 	l := s.lane
 	floor := l.ticks(a.cur.at)
@@ -253,10 +253,10 @@ func (a *Arranger) placeFirst(s *source, f *media.Frame) bool {
 	return true
 }
 
-// tooEarly counts a packet of sound that belongs before the Period in which its
-// publication begins: what comes before a recording's first frame is not missing in it,
-// and with a later publication a little is left out so that the sound is with the
-// picture. More would have had a Period of its own.
+// tooEarly counts a packet of sound from before the Period in which its publication
+// begins. What comes before a recording's first frame is not missing in it. With a
+// later publication a little is left out so that the sound is with the picture; more
+// would have had a Period of its own.
 func (a *Arranger) tooEarly(l *lane, by time.Duration) {
 	switch {
 	case l.period != nil || l.had && by > headStartLater:
@@ -275,7 +275,7 @@ func (a *Arranger) passed(l *lane, t media.Ticks) bool {
 	return l.wrote && t-l.end() <= -l.dur || t < l.entered
 }
 
-// wakeSound goes on after the node has slept: with a Period of its own.
+// wakeSound goes on in a new Period after the node has slept.
 func (a *Arranger) wakeSound(s *source, f *media.Frame) {
 	if a.crowded() {
 		a.crowdOut(s)
@@ -293,8 +293,8 @@ func (a *Arranger) wakeSound(s *source, f *media.Frame) {
 	a.sound(s, f)
 }
 
-// soundBoundary begins another Period with a packet of sound, where a recording has
-// nothing else that could. It reports whether it did.
+// soundBoundary begins another Period with a packet of sound, in a recording that has
+// nothing else. It reports whether it did.
 func (a *Arranger) soundBoundary(s *source, f *media.Frame) bool {
 	l := s.lane
 	if a.has(media.Video) || l.period != a.cur || !l.wrote {
@@ -327,9 +327,9 @@ func (a *Arranger) isSoundCrowded(s *source, f *media.Frame) bool {
 		a.crowded() && !a.rotationDue(l.duration(s.time(f.Timestamp)))
 }
 
-// correctable reports whether the sound may be corrected before f: once for a
-// segment, with the video as soon as that has been, and while it is known to be
-// ahead where nobody hears it.
+// correctable reports whether the sound may be corrected before f: once a segment,
+// together with the video after that was corrected, and, while the sound is ahead,
+// where nobody hears it.
 func (a *Arranger) correctable(s *source, f *media.Frame) bool {
 	l := s.lane
 	t := s.time(f.Timestamp)
@@ -346,7 +346,7 @@ func (a *Arranger) correctable(s *source, f *media.Frame) bool {
 	return t-l.audio.cutAt >= l.ticks(a.o.SegmentDuration)
 }
 
-// checkSound has the sound corrected with its next packet, if a report has told that it is
+// checkSound lets the next packet correct the sound, if a report has told that it is
 // far from the picture.
 func (a *Arranger) checkSound() {
 	s := a.pub.audio
@@ -358,10 +358,10 @@ func (a *Arranger) checkSound() {
 	}
 }
 
-// correct brings the sound back to the picture, as it runs, and thereby to the
-// mapping: with silence where it is behind, by leaving f out (it is false then) where
-// it is ahead: no two in a row that can be heard. It does so where the distance has
-// lasted, and gets smaller.
+// correct brings the sound back to the picture, as that runs, and so to the mapping. If
+// the sound is behind, it writes silence. If the sound is ahead, it leaves f out and
+// returns false, but never two packets in a row that can be heard. It corrects a
+// distance that has lasted, if that makes it smaller.
 func (a *Arranger) correct(s *source, f *media.Frame) bool {
 	l := s.lane
 	sure := l.audio.check || l.audio.ahead
@@ -402,7 +402,7 @@ func (a *Arranger) correct(s *source, f *media.Frame) bool {
 	return false
 }
 
-// insert has the sound go on later with f, by about d, behind silence.
+// insert lets the sound go on later with f, by about d, after silence.
 func (a *Arranger) insert(s *source, f *media.Frame, d media.Ticks) bool {
 	l := s.lane
 	_, _, packet := a.nothing(l)

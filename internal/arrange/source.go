@@ -73,15 +73,15 @@ type early struct {
 }
 
 const (
-	// earlyKept is for how long pictures are remembered that came before the first key
-	// frame: a recording that begins with sound began when that came.
+	// earlyKept is how long pictures are remembered that came before the first key
+	// frame. A recording that begins with sound began when that came.
 	earlyKept = picturePatience + time.Second
-	// earlyNoted is how long a key frame has to be waited for until that is logged.
+	// earlyNoted is how long a key frame has to be waited for before that is logged.
 	earlyNoted = 2 * time.Second
 )
 
-// held is a frame that waits. What is missing right before it stays with it: a
-// frame from before the loss may be written first.
+// held is a frame that waits. What is missing right before it is kept with it, because
+// a frame from before the loss may be written first.
 type held struct {
 	*media.Frame
 	missing string // cause
@@ -95,8 +95,8 @@ func (s *source) take(f *media.Frame) held {
 	return h
 }
 
-// why says what is missing behind the last frame that was written: its cause, if one is
-// known.
+// why returns the cause of what is missing after the last frame that was written, if
+// one is known.
 func (s *source) why() string {
 	if s.lost == "" && len(s.held) > 0 && s.held[0].missing != "" {
 		return s.held[0].missing
@@ -107,8 +107,7 @@ func (s *source) why() string {
 // time returns the session time of a timestamp.
 func (s *source) time(ts int64) media.Ticks { return s.t0 + media.Ticks(ts-s.ts0) }
 
-// decided returns the timestamp of about the last picture of which it is decided where
-// it goes.
+// decided returns the timestamp of about the last picture whose place is decided.
 func (s *source) decided() int64 {
 	if len(s.held) > 0 {
 		return s.held[0].Timestamp - int64(max(s.lane.dur, 1))
@@ -119,9 +118,9 @@ func (s *source) decided() int64 {
 // place says that the timestamp ts is at t.
 func (s *source) place(ts int64, t media.Ticks) { s.placed, s.ts0, s.t0 = true, ts, t }
 
-// observe takes note of a frame. Where its timestamp belongs to another clock than
-// those before, the frame's place is taken to be where these would have been by the
-// arrivals, and jumped is true.
+// observe notes a frame. If its timestamp belongs to another clock than those before,
+// jumped is true, and expected is the timestamp that the old clock would have had, by
+// the arrivals.
 func (a *Arranger) observe(s *source, f *media.Frame) (expected int64, jumped bool) {
 	if s.seen {
 		jumped = s.resync || a.hasJumped(s, f)
@@ -145,8 +144,8 @@ func (a *Arranger) observe(s *source, f *media.Frame) (expected int64, jumped bo
 	return expected, jumped
 }
 
-// hasJumped reports whether a frame's timestamp is of another clock: it goes back,
-// or ahead of the wall clock. One that only goes ahead of the last frame's is of a
+// hasJumped reports whether a frame's timestamp belongs to another clock: it goes back,
+// or ahead of the wall clock. If it is only far ahead of the last frame, that was a
 // loss or a pause: a process that stood still reads late what came before, and then
 // what comes now.
 func (a *Arranger) hasJumped(s *source, f *media.Frame) bool {
@@ -160,8 +159,8 @@ func (a *Arranger) hasJumped(s *source, f *media.Frame) bool {
 	return !s.placed || s.lane.duration(s.time(f.Timestamp)) > a.clock()+jumpLimit
 }
 
-// overtaken reports whether a picture is not later than what the sender has sent.
-// Frames come with their decode times, which only rise.
+// overtaken reports whether a picture is not later than what the sender has already
+// sent. Frames come with their decode times, which only rise.
 func (s *source) overtaken(f *media.Frame) bool {
 	l := s.lane
 	if s.Kind != media.Video || !s.placed || l.period == nil || !l.wrote || l.video.still {
@@ -171,16 +170,16 @@ func (s *source) overtaken(f *media.Frame) bool {
 	return t < l.at || t == l.at && f.Key
 }
 
-// jump goes on with a track whose timestamps have jumped: from is to now. The
-// others do not notice, nor does decoding if nothing was lost.
+// jump goes on with a track whose timestamps have jumped: from is to now. The other
+// tracks are not touched, and decoding goes on if nothing was lost.
 func (a *Arranger) jump(s *source, from, to int64) {
 	a.o.Log.Warn("the sender's timestamps jumped", "kind", s.Kind.String(), "from", from, "to", to)
 	s.goOnAt(from, to)
 	a.pub.time.Jump(s.ID, from, to)
 }
 
-// goOnAt has a track go on with timestamp to where it would have been with from. What
-// waits for its place goes along, in the timestamps of from now on.
+// goOnAt lets a track go on with timestamp to where it would have been with from. Held
+// frames get timestamps of the new clock.
 func (s *source) goOnAt(from, to int64) {
 	for i := range s.held {
 		f := *s.held[i].Frame
@@ -196,8 +195,8 @@ func (s *source) goOnAt(from, to int64) {
 	s.ts0 += to - from
 }
 
-// early tells of pictures that came before the first key frame of their publication:
-// of those that came while there is a recording, or before what that will begin with.
+// early notes pictures that came before the first key frame of their publication, while
+// there is a recording or before what it will begin with.
 func (a *Arranger) early(s *source, arrival time.Time, pictures int) {
 	s.before = append(s.before, early{arrival, pictures})
 	if a.cur != nil {
@@ -208,8 +207,8 @@ func (a *Arranger) early(s *source, arrival time.Time, pictures int) {
 	s.before = slices.Delete(s.before, 0, max(gone, 0))
 }
 
-// tellEarly tells of the pictures of a source that came before its first key frame,
-// and after what a recording begins with.
+// tellEarly tells Output of the pictures of a source that came before its first key
+// frame and after the beginning of a recording.
 func (a *Arranger) tellEarly(s *source, from time.Time) {
 	for _, e := range s.before {
 		if e.at.After(from) {
@@ -234,7 +233,7 @@ func (a *Arranger) waited(s *source, arrival time.Time) time.Duration {
 	return d
 }
 
-// noLongerEarly tells that the first key frame has come.
+// noLongerEarly tells Output that the first key frame has come.
 func (a *Arranger) noLongerEarly(s *source, f *media.Frame) {
 	if !f.Key || s.keyCame {
 		return

@@ -9,24 +9,26 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// There are senders whose sound stands still now and then, and its timestamps with it:
-// a browser on a machine that is busy makes no samples meanwhile, and counts samples. What
-// comes after seems to be from before. So does what a network has held up, but that comes
-// faster than it was made. Sound after such a pause waits until it has shown which it is.
+// Some senders' sound stands still now and then, and its timestamps with it: a browser
+// on a busy machine makes no samples meanwhile, and counts samples. What comes
+// afterwards seems to be from before. That is also so with what a network has held up,
+// but that comes faster than it was made. So sound after such a pause waits until it
+// has shown which it is.
 
 const (
-	// stallMin is the least time by which sound is behind after a pause that is looked
-	// into. Reports tell of less soon enough.
+	// stallMin is how far sound has to be behind after a pause for this to be looked
+	// into. Of less, reports tell soon enough.
 	stallMin = 400 * time.Millisecond
-	// stallTime is how long the sound after it is watched, or longer until as much as
-	// stallTold of it has come: packets that are missing may hold it up. Where it does not
-	// come until stallMost, nothing tells: the few that came may have been sent again.
+	// stallTime is how long the sound after a pause is watched, or longer until
+	// stallTold of it has come, because missing packets may hold it up. If that has not
+	// come within stallMost, nothing can be told: the few packets that came may have
+	// been sent again.
 	stallTime = time.Second
 	stallTold = 300 * time.Millisecond
 	stallMost = 3 * time.Second
 )
 
-// stall is a pause after which the sound is behind the clock by more than before.
+// stall is a pause after which sound is further behind the clock than before.
 type stall struct {
 	ts     int64     // of the first packet after it
 	at     time.Time // when that came
@@ -34,8 +36,8 @@ type stall struct {
 	behind time.Duration
 }
 
-// noteStall looks whether a packet of sound comes after a stall. It is called before the
-// packet is observed.
+// noteStall checks whether a packet of sound comes after a stall. It is called before
+// the packet is observed.
 func (a *Arranger) noteStall(s *source, f *media.Frame) {
 	if s.Kind != media.Audio || !s.seen || s.resync || s.stall != nil || a.cur == nil {
 		return
@@ -47,8 +49,8 @@ func (a *Arranger) noteStall(s *source, f *media.Frame) {
 	s.stall = &stall{ts: f.Timestamp, at: f.Arrival, noted: a.now, behind: a.pub.time.Late(s.ID, f.Timestamp, f.Arrival)}
 }
 
-// heardBeside reports whether another track has had something since a time: if none had,
-// it is the network, or this process, that has stood still.
+// heardBeside reports whether another track has had something since a time. If none
+// had, the network or this process has stood still.
 func (a *Arranger) heardBeside(s *source, since time.Time) bool {
 	return slices.ContainsFunc(a.pub.sources, func(o *source) bool { return o != s && o.prevArrival.After(since) })
 }
@@ -65,8 +67,8 @@ func (a *Arranger) isRefuted(s *source) bool {
 		a.drift(s, st.ts) < stallMin/2 && a.pub.time.Denies(s.ID, st.ts, st.at, stallMin/2)
 }
 
-// settleStall decides about a stall, if it is time: sound that does not catch up goes on
-// where it is by the clock.
+// settleStall decides about a stall, if it is time. Sound that does not catch up goes
+// on where the clock says.
 func (a *Arranger) settleStall(s *source, force bool) {
 	st := s.stall
 	if st == nil {
@@ -103,8 +105,8 @@ func (a *Arranger) settleStall(s *source, force bool) {
 	s.held = append(s.held, rest...)
 }
 
-// followSlip has the sound go on later with a packet, where its clock has stood still for
-// many moments, each too short to be a stall.
+// followSlip lets the sound go on later with a packet, if its clock has stood still
+// many times, each too short to be a stall.
 func (a *Arranger) followSlip(s *source, f *media.Frame) {
 	if s.Kind != media.Audio || !s.placed || s.stall != nil {
 		return
@@ -114,7 +116,7 @@ func (a *Arranger) followSlip(s *source, f *media.Frame) {
 	}
 }
 
-// goOnLater has the sound go on with a timestamp at a place that is later than it says.
+// goOnLater lets the sound go on with a timestamp at a later place than it says.
 func (a *Arranger) goOnLater(s *source, ts int64, by time.Duration) {
 	a.tellStill(s, by)
 	from := ts + int64(s.lane.ticks(by))
@@ -122,7 +124,7 @@ func (a *Arranger) goOnLater(s *source, ts int64, by time.Duration) {
 	a.pub.time.Slip(s.ID, from, ts)
 }
 
-// tellStill says that the sender's sound has stood still.
+// tellStill logs that the sender's sound has stood still.
 func (a *Arranger) tellStill(s *source, by time.Duration) {
 	level := slog.LevelWarn
 	if s.stalled {

@@ -8,30 +8,28 @@ import (
 )
 
 const (
-	// keyFrameLead is how long before a segment's target a key frame is asked for:
-	// an encoder answers within a frame or two and a round trip.
+	// keyFrameLead is how long before a segment's target a key frame is asked for. An
+	// encoder answers within a frame or two and a round trip.
 	keyFrameLead = 200 * time.Millisecond
-	// cutSlack is how much before the target a key frame is good enough to cut at:
-	// those that were asked for come a little early, and sources with a fixed GOP
+	// cutSlack is how much before the target a key frame may begin a segment. Key
+	// frames that were asked for come a little early, and sources with a fixed GOP
 	// jitter by a frame.
 	cutSlack = keyFrameLead + 50*time.Millisecond
-	// maxSegment is how long a segment waits for its key frame, in targets. Then it
-	// is cut at another frame: what is not closed can neither be played nor is it
-	// safe, and memory, spool and viewers must not wait for a sender that never
-	// sends one.
+	// maxSegment is how long a segment waits for its key frame, in targets. Then it is
+	// cut at another frame, because an open segment cannot be played and is not safe,
+	// and memory, spool and viewers must not wait for a sender that never sends one.
 	maxSegment media.Ticks = 3
-	// holeMax is the longest hole that is filled at once. What is longer was slept
-	// through by the node, and stays a hole.
+	// holeMax is the longest hole that is filled at once. During a longer one the node
+	// slept, and it stays a hole.
 	holeMax = time.Minute
 
-	// driftMin is the distance of running time and mapping that is corrected at a
-	// segment boundary; driftMax the one that is not corrected any more, but begins
-	// a new Period.
+	// driftMin is the least distance between a track as it runs and the mapping that is
+	// corrected at a segment boundary. From driftMax on a new Period begins instead.
 	driftMin = 20 * time.Millisecond
 	driftMax = 500 * time.Millisecond
 )
 
-// picture gives a frame of the lead its place.
+// picture places a frame of the lead.
 func (a *Arranger) picture(s *source, f *media.Frame) {
 	l := s.lane
 	switch {
@@ -48,8 +46,8 @@ func (a *Arranger) picture(s *source, f *media.Frame) {
 	}
 }
 
-// firstPicture gives the first key frame of the lead its place in a recording that
-// goes on with something else: a neutral picture, or another layer.
+// firstPicture places the first key frame of the lead in a recording that goes on with
+// something else: a neutral picture, or another layer.
 func (a *Arranger) firstPicture(s *source, f *media.Frame) {
 	if !f.Key {
 		a.skip(s)
@@ -72,7 +70,7 @@ func (a *Arranger) firstPicture(s *source, f *media.Frame) {
 	a.boundary(s, f, at, a.rotationDue(at), false)
 }
 
-// nextPicture gives a frame of the lead its place behind the last.
+// nextPicture places a frame of the lead after the last one.
 func (a *Arranger) nextPicture(s *source, f *media.Frame) {
 	l := s.lane
 	t := s.time(f.Timestamp)
@@ -97,9 +95,9 @@ func (a *Arranger) nextPicture(s *source, f *media.Frame) {
 	a.writePicture(s, f, a.cutWithoutKey(l, t))
 }
 
-// cutWithoutKey reports whether a picture that is no key frame begins a segment: no
-// key frame has come for long. Where the pictures are few, a copy of the key frame,
-// and of those since, is written right before: players can begin there.
+// cutWithoutKey reports whether a picture that is no key frame begins a segment,
+// because no key frame has come for long. If the pictures are few, it first writes a
+// copy of the key frame and of those since, so that players can begin there.
 func (a *Arranger) cutWithoutKey(l *lane, t media.Ticks) bool {
 	least := maxSegment
 	if l.duration(t-l.end()) >= pauseNoted {
@@ -129,7 +127,7 @@ func (a *Arranger) cutWithoutKey(l *lane, t media.Ticks) bool {
 	return true
 }
 
-// tellDeaf says once that segments begin without key frames.
+// tellDeaf logs once that segments begin without key frames.
 func (a *Arranger) tellDeaf() {
 	if !a.deaf {
 		a.deaf = true
@@ -137,7 +135,7 @@ func (a *Arranger) tellDeaf() {
 	}
 }
 
-// standBefore fills a hole before a frame at t that could be closed only now.
+// standBefore fills a hole before a frame at t, which could not be filled earlier.
 func (a *Arranger) standBefore(l *lane, t media.Ticks) {
 	target := l.ticks(a.o.SegmentDuration)
 	for len(a.pub.videos) == 1 && l.video.gop.whole && t-l.end() > target && t-l.segment > target+target/2 {
@@ -146,8 +144,8 @@ func (a *Arranger) standBefore(l *lane, t media.Ticks) {
 	a.standUntil(l, t)
 }
 
-// late leaves a frame out whose time has passed. The pictures that follow may need
-// it all the same.
+// late leaves out a frame whose time has passed. Later pictures may need it all the
+// same.
 func (a *Arranger) late(s *source, f *media.Frame) {
 	l := s.lane
 	if l.video.still {
@@ -157,7 +155,7 @@ func (a *Arranger) late(s *source, f *media.Frame) {
 	a.o.Log.Debug("video frame left out: it is not later than the one before", "timestamp", f.Timestamp)
 }
 
-// wake goes on after the node has slept: with a Period of its own, at a key frame.
+// wake goes on in a new Period, at a key frame, after the node has slept.
 func (a *Arranger) wake(s *source, f *media.Frame) {
 	if !f.Key {
 		a.skip(s)
@@ -191,8 +189,7 @@ func (a *Arranger) skip(s *source) {
 	}
 }
 
-// keyFrame writes a key frame of the lead, at the head of a new Period where one is
-// due.
+// keyFrame writes a key frame of the lead. It begins a new Period if one is due.
 func (a *Arranger) keyFrame(s *source, f *media.Frame) {
 	l := s.lane
 	t := s.time(f.Timestamp)
@@ -232,9 +229,9 @@ func (a *Arranger) keyFrame(s *source, f *media.Frame) {
 	a.cutLayers(t)
 }
 
-// followMapping brings the video back to the mapping, where a segment begins, by the
-// length of its last frame. It reports whether that is too far, and a new Period has
-// to do it.
+// followMapping brings the video back to the mapping at the beginning of a segment, by
+// changing the length of its last frame. It reports whether that is too far, so that a
+// new Period has to do it.
 func (a *Arranger) followMapping(s *source, f *media.Frame) (remap bool) {
 	l := s.lane
 	drift := a.drift(s, f.Timestamp)
@@ -295,8 +292,8 @@ func (a *Arranger) write(l *lane, s Sample) {
 	l.wrote, l.at, l.dur = true, s.Time, s.Duration
 }
 
-// keyFrameDue reports whether a key frame is wanted now so that the open segment can
-// end in time: once for a segment, and again after each further target.
+// keyFrameDue reports whether to ask for a key frame now so that the open segment can
+// end in time: once a segment, and again after each further target.
 func (a *Arranger) keyFrameDue(l *lane) bool {
 	elapsed := l.at - l.segment
 	due := l.ticks(a.o.SegmentDuration - min(keyFrameLead, a.o.SegmentDuration/2))
