@@ -66,7 +66,7 @@ type clock struct {
 	jumped    bool     // its timestamps have jumped, or it has stood still, since the last report
 	guessed   bool     // they have jumped: the arrivals since tell by how much
 	newUntil  int64    // until when the arrivals are new: since the first, or since a jump
-	usual     int64    // by how much the least late frame came later than its origin says, before a jump
+	usual     int64    // by how much the least late frame came later than its origin and the transit time say, before a jump
 	steppedAt int64    // when the report came before the one that told of a step
 	since     int64    // reports from before tell nothing any more
 	doubted   bool     // a first report that contradicts another track's awaits confirmation
@@ -118,8 +118,8 @@ func (c *clock) isGuessed(at int64) bool { return c.guessed && c.isNew(at) }
 // that comes earlier than the origin says moves it at once. A frame that comes later
 // may have been held up: a few such frames do not move it, and small delays, as of a
 // busy machine, only if they last.
-func (c *clock) guess(at int64) {
-	by := c.byArrivals(at)
+func (c *clock) guess(at, transit int64) {
+	by := c.byArrivals(at, transit)
 	since := at - (c.newUntil - int64(settle))
 	if later := by - c.origin; later > 0 && (since < int64(nowTime) || since < int64(nearTime) && later < int64(busyLate)) {
 		return
@@ -129,11 +129,11 @@ func (c *clock) guess(at int64) {
 
 // byArrivals returns where the arrivals say that the origin is, if the timestamps have
 // jumped just now; else the origin.
-func (c *clock) byArrivals(at int64) int64 {
+func (c *clock) byArrivals(at, transit int64) int64 {
 	if !c.isGuessed(at) {
 		return c.origin
 	}
-	return c.floor.least() - c.usual
+	return c.floor.least() - transit - c.usual
 }
 
 // floor is the least lateness of the frames about the report. Where the clock has stood
@@ -308,7 +308,7 @@ func (c *clock) followClock(d int64) {
 	}
 	c.doubt += d
 	if c.reported {
-		c.origin, c.usual = c.origin+d, c.usual-d
+		c.origin += d
 	}
 }
 

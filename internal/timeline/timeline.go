@@ -83,7 +83,7 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	c.near.add(at, at-c.media(ts))
 	t.observeReports(c, at, at-c.media(ts))
 	if c.reported && c.jumped && c.isGuessed(at) && !c.led {
-		c.guess(at)
+		c.guess(at, t.transit.value)
 	}
 	if c.reported {
 		t.transit.add(at, at-(c.origin+c.media(ts)))
@@ -204,7 +204,7 @@ func (t *Timeline) follow(c *clock, stepped bool) {
 		switch {
 		case l == c && (c.jumped || c.isGuessed(t.latest)) && !l.led && l.is.distance(l.origin) <= int64(firstJump):
 			// The arrivals told where it is: reports know better.
-			l.set(l.byArrivals(t.latest), t.latest)
+			l.set(l.byArrivals(t.latest, t.transit.value), t.latest)
 			t.moveAll()
 			l.set(l.is.nearest(l.origin), t.latest)
 		case l.reported && !stepped:
@@ -285,7 +285,7 @@ func (t *Timeline) moveAll() {
 	}
 	for _, c := range t.tracks {
 		if c.reported {
-			c.origin, c.usual = c.origin+d, c.usual-d
+			c.origin += d
 		}
 	}
 	t.transit.shift(-d)
@@ -377,7 +377,7 @@ func (t *Timeline) Jump(id media.TrackID, from, to int64) {
 	if c == nil {
 		return
 	}
-	c.usual, c.guessed = c.floor.least()-c.origin, true
+	c.usual, c.guessed = c.floor.least()-c.origin-t.transit.value, c.reported
 	c.begin(t.latest)
 	t.goOn(c, id, from, to)
 	c.arrival.restart()

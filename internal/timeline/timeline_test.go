@@ -585,3 +585,31 @@ func TestWholeSecondsAfterInexactJump(t *testing.T) {
 		s.check(t, tl, audio, at, at, ms(10))
 	}
 }
+
+// What they tell of the transit time, while the mapping may still move, moves no track whose
+// timestamps have jumped before.
+func TestWholeSecondsAfterEarlyJump(t *testing.T) {
+	s, tl := newSender(), New(tracks)
+	s.ntp = s.ntp.Truncate(time.Second)
+	next := map[media.TrackID]time.Duration{video: ms(900), audio: ms(860)} // reports
+	for d := ms(900); d < 20*time.Second; d += ms(20) {
+		for _, id := range []media.TrackID{video, audio} {
+			if d == ms(3180) {
+				from := s.ts(id, d)
+				s.ts0[id] += 1 << 31
+				tl.Jump(id, from, s.ts(id, d))
+			}
+			s.observe(tl, id, d, ms(30))
+			if d == ms(900) && id == video {
+				tl.Anchor(video, s.ts(video, d), d)
+			}
+			if d >= next[id] {
+				s.report(tl, id, d, ms(30), d.Truncate(time.Second)-d)
+				next[id] += time.Second + time.Duration(audio-id)*ms(40)
+			}
+			if d > 2*time.Second {
+				s.check(t, tl, id, d, d, ms(2))
+			}
+		}
+	}
+}
