@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/live"
@@ -22,6 +23,9 @@ const (
 	// as a number of reads, if the clock does not go on.
 	wakeTime  = 500 * time.Millisecond
 	wakeReads = int(wakeTime/readTimeout) + 1
+	// inTime is how long after a standstill packets may still be held up. What comes
+	// later is in time.
+	inTime = 50 * time.Millisecond
 	// maxWaking bounds the items that are kept. If there are more, they are recorded at
 	// once.
 	maxWaking = 10_000
@@ -134,40 +138,93 @@ func (s sent) when(ts, rate uint32) time.Time {
 	return s.at.Add(-media.Ticks(int32(s.ts - ts)).Duration(rate))
 }
 
+// heldStream is an RTP stream of which packets have come since the process went on.
+type heldStream struct {
+	sent       // the packet that was held up least
+	alone bool // no packet of it came before the standstill, and none in time since
+}
+
 // retime gives the items the arrivals that they would have had. In each stream the
 // packets that were held up least tell: the last ones, or those before the standstill.
 // If a stream has none, a packet counts as arrived when the next packet in the queue
 // did.
 func (w *waking) retime(tracks map[media.TrackID]*track) {
-	streams := map[media.TrackID]sent{}
-	var behind time.Time // when what is behind in the queue came
-	for i := len(w.items) - 1; i >= 0; i-- {
-		item := &w.items[i]
-		if r := item.Report; r != nil {
-			of, ok := streams[r.Track]
-			if !ok || r.Arrival.Sub(of.when(r.RTP, tracks[r.Track].ClockRate)) > reportHeld {
+	of := w.streams(tracks)
+	w.placeAlone(of, tracks)
+	for i, st := range of {
+		switch item := &w.items[i]; {
+		case item.Report != nil:
+			if r := item.Report; st == nil || r.Arrival.Sub(st.when(r.RTP, tracks[r.Track].ClockRate)) > reportHeld {
 				item.Report = nil
 			}
+		case st != nil:
+			p := *item.Packet // others have it, too
+			p.Arrival = media.Later(st.when(p.Timestamp, tracks[p.Track].ClockRate), w.from)
+			item.Packet = &p
 		}
-		if item.Packet == nil || tracks[item.Packet.Track] == nil {
+	}
+}
+
+// streams returns the stream of each item, nil if it has none.
+func (w *waking) streams(tracks map[media.TrackID]*track) []*heldStream {
+	last, of := map[media.TrackID]*heldStream{}, make([]*heldStream, len(w.items))
+	var behind time.Time // when what is behind in the queue came
+	for i := len(w.items) - 1; i >= 0; i-- {
+		if r := w.items[i].Report; r != nil {
+			of[i] = last[r.Track]
+		}
+		p := w.items[i].Packet
+		if p == nil || tracks[p.Track] == nil {
 			continue
 		}
-		p, tr := *item.Packet, tracks[item.Packet.Track] // others have the packet, too
+		rate := tracks[p.Track].ClockRate
 		if behind.IsZero() {
 			behind = p.Arrival
 		}
-		of := streams[p.Track]
-		if !w.isOf(of, &p, tr.ClockRate) {
-			if of = tr.last; !w.isOf(of, &p, tr.ClockRate) || of.when(p.Timestamp, tr.ClockRate).After(behind) {
-				of = sent{p.SSRC, p.Timestamp, behind}
-			}
+		st := last[p.Track]
+		if st == nil || !w.isOf(st.sent, p, rate) {
+			st = w.stream(tracks[p.Track], p, behind)
+			last[p.Track] = st
 		}
-		if of.when(p.Timestamp, tr.ClockRate).After(p.Arrival) {
-			of = sent{p.SSRC, p.Timestamp, p.Arrival}
+		if st.when(p.Timestamp, rate).After(p.Arrival) {
+			st.sent = sent{p.SSRC, p.Timestamp, p.Arrival}
 		}
-		streams[p.Track] = of
-		p.Arrival = media.Later(of.when(p.Timestamp, tr.ClockRate), w.from)
-		item.Packet, behind = &p, p.Arrival
+		of[i], behind = st, media.Later(st.when(p.Timestamp, rate), w.from)
+	}
+	return of
+}
+
+// stream returns the stream of a packet that is the last of it. The packet before the
+// standstill tells when it came, if that fits with what is behind in the queue.
+func (w *waking) stream(tr *track, p *media.Packet, behind time.Time) *heldStream {
+	if w.isOf(tr.last, p, tr.ClockRate) && !tr.last.when(p.Timestamp, tr.ClockRate).After(behind) {
+		return &heldStream{sent: tr.last}
+	}
+	since := media.Later(w.since, arrivalOf(&w.items[0])) // it may have looked at the clock before
+	return &heldStream{sent: sent{p.SSRC, p.Timestamp, behind}, alone: p.Arrival.Sub(since) < inTime}
+}
+
+// placeAlone times the streams that are alone by the others: a packet came before those
+// that are behind it in the queue, unless these came out of order.
+func (w *waking) placeAlone(of []*heldStream, tracks map[media.TrackID]*track) {
+	var now time.Time
+	came := make([]time.Time, len(of)) // zero: nothing tells it
+	for i, st := range of {
+		if p := w.items[i].Packet; p != nil && st != nil && !st.alone {
+			now = media.Later(now, st.when(p.Timestamp, tracks[p.Track].ClockRate))
+			came[i] = now
+		}
+	}
+	var behind time.Time
+	for i, st := range slices.Backward(of) {
+		p := w.items[i].Packet
+		switch {
+		case p == nil || st == nil:
+		case !st.alone:
+			behind = came[i]
+		case !behind.IsZero() && st.when(p.Timestamp, tracks[p.Track].ClockRate).After(behind):
+			st.sent = sent{p.SSRC, p.Timestamp, behind}
+		}
 	}
 }
 

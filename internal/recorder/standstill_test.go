@@ -119,6 +119,20 @@ func TestHeldUpWithJumpAndEnd(t *testing.T) {
 	}
 }
 
+// Of a track that came while the process stood still, and ended before that went on, each packet
+// came before what is behind it of others.
+func TestHeldUpOfNewTrack(t *testing.T) {
+	q := newQueued()
+	q.tracks[pictureTrack].last = sent{2, q.rtp(pictureTrack, 2, 0), q.base}
+	for at := time.Second; at < 4*time.Second; at += 20 * time.Millisecond {
+		q.held(soundTrack, 1, at, at)
+		q.report(soundTrack, 1, at, stood, -1)
+		q.held(pictureTrack, 2, at, at)
+	}
+	q.held(soundTrack, 1, 4*time.Second, 4*time.Second)
+	q.check(t)
+}
+
 // Packets that were overtaken, or held up by the network too, put no others off.
 func TestHeldUpWithReordering(t *testing.T) {
 	q := newQueued()
