@@ -23,7 +23,7 @@ const (
 	CauseReconnect = "reconnect" // there was no publisher
 	CauseLayer     = "layer"     // a simulcast layer was not sent, or waited for a Period
 	CauseOverrun   = "overrun"   // packets came and were dropped, for storage was too slow
-	CauseAbsent    = "absent"    // announced, and nothing had come yet
+	CauseAbsent    = "absent"    // announced, and nothing had come yet that can be decoded
 	CauseLimit     = "limit"     // it came, and would have begun one Period too many
 )
 

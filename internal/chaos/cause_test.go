@@ -35,11 +35,13 @@ func (j *judge) happened(cause string, l lane, r *recorded, from, to time.Durati
 	case "loss":
 		return j.turnedIn(l, from, to) || slices.ContainsFunc(j.sentWithin(l, from, to), func(u *unit) bool { return u.whole() != yes || u.decodable != yes })
 	case "pause":
-		return j.quietIn(l, from, to)
+		return j.quietIn(l, r, from, to)
 	case "absent":
-		return !slices.ContainsFunc(j.sentWithin(l, from+causeNear, to-causeNear-short), func(u *unit) bool { return u.decodable == yes })
+		return !slices.ContainsFunc(j.sentWithin(l, from+causeNear, to-causeNear-short), func(u *unit) bool { return u.decodable == yes && r.couldBegin(u) })
 	case "reconnect":
-		return slices.ContainsFunc(j.senders, func(s *senderTruth) bool { return s.began > from && s.began < to })
+		return slices.ContainsFunc(j.senders, func(s *senderTruth) bool {
+			return s.began > from && s.began < to || r.brokenOff() && s.ended > from && s.ended < to // what is left of it
+		})
 	case "overrun":
 		return noted("storage fails", "storage is slow", "standstill")
 	case "node":
@@ -63,11 +65,12 @@ func (j *judge) turnedIn(l lane, from, to time.Duration) bool {
 	})
 }
 
-// quietIn reports whether nothing came to a lane for a while between two instants.
-func (j *judge) quietIn(l lane, from, to time.Duration) bool {
+// quietIn reports whether nothing came to a lane for a while between two instants, before
+// a recording ended.
+func (j *judge) quietIn(l lane, r *recorded, from, to time.Duration) bool {
 	at := from
 	for _, u := range j.sentWithin(l, from, to) {
-		if u.whole() == no {
+		if u.whole() == no || u.at > j.sealed[r.Dir] {
 			continue
 		}
 		if u.captured-at > quiet {

@@ -174,9 +174,15 @@ func (r *recorded) layered() bool {
 // something of its track, or could have.
 func (j *judge) recording(u *unit) bool {
 	return slices.ContainsFunc(j.recordings, func(r *recorded) bool {
-		return u.captured >= r.at && u.captured < r.until && slices.ContainsFunc(u.of.units, func(v *unit) bool {
-			return (v.key || v.of.kind == media.Audio) && v.captured > r.at-ends && v.captured <= u.captured
-		})
+		return u.captured >= r.at && u.captured < r.until && r.couldBegin(u)
+	})
+}
+
+// couldBegin reports whether something of a unit's track was sent in a recording, up to the
+// unit, with which that can begin.
+func (r *recorded) couldBegin(u *unit) bool {
+	return slices.ContainsFunc(u.of.units, func(v *unit) bool {
+		return (v.key || v.of.kind == media.Audio) && v.captured > r.at-ends && v.captured <= u.captured
 	})
 }
 

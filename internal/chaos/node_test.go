@@ -238,27 +238,27 @@ func (w *world) startRecording() {
 		w.at(w.age()+time.Second, w.startRecording)
 		return
 	}
-	recorder, asked, done := w.node.recorder, w.age(), make(chan error, 1)
+	node, asked, done := w.node, w.age(), make(chan error, 1)
 	go func() {
-		_, err := recorder.Start(context.Background(), stream, "")
+		_, err := node.recorder.Start(context.Background(), stream, "")
 		done <- err
 	}()
 	synctest.Wait() // it listens from now on
-	w.awaitStart(asked, done)
+	w.awaitStart(node, asked, done)
 }
 
 // awaitStart lets the world go on until a recording that was asked for has begun: senders
-// do not wait for storage that is slow.
-func (w *world) awaitStart(asked time.Duration, done chan error) {
+// do not wait for storage that is slow. A node that has died meanwhile answers nobody.
+func (w *world) awaitStart(node *node, asked time.Duration, done chan error) {
 	select {
 	case err := <-done:
-		if err != nil {
+		if err != nil || w.node != node {
 			w.at(w.age()+time.Second, w.startRecording)
 			return
 		}
 		w.truth.started = asked + 1
 	default:
-		w.at(w.age()+100*time.Millisecond, func() { w.awaitStart(asked, done) })
+		w.at(w.age()+100*time.Millisecond, func() { w.awaitStart(node, asked, done) })
 	}
 }
 

@@ -28,6 +28,7 @@ const (
 type sender struct {
 	w      *world
 	life   *Life
+	node   *node // that it has connected to: another one does not know its session
 	began  time.Duration
 	pub    *live.Publication
 	tracks []*track
@@ -76,7 +77,7 @@ func (w *world) begin(l *Life) {
 
 // publish begins a sender. again is called when the node has died.
 func (w *world) publish(l *Life, again func()) {
-	s := &sender{w: w, life: l, began: w.age(), ntp: time.Duration(w.dice.Int64N(int64(1000 * time.Hour))), number: len(w.truth.senders)}
+	s := &sender{w: w, life: l, node: w.node, began: w.age(), ntp: time.Duration(w.dice.Int64N(int64(1000 * time.Hour))), number: len(w.truth.senders)}
 	w.truth.senders = append(w.truth.senders, &senderTruth{life: l, began: s.began})
 	base := int64(w.dice.Uint32())
 	for i, name := range append(append([]string(nil), l.Video...), audioOf(l)...) {
@@ -89,7 +90,6 @@ func (w *world) publish(l *Life, again func()) {
 		return
 	}
 	s.pub = pub
-	node := w.node
 	for _, tr := range s.tracks {
 		w.truth.senders[s.number].tracks = append(w.truth.senders[s.number].tracks, tr.truth)
 		w.net(s.began, tr.produce)
@@ -97,12 +97,12 @@ func (w *world) publish(l *Life, again func()) {
 	for _, turn := range l.Turns {
 		w.net(max(s.began, l.At+turn.At), func() { s.turn(turn) })
 	}
-	w.net(l.At+l.For, func() { s.leave(node) })
+	w.net(l.At+l.For, s.leave)
 	var watch func()
 	watch = func() {
 		switch {
 		case s.over:
-		case w.node != node:
+		case w.node != s.node:
 			s.end()
 			again()
 		default:
@@ -171,7 +171,7 @@ func (s *sender) RequestKeyFrame(id media.TrackID) { s.tracks[id].wanted.Store(t
 func (s *sender) Close() {}
 
 // leave ends the life.
-func (s *sender) leave(node *node) {
+func (s *sender) leave() {
 	if s.over {
 		return
 	}
@@ -182,7 +182,7 @@ func (s *sender) leave(node *node) {
 	}
 	s.w.at(s.w.age()+after, func() {
 		s.closed = true
-		if s.w.node == node {
+		if s.w.node == s.node {
 			s.pub.Close()
 		}
 	})
@@ -348,9 +348,9 @@ type copies struct {
 
 // deliver has a copy of a packet arrive.
 func (tr *track) deliver(u *unit, c *copies, at, sent time.Duration, p *media.Packet) {
-	pub, node := tr.pub, tr.w.node
+	pub := tr.pub
 	tr.w.net(at, func() {
-		ok := tr.w.node == node && !tr.closed && tr.w.arrive(len(p.Payload)+60, func() {
+		ok := tr.w.node == tr.node && !tr.closed && tr.w.arrive(len(p.Payload)+60, func() {
 			q := *p
 			q.Arrival = tr.w.now()
 			pub.WritePacket(&q)
@@ -389,9 +389,9 @@ func (tr *track) report(captured, sent time.Duration) {
 		}
 	}
 	r := media.SenderReport{Track: tr.ID, SSRC: tr.ssrc, NTP: media.NTP(at), RTP: uint32(tr.ts)}
-	pub, node := tr.pub, tr.w.node
+	pub := tr.pub
 	tr.w.net(sent+latency, func() {
-		if tr.w.node != node {
+		if tr.w.node != tr.node {
 			return
 		}
 		tr.w.arrive(100, func() {

@@ -123,12 +123,20 @@ func (tr *trackTruth) confuse(at time.Duration, n *Net) {
 }
 
 // isConfused reports whether a unit was sent within a time after its track was given other
-// numbers, which is since the first that has them.
+// numbers, which is since the first that came with them.
 func (u *unit) isConfused(within time.Duration) bool {
 	return slices.ContainsFunc(u.of.confused, func(at time.Duration) bool {
-		i := slices.IndexFunc(u.of.units, func(v *unit) bool { return v.captured > at })
-		return i >= 0 && u.captured > at && u.captured < u.of.units[i].captured+within
+		return u.captured > at && u.captured < u.of.cameAfter(at)+within
 	})
+}
+
+// cameAfter returns when the first unit was captured of those after a time of which something came.
+func (tr *trackTruth) cameAfter(at time.Duration) time.Duration {
+	i := slices.IndexFunc(tr.units, func(u *unit) bool { return u.captured > at && u.missing < u.packets })
+	if i < 0 {
+		return at
+	}
+	return tr.units[i].captured
 }
 
 func (u *unit) lost(at time.Duration) { u.gone, u.at = true, max(u.at, at) }
@@ -158,7 +166,7 @@ func (tr *trackTruth) decide(from, to time.Duration) {
 	for _, u := range tr.units {
 		u.decodable, u.recorded = no, false
 		for _, at := range tr.confused {
-			u.doubt = u.doubt || u.captured > at-confusion && u.captured < at+confusion
+			u.doubt = u.doubt || u.captured > at-confusion && u.captured < tr.cameAfter(at)+confusion
 		}
 		switch {
 		case u.first < from || u.at > to:

@@ -51,13 +51,16 @@ func (j *judge) excusesLayer(l lane, r *recorded, missing int) bool {
 	if l.kind != media.Video || !r.layered() {
 		return false
 	}
-	recorded, lost := 0, false
+	recorded := 0
+	var lost *trackTruth // of which something was lost
 	for _, u := range j.sentWithin(l, r.at, r.until) {
-		lost = lost || u.whole() == no
-		if u.recorded {
-			recorded++
+		if u.whole() == no {
+			lost = u.of
 		}
-		if u.recorded && lost { // else the node may not know of it
+		if !u.recorded {
+			continue
+		}
+		if recorded++; lost == u.of { // else the node may not know of it: it was the last that its sender sent
 			return false
 		}
 	}
