@@ -106,7 +106,7 @@ func (a *Arranger) canStand(l *lane, frontier time.Duration) bool {
 	return !a.deaf && l.ticks(frontier) >= l.segment+maxSegment*l.ticks(a.o.SegmentDuration)
 }
 
-// rotateStanding begins another recording with pictures that stand.
+// rotateStanding begins another recording with pictures that stand, if its publisher has any.
 func (a *Arranger) rotateStanding(at time.Duration) {
 	var lanes []*lane
 	for _, l := range a.lanes {
@@ -115,6 +115,9 @@ func (a *Arranger) rotateStanding(at time.Duration) {
 		}
 	}
 	a.open(at, true)
+	if !a.has(media.Video) {
+		return
+	}
 	for _, l := range lanes {
 		a.endPicture(l, at)
 		if !l.video.gone {

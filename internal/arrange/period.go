@@ -126,9 +126,11 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 	}
 	for _, l := range a.lanes { // of which the next recording has no kind
 		if l.period != nil && !a.has(l.Kind) {
-			if l.Kind == media.Audio {
-				a.quiet(l, l.ticks(at))
+			if l.Kind == media.Video {
+				a.endPicture(l, at)
+				continue
 			}
+			a.quiet(l, l.ticks(at))
 			a.leave(l, at)
 		}
 	}

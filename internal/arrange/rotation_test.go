@@ -2,8 +2,12 @@ package arrange
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/live777/recorder/internal/codec"
+	"github.com/live777/recorder/internal/media"
 )
 
 // Where pictures have been held up, and the sound of their time is written, a recording is
@@ -39,5 +43,28 @@ func TestSoundOfPeriodBefore(t *testing.T) {
 	s.a.cur = &period{at: s.at}
 	if s.a.correctable(s.a.pub.audio, f) {
 		t.Error("sound of the Period before is corrected")
+	}
+}
+
+// A recording is rotated where its publisher sends no picture, unlike the one before: the next
+// recording is not said to have one.
+func TestRotationWithoutPicture(t *testing.T) {
+	s := newScript(t)
+	s.a.RotateAt(6 * time.Second)
+	s.play(2 * time.Second)
+	s.a.Leave()
+	s.at += time.Second
+	c, _ := codec.Lookup("opus")
+	s.a.Join(s.now(), []Track{{
+		Track: media.Track{ID: 1, Kind: c.Kind, Codec: c.Name, ClockRate: c.ClockRate, Channels: c.Channels}, Lane: Lane{Kind: c.Kind}, Codec: c,
+	}})
+	s.video = false
+	s.play(10 * time.Second)
+	s.a.Leave()
+	s.flush()
+	got := strings.Join(s.lines, "\n")
+	_, after, rotated := strings.Cut(got, "\nrecording at ")
+	if !rotated || strings.Contains(after, "video enters") || !strings.Contains(after, "with [audio]") {
+		t.Errorf("the recording that has sound alone begins so: %s", got)
 	}
 }
