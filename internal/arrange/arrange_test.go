@@ -38,6 +38,7 @@ type script struct {
 	late   time.Duration // by which pictures come later
 	report time.Duration // from one report to the next
 	sounds []media.Ticks // where sound was placed that was sent
+	failed bool          // storage fails
 }
 
 // simulated is a layer of simulcast. Its pictures have the timestamps of the others'.
@@ -167,6 +168,10 @@ func trackOf(layer int) media.TrackID {
 func (s *script) frame(id media.TrackID, f *media.Frame) {
 	f.Track, f.Arrival = id, s.now()
 	s.a.Packet(id, f.Arrival)
+	if s.failed {
+		s.a.Watch(id, f)
+		return
+	}
 	s.a.Frame(id, f)
 }
 
@@ -467,4 +472,29 @@ func TestJumpWhileSoundWaits(t *testing.T) {
 	s.play(5 * time.Second)
 	s.a.Leave()
 	s.expectSound(t, 400, 0)
+}
+
+// Sound whose first packets have their place waits all the same where the publisher came while
+// storage failed and no report tells of the clocks: what has waited for long is told of, once,
+// until it is written.
+func TestSoundThatWaitsIsTold(t *testing.T) {
+	s := newScript(t)
+	s.at, s.report, s.failed = time.Second, time.Hour, true // none comes
+	s.play(8 * time.Second)
+	s.failed, s.number = false, 0
+	s.play(4 * time.Second)
+	told := func() int {
+		_, samples := s.a.Waiting(s.now().Add(-500*time.Millisecond), false)
+		return len(samples)
+	}
+	if n := told(); !s.a.pub.audio.placed || n == 0 || !s.a.Waits() {
+		t.Errorf("placed %v: %d packets are told of, of %d that wait", s.a.pub.audio.placed, n, len(s.a.pub.audio.held))
+	}
+	if n := told(); n > 0 {
+		t.Errorf("%d packets are told of twice", n)
+	}
+	s.play(3 * time.Second)
+	if n := told(); n > 0 || s.a.Waits() {
+		t.Errorf("%d packets are told of that are written", n)
+	}
 }

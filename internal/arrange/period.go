@@ -119,6 +119,7 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 	if rotate || a.BeginsAnother() {
 		a.out.BeginRecording(at)
 		a.rotateAt, a.kinds = 0, nil
+		a.waitAnew()
 	}
 	from := time.Time{}
 	if a.kinds == nil {
@@ -142,6 +143,15 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 	a.out.BeginPeriod(at, a.expected())
 	for _, s := range a.pub.videos {
 		a.tellEarly(s, from)
+	}
+}
+
+// waitAnew has Waiting return what waits once more, for another recording.
+func (a *Arranger) waitAnew() {
+	if s := a.pub.audio; s != nil {
+		for i := range s.held {
+			s.held[i].told = false
+		}
 	}
 }
 

@@ -91,15 +91,18 @@ func (a *Arranger) ahead(s *source, f *media.Frame) bool {
 	return a.pub.time.Media(s.ID, f.Timestamp) > a.pub.time.Media(v.ID, v.decided())
 }
 
-// Waiting returns the sound that came before a time and has no place yet, with the
-// places that it has by what is known now. It returns each packet once, as long as the
-// sound of a publication waits for its first place. With all it returns everything that
-// waits.
+// Waiting returns the sound that came before a time and is not written, with the places
+// that it has by what is known now. It returns each packet once in a recording. When the
+// sound of a publication has its first place, it returns what has waited longer than
+// sound does for the picture of its time. With all it returns everything that waits.
 func (a *Arranger) Waiting(before time.Time, all bool) (f *media.Format, samples []Sample) {
-	if a.pub == nil || a.cur == nil || a.pub.audio == nil || a.pub.audio.placed && !all {
+	if a.pub == nil || a.cur == nil || a.pub.audio == nil {
 		return nil, nil
 	}
 	s := a.pub.audio
+	if s.placed {
+		before = before.Add(-audioPatience)
+	}
 	for i := range s.held {
 		h := &s.held[i]
 		if !all && h.Arrival.After(before) {
@@ -115,8 +118,10 @@ func (a *Arranger) Waiting(before time.Time, all bool) (f *media.Format, samples
 	return f, samples
 }
 
-// Placed reports whether the sound of the publication has its place.
-func (a *Arranger) Placed() bool { return a.pub != nil && a.pub.audio != nil && a.pub.audio.placed }
+// Waits reports whether sound waits that Waiting has returned.
+func (a *Arranger) Waits() bool {
+	return a.pub != nil && a.pub.audio != nil && slices.ContainsFunc(a.pub.audio.held, func(h held) bool { return h.told })
+}
 
 // releaseBefore writes the sound from before a boundary at a session time, at the
 // places that are known now, because after the boundary it has none.

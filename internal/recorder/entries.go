@@ -105,8 +105,8 @@ type counts struct {
 	KeyWait   float64 `json:"key_wait,omitempty"` // seconds
 }
 
-// waitingEntry is sound that waits for its first place, with the place that it has by
-// what is known. A crash then does not lose it. Without samples: nothing waits any
+// waitingEntry is sound that has waited long to be written, with the place that it has by
+// what is known. A crash then does not lose it. Without samples: nothing of it waits any
 // more.
 type waitingEntry struct {
 	Format  *media.Format   `json:"format,omitempty"`

@@ -104,7 +104,7 @@ type recording struct {
 	filled    map[lane]*filling         // what was filled
 	closed    map[lane]int64            // frames that were sent, in closed segments
 	empty     []string                  // empty segments that storage has not removed
-	waiting   waitingEntry              // sound without a place
+	waiting   waitingEntry              // sound that has waited long and is not written
 	unstored  []stored                  // what storage may not have acknowledged
 	intact    *time.Duration            // media time up to which storage has lost nothing; nil: nothing is lost
 	durable   time.Duration             // media time up to which storage has acknowledged everything, when last looked at

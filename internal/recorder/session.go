@@ -500,16 +500,14 @@ func (s *session) tick() bool {
 	return true
 }
 
-// noteWaiting writes to the journal the sound that has waited for its first place for
-// longer than a chunk, or, with all, everything that waits for one. A crash then does
-// not lose it.
+// noteWaiting writes to the journal the sound that has waited for longer than a chunk, and
+// than is usual, or, with all, everything that waits. A crash then does not lose it.
 func (s *session) noteWaiting(all bool) {
 	if s.rec == nil {
 		return
 	}
-	if !all && s.arr.Placed() {
+	if !all && !s.arr.Waits() {
 		s.rec.placed()
-		return
 	}
 	f, samples := s.arr.Waiting(s.now.Add(-s.r.o.ChunkDuration), all)
 	if len(samples) == 0 {
@@ -522,7 +520,7 @@ func (s *session) noteWaiting(all bool) {
 	s.rec.keep(s.rec.note(entry{Waiting: e}, false))
 }
 
-// placed notes that no sound waits for its place any more.
+// placed notes that no sound waits any more of what has been noted.
 func (rec *recording) placed() {
 	rec.mu.Lock()
 	waits := len(rec.waiting.Samples) > 0
