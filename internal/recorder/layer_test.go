@@ -90,6 +90,31 @@ func TestSimulcastLayersComeAndGo(t *testing.T) {
 	}
 }
 
+// What a layer lacks at the beginning is of its coming late, also where a publisher without
+// layers has come since.
+func TestSimulcastThenWithout(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "h264_high.h264"), source(t, "opus_stereo.ogg"))
+	s.tracks[1].src = withTimes(s.tracks[1].src, s.tracks[0].src)
+	s.tracks[0].off = true
+	g.start("camera", "")
+	s.send(4 * time.Second)
+	g.caughtUp("camera")
+	s.tracks[0].off = false
+	s.send(10 * time.Second)
+	s.pub.Close()
+	s = g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	s.send(5 * time.Second)
+	rec := g.stop("camera")
+	first := media.Gap{}
+	if gaps := rec.Tracks[0].Gaps; len(gaps) > 0 {
+		first = gaps[0]
+	}
+	if first.Start != 0 || first.Duration < 4 || first.Cause != arrange.CauseLayer || rec.Status != media.StatusComplete {
+		t.Errorf("ended as %s (%s) with the gap %+v", rec.Status, rec.Reason, first)
+	}
+}
+
 // Layers rotate together.
 func TestSimulcastRotation(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.MaxRecording = 10 * time.Second })

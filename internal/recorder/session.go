@@ -373,7 +373,7 @@ func (s *session) join(p *live.Publication) error {
 func (s *session) announce() {
 	for _, mt := range s.pub.announced {
 		s.rec.update(lane{Kind: mt.Kind, Layer: s.pub.layer(mt)}, func(t *media.RecordingTrack) {
-			if t.RID = mt.RID; !t.Recorded {
+			if t.RID = cmp.Or(mt.RID, t.RID); !t.Recorded { // it stays a layer, though a publisher without layers comes
 				t.Codec = mt.Codec
 			}
 		})
