@@ -10,7 +10,7 @@ import (
 // deniedEvery is how often a refusal of access is logged.
 const deniedEvery = time.Minute
 
-// breaker stops all uploads but a probe now and then while the remote fails.
+// breaker stops all uploads while the remote fails, except one probe now and then.
 // Guarded by Spool.mu.
 type breaker struct {
 	failures int // in a row, over all uploads
@@ -21,8 +21,8 @@ type breaker struct {
 	last     error     // why an upload failed last; nil after a success
 }
 
-// catchUp follows what waited when the breaker closed until it is all remote.
-// Guarded by Spool.mu.
+// catchUp follows the entries that waited when the breaker closed, until all of them
+// are remote. Guarded by Spool.mu.
 type catchUp struct {
 	last    uint64 // seq of the last entry that waited
 	waiting int    // of those up to last
@@ -37,7 +37,7 @@ func (c *catchUp) left(e *entry) {
 	}
 }
 
-// failed notes that the remote failed, for an object the attempts-th time in a row.
+// failed notes that the remote failed, for an object for the attempts-th time in a row.
 // Called with mu held.
 func (s *Spool) failed(now time.Time, key string, attempts int, err error) {
 	b := &s.breaker
@@ -65,8 +65,8 @@ func (s *Spool) failed(now time.Time, key string, attempts int, err error) {
 	})
 }
 
-// logDenied says now and then that credentials are refused, which somebody has to
-// do something about.
+// logDenied logs now and then that credentials are refused, because somebody has to
+// act.
 func (s *Spool) logDenied(now time.Time, err error) {
 	if !errors.Is(err, storage.ErrDenied) || now.Sub(s.deniedAt) < deniedEvery {
 		return

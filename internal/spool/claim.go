@@ -17,11 +17,11 @@ import (
 	"github.com/live777/recorder/internal/storage/fs"
 )
 
-// claimPoll is how often a claim is looked at that waits for remote storage, which
-// answers within some milliseconds as a rule.
+// claimPoll is how often a claim is checked while remote storage is asked about it. It
+// usually answers within milliseconds.
 const claimPoll = 5 * time.Millisecond
 
-// claims are the claims of folders that are not acknowledged, by the keys of their
+// claims has the claims of folders that are not acknowledged, by the keys of their
 // recording.json. A claim is empty until it is first uploaded.
 type claims struct {
 	store *fs.Store
@@ -29,8 +29,8 @@ type claims struct {
 	sync  bool
 }
 
-// name is a claim's file: all are in one folder, so that one fsync makes the
-// removal of any of them durable.
+// name returns the name of a claim's file. All are in one folder, so that one fsync
+// makes the removal of any of them durable.
 func (claims) name(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return hex.EncodeToString(sum[:])
@@ -41,8 +41,9 @@ func (c *claims) begin(ctx context.Context, key string) error {
 	return c.store.Put(ctx, c.name(key), bytes.NewReader(nil), 0)
 }
 
-// fill gives a claim the content that recording.json has now, and reports whether it
-// had to. A claim keeps its content: what may have been uploaded has to be known again.
+// fill copies the present content of recording.json into an empty claim, and reports
+// whether it did. A claim keeps its content, so that what may have been uploaded is
+// recognised later.
 func (c *claims) fill(ctx context.Context, key string, local *fs.Store) (filled bool, err error) {
 	o, err := c.store.Stat(ctx, c.name(key))
 	if err != nil && !errors.Is(err, storage.ErrNotFound) || o.Size > 0 {
@@ -59,8 +60,8 @@ func (c *claims) open(ctx context.Context, key string) (*os.File, error) {
 	return c.store.Open(ctx, c.name(key))
 }
 
-// end removes a claim. One that came back after a power cut, when recording.json has
-// been replaced remotely, would look like a stranger's.
+// end removes a claim for good. If it came back after a power cut, after recording.json
+// has been replaced remotely, it would look like a stranger's.
 func (c *claims) end(ctx context.Context, key string) error {
 	if err := c.store.Delete(ctx, c.name(key)); err != nil || !c.sync {
 		return err
@@ -84,7 +85,7 @@ func (c *claims) all(ctx context.Context) (map[string]int64, error) {
 	return names, nil
 }
 
-// scanClaims brings the claims together with the entries.
+// scanClaims connects the claims on the disk with the entries.
 func (s *Spool) scanClaims(ctx context.Context) error {
 	names, err := s.claims.all(ctx)
 	if err != nil {
@@ -113,8 +114,8 @@ func (s *Spool) scanClaims(ctx context.Context) error {
 	return nil
 }
 
-// Claimed implements storage.Claimer: it waits for what remote storage says of the
-// claim, about two seconds, and not at all while remote storage is known to fail.
+// Claimed implements storage.Claimer. It waits about two seconds for what remote
+// storage says of the claim, and not at all while remote storage is known to fail.
 func (s *Spool) Claimed(ctx context.Context, key string) error {
 	limit := time.NewTimer(s.tune.ask)
 	defer limit.Stop()
@@ -142,8 +143,8 @@ func (s *Spool) Claimed(ctx context.Context, key string) error {
 	}
 }
 
-// Hold leaves a folder where it is until the next start: something in it has to be
-// repaired, and could not be.
+// Hold keeps a folder from being uploaded until the next start, because something in it
+// has to be repaired and could not be.
 func (s *Spool) Hold(folder string) {
 	s.mu.Lock()
 	defer s.unlock()

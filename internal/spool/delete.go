@@ -15,11 +15,11 @@ import (
 // deleteTimeout bounds how long Delete waits for the remote.
 const deleteTimeout = 30 * time.Second
 
-// Delete implements storage.Backend. An upload of the object under way is broken
-// off, or awaited where the remote may have all of it: the object does not come
-// back. While the remote does not answer, its error is returned, and Delete has to
-// be called again; what never left this machine is deleted without it. What another
-// recording has in a folder of the same name stays: where the claim is not decided, the
+// Delete implements storage.Backend. It breaks off an upload of the object, or waits
+// for it if the remote may already have all of it, so that the object does not come
+// back. If the remote does not answer, Delete returns its error and has to be called
+// again. What never left this machine is deleted without the remote. What another
+// recording has in a folder of the same name stays: if the claim is not decided, the
 // remote is asked whose it is.
 func (s *Spool) Delete(ctx context.Context, key string) error {
 	unlock, err := s.lockKey(ctx, key)
@@ -39,9 +39,9 @@ func (s *Spool) Delete(ctx context.Context, key string) error {
 	return s.o.Remote.Delete(ctx, key)
 }
 
-// deleteAgain deletes a remote object once more, at a time of Spool.ticks: an upload
-// without an answer may be carried out after the first Delete. Not if something has
-// been written under its key since. Called with mu held.
+// deleteAgain deletes a remote object once more, at a time of Spool.ticks, because an
+// upload without an answer may be carried out after the first Delete. It does not if
+// something has been written under the key since. Called with mu held.
 func (s *Spool) deleteAgain(key string, at int64) {
 	if s.closed {
 		return
@@ -75,7 +75,7 @@ func (s *Spool) deleteAgain(key string, at int64) {
 	})
 }
 
-// deleteLocal deletes what is here, and reports whether the remote may have the
+// deleteLocal deletes the local object, and reports whether the remote may have the
 // object too.
 func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err error) {
 	s.mu.Lock()
@@ -132,9 +132,8 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 	return remote, nil
 }
 
-// mayHave reports whether what the remote has in a folder, nil for one that is not
-// known, is of the same recording as what is here. Where the claim is not decided the
-// remote is asked.
+// mayHave reports whether a folder (nil: not known) belongs to the same recording in
+// the remote as here. If its claim is not decided, the remote is asked.
 func (s *Spool) mayHave(ctx context.Context, f *folder) (bool, error) {
 	s.mu.Lock()
 	frozen, undecided := f != nil && f.frozen, f != nil && f.claiming()
@@ -158,9 +157,9 @@ func (s *Spool) mayHave(ctx context.Context, f *folder) (bool, error) {
 // mu held.
 func (f *folder) claiming() bool { return f.info != nil && f.info.claim }
 
-// isTheirs reports whether the remote has a recording.json that is not the claim which
-// is here. The claim is looked at last: what has been uploaded of it stays the same
-// until it is acknowledged, and then it is not there.
+// isTheirs reports whether the remote has a recording.json that is not the claim here.
+// It reads the claim last: a claim stays the same until it is acknowledged, and is then
+// removed.
 func (s *Spool) isTheirs(ctx context.Context, key string) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, deleteTimeout)
 	defer cancel()

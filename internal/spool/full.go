@@ -11,11 +11,12 @@ import (
 // levels are the percentages of MaxBytes that are logged when they are reached.
 var levels = [...]int64{50, 80, 95}
 
-// roomToStart is the percentage from which no new recording begins: it would end at once.
+// roomToStart is the percentage of MaxBytes from which no recording begins, because it
+// would end at once.
 const roomToStart = 95
 
-// full returns why n more bytes of segments, or any, cannot be kept below limit, or
-// nil. Called with mu held.
+// full returns an error if n more bytes of segments do not fit below limit. Called with
+// mu held.
 func (s *Spool) full(n, limit int64) error {
 	if s.o.MaxBytes <= 0 || s.used < limit && s.used+n <= limit {
 		return nil
@@ -24,7 +25,7 @@ func (s *Spool) full(n, limit int64) error {
 		"the spool is full: %d of the %d bytes of recorder.spool.max_bytes wait for remote storage: %w", s.used, s.o.MaxBytes, storage.ErrFull)
 }
 
-// explainFull says of which disk an error tells that it is full.
+// explainFull adds to an error that the disk is full which disk that is.
 func (s *Spool) explainFull(err error) error {
 	if !errors.Is(err, storage.ErrFull) {
 		return err

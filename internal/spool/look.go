@@ -12,10 +12,10 @@ import (
 )
 
 // Look finds out whether the directory is still there, is the one that New has opened,
-// and can be written. One that was removed or replaced is made and taken anew. What
-// waited in it is lost: it stays in Status.Lost and is Pending for ever, so that no
-// recording counts as stored that is not. replaced says that it was; the error says
-// what is wrong with it now.
+// and can be written. If it was removed or replaced, Look makes and locks it again, and
+// returns replaced. What waited in it is lost: it stays in Status.Lost, and Pending for
+// ever, so that no recording counts as stored that is not. The error says what is wrong
+// now.
 func (s *Spool) Look(ctx context.Context) (replaced bool, err error) {
 	objects, err := s.local.Look()
 	claims, claimsErr := s.claims.store.Look()
@@ -60,7 +60,7 @@ func openLock(name string) (*os.File, error) {
 	return f, nil
 }
 
-// loseMissing gives up what waits and is not on the disk any more.
+// loseMissing marks as lost what waits and is not on the disk any more.
 func (s *Spool) loseMissing(ctx context.Context) error {
 	s.mu.Lock()
 	var waiting []*entry
@@ -110,7 +110,8 @@ func (e *entry) setLost(lost bool) {
 	e.lost = lost
 }
 
-// forgetLost forgets what is gone of a recording that is deleted. Called with mu held.
+// forgetLost forgets the lost objects of a recording that is deleted. Called with mu
+// held.
 func (s *Spool) forgetLost(f *folder) {
 	if f.lost == 0 {
 		return

@@ -13,11 +13,11 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// An object leaves the disk after the remote has it: who looks here first and there
-// second finds it always.
+// An object leaves the disk after the remote has it. So whoever looks here first and
+// there second always finds it.
 
-// Get implements storage.Backend. What has been opened here is read to its end
-// though it leaves the disk meanwhile.
+// Get implements storage.Backend. An object that has been opened here is read to its
+// end, even if it leaves the disk meanwhile.
 func (s *Spool) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
 	r, err := s.local.Get(ctx, key, offset, length)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -26,10 +26,10 @@ func (s *Spool) Get(ctx context.Context, key string, offset, length int64) (io.R
 	return r, err
 }
 
-// Stat implements storage.Backend. Of an object that is not here and a remote that
-// does not answer it is a fault.Unavailable, in about five seconds, and at once when
-// the remote has not answered others. An object's ETag is another one, and its time may
-// be, when it has been uploaded.
+// Stat implements storage.Backend. If an object is not here and the remote does not
+// answer, the error is a fault.Unavailable, after about five seconds, or at once if the
+// remote has not answered other questions. An object's ETag, and perhaps its time,
+// changes when it is uploaded.
 func (s *Spool) Stat(ctx context.Context, key string) (storage.Object, error) {
 	o, err := s.local.Stat(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) {
@@ -38,8 +38,8 @@ func (s *Spool) Stat(ctx context.Context, key string) (storage.Object, error) {
 	return o, err
 }
 
-// List implements storage.Backend: what is here and what is remote, in one order.
-// Of an object that is in both places the one here is listed.
+// List implements storage.Backend. It lists what is here and what is remote, in one
+// order. If an object is in both places, it lists the one here.
 func (s *Spool) List(ctx context.Context, prefix string) iter.Seq2[storage.Object, error] {
 	return func(yield func(storage.Object, error) bool) {
 		// All that is here before anything that is there: see above.
@@ -77,9 +77,9 @@ func (s *Spool) List(ctx context.Context, prefix string) iter.Seq2[storage.Objec
 	}
 }
 
-// PresignGet implements storage.Presigner. storage.ErrNotFound of an object that is
-// still on this machine, which Get has; a fault.Unsupported where the remote is no
-// Presigner. Whether the remote has the object is not asked.
+// PresignGet implements storage.Presigner. The error is storage.ErrNotFound for an
+// object that is still on this machine (Get has it), and a fault.Unsupported if the
+// remote is no Presigner. PresignGet does not ask whether the remote has the object.
 func (s *Spool) PresignGet(ctx context.Context, key string, ttl time.Duration) (string, error) {
 	if err := media.CheckPath(key); err != nil {
 		return "", fmt.Errorf("presign object: %w", err)

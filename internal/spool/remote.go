@@ -9,17 +9,17 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// silence is what is known of a remote that does not answer questions. While it
-// lasts nobody waits for it: recordings begin, recoveries go on and players are
-// refused at once. Guarded by Spool.mu.
+// silence remembers that the remote does not answer questions. While it lasts nobody
+// waits for the remote: recordings begin, recoveries go on, and players are refused at
+// once. Guarded by Spool.mu.
 type silence struct {
 	failures int // in a row
 	until    time.Time
 	last     error
 }
 
-// statRemote asks the remote for an object, and waits for so long. An error that is
-// not storage.ErrNotFound or the caller's doing is a fault.Unavailable.
+// statRemote asks the remote for an object, and waits no longer than timeout. An error
+// is a fault.Unavailable, unless it is storage.ErrNotFound or the caller's own.
 func (s *Spool) statRemote(ctx context.Context, key string, timeout time.Duration) (storage.Object, error) {
 	s.mu.Lock()
 	q := s.silence

@@ -13,9 +13,9 @@ type Status struct {
 	MaxBytes       int64 // 0: no bound
 	Uploading      int   // uploads under way
 
-	// Conflicts is the number of objects that remote storage cannot take, mostly
-	// because it has others of the same names, and of recordings whose record_dir
-	// is another's there. They stay in the spool.
+	// Conflicts is the number of objects that stay in the spool because remote storage
+	// cannot take them. Mostly it has others of the same names, or the record_dir
+	// belongs to another recording there.
 	Conflicts int
 
 	// Lost is the number of objects that have vanished from the local disk before
@@ -70,7 +70,7 @@ func (s *Spool) Status() Status {
 	return st
 }
 
-// note has f called when mu is unlocked by unlock: what logs may block.
+// note lets unlock call f after it has unlocked mu, because logging may block.
 func (s *Spool) note(f func()) { s.notes = append(s.notes, f) }
 
 // unlock is mu.Unlock, and then calls what was noted.

@@ -31,12 +31,13 @@ const socketBuffer = 4 << 20
 // errDiffers: the remote has other bytes under the key.
 var errDiffers = fault.New(fault.Conflict, "remote storage has another object of that name, which is not overwritten")
 
-// errBroken is the case of errDiffers in which the remote has only the beginning of our
-// object: a proxy on the way has cut it off.
+// errBroken is errDiffers where the remote has only the beginning of our object: a
+// proxy on the way has cut it off.
 var errBroken = fmt.Errorf("%w: it is the beginning of this one", errDiffers)
 
-// looks is how often a remote object must be found different before that is believed. One
-// answer may be a proxy's, and an object that counts as another's waits for a person.
+// looks is how often a remote object must differ before that is believed. One answer
+// may be a proxy's, and an object that belongs to somebody else has to wait for a
+// person.
 const looks = 8
 
 // localError is an error of the local disk: no fault of the remote.
@@ -73,8 +74,8 @@ func (s *Spool) dispatch() {
 	}
 }
 
-// launch starts the uploads that can start. It returns when to look again, if not
-// only when something changes.
+// launch starts the uploads that can start. It returns when to look again; ok is false
+// if only a change is to be waited for.
 func (s *Spool) launch() (wait time.Duration, ok bool) {
 	s.mu.Lock()
 	defer s.unlock()
@@ -119,7 +120,7 @@ func (s *Spool) begin(e *entry) {
 	})
 }
 
-// send brings the content to the remote.
+// send uploads the content.
 func (s *Spool) send(ctx context.Context, e *entry, up *upload) error {
 	f, size, err := s.openFor(ctx, e.key, up)
 	if err != nil {
@@ -150,8 +151,8 @@ func (s *Spool) send(ctx context.Context, e *entry, up *upload) error {
 	return err
 }
 
-// addOnce stores an object that is written once. Where the remote has only a part of it,
-// that part is deleted first: it is ours, and of no use.
+// addOnce stores an object that is written once. If the remote has only the beginning
+// of it, that is ours and of no use, and is deleted first.
 func (s *Spool) addOnce(ctx context.Context, key string, b *body) error {
 	err := s.o.Remote.Add(ctx, key, b, b.size)
 	if !errors.Is(err, fs.ErrExist) {
@@ -210,8 +211,8 @@ func (s *Spool) openFor(ctx context.Context, key string, up *upload) (f *os.File
 	return f, info.Size(), nil
 }
 
-// compare reports by errDiffers that the remote object has other bytes than body, and
-// by errBroken that it has but the first of them.
+// compare returns errDiffers if the remote object has other bytes than body, and
+// errBroken if it has only the first of them.
 func (s *Spool) compare(ctx context.Context, key string, b *body) error {
 	o, err := s.o.Remote.Stat(ctx, key)
 	if err != nil {
@@ -248,7 +249,7 @@ func (s *Spool) compare(ctx context.Context, key string, b *body) error {
 	return nil
 }
 
-// finish draws the conclusions from a try.
+// finish handles the result of an upload.
 func (s *Spool) finish(e *entry, up *upload, err error) {
 	now := time.Now()
 	s.mu.Lock()
@@ -279,7 +280,7 @@ func (s *Spool) finish(e *entry, up *upload, err error) {
 		s.total.retries++
 		s.later(e, now)
 		s.failed(now, e.key, int(e.attempts), err)
-		// Where others get through, it is the object's own fault.
+		// If others get through, the object itself is at fault.
 		if fault.KindOf(err) == fault.Invalid && uint32(s.total.objects)-e.acks >= uint32(s.tune.refusals) { //nolint:gosec // wraps, as the difference does
 			s.defective(e, up, err)
 		}
@@ -291,8 +292,8 @@ func (s *Spool) finish(e *entry, up *upload, err error) {
 	s.poke()
 }
 
-// acknowledged takes an entry off the disk and the queue, if what is here is what
-// the remote has. Called with mu held, which it lets go meanwhile.
+// acknowledged removes an entry from the disk and the queue, if the remote has what is
+// here. Called with mu held, which it releases meanwhile.
 func (s *Spool) acknowledged(e *entry, up *upload, now time.Time) {
 	e.attempts, e.notBefore = 0, 0
 	if !up.check {
@@ -316,7 +317,7 @@ func (s *Spool) acknowledged(e *entry, up *upload, now time.Time) {
 	}
 }
 
-// removing takes something of an entry off the disk.
+// removing removes something of an entry from the disk.
 func (s *Spool) removing(e *entry, up *upload, remove func(context.Context, string) error) bool {
 	up.removing = true
 	s.unlock()
@@ -332,8 +333,8 @@ func (s *Spool) removing(e *entry, up *upload, remove func(context.Context, stri
 	return err == nil
 }
 
-// refuse leaves an entry where it is, as the remote has something else there.
-// Called with mu held.
+// refuse keeps an entry on this machine, because the remote has something else in its
+// place. Called with mu held.
 func (s *Spool) refuse(e *entry, up *upload, err error) {
 	if e.busy || e.version != up.version && !up.claim {
 		return
@@ -359,8 +360,8 @@ func (s *Spool) giveUp(e *entry) {
 	e.folder.media = slices.DeleteFunc(e.folder.media, func(o *entry) bool { return o == e })
 }
 
-// defective gives an object up that is at fault itself and has failed some times:
-// it must not hold up the others for ever. Called with mu held.
+// defective gives up an object that is at fault itself and has failed several times, so
+// that it does not hold up the others for ever. Called with mu held.
 func (s *Spool) defective(e *entry, up *upload, err error) {
 	if int(e.attempts) >= s.tune.refusals && e.version == up.version && !e.busy {
 		s.giveUp(e)
@@ -370,7 +371,7 @@ func (s *Spool) defective(e *entry, up *upload, err error) {
 	}
 }
 
-// later puts the next try of an entry off. Called with mu held.
+// later postpones the next try of an entry. Called with mu held.
 func (s *Spool) later(e *entry, now time.Time) {
 	if e.attempts == 0 {
 		e.acks = uint32(s.total.objects) //nolint:gosec // wraps, as the difference does
@@ -382,7 +383,7 @@ func (s *Spool) later(e *entry, now time.Time) {
 }
 
 // backoff returns how long to wait after so many failures: exponential, with full
-// jitter, so that what failed together is not tried again together.
+// jitter, so that things that failed together are not tried again together.
 func (t tuning) backoff(failures int, limit time.Duration) time.Duration {
 	d := limit
 	if failures < 20 {
@@ -391,8 +392,8 @@ func (t tuning) backoff(failures int, limit time.Duration) time.Duration {
 	return rand.N(d) //nolint:gosec // nobody gains from guessing it
 }
 
-// body is the local object that an upload reads. It notices when reading stops,
-// and can be broken off so that the remote never gets the whole.
+// body is the local object that an upload reads. It notices when reading stops, and can
+// be broken off so that the remote never gets all of it.
 type body struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -415,7 +416,8 @@ func newBody(ctx context.Context, cancel context.CancelCauseFunc, t tuning) *bod
 	}
 }
 
-// set gives the body its file, which it closes. It reports whether it is wanted.
+// set gives the body its file, which body closes. It reports whether the file is still
+// wanted.
 func (b *body) set(f io.ReadSeekCloser, size int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -11,9 +11,9 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// Waiting returns the sizes of what waits in the spool of a directory, by keys, while
-// a node may be using it: what is uploaded meanwhile may be among it. A directory that
-// does not exist has nothing.
+// Waiting returns the sizes of what waits in the spool of a directory, by key. A node
+// may be using the spool: what is uploaded meanwhile may be among it. If the directory
+// does not exist, nothing waits.
 func Waiting(ctx context.Context, dir string) (map[string]int64, error) {
 	waiting := map[string]int64{}
 	root := filepath.Join(dir, objectsName)
