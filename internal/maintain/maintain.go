@@ -1,6 +1,6 @@
-// Package maintain holds storage and catalogue against each other: Rebuild makes
-// the catalogue from what is in storage, Verify says everything that is wrong
-// with either. Both may run beside nodes that use the same two.
+// Package maintain compares storage and catalogue. Rebuild makes the catalogue from
+// what is in storage. Verify says everything that is wrong with either. Both may run
+// beside nodes that use the same two.
 package maintain
 
 import (
@@ -49,10 +49,10 @@ func (f *folder) recorded() (own []storage.Object, others int) {
 	return own, others
 }
 
-// folders yields the folders below prefix that have objects, each when all of it
-// is known. It keeps the folders that one key is in, and no more: a storage has
-// many millions of objects. Objects at the top of the storage are in no folder.
-// It ends after the first error.
+// folders yields the folders below prefix that have objects, each when it is complete.
+// It keeps in memory only the folders that one key is in, because a storage may have
+// many millions of objects. Objects at the top of the storage are in no folder. It ends
+// after the first error.
 func folders(ctx context.Context, backend storage.Backend, prefix string) iter.Seq2[folder, error] {
 	return func(yield func(folder, error) bool) {
 		var open []folder // each within the one before it
@@ -152,8 +152,9 @@ func Same(a, b media.Recording) bool {
 	return err == nil && err2 == nil && bytes.Equal(one, other)
 }
 
-// Stored reports whether storage has acknowledged all of a recording that has
-// ended. If it is not there, it was deleted; any other may wait for its upload.
+// Stored reports whether storage has acknowledged all of a recording that has ended. If
+// such a recording is not in storage, it was deleted. Any other may still wait for its
+// upload.
 func Stored(r media.Recording) bool {
 	const rounding = 0.001 // seconds
 	return r.Status != media.StatusRecording && r.DurableThrough+rounding >= r.Duration

@@ -31,12 +31,12 @@ type RebuildOptions struct {
 	// the recordings that are not there those stay in the catalogue that run, or of
 	// which not everything has been stored (DurableThrough).
 	Partial bool
-	// InCatalogue returns what the catalogue is to have of a recording as it is
-	// stored; row is what it has, nil if nothing. nil: what is stored. It is called
-	// by several goroutines.
+	// InCatalogue returns what the catalogue is to have of a stored recording. row is
+	// what it has; nil if nothing. Without InCatalogue it gets what is stored. Several
+	// goroutines call it.
 	InCatalogue func(stored media.Recording, row *media.Recording) media.Recording
-	// Elsewhere reports whether a recording, of the catalogue or as it is stored, is no
-	// affair of this rebuild: it is in other storage, or of another node; nil: none is.
+	// Elsewhere reports whether a recording does not concern this rebuild, because it
+	// is in other storage or of another node. nil: all concern it.
 	Elsewhere func(media.Recording) bool
 	// Progress is called now and then with what was done so far; may be nil.
 	Progress func(RebuildSummary)
@@ -100,9 +100,9 @@ func (r *rebuild) run(ctx context.Context) error {
 	return r.removeRest(ctx)
 }
 
-// endDeletions ends what was being deleted, so that it does not come back. Where
-// the storage is not all there is, its node has to: it may have objects that are
-// not uploaded yet, and are to be deleted too.
+// endDeletions completes deletions that were under way, so that the recordings do not
+// come back. If storage is not all there is (Partial), the node has to do it: it may
+// have objects that are not uploaded yet and are to be deleted too.
 func (r *rebuild) endDeletions(ctx context.Context) error {
 	begun, err := r.Catalogue.Deleting(ctx)
 	if err != nil || len(begun) == 0 {
@@ -173,9 +173,9 @@ func (r *rebuild) folder(ctx context.Context, f folder) error {
 	return nil
 }
 
-// settle stores a recording until the storage still says what was stored: a node
-// may seal, protect or delete it at the same time, and what it wrote to the
-// catalogue must not be overwritten for good with what was read before.
+// settle stores a recording in the catalogue and reads storage again until both agree.
+// A node may seal, protect or delete it at the same time, and what it wrote must not
+// stay overwritten by what was read before.
 func (r *rebuild) settle(ctx context.Context, rec media.Recording) error {
 	for try := range settleTries {
 		changed, err := r.store(ctx, rec, try == 0)

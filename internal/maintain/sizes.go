@@ -10,8 +10,8 @@ import (
 	"github.com/live777/recorder/internal/verify"
 )
 
-// bySize compares a recording that is not read with what storage lists: there must be as
-// many segments, and bytes, as recording.json says, but for what waits for its upload.
+// bySize compares a recording that is not read with what storage lists: the number of
+// segments and bytes in recording.json, except what waits for its upload.
 func (v *checker) bySize(rec media.Recording, f folder, own []storage.Object, finding *Finding, problem func(where, format string, args ...any)) {
 	segments, bytes := 0, int64(0)
 	add := func(name string, size int64) {

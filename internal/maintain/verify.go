@@ -38,7 +38,9 @@ type VerifyOptions struct {
 	Backend   storage.Backend
 	Catalogue *catalogue.DB
 	Prefixes  []string // only what is in these folders; empty: everything
-	// Partial says that the storage may lack what nodes have still to upload.
+	// Partial says that storage may lack what nodes have yet to upload. A recording
+	// that is not there then stays in the catalogue if it runs, or if not everything of
+	// it has been stored (DurableThrough).
 	Partial bool
 	// Waiting has the sizes of what the node Node has still to upload, by keys; nil: it
 	// is not known.
@@ -270,8 +272,8 @@ func (v *checker) check(ctx context.Context, f folder, own []storage.Object) (fi
 	return finding, info, err
 }
 
-// failing tells a storage that fails from a manifest that cannot be read: the
-// latter can be fetched.
+// failing tells failing storage from a manifest that cannot be parsed, which can be
+// fetched.
 func (v *checker) failing(ctx context.Context, dir string, err error) bool {
 	if fault.KindOf(err) == fault.Unavailable || ctx.Err() != nil {
 		return true

@@ -28,11 +28,11 @@ func (d *deletion) freed(k *Keeper) int64 {
 	return d.bytes
 }
 
-// Delete deletes a recording. When it returns without an error, the recording is
-// gone from listings and for readers; done tells whether its objects are gone
-// too, which else follows. The error is a fault.NotFound, a fault.Conflict for a
-// recording that runs or is protected, or what storage and catalogue say; nothing
-// was deleted then.
+// Delete deletes a recording. When it returns without an error, lists and readers do
+// not find the recording any more. done tells whether its objects are gone too;
+// otherwise they follow. The error is a fault.NotFound, a fault.Conflict for a
+// recording that runs or is protected, or what storage and catalogue say. Then nothing
+// was deleted.
 func (k *Keeper) Delete(ctx context.Context, recordDir string) (done bool, err error) {
 	if err := media.CheckPath(recordDir); err != nil {
 		return false, err
@@ -119,8 +119,8 @@ func (k *Keeper) deletable(ctx context.Context, recordDir string) (media.Recordi
 	return rec, nil
 }
 
-// end deletes the objects of a recording whose deletion has begun, and then what
-// the catalogue still knows of it. Where that fails the next attempt is due later.
+// end deletes the objects of a recording whose deletion has begun, and then what the
+// catalogue still has of it. If that fails, the next attempt is due later.
 func (k *Keeper) end(ctx context.Context, d *deletion) error {
 	select {
 	case k.removing <- struct{}{}:
@@ -177,9 +177,9 @@ func (k *Keeper) postpone(d *deletion, wait time.Duration) {
 	}
 }
 
-// Resume takes up the deletions that the catalogue knows of and nobody here does:
-// of a process that died, or of another one that has stopped. Run does so too; it
-// is to be called before anything is recorded, so that Deleting knows of them.
+// Resume goes on with deletions that the catalogue knows and no Keeper here does: of a
+// process that died, or of another one that has stopped. Run does that too. Call Resume
+// before anything is recorded, so that Deleting knows of them.
 func (k *Keeper) Resume(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()

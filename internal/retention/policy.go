@@ -38,8 +38,9 @@ func (e *excess) reason(rec media.Recording, o *Options) string {
 	return ""
 }
 
-// Apply applies the policy once: it deletes the recordings that ended first until
-// the policy is met. Recordings that run or are protected stay. Errors are logged.
+// Apply applies the policy once: it deletes recordings, those that ended first first,
+// until the policy is met. Recordings that run or are protected stay. Errors are
+// logged.
 func (k *Keeper) Apply(ctx context.Context) {
 	k.endDue(ctx)
 	if k.o.MaxAge <= 0 && k.o.MaxBytes <= 0 && k.o.MinFree <= 0 {

@@ -28,8 +28,8 @@ func (k *Keeper) remove(ctx context.Context, d *deletion) error {
 		return fault.New(fault.Conflict, "a new recording is being written to its folder")
 	}
 	if d.attempts > 0 || d.rec.Stream == "" {
-		// The folder may have been taken again, by a node that did not know. A new
-		// recording is written there with this status; the old one had ended.
+		// A node that did not know of the deletion may have taken the folder again. Its
+		// new recording has this status; the old one had ended.
 		switch stored, err := k.info(ctx, dir); {
 		case err == nil && stored.Status == media.StatusRecording:
 			return notHere(stored)

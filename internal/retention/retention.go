@@ -1,10 +1,10 @@
 // Package retention deletes recordings, on request and by the policy of
-// [recorder.retention], and protects them from that.
+// [recorder.retention], and protects them from deletion.
 //
-// A deletion begins in the catalogue, which from then on knows nothing of the
-// recording; then its objects go, and what is left of a deletion that was
-// interrupted is never taken for a recording. Deletions that storage refuses, or
-// that a crash interrupts, are ended later.
+// A deletion begins in the catalogue, which from then on does not show the recording.
+// Then its objects are deleted, in an order in which the rest is never taken for a
+// recording. A deletion that storage refuses, or that a crash interrupts, is completed
+// later.
 package retention
 
 import (
@@ -180,8 +180,8 @@ func (k *Keeper) Recording(ctx context.Context, recordDir string) (media.Recordi
 	return rec, nil
 }
 
-// lock waits until nobody else does something to the recording, and keeps others
-// from it until unlock.
+// lock waits until nobody else works on the recording, and keeps others out until
+// unlock.
 func (k *Keeper) lock(ctx context.Context, recordDir string) (unlock func(), err error) {
 	for {
 		k.mu.Lock()

@@ -9,12 +9,12 @@ import (
 	"github.com/live777/recorder/internal/quota"
 )
 
-// evictAfter is how old a session that is not connected must be to give its place to
-// another, where no address has more of them than others. Connecting takes a second.
+// evictAfter is how old a session that is not connected must be to lose its place to
+// another, if no address has more of them than others. Connecting takes a second.
 const evictAfter = 3 * time.Second
 
-// admit reserves a place for a new session, among those that are not connected;
-// release gives it back if the session is not started.
+// admit reserves a place for a new session among those that are not connected. release
+// gives it back if the session is not started.
 func (s *Server) admit(r *http.Request) (release func(), err error) {
 	victim, err := s.reserve(clientAddress(r))
 	if err != nil {
@@ -66,9 +66,9 @@ func (s *Server) count() (connected int, waiting []*session) {
 	return connected, waiting
 }
 
-// crowd picks who has to make room for a session from an address: the oldest of the
-// address that has the most, which is not that one, or else one that is old. It returns
-// nil where there is none.
+// crowd picks the session that makes room for one from an address: the oldest of the
+// address that has the most, if that is another address, or else one that is old. It
+// returns nil if there is none.
 func (s *Server) crowd(waiting []*session, from string) *session {
 	counts := make(map[string]int)
 	for _, se := range waiting {

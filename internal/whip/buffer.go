@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// maxBuffers bounds the SSRCs of a session, of RTP and of RTCP: the WebRTC stack
-	// keeps each for ever. A publisher that starts its encoder anew every minute for a
-	// day stays below.
+	// maxBuffers bounds the SSRCs of a session, of RTP and of RTCP, because the WebRTC
+	// stack keeps each for ever. A publisher that starts its encoder again every minute
+	// for a day stays below.
 	maxBuffers = 4096
 	// maxViewerBuffers is the same for a viewer, who sends RTCP of a few sources.
 	maxViewerBuffers = 256
@@ -29,8 +29,9 @@ type taker interface {
 	discard(cause string)
 }
 
-// newBuffer makes what the WebRTC stack puts the packets of one more SSRC into. For
-// a publisher that is the taker itself; the stack finds nothing to read.
+// newBuffer makes the buffer into which the WebRTC stack puts the packets of one more
+// SSRC. For a publisher the buffer takes the packets itself, and the stack finds
+// nothing to read.
 func (se *session) newBuffer(kind packetio.BufferPacketType, ssrc uint32) io.ReadWriteCloser {
 	limit := int64(maxBuffers)
 	if se.taker == nil {

@@ -29,8 +29,8 @@ const (
 	discardInterval = time.Second // between two items of one cause
 )
 
-// discards counts what comes of a publisher and is no part of a track: who records
-// is told, or a recording would be called complete that is not.
+// discards counts packets of a publisher that belong to no track. The recorder is told;
+// otherwise a recording would be called complete that is not.
 type discards struct {
 	now   func() time.Time
 	log   *slog.Logger
@@ -89,8 +89,9 @@ func (d *discards) tellLocked(cause string, c *discard, now time.Time) {
 	c.waiting, c.told = 0, now
 }
 
-// countingLogs is the log of the WebRTC stack of one session. What that refuses it
-// tells there only; the messages are matched by a part that a test holds.
+// countingLogs is the log of the WebRTC stack of one session. The stack tells of
+// packets that it refuses only there. The messages are recognised by a part of their
+// text, which a test holds.
 type countingLogs struct {
 	pionLogs
 	count   func(cause string)

@@ -42,12 +42,12 @@ type output struct {
 }
 
 // mediaStreamID is what a viewer's tracks have in common in a=msid. It is not the
-// stream's id: that may have spaces and be long, and RFC 8830 takes up to 64
-// characters of a token; browsers refuse an answer with another.
+// stream's id, which may have spaces and be long: RFC 8830 allows a token of up to 64
+// characters, and browsers refuse an answer with anything else.
 const mediaStreamID = "live777"
 
-// newEgress adds a local track for each m-line that gets media. It must come
-// before setOffer: the PeerConnection pairs them then.
+// newEgress adds a local track for each m-line that gets media. It has to come before
+// setOffer, in which the PeerConnection pairs them.
 func newEgress(se *session, from *live.Stream, cs []chosen, tracks []media.Track) (*egress, error) {
 	out := &egress{session: se, from: from}
 	for _, c := range cs {
@@ -145,9 +145,8 @@ func (e *egress) handle(it live.Item) bool {
 	return true
 }
 
-// join takes over the tracks of a publication. It reports whether the viewer
-// can go on with them: a player is not told of another codec but by a new
-// session.
+// join takes over the tracks of a publication. It is false if the viewer cannot go on
+// with them, because only a new session can tell a player of another codec.
 func (e *egress) join(tracks []media.Track) bool {
 	for _, o := range e.outs {
 		o.layers.reset()
@@ -198,10 +197,10 @@ func (e *egress) send(o *output, h rtp.Header, payload []byte) {
 	}
 }
 
-// tell sends the parameter sets that the sender has sent until now, before p, with
-// which an access unit begins: it may not send them again. AV1 is left out: in a
-// packet of their own before a frame that is no key frame browsers do not expect a
-// sequence header.
+// tell sends the parameter sets that the sender has sent so far, before p, with which
+// an access unit begins, because the sender may not send them again. AV1 is left out:
+// browsers do not expect a sequence header in a packet of its own before a frame that
+// is no key frame.
 func (e *egress) tell(o *output, p *media.Packet) {
 	pub, ok := e.from.Publication()
 	if !ok || o.codec != "H264" && o.codec != "H265" {
@@ -221,8 +220,8 @@ func (e *egress) tell(o *output, p *media.Packet) {
 	}
 }
 
-// maxReadErrors is how many reads in a row may fail before a viewer is not listened
-// to any more: an error that does not pass must not become a busy loop.
+// maxReadErrors is how many reads in a row may fail before a viewer is not read any
+// more. An error that does not pass must not become a busy loop.
 const maxReadErrors = 1000
 
 // readRTCP listens for the viewer's requests for key frames. Reading also lets

@@ -13,10 +13,10 @@ import (
 // uses 50 to 250 ms.
 const feedbackInterval = 100 * time.Millisecond
 
-// feedback reports the arrival times of packets (transport-wide congestion
-// control), without which browsers stay at their start bitrate. It needs no timer:
-// as long as packets come, one of them is due to send the report. It is to see every
-// packet, those of retransmissions and probes as well.
+// feedback reports the arrival times of packets (transport-wide congestion control);
+// without that, browsers stay at their start bitrate. It needs no timer, because while
+// packets come, one of them is due to send the report. It has to see every packet, also
+// retransmissions and probes.
 type feedback struct {
 	now   func() time.Time
 	start time.Time

@@ -8,9 +8,9 @@ import (
 	"github.com/live777/recorder/internal/fault"
 )
 
-// fragment is what matters of a trickle ICE SDP fragment (RFC 8840 section 9).
-// Candidates are not kept: the node is an ICE-lite agent, which learns the
-// client's addresses from the checks that it receives.
+// fragment has what matters of a trickle ICE SDP fragment (RFC 8840 section 9).
+// Candidates are not kept: the node is an ICE-lite agent, which learns the client's
+// addresses from the checks that it receives.
 type fragment struct {
 	ufrag    string
 	password string

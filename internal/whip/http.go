@@ -218,9 +218,9 @@ func (se *session) respond(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// PatchSession handles PATCH /session/{stream}/{session}: trickle ICE, which an
-// ICE-lite agent needs not and answers all the same, or an ICE restart (RFC
-// 9725 section 4.3).
+// PatchSession handles PATCH /session/{stream}/{session}: an ICE restart (RFC 9725
+// section 4.3), or trickle ICE, which an ICE-lite agent does not need and answers all
+// the same.
 func (s *Server) PatchSession(w http.ResponseWriter, r *http.Request) error {
 	se, err := s.sessionOf(r)
 	if err != nil {
@@ -280,10 +280,11 @@ func matches(tags, etag string) bool {
 	return false
 }
 
-// DeleteSession handles DELETE /session/{stream}/{session}. When it returns
-// another publisher may come. It is answered alike when the session has just ended by
-// itself: clients close their DTLS connection before they say so. 200 is what the
-// clients that look at more than 2xx want (OBS), but for one that wants 204.
+// DeleteSession handles DELETE /session/{stream}/{session}. When it returns, another
+// publisher may come. The answer is the same if the session has just ended by itself,
+// because clients close their DTLS connection before they send the DELETE. The status
+// is 200, which clients want that look at more than 2xx (OBS), except for one that
+// wants 204.
 func (s *Server) DeleteSession(w http.ResponseWriter, r *http.Request) error {
 	se, err := s.sessionOf(r)
 	if err != nil {
@@ -308,9 +309,8 @@ func (s *Server) sessionOf(r *http.Request) (*session, error) {
 	return se, nil
 }
 
-// Options handles OPTIONS for the endpoints and sessions. It needs no
-// authorization and so does not tell the ICE servers' credentials, nor whether
-// there is such a session.
+// Options handles OPTIONS for the endpoints and sessions. It needs no authorization, so
+// it tells neither the ICE servers' credentials nor whether a session exists.
 func (s *Server) Options(w http.ResponseWriter, r *http.Request) error {
 	if r.PathValue("session") != "" {
 		w.Header().Set("Accept-Patch", typeFragment)

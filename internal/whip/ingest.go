@@ -14,21 +14,21 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// Payloads are copied into slabs that they share, so that there is one allocation
-// for some forty of them; the packets' structs come in blocks likewise. A slab
-// is freed with the last packet in it.
+// Payloads are copied into shared slabs, so that there is one allocation for some forty
+// of them. The packets' structs come in blocks for the same reason. A slab is freed
+// with the last packet in it.
 const (
 	slabSize    = 64 << 10
 	packetBlock = 32
 )
 
-// goodbyeAfter is how long nothing has come of a client that has said goodbye before it
-// is taken for gone: longer than browsers wait between two connectivity checks.
+// goodbyeAfter is how long after its goodbye a silent client counts as gone. It is
+// longer than browsers wait between two connectivity checks.
 const goodbyeAfter = 4 * time.Second
 
-// ingest is a publisher's session. It takes the packets of all tracks as soon as
-// they are decrypted, before the WebRTC stack looks whose they are: that knows the
-// sources of the offer only, and what it does not know it drops without a word.
+// ingest is a publisher's session. It takes the packets of all tracks right after they
+// are decrypted, before the WebRTC stack assigns them. The stack knows only the sources
+// of the offer, and drops all others without a word.
 type ingest struct {
 	*session
 	pub       *live.Publication
@@ -128,8 +128,8 @@ func (in *ingest) sendRTCP(pkts ...rtcp.Packet) {
 	}
 }
 
-// activate notes the SSRC of a track, and asks for the key frame that was asked for
-// before its first packet: a sender that sends nothing makes none.
+// activate notes the SSRC of a track. If a key frame was asked for before its first
+// packet, it asks again, because a sender that sends nothing makes none.
 func (in *ingest) activate(t *upstream, s *source) {
 	t.current = s
 	t.mu.Lock()
@@ -185,8 +185,8 @@ func (in *ingest) takeRTP(b []byte) {
 	}
 }
 
-// hand gives a packet of a track to the subscribers, and asks for those before it
-// that are missing.
+// hand gives a packet of a track to the subscribers, and asks for missing packets
+// before it.
 func (in *ingest) hand(s *source, seq uint16, ts uint32, marker bool, payload []byte, arrival time.Time) {
 	if len(in.slab) < len(payload) {
 		in.slab = make([]byte, slabSize)
@@ -324,9 +324,10 @@ func (in *ingest) takeGoodbye(p *rtcp.Goodbye) {
 	}
 }
 
-// hasLeft tells whether the client is gone without having closed its session: all that
-// it sent has said goodbye, and nothing has come since, no connectivity check either. A
-// browser says goodbye for a camera that is turned off, too, and goes on with the checks.
+// hasLeft reports whether the client is gone without having closed its session: all
+// that it sent has said goodbye, and nothing has come since, no connectivity check
+// either. A browser also says goodbye for a camera that is turned off, but goes on with
+// the checks.
 func (in *ingest) hasLeft() bool {
 	if silent, _ := in.link.silence(); silent < goodbyeAfter {
 		return false

@@ -6,7 +6,7 @@ import (
 	"github.com/live777/recorder/internal/live"
 )
 
-// obey ends the session with the credentials that it was made with: at once when they
+// obey ends the session when the credentials that it was made with end: at once if they
 // are taken back, and some time after they have expired, so that a client can renew
 // them.
 func (se *session) obey() {

@@ -26,9 +26,9 @@ const (
 	sendersSettle = time.Second
 )
 
-// senders are the SSRCs that a client's RTCP is from. They are looked at before it is
-// decrypted, for afterwards the stack has kept them. So packets that somebody else
-// sends in the client's name count as well: they must not end its session.
+// senders has the SSRCs that a client's RTCP comes from. It looks at them before
+// decryption, because afterwards the stack has kept them. So packets that somebody else
+// sends in the client's name are counted too, and must not end its session.
 type senders struct {
 	now     atomic.Pointer[map[uint32]struct{}] // replaced, never changed: see paths.now
 	refused atomic.Int64                        // RTCP that could not be decrypted

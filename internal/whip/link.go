@@ -11,9 +11,9 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-// pathSilent is how long nothing may have come on the way that a client chose before
-// another, from which its checks come, is taken. Browsers check a way that they do not
-// use as well; all of a client's ways lead to it.
+// pathSilent is how long the way that a client chose may be silent before another way,
+// from which its checks come, is used. Browsers also check ways that they do not use.
+// All ways lead to the client.
 const pathSilent = time.Second
 
 // link is what a session knows of its way to the client.
@@ -36,9 +36,9 @@ type link struct {
 }
 
 // checked is called for each valid connectivity check, on the goroutine of the ICE
-// agent. It reports whether the pair is to be used from now on although the client has
-// not nominated it: behind a NAT that gives it another port a client may not notice,
-// and goes on to send as before.
+// agent. It reports whether the pair is used from now on although the client has not
+// nominated it. Behind a NAT that gives it another port a client may not notice, and
+// goes on sending as before.
 func (se *session) checked(m *stun.Message, _, remote ice.Candidate, _ *ice.CandidatePair) (use bool) {
 	l := &se.link
 	l.checks.Add(1)

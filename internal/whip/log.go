@@ -10,9 +10,9 @@ import (
 	"github.com/pion/logging"
 )
 
-// pionLogs gives the WebRTC stack's messages to slog at debug level: what a
-// remote peer can provoke must not fill the log, and what matters to the node
-// is logged by the sessions.
+// pionLogs passes the WebRTC stack's messages to slog at debug level, because what a
+// remote peer can provoke must not fill the log. The sessions log what matters to the
+// node.
 type pionLogs struct{ log *slog.Logger }
 
 // NewLogger implements logging.LoggerFactory.

@@ -21,15 +21,16 @@ const (
 	maxTries = 100
 )
 
-// paths knows from where the packets of sessions come. A client whose NAT gives it
-// another port goes on to send media, and checks the connection only seconds later.
-// Until then the WebRTC stack would drop what comes: it takes media from addresses of
-// checks alone. Here such a packet is shown to the stack as one of the session that has
-// its SSRC. If that can decrypt it, the address is the client's from then on, for what
-// is sent to it, too, until its check makes that known to the stack itself.
+// paths knows the addresses from which the packets of sessions come. A client whose NAT
+// gives it another port goes on sending media, and checks the connection only seconds
+// later. Until then the WebRTC stack would drop what comes, because it takes media only
+// from addresses of checks. So such a packet is shown to the stack as one of the
+// session that has its SSRC. If the stack can decrypt it, the address is the client's
+// from then on, also for what is sent to it, until its check makes the address known to
+// the stack.
 type paths struct {
-	// now is replaced, never changed: whoever reads the socket waits for nobody, or the
-	// kernel would drop what comes meanwhile.
+	// now is replaced and never changed, so that the goroutine that reads the socket
+	// waits for nobody. Otherwise the kernel would drop packets meanwhile.
 	now atomic.Pointer[table]
 	mu  sync.Mutex // of those who replace it
 }
@@ -63,8 +64,8 @@ func (p *paths) change(f func(t *table)) {
 	p.now.Store(next)
 }
 
-// arrived returns the address by which the stack is to know the sender of a packet. It
-// is not ok for one that is not to go on to the stack.
+// arrived returns the address under which the stack is to see the sender of a packet.
+// ok is false for a packet that the stack is not to see.
 func (p *paths) arrived(b []byte, from netip.AddrPort) (as netip.AddrPort, ok bool) {
 	if len(b) < 8 || b[0]>>6 != 2 {
 		return from, true // not RTP or RTCP (RFC 7983)
@@ -228,8 +229,8 @@ type trial struct {
 	old  netip.AddrPort
 }
 
-// try shows a packet of an unknown address to the stack as one of the session, some of
-// them at least: each costs a decryption.
+// try shows a packet of an unknown address to the stack as one of the session. It tries
+// only some, because each costs a decryption.
 func (l *link) try(b []byte, from netip.AddrPort) netip.AddrPort {
 	old := l.remote.Load()
 	if old != nil && *old == from {

@@ -6,9 +6,9 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// rewriter gives a viewer one continuous RTP stream: sequence numbers and
-// timestamps go on over publishers that come back and over changes of the
-// simulcast layer. Losses stay visible as gaps.
+// rewriter gives a viewer one continuous RTP stream. Sequence numbers and timestamps go
+// on when a publisher comes back or the simulcast layer changes. Losses stay visible as
+// gaps.
 type rewriter struct {
 	clockRate uint32
 

@@ -17,7 +17,7 @@ const (
 	maxSources = 64
 	// maxDeclared bounds the SSRCs of an m-line that are looked at.
 	maxDeclared = 64
-	// sourceSilent is how long the source of a track must be silent before one that
+	// sourceSilent is how long the source of a track must be silent before the one that
 	// it has replaced may have the track again.
 	sourceSilent = time.Second
 )
@@ -175,10 +175,9 @@ func (l *line) find(ssrc uint32) (declared, bool) {
 	return l.declared[i], true
 }
 
-// route finds the source of a packet, which is made when it is new: senders change
-// their SSRC when they start their encoder anew, or after a collision (RFC 3550
-// section 8.2). It is nil for a packet of no track, with the cause; without one where
-// nothing is lost with it.
+// route finds the source of a packet, or makes a new one: senders change their SSRC
+// when they start their encoder again, or after a collision (RFC 3550 section 8.2). It
+// returns nil for a packet of no track, and the cause, if something is lost with it.
 func (in *ingest) route(h *rtp.Header, payload []byte) (*source, string) {
 	l := in.line(h)
 	if l == nil {
@@ -295,9 +294,9 @@ func (in *ingest) makeRoom() {
 	}
 }
 
-// isCurrent tells whether a packet is the track's. A new source has the track from
-// its first packet on, or the beginning of its first picture would be missing; one
-// that was replaced only when the newer one is silent.
+// isCurrent reports whether a packet belongs to the track. A new source has the track
+// from its first packet on; otherwise the beginning of its first picture would be
+// missing. A source that was replaced gets it back only when the newer one is silent.
 func (in *ingest) isCurrent(s *source, payload []byte, arrival time.Time) bool {
 	t := s.track
 	switch {

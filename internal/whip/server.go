@@ -80,14 +80,15 @@ type Options struct {
 	// ConnectTimeout ends a session whose ICE and DTLS are not up by then; 0
 	// means DefaultConnectTimeout.
 	ConnectTimeout time.Duration
-	// Grace is how long a session goes on when the credentials that it was made with
-	// have expired. One whose credentials are taken back ends at once.
+	// Grace is how long a session goes on after the credentials that it was made with
+	// have expired. If they are taken back, it ends at once.
 	Grace time.Duration
 	// MaxSessions bounds the sessions of all streams that are connected; further ones
 	// are answered with fault.Unavailable. 0 means DefaultMaxSessions.
 	MaxSessions int
-	// MaxUnconnected bounds those that are not connected yet, apart from the others: who
-	// never connects takes no place from who does. 0 means DefaultMaxUnconnected.
+	// MaxUnconnected bounds the sessions that are not connected yet. They are counted
+	// apart, so that clients that never connect take no place from others. 0 means
+	// DefaultMaxUnconnected.
 	MaxUnconnected int
 	// Quotas bounds what those have who publish and view; nil is no bound.
 	Quotas *quota.Quotas

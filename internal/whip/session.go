@@ -22,8 +22,8 @@ import (
 // network.
 const gatherTimeout = 5 * time.Second
 
-// A publisher's last packets are all there when none has come for drainQuiet. One
-// that goes on to send after its DELETE is not listened to for longer than drainMax.
+// A publisher's last packets have all come when nothing has come for drainQuiet. If it
+// goes on sending after its DELETE, it is not listened to for longer than drainMax.
 const (
 	drainQuiet = 30 * time.Millisecond
 	drainMax   = 300 * time.Millisecond
@@ -205,9 +205,10 @@ func withRejected(answer, offer *sdp.SessionDescription, rejected []int) {
 	}
 }
 
-// restart answers new remote ICE credentials with new local ones; DTLS and the
-// media go on. The fragment for the client is then se.restarted. It depends on
-// no request: once begun it is completed, so that it can be asked for again.
+// restart answers new remote ICE credentials with new local ones. DTLS and the media go
+// on. The fragment for the client is then se.restarted. A restart that has begun is
+// completed whatever happens to the request, so that the client can ask for the answer
+// again.
 func (se *session) restart(f fragment) error {
 	remote := withCredentials(se.remote, f)
 	if err := se.setOffer(remote); err != nil {
@@ -279,9 +280,9 @@ func (se *session) attach(a attachment) {
 	}
 }
 
-// drain waits, for a moment, until what has arrived of a publisher has been handed
-// on: its last packets may still be on their way through the WebRTC stack when its
-// DELETE is here.
+// drain waits a moment until the packets of a publisher that have arrived are handed
+// on. Its last ones may still be on their way through the WebRTC stack when its DELETE
+// comes.
 func (se *session) drain(ctx context.Context) {
 	if !se.publisher || !se.isConnected() {
 		return
@@ -308,8 +309,8 @@ func (se *session) drain(ctx context.Context) {
 	}
 }
 
-// end makes the session go. It does not block and may be called from anywhere;
-// the publication or subscription is closed when it returns.
+// end ends the session. It does not block and may be called from anywhere. The
+// publication or subscription is closed when it returns.
 func (se *session) end(reason string) {
 	se.mu.Lock()
 	ended, attached := se.ended, se.attached

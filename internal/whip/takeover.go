@@ -33,10 +33,10 @@ func ownerOf(r *http.Request) string {
 	return "address " + clientAddress(r)
 }
 
-// makeWay ends the session of a stream's publisher that is gone and has not said so,
-// if it is of the owner who now comes again: an encoder that was killed is started anew
-// at once. Until it is certain that the other is gone the request waits. Where the
-// stream has a publisher that is not gone the error is live.ErrPublishing.
+// makeWay ends the session of a stream's publisher that is gone without having said so,
+// if the same owner comes again: an encoder that was killed is started again at once.
+// The request waits until it is certain that the old one is gone. If it is not gone,
+// the error is live.ErrPublishing.
 func (s *Server) makeWay(w http.ResponseWriter, r *http.Request, stream string) error {
 	old := s.publisherOf(stream)
 	if old == nil {

@@ -1,9 +1,9 @@
 package whip
 
 // window knows which of the newest sequence numbers of an SSRC have come. Senders
-// repeat packets that have arrived, to find out what the network carries (libwebrtc
-// does, as retransmissions): who joins the stream then must not take such a packet for
-// the newest.
+// repeat packets that have arrived to find out what the network carries (libwebrtc
+// does, as retransmissions). Somebody who joins the stream then must not take such a
+// packet for the newest.
 type window struct {
 	started bool
 	highest uint16
