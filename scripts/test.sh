@@ -80,7 +80,8 @@ for suite; do
       mapfile -t alone < <(packages | grep -E "$real_time")
       # More packages at a time than processors: many tests wait.
       scripts/gotest.sh unit "${race[@]}" -timeout 20m -p 3 "${unit[@]}"
-      scripts/gotest.sh realtime "${race[@]}" -timeout 20m -p 1 "${alone[@]}"
+      # What runs in parallel there waits: for intervals, retries, the end of a session.
+      scripts/gotest.sh realtime "${race[@]}" -timeout 20m -p 1 -parallel 5 "${alone[@]}"
       if [ ${#race[@]} -gt 0 ]; then withoutRace "${plain[@]}"; fi
       ;;
     e2e)

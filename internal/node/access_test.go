@@ -77,6 +77,7 @@ func (n *testNode) anna(d time.Duration) (token string, p *load.Publisher) {
 // TestAccountRecordsAndShares: somebody logs in, publishes and records, and hands
 // a URL to a player that can neither log in nor send a header.
 func TestAccountRecordsAndShares(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, func(c *config.Config) {
 		c.Recorder.AutoStreams = []string{"*"}
 		c.Auth.Users = anna(t)
@@ -125,6 +126,7 @@ func TestAccountRecordsAndShares(t *testing.T) {
 // TestLogoutEndsWhatWasOpened: who logs out publishes no more, and the URLs that were
 // signed play no more; what was recorded is sealed.
 func TestLogoutEndsWhatWasOpened(t *testing.T) {
+	t.Parallel()
 	const admin = "an-administrator's-token"
 	n := startNode(t, func(c *config.Config) {
 		c.Recorder.AutoStreams, c.Recorder.Reconnect = []string{"*"}, 0

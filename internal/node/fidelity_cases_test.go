@@ -51,7 +51,7 @@ const (
 
 // files are the test media, read once.
 type files struct {
-	baseline, slices, high, small, vp9, vp9Small, vp8, h265, av1, stereo, mono *load.Source
+	baseline, slices, high, small, vp9, vp9Small, vp8, h265, h265Slices, av1, stereo, mono, surround *load.Source
 }
 
 // fidelityCases is the table.
@@ -74,6 +74,13 @@ func with(o load.Options, change func(*load.Options)) load.Options {
 	return o
 }
 
+// wrapping lets the sequence numbers and timestamps of the video begin anew in the first
+// second.
+func wrapping(o load.Options) load.Options {
+	o.VideoSeq, o.VideoTimestamp = 65500, 1<<32-90000
+	return o
+}
+
 // seeded sets a seed with which the last packets are not lost: nothing follows
 // that would show it.
 func seeded(o load.Options, seed uint64) load.Options {
@@ -86,7 +93,7 @@ func cleanCases(f files) []fidelityCase {
 	return []fidelityCase{
 		{name: "clean-h264-stereo", send: one(av(f.baseline, f.stereo)), decode: true},
 		{name: "clean-h264-slices-mono", send: one(av(f.slices, f.mono)), decode: true},
-		{name: "clean-h264-high", send: one(av(f.high, f.stereo))},
+		{name: "clean-h264-high", send: one(av(f.high, f.stereo)), decode: true},
 		{name: "clean-vp9-mono", send: one(av(f.vp9, f.mono)), decode: true},
 		{name: "video-only-h264", send: one(av(f.baseline, nil))},
 		{name: "video-only-vp9", send: one(av(f.vp9, nil))},
@@ -98,9 +105,11 @@ func cleanCases(f files) []fidelityCase {
 			o.VideoTimestamp, o.AudioTimestamp = 1<<32-3*90000, 1<<32-4*48000-7
 		}))},
 		{name: "short", send: one(with(av(f.baseline, f.stereo), func(o *load.Options) { o.Duration = 700 * ms }))},
-		{name: "clean-vp8-webm", send: one(av(f.vp8, f.stereo)), decode: true},
-		{name: "clean-h265", send: one(av(f.h265, f.stereo)), decode: true},
-		{name: "clean-av1", send: one(av(f.av1, f.mono)), decode: true},
+		{name: "clean-vp8-webm", send: one(wrapping(av(f.vp8, f.stereo))), decode: true},
+		{name: "clean-h265", send: one(wrapping(av(f.h265, f.stereo))), decode: true},
+		{name: "clean-h265-slices-mono", send: one(wrapping(av(f.h265Slices, f.mono))), decode: true},
+		{name: "clean-av1", send: one(wrapping(av(f.av1, f.mono))), decode: true},
+		{name: "clean-surround", send: one(wrapping(av(f.baseline, f.surround))), decode: true},
 	}
 }
 

@@ -37,8 +37,8 @@ func TestFidelity(t *testing.T) {
 	all := fidelityCases(files{
 		baseline: open(t, "h264_baseline.h264"), slices: open(t, "h264_slices.h264"), high: open(t, "h264_high.h264"),
 		small: open(t, "h264_small.h264"), vp9: open(t, "vp9.ivf"), vp9Small: open(t, "vp9_small.ivf"), vp8: open(t, "vp8.ivf"),
-		h265: open(t, "h265.h265"), av1: open(t, "av1.ivf"),
-		stereo: open(t, "opus_stereo.ogg"), mono: open(t, "opus_mono.ogg"),
+		h265: open(t, "h265.h265"), h265Slices: open(t, "h265_slices.h265"), av1: open(t, "av1.ivf"),
+		stereo: open(t, "opus_stereo.ogg"), mono: open(t, "opus_mono.ogg"), surround: open(t, "opus_51.ogg"),
 	})
 	queue := make(chan *fidelityCase)
 	var workers sync.WaitGroup

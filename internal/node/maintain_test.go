@@ -53,6 +53,7 @@ func command(t *testing.T, cfg *config.Config, rebuild bool, prefixes ...string)
 // TestRebuildAndVerify: recordings of a node are all right, and the catalogue that
 // was lost comes back as it was; beside a node that is recording neither disturbs it.
 func TestRebuildAndVerify(t *testing.T) {
+	t.Parallel()
 	var cfg *config.Config
 	setup := func(c *config.Config) { c.Recorder.AutoStreams, cfg = []string{"*"}, c }
 	n := startNode(t, setup)

@@ -14,12 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/compare"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/load"
-	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/storage/fs"
-	"github.com/live777/recorder/internal/verify"
 )
 
 // testNode is a node on loopback, with its recordings in a temporary folder.
@@ -149,71 +145,6 @@ type recordAnswer struct {
 	Status    string `json:"status"`
 	Recording bool   `json:"recording"`
 	Error     string `json:"error"`
-}
-
-// Real WebRTC over loopback: every access unit that was sent is in the
-// recording, bit-exact, complete from the first key frame, in order and with
-// timestamps equal to the tick; the recording decodes without a complaint.
-func TestRecordOverWebRTC(t *testing.T) {
-	for _, tc := range []struct{ name, video, audio string }{
-		{"h264-baseline", "h264_baseline.h264", "opus_stereo.ogg"},
-		{"h264-slices", "h264_slices.h264", "opus_mono.ogg"},
-		{"h264-high", "h264_high.h264", ""},
-		{"vp9", "vp9.ivf", "opus_stereo.ogg"},
-		{"av1", "av1.ivf", "opus_stereo.ogg"},
-		{"h265", "h265.h265", "opus_stereo.ogg"},
-		{"h265-slices", "h265_slices.h265", "opus_mono.ogg"},
-		{"vp8", "vp8.ivf", "opus_stereo.ogg"},
-		{"audio", "", "opus_stereo.ogg"},
-		{"surround", "h264_baseline.h264", "opus_51.ogg"},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			n := startNode(t, func(c *config.Config) { c.Recorder.AutoStreams = []string{"*"} })
-			p, err := load.New(load.Options{
-				URL: n.url + "/whip/" + tc.name, Video: open(t, tc.video), Audio: open(t, tc.audio),
-				Duration: 9 * time.Second, SenderReports: true, VideoSeq: 65500, VideoTimestamp: 1<<32 - 90000,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			log, err := p.Run(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			var ended recordAnswer
-			if code := n.call(http.MethodDelete, "/api/record/"+tc.name, "", &ended); code != 200 || ended.Status != string(media.StatusComplete) {
-				t.Errorf("DELETE: %d %+v", code, ended)
-			}
-			n.compare(log, ended.RecordDir)
-			n.decodes(ended.MPDPath)
-		})
-	}
-}
-
-// compare holds a recording against the sender's log.
-func (n *testNode) compare(log *load.Log, dir string) {
-	n.t.Helper()
-	store, err := fs.New(n.root, fs.Options{})
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	defer func() { _ = store.Close() }()
-	rec, err := verify.ReadRecording(context.Background(), store, dir)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	rec.Problems = append(rec.Problems, verify.Audit(rec)...)
-	report := compare.Recording(log, rec, compare.Options{})
-	if err := report.Err(); err != nil {
-		n.t.Error(err)
-	}
-	for _, tr := range report.Tracks {
-		n.t.Logf("%s: %d of %d units, from #%d", tr.Kind, tr.Matched, tr.Sent, tr.First)
-		if tr.First != 0 {
-			n.t.Errorf("%s begins with unit %d, want the first", tr.Kind, tr.First)
-		}
-	}
 }
 
 // decodes plays a recording through ffmpeg, which must have nothing to say.

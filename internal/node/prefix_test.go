@@ -22,6 +22,7 @@ import (
 // TestBelowPrefix: behind a reverse proxy that has the node below a path everything
 // works that has a URL: WHIP, WHEP, the page, playback with its clock, signed URLs.
 func TestBelowPrefix(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		change  func(*config.Config)
 		strips  bool

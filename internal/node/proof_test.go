@@ -54,6 +54,7 @@ func isMedia(r *http.Request) bool {
 // A login page that answers everything with 200 is not taken for storage: nothing is
 // durable, the node says what is wrong, and when it is gone all is uploaded.
 func TestCaptiveProxy(t *testing.T) {
+	t.Parallel()
 	n, _, proxy := bucketNode(t)
 	proxy.Inject(miniotest.Fault{Instead: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("ETag", `"page"`)
@@ -75,6 +76,7 @@ func TestCaptiveProxy(t *testing.T) {
 // A rule of the bucket that deletes what has just been stored makes a recording fail,
 // in words, however well it was uploaded.
 func TestDeletingRule(t *testing.T) {
+	t.Parallel()
 	n, server, proxy := bucketNode(t)
 	proxy.Inject(miniotest.Fault{Match: isMedia, Then: func(r *http.Request) {
 		key := strings.TrimPrefix(r.URL.Path, "/"+server.Bucket+"/")

@@ -48,6 +48,7 @@ func (n *testNode) feed(since string) (changes []api.Change, next int64) {
 
 // TestProtectAndDelete: a recording by its API from its first second to its end.
 func TestProtectAndDelete(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, func(c *config.Config) { c.Recorder.AutoStreams = []string{"*"} })
 	n.publishShort("camera")
 	var status recordAnswer
@@ -101,6 +102,7 @@ func TestProtectAndDelete(t *testing.T) {
 
 // TestRetention: a node applies its policy by itself, and spares what it records.
 func TestRetention(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, func(c *config.Config) {
 		c.Recorder.AutoStreams = []string{"*"}
 		c.Recorder.Retention.MaxBytes, c.Recorder.Retention.Check = "1", 1

@@ -53,6 +53,7 @@ func (n *testNode) until(what string, done func() bool) {
 // A storage root that is renamed while it is recorded to: what was recorded ends with
 // a verdict that says so, what comes is in the new root, and the node tells.
 func TestRootReplaced(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, func(c *config.Config) { c.Recorder.AutoStreams = []string{"*"} })
 	n.publishShort("camera")
 	if p := n.problems(); len(p) != 0 {
@@ -85,6 +86,7 @@ func TestRootReplaced(t *testing.T) {
 
 // A root that cannot be opened is serious.
 func TestRootInTheWay(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	folder, file, link := filepath.Join(dir, "folder"), filepath.Join(dir, "file"), filepath.Join(dir, "link")
 	if err := errors.Join(os.Mkdir(folder, 0o700), os.WriteFile(file, nil, 0o600), os.Symlink(folder, link), os.Symlink(file, link+".next")); err != nil {
@@ -107,6 +109,7 @@ func TestRootInTheWay(t *testing.T) {
 // A catalogue that is empty, older than storage or another one is made from storage by
 // the node itself, at its start.
 func TestCatalogueRestored(t *testing.T) {
+	t.Parallel()
 	var cfg *config.Config
 	n := startNode(t, func(c *config.Config) { c.Recorder.AutoStreams, cfg = []string{"*"}, c })
 	file := strings.TrimPrefix(string(cfg.Database.URL), "sqlite://")
@@ -180,6 +183,7 @@ func (n *testNode) publishUntil(stream string) (stop func()) {
 // Objects of a recording that vanish while it runs are told of everywhere, as something
 // that keeps nobody from recording, and no more when it has ended: its verdict says so.
 func TestObjectsVanishWhileRecording(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, func(c *config.Config) { c.Recorder.AutoStreams = []string{"*"} })
 	stop := n.publishUntil("camera")
 	var running recordAnswer
@@ -233,6 +237,7 @@ func TestObjectsVanishWhileRecording(t *testing.T) {
 // seen and told everywhere, and made anew. What was in it is lost: no recording of it is
 // complete, and those that come are whole.
 func TestSpoolRemoved(t *testing.T) {
+	t.Parallel()
 	n, server, proxy := bucketNode(t)
 	proxy.Inject(miniotest.Fault{Status: http.StatusServiceUnavailable, Code: "SlowDown"})
 	waiting := n.short("waiting")
@@ -285,6 +290,7 @@ func TestSpoolRemoved(t *testing.T) {
 // A spool that cannot be made anew keeps from recording, and is told everywhere until it
 // is mended.
 func TestSpoolInTheWay(t *testing.T) {
+	t.Parallel()
 	n, _, _ := bucketNode(t)
 	n.until("a file in its place", func() bool { // the node may be faster, and makes the folder anew
 		return errors.Join(os.RemoveAll(n.spool), os.WriteFile(n.spool, nil, 0o600)) == nil
@@ -308,6 +314,7 @@ func TestSpoolInTheWay(t *testing.T) {
 // The folder of what is noted of recordings that run, for the case of a crash, may be
 // removed: it is made anew with all that it had, and nothing is missing.
 func TestNotesRemoved(t *testing.T) {
+	t.Parallel()
 	n := startNode(t, func(c *config.Config) { c.Recorder.AutoStreams = []string{"*"} })
 	stop := n.publishUntil("camera")
 	n.running("camera")
