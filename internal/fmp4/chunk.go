@@ -214,7 +214,7 @@ func (c *Chunk) appendMoof(dst []byte, r *run) []byte {
 		dst = append(dst, "roll"...)
 		dst = be32(dst, 1) // entry count
 		dst = be32(dst, uint32(len(c.Samples)))
-		dst = be32(dst, rollGroup(r.shortest))
+		dst = be32(dst, RollGroup(r.shortest))
 	}
 	return dst
 }

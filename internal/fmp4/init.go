@@ -139,9 +139,9 @@ func rollGroups() *mp4.SgpdBox {
 	return sgpd
 }
 
-// rollGroup returns the index, from 1, of the group whose pre-roll is long
+// RollGroup returns the index, from 1, of the group whose pre-roll is long
 // enough for samples of at least shortest ticks.
-func rollGroup(shortest uint32) uint32 {
+func RollGroup(shortest uint32) uint32 {
 	for i, d := range rollDurations {
 		if shortest >= d {
 			return uint32(i + 1)

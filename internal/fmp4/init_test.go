@@ -190,7 +190,7 @@ func checkRoll(t *testing.T, sgpd *mp4.SgpdBox) {
 		ms   float64
 		want int16
 	}{{60, -4}, {40, -4}, {20, -4}, {10, -8}, {5, -16}, {2.5, -32}} {
-		group := rollGroup(uint32(tc.ms * 48))
+		group := RollGroup(uint32(tc.ms * 48))
 		if got := sgpd.SampleGroupEntries[group-1].(*mp4.RollSampleGroupEntry).RollDistance; got != tc.want {
 			t.Errorf("packets of %v ms: roll distance %d, want %d", tc.ms, got, tc.want)
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/live777/recorder/internal/media"
 )
@@ -21,7 +22,7 @@ const maxMoof = 4 << 20
 func Scan(r io.ReadSeeker, size int64) (media.Span, error) {
 	var span media.Span
 	for {
-		next, err := scanChunk(r, span, size)
+		next, err := scanChunk(r, span, size, &fragment{})
 		if errors.Is(err, errTorn) {
 			return span, nil
 		}
@@ -32,13 +33,46 @@ func Scan(r io.ReadSeeker, size int64) (media.Span, error) {
 	}
 }
 
+// Table says where the samples of a chunk are in its segment, and what they are.
+type Table struct {
+	Time    media.Ticks // decode time of the first sample
+	Offset  int64       // of the first sample's data in the segment; the others follow without a hole
+	Samples []Entry
+}
+
+// Entry is one sample of a Table.
+type Entry struct {
+	Size        uint32 // bytes
+	Duration    uint32 // ticks
+	Composition int32  // presentation time minus decode time, ticks
+	Key         bool   // a sync sample
+}
+
+// Tables returns the tables of the whole chunks of the media segment of size bytes in
+// r. It reads no media. Like Scan, it leaves out what is torn, and an error is one of r.
+func Tables(r io.ReadSeeker, size int64) ([]Table, error) {
+	var tables []Table
+	var span media.Span
+	for {
+		f := fragment{keep: true}
+		next, err := scanChunk(r, span, size, &f)
+		if errors.Is(err, errTorn) {
+			return tables, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		span = next
+		tables = append(tables, Table{Time: f.time, Offset: f.data, Samples: f.table})
+	}
+}
+
 // errTorn says that no whole chunk follows.
 var errTorn = errors.New("torn chunk")
 
-// scanChunk reads the chunk behind span and returns the span with it.
-func scanChunk(r io.ReadSeeker, span media.Span, size int64) (media.Span, error) {
+// scanChunk reads the chunk behind span into f and returns the span with it.
+func scanChunk(r io.ReadSeeker, span media.Span, size int64, f *fragment) (media.Span, error) {
 	at := span.Bytes
-	var f fragment
 	for seen := false; ; {
 		if at+boxHeaderSize > size {
 			return span, errTorn
@@ -68,6 +102,7 @@ func scanChunk(r io.ReadSeeker, span media.Span, size int64) (media.Span, error)
 			}
 			span.Bytes, span.End, span.Sequence = at+length, f.time+f.duration, f.sequence
 			span.Samples += f.samples
+			f.data = at + boxHeaderSize
 			return span, nil
 		default:
 			return span, errTorn
@@ -133,6 +168,10 @@ type fragment struct {
 	key      bool   // ... which is a sync sample
 	fallback uint32 // sample duration where trun has none
 	flags    uint32 // of samples, where trun has none
+
+	data  int64   // where the first one is in the segment
+	keep  bool    // the table is wanted
+	table []Entry // of all samples
 }
 
 // parse reads the content of a moof and reports whether it is one.
@@ -171,7 +210,7 @@ func (f *fragment) parse(moof []byte) bool {
 	return whole && run && timed
 }
 
-// parseRun adds up the samples of a trun.
+// parseRun reads the samples of a trun.
 func (f *fragment) parseRun(body []byte) bool {
 	if len(body) < 12 {
 		return false
@@ -194,23 +233,53 @@ func (f *fragment) parseRun(body []byte) bool {
 	if flags&trunSizes == 0 || count == 0 || int64(len(body)) != 4*fields*count {
 		return false
 	}
-	f.samples += int(count)
-	for at := body; len(at) > 0; at = at[4*fields:] {
-		sample, duration := at, f.fallback
-		if flags&trunDurations != 0 {
-			duration, sample = binary.BigEndian.Uint32(sample), sample[4:]
+	if f.keep {
+		f.table = slices.Grow(f.table, int(count))
+	}
+	for i := range count {
+		fallback := f.flags
+		if i == 0 {
+			fallback = first
 		}
-		if len(at) == len(body) {
-			f.first = int64(binary.BigEndian.Uint32(sample))
-			if flags&trunFlags != 0 {
-				first = binary.BigEndian.Uint32(sample[4:])
-			}
-			f.key = first&nonSync == 0
-		}
-		f.duration += media.Ticks(duration)
-		f.bytes += int64(binary.BigEndian.Uint32(sample))
+		f.add(entryAt(body[4*fields*i:], flags, f.fallback, fallback))
 	}
 	return f.duration > 0
+}
+
+// entryAt reads a sample of a trun with flags, which may leave its duration and its own
+// flags to what is said elsewhere.
+func entryAt(b []byte, flags, duration, sample uint32) Entry {
+	next := func() uint32 {
+		v := binary.BigEndian.Uint32(b)
+		b = b[4:]
+		return v
+	}
+	e := Entry{Duration: duration}
+	if flags&trunDurations != 0 {
+		e.Duration = next()
+	}
+	e.Size = next()
+	if flags&trunFlags != 0 {
+		sample = next()
+	}
+	if flags&trunOffsets != 0 {
+		e.Composition = int32(next())
+	}
+	e.Key = sample&nonSync == 0
+	return e
+}
+
+// add counts a sample.
+func (f *fragment) add(e Entry) {
+	if f.samples == 0 {
+		f.first, f.key = int64(e.Size), e.Key
+	}
+	f.samples++
+	f.duration += media.Ticks(e.Duration)
+	f.bytes += int64(e.Size)
+	if f.keep {
+		f.table = append(f.table, e)
+	}
 }
 
 // eachBox calls visit with the boxes that fill data; false where they do not, or

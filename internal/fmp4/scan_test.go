@@ -110,3 +110,42 @@ func TestFirstKey(t *testing.T) {
 		}
 	}
 }
+
+// The tables of a segment's chunks say where each sample is, and what it is.
+func TestTables(t *testing.T) {
+	chunks := []Chunk{
+		{Time: 90_000, First: true, Samples: []Sample{
+			{Data: []byte("key frame"), Duration: 3000, Key: true}, {Data: []byte("shown later"), Duration: 3000, Composition: 6000},
+			{Data: []byte("earlier"), Duration: 3001, Composition: -3000},
+		}},
+		{Time: 99_001, Samples: []Sample{{Data: []byte("d"), Duration: 3000}, {Data: []byte("another"), Duration: 3000}}},
+		{Time: 105_001, Samples: []Sample{{Data: []byte("x"), Duration: 9}, {Data: []byte("yy"), Duration: 9, Key: true}, {Duration: 9}}},
+	}
+	var data []byte
+	for i, c := range chunks {
+		c.TrackID, c.Kind, c.Sequence = 1, media.Video, uint32(i)
+		data = c.Append(data)
+	}
+	torn := append(bytes.Clone(data), data[len(data)-90:]...)
+	tables, err := Tables(bytes.NewReader(torn), int64(len(torn)))
+	if err != nil || len(tables) != len(chunks) {
+		t.Fatalf("%d tables, %v; want %d", len(tables), err, len(chunks))
+	}
+	for i, c := range chunks {
+		table := tables[i]
+		if table.Time != c.Time || len(table.Samples) != len(c.Samples) {
+			t.Fatalf("chunk %d: %+v", i, table)
+		}
+		at := table.Offset
+		for j, s := range c.Samples {
+			e := table.Samples[j]
+			if got := data[at : at+int64(e.Size)]; !bytes.Equal(got, s.Data) {
+				t.Errorf("chunk %d, sample %d: %q, want %q", i, j, got, s.Data)
+			}
+			if e.Duration != s.Duration || e.Composition != s.Composition || e.Key != s.Key {
+				t.Errorf("chunk %d, sample %d: %+v, want %+v", i, j, e, s)
+			}
+			at += int64(e.Size)
+		}
+	}
+}

@@ -118,11 +118,11 @@ func (l *streamList) UnmarshalJSON(data []byte) (err error) {
 }
 
 // changeList is the changes of a page.
-type changeList []media.Change
+type changeList []api.Change
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (l *changeList) UnmarshalJSON(data []byte) (err error) {
-	*l, err = decodeList(data, "changes in a page of its feed", feedLimit, func(data []byte, c *media.Change) error {
+	*l, err = decodeList(data, "changes in a page of its feed", feedLimit, func(data []byte, c *api.Change) error {
 		if err := decodePart(data, "recording", c); err != nil {
 			return err
 		}

@@ -145,7 +145,7 @@ func (f *fleet) findObject(ctx context.Context, key string) (r media.Recording, 
 	if err := media.CheckPath(key); err != nil {
 		return r, "", err
 	}
-	if !media.IsObjectName(path.Base(key)) {
+	if !media.IsServedName(path.Base(key)) {
 		return r, "", noObject(key)
 	}
 	if r, err = f.find(ctx, path.Dir(key)); err != nil {

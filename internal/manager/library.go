@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"path"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/playback"
@@ -46,11 +48,11 @@ func newLibrary(f *fleet, store shared, ttl time.Duration) (*library, error) {
 // sharedCatalogue is the catalogue as playback.Server sees it.
 type sharedCatalogue struct{ *fleet }
 
-func (c sharedCatalogue) ListPage(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error) {
+func (c sharedCatalogue) ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error) {
 	return c.o.Catalogue.ListPage(ctx, q)
 }
 
-func (c sharedCatalogue) StreamsPage(ctx context.Context, q media.StreamQuery) ([]media.StreamSummary, int, error) {
+func (c sharedCatalogue) StreamsPage(ctx context.Context, q catalogue.StreamQuery) ([]catalogue.StreamSummary, int, error) {
 	return c.o.Catalogue.StreamsPage(ctx, q)
 }
 
@@ -65,15 +67,20 @@ func (l *library) RecordingOf(ctx context.Context, key string) (media.Recording,
 }
 
 // Streams implements api.Playback.
-func (l *library) Streams(ctx context.Context, q media.StreamQuery) ([]media.StreamSummary, error) {
+func (l *library) Streams(ctx context.Context, q api.StreamQuery) ([]api.StreamSummary, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	q.Without = l.fleet.going.aliases()
-	sums, _, err := l.fleet.o.Catalogue.StreamsPage(ctx, q)
+	sums, _, err := l.fleet.o.Catalogue.StreamsPage(ctx, catalogue.StreamQuery{
+		After: q.After, Prefix: q.Prefix, Limit: q.Limit, Without: l.fleet.going.aliases(),
+	})
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	return sums, nil
+	out := []api.StreamSummary{}
+	for _, s := range sums {
+		out = append(out, api.StreamSummary(s))
+	}
+	return out, nil
 }
 
 // maxLooks bounds the pages that are read to fill one, if most recordings belong to
@@ -84,7 +91,7 @@ const maxLooks = 50
 // the catalogue, including those in shared storage.
 func (l *library) gone(ctx context.Context, stream string) (n int, err error) {
 	for _, alias := range l.fleet.going.aliases() {
-		_, total, err := l.fleet.o.Catalogue.List(ctx, media.RecordingQuery{Stream: stream, Node: alias, Limit: 1})
+		_, total, err := l.fleet.o.Catalogue.List(ctx, catalogue.Query{Stream: stream, Node: alias, Limit: 1})
 		if err != nil {
 			return 0, err
 		}
@@ -94,24 +101,25 @@ func (l *library) gone(ctx context.Context, stream string) (n int, err error) {
 }
 
 // Recordings implements api.Playback.
-func (l *library) Recordings(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error) {
+func (l *library) Recordings(ctx context.Context, q api.Query) (api.RecordingPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	page, gone, err := l.page(ctx, q)
+	cq := catalogue.Query{Stream: q.Stream, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Offset: q.Offset}
+	page, gone, err := l.page(ctx, cq)
 	if err != nil {
-		return media.RecordingPage{}, unavailable(err)
+		return api.RecordingPage{}, unavailable(err)
 	}
 	page.Total = max(page.Total-gone, len(page.Recordings))
 	for i, r := range page.Recordings {
 		page.Recordings[i] = unmount(r)
 	}
-	return page, nil
+	return api.RecordingPage(page), nil
 }
 
 // page returns the page that q selects, without recordings of removed nodes, and how
 // many of those there are. A removal may take some out between the two questions. Then
 // both are asked again, at most three times; after that the count may be too high.
-func (l *library) page(ctx context.Context, q media.RecordingQuery) (page media.RecordingPage, gone int, err error) {
+func (l *library) page(ctx context.Context, q catalogue.Query) (page catalogue.Page, gone int, err error) {
 	for range 3 {
 		if gone, err = l.gone(ctx, q.Stream); err != nil {
 			return page, 0, err
@@ -127,7 +135,7 @@ func (l *library) page(ctx context.Context, q media.RecordingQuery) (page media.
 }
 
 // pageOfOthers looks for a page on which not all are gone.
-func (l *library) pageOfOthers(ctx context.Context, q media.RecordingQuery) (page media.RecordingPage, err error) {
+func (l *library) pageOfOthers(ctx context.Context, q catalogue.Query) (page catalogue.Page, err error) {
 	for range maxLooks {
 		if page, err = l.fleet.o.Catalogue.ListPage(ctx, q); err != nil {
 			return page, err
@@ -293,9 +301,11 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 			header[name] = values
 		}
 	}
-	resp, err := n.client.do(r.Context(), call{
-		method: r.Method, path: "/api/record/object/" + api.EscapePath(key), header: header, wait: l.fleet.o.Timeout,
-	})
+	target := "/api/record/object/" + api.EscapePath(key)
+	if zone := r.URL.Query().Get("tz"); zone != "" {
+		target += "?tz=" + url.QueryEscape(zone)
+	}
+	resp, err := n.client.do(r.Context(), call{method: r.Method, path: target, header: header, wait: l.fleet.o.Timeout})
 	if err != nil {
 		n.suspect()
 		l.fleet.relayed(n, 0, true)
@@ -305,6 +315,9 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 	switch {
 	case resp.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
+	case path.Base(key) == media.FileName && (resp.StatusCode == http.StatusConflict || resp.StatusCode == http.StatusBadRequest):
+		said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+		return refusedByNode(n, resp.StatusCode, said)
 	case resp.StatusCode >= 300 && resp.StatusCode != http.StatusNotModified &&
 		resp.StatusCode != http.StatusPreconditionFailed && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // what it says is for the message
@@ -325,6 +338,9 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 	h.Set("Content-Type", storage.ContentType(key))
 	h.Set("Cache-Control", playback.Believed(key, resp.Header.Get("Cache-Control")))
 	h.Set("X-Live777-Node", n.alias)
+	if name := savedAs(resp.Header); name != "" {
+		h.Set("Content-Disposition", name)
+	}
 	w.WriteHeader(resp.StatusCode)
 	if r.Method == http.MethodHead {
 		return nil
@@ -339,4 +355,24 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 		return fault.Errorf(fault.Unavailable, "relay of %q from node %q broke off: %w", key, n.alias, err)
 	}
 	return nil
+}
+
+// refusedByNode is the answer where the node says that there is no such object of this
+// recording, as of one that cannot be one file, and why.
+func refusedByNode(n *node, status int, said []byte) error {
+	kind := fault.Conflict
+	if status == http.StatusBadRequest {
+		kind = fault.Invalid
+	}
+	return fault.Errorf(kind, "node %q: %w", n.alias, statusError(status, said))
+}
+
+// savedAs returns the Content-Disposition that a node has answered with, made anew: it
+// names a file to save, and nothing else.
+func savedAs(h http.Header) string {
+	kind, params, err := mime.ParseMediaType(h.Get("Content-Disposition"))
+	if err != nil || kind != "attachment" || params["filename"] == "" {
+		return ""
+	}
+	return mime.FormatMediaType(kind, map[string]string{"filename": params["filename"]})
 }

@@ -23,8 +23,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/logging/logtest"
-	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -88,10 +88,10 @@ func nodeOfObjects(t *testing.T, object http.HandlerFunc) *httptest.Server {
 	})
 	mux.HandleFunc("GET /api/streams/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "[]") })
 	mux.HandleFunc("GET /api/recordings", func(w http.ResponseWriter, r *http.Request) {
-		page := feedPage{Feed: "feed", Next: 1, Changes: []media.Change{}}
+		page := feedPage{Feed: "feed", Next: 1, Changes: []api.Change{}}
 		if r.URL.Query().Get("since") == "0" {
 			rec := completeRecording("made up", "cam/1")
-			page.Changes = append(page.Changes, media.Change{Seq: 1, RecordDir: rec.RecordDir, Recording: &rec})
+			page.Changes = append(page.Changes, api.Change{Seq: 1, RecordDir: rec.RecordDir, Recording: &rec})
 		}
 		_ = json.NewEncoder(w).Encode(page) // a client that left needs no page
 	})
@@ -395,4 +395,35 @@ func TestIdleBody(t *testing.T) {
 			t.Errorf("%d bytes after %v: %v", n, time.Since(start), err)
 		}
 	})
+}
+
+// TestRelayOfFiles: a recording as one file is saved by the name that its node gives it, in
+// the viewer's zone, and why it cannot be one file is passed on.
+func TestRelayOfFiles(t *testing.T) {
+	t.Parallel()
+	var status atomic.Int32
+	status.Store(http.StatusOK)
+	n := nodeOfObjects(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("Content-Disposition", `attachment; filename="cam `+r.URL.Query().Get("tz")+`.mp4"; size=1`)
+		w.WriteHeader(int(status.Load()))
+		_, _ = io.WriteString(w, `{"error":"its video is VP8"}`)
+	})
+	m := startManager(t, t.TempDir(), map[string]*server{"edge": {url: n.URL}}, nil)
+	until(t, "the recording is known", func() bool {
+		a, _ := m.request(http.MethodGet, "/api/recordings/cam/1", "")
+		return a.StatusCode == http.StatusOK
+	})
+	const url = "/api/record/object/@edge/cam/1/file.mp4?tz=Asia/Shanghai"
+	a, _ := m.request(http.MethodGet, url, "")
+	if got := a.Header.Get("Content-Disposition"); a.StatusCode != http.StatusOK || a.Header.Get("Content-Type") != "video/mp4" ||
+		got != `attachment; filename="cam Asia/Shanghai.mp4"` {
+		t.Errorf("%d, %q, saved as %q", a.StatusCode, a.Header.Get("Content-Type"), got)
+	}
+	for _, refused := range []int{http.StatusConflict, http.StatusBadRequest} {
+		status.Store(int32(refused))
+		if a, body := m.request(http.MethodGet, url, ""); a.StatusCode != refused || !strings.Contains(body, "VP8") {
+			t.Errorf("what the node refuses with %d: %d, %s", refused, a.StatusCode, body)
+		}
+	}
 }

@@ -17,6 +17,10 @@ const (
 	InfoName     = "recording.json" // the Recording itself
 )
 
+// FileName is the name below a recording's folder at which the recording is served as one
+// MP4 file. No object is stored by that name.
+const FileName = "file.mp4"
+
 // objectName matches the names of what a recording consists of: its manifest,
 // its description, and the init and media segments of its tracks, of which
 // simulcast layers are numbered from 2.
@@ -35,6 +39,10 @@ const NumberField = "$Number%04d$"
 func SegmentName(template string, number int) string {
 	return strings.Replace(template, NumberField, fmt.Sprintf("%04d", number), 1)
 }
+
+// IsServedName reports whether something of a recording is served by that name: an object,
+// or what is made of its objects when it is asked for.
+func IsServedName(name string) bool { return IsObjectName(name) || name == FileName }
 
 // MaxInfoSize is the longest recording.json that is read, in bytes. A recording
 // of a day with a gap every second has 10 MB.

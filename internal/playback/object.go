@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"path"
+	"time"
 
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
@@ -37,6 +38,9 @@ func (s *Server) Object(w http.ResponseWriter, r *http.Request, key string) erro
 	if err := media.CheckPath(key); err != nil {
 		return err
 	}
+	if path.Base(key) == media.FileName {
+		return s.file(w, r, key)
+	}
 	if data, modified, ok := s.live.Manifest(key); ok {
 		sum := sha256.Sum256(data)
 		setHeader(w, key, hex.EncodeToString(sum[:16]), cacheValidate)
@@ -55,8 +59,13 @@ func (s *Server) Object(w http.ResponseWriter, r *http.Request, key string) erro
 		return notFound(key, err)
 	}
 	setHeader(w, key, o.ETag, cache)
-	content := storage.NewReader(r.Context(), s.backend, o)
-	cut, err := serve(w, r, o.Modified, content)
+	return s.send(w, r, rec, key, o.Modified, storage.NewReader(r.Context(), s.backend, o))
+}
+
+// send answers with content, which is of the recording rec and served as key, and closes
+// it.
+func (s *Server) send(w http.ResponseWriter, r *http.Request, rec media.Recording, key string, modified time.Time, content io.ReadSeekCloser) error {
+	cut, err := serve(w, r, modified, content)
 	closed := content.Close()
 	switch {
 	case r.Context().Err() != nil:

@@ -19,10 +19,10 @@ import (
 // Catalogue finds recordings. *catalogue.DB is one.
 type Catalogue interface {
 	// ListPage returns the page of recordings that q selects, newest first.
-	ListPage(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error)
+	ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error)
 	// StreamsPage sums up the recordings of each stream that q selects, and says
 	// how many streams have recordings.
-	StreamsPage(ctx context.Context, q media.StreamQuery) (page []media.StreamSummary, total int, err error)
+	StreamsPage(ctx context.Context, q catalogue.StreamQuery) (page []catalogue.StreamSummary, total int, err error)
 	// FindByObject returns the recording that the object key belongs to, or an
 	// error of fault.NotFound.
 	FindByObject(ctx context.Context, key string) (media.Recording, error)
@@ -55,6 +55,7 @@ type Server struct {
 	catalogue Catalogue
 	live      Live
 	log       *slog.Logger
+	movies    *movies
 }
 
 // New returns a Server.
@@ -69,6 +70,7 @@ func New(o Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.movies = newMovies()
 	return s, nil
 }
 
@@ -80,14 +82,14 @@ func (nothingLive) Running(string) (media.Recording, bool)    { return media.Rec
 
 // Streams returns a summary of each stream that q selects of those that have
 // recordings, by its id.
-func (s *Server) Streams(ctx context.Context, q media.StreamQuery) ([]media.StreamSummary, error) {
+func (s *Server) Streams(ctx context.Context, q catalogue.StreamQuery) ([]catalogue.StreamSummary, error) {
 	page, _, err := s.catalogue.StreamsPage(ctx, q)
 	return page, err
 }
 
 // Recordings returns the page of recordings that q selects, newest first. Those
 // that run are as of now.
-func (s *Server) Recordings(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error) {
+func (s *Server) Recordings(ctx context.Context, q catalogue.Query) (catalogue.Page, error) {
 	page, err := s.catalogue.ListPage(ctx, q)
 	if err == nil && !s.renew(page.Recordings) {
 		// The catalogue may have heard of an end after it was asked.
@@ -128,7 +130,7 @@ func (s *Server) RecordingOf(ctx context.Context, key string) (media.Recording, 
 // to. Nothing else in the storage can be fetched: the root may be a folder that
 // has other files as well, and so may the folder of a recording.
 func (s *Server) recordingOf(ctx context.Context, key string) (media.Recording, error) {
-	if !media.IsObjectName(path.Base(key)) {
+	if !media.IsServedName(path.Base(key)) {
 		return media.Recording{}, notFound(key, catalogue.ErrNotFound)
 	}
 	r, err := s.catalogue.FindByObject(ctx, key)

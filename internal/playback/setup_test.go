@@ -124,6 +124,8 @@ func (f *fixture) listen(t *testing.T) string {
 			w.WriteHeader(http.StatusBadRequest)
 		case fault.NotFound:
 			w.WriteHeader(http.StatusNotFound)
+		case fault.Conflict:
+			w.WriteHeader(http.StatusConflict)
 		case fault.Unavailable:
 			w.WriteHeader(http.StatusServiceUnavailable)
 		case fault.RangeNotSatisfiable:

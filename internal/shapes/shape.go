@@ -103,7 +103,7 @@ func All() []Shape {
 func codecShapes() []Shape {
 	noHEVC := "has no H265 decoder"
 	h265 := one("h265", "H265 and Opus", 14, sound, Take{Video: of("H265", 640, 360)})
-	h265.Cannot = map[string]string{"chromium/shaka": noHEVC, "chromium/dashjs": noHEVC, "firefox/shaka": noHEVC, "firefox/dashjs": noHEVC}
+	h265.Cannot = map[string]string{"chromium/shaka": noHEVC, "chromium/dashjs": noHEVC, "firefox/shaka": noHEVC, "firefox/dashjs": noHEVC, "chromium/file": noHEVC}
 	vp8 := one("vp8", "VP8 in WebM, and Opus", 14, sound, Take{Video: of("VP8", 640, 360)})
 	vp8.Cannot = map[string]string{"gstreamer": "its dashdemux knows no WebM"}
 	return []Shape{

@@ -25,7 +25,7 @@
 //   recordings-list, recordings-refresh, recordings-more-streams, recordings-error
 //   recordings-stream-<id>     within it: recordings-open (aria-expanded), recordings-more
 //   recording-row              data-record-dir, data-stream, data-status, data-duration (s); within it:
-//     recording-status, recording-facts, recording-manifest, recording-watch,
+//     recording-status, recording-facts, recording-file, recording-watch,
 //     recording-link, recording-link-url
 //     player                   data-state: loading, waiting, playing, error; data-live, data-error
 //     player-video, player-live, player-to-start, player-to-live, player-error

@@ -22,6 +22,11 @@ function judge(result, options) {
   check(result.duration > options.seconds * 0.7, `${result.duration} s were recorded of ${options.seconds} s`);
   check(finished.time > finished.duration - 0.5, `playback ended at ${finished.time} s of ${finished.duration} s`);
   check(finished.audioBytes > 0, 'no sound was decoded');
+  if (result.file) {
+    const { name, duration } = result.file;
+    check(Math.abs(duration - result.duration) < 1, `the file that was saved has ${duration} s, the recording ${result.duration} s`);
+    check(name.startsWith(`${options.stream} `) && name.endsWith('.mp4'), `the file is saved as ${name}`);
+  }
   check(finished.corrupted === 0, `${finished.corrupted} frames are corrupted`);
   const expected = finished.duration * publish.averageFps;
   const ratio = finished.frames / expected;
@@ -50,6 +55,8 @@ async function main(browser, options) {
   const { status, duration } = await steps.run('stop', () => scenario.stop(row));
   const finished = await steps.run('play the finished recording', () => scenario.playFinished(row, duration));
   await steps.picture('4-ended');
+  // WebM cannot be one MP4 file.
+  const file = options.codec === 'VP8' ? undefined : await steps.run('save it as one file', () => scenario.saveFile(row));
   const result = {
     stream: options.stream,
     codec: options.codec,
@@ -59,6 +66,7 @@ async function main(browser, options) {
     publish: { ...after, averageFps: rateBetween(before, after) },
     live,
     finished,
+    file,
     times: steps.times,
     problems,
   };

@@ -1,5 +1,7 @@
 // One run through the page, in steps that the scripts put together: publish, watch, record, play, stop.
 
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { check, id, option, StepError } from './lib.mjs';
 
 const codecs = { h264: 'H264', vp9: 'VP9', av1: 'AV1', vp8: 'VP8' };
@@ -227,5 +229,16 @@ export class Scenario {
     await this.steps.picture('3-finished-playback');
     const last = await this.until((v) => v.ended, (duration / this.o.rate) * 2000 + 60_000, 'the end');
     return { seconds: (performance.now() - begin) / 1000, ...last };
+  }
+
+  /** Saves the finished recording as one file, and returns its name and how many seconds of it ffmpeg finds. */
+  async saveFile(row) {
+    const [download] = await Promise.all([
+      this.page.waitForEvent('download', { timeout: 60_000 }),
+      id(row, 'recording-file').click(),
+    ]);
+    const path = await download.path();
+    const { stdout } = await promisify(execFile)('ffprobe', ['-v', 'error', '-of', 'csv=p=0', '-show_entries', 'format=duration', path]);
+    return { name: download.suggestedFilename(), duration: Number(stdout) };
   }
 }

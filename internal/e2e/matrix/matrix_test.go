@@ -1,12 +1,16 @@
 package matrix
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,9 +18,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/movie"
 	"github.com/live777/recorder/internal/players"
 	"github.com/live777/recorder/internal/shapes"
+	"github.com/live777/recorder/internal/storage/fs"
 )
 
 const (
@@ -29,7 +36,7 @@ const (
 var rates = []float64{3, 1}
 
 // all are the players, in the order of the table.
-var all = []string{"chromium/shaka", "firefox/shaka", "chromium/dashjs", "firefox/dashjs", "ffmpeg", "gstreamer"}
+var all = []string{"chromium/shaka", "firefox/shaka", "chromium/dashjs", "firefox/dashjs", "ffmpeg", "gstreamer", "chromium/file", "firefox/file"}
 
 // full reports whether each shape meets each player (make matrix). Else each shape
 // meets each family once: Shaka and dash.js in turns in one browser and the other.
@@ -41,8 +48,10 @@ func chosen(shape int) []string {
 		return strings.Split(os.Getenv("PLAYERS"), ",")
 	case full():
 		return all
-	case shape%2 == 0:
-		return []string{"chromium/shaka", "firefox/dashjs", "ffmpeg", "gstreamer"}
+	case shape%4 == 0:
+		return []string{"chromium/shaka", "firefox/dashjs", "ffmpeg", "gstreamer", "chromium/file"}
+	case shape%4 == 2:
+		return []string{"chromium/shaka", "firefox/dashjs", "ffmpeg", "gstreamer", "firefox/file"}
 	}
 	return []string{"firefox/shaka", "chromium/dashjs", "ffmpeg", "gstreamer"}
 }
@@ -65,8 +74,9 @@ type cell struct {
 
 // row is a shape with all that played it.
 type row struct {
-	made  *shapes.Made
-	cells []cell
+	made   *shapes.Made
+	noFile string // why it cannot be one file
+	cells  []cell
 }
 
 // Every second of picture and sound that a publisher sent is shown by every player.
@@ -138,10 +148,42 @@ func record(ctx context.Context, t *testing.T, root string) []*row {
 				return
 			}
 			rows[i] = &row{made: made}
+			if err := writeFiles(ctx, made); fault.KindOf(err) == fault.Conflict {
+				rows[i].noFile = err.Error()
+			} else if err != nil {
+				t.Errorf("%s: %v", shape.Name, err)
+			}
 		})
 	}
 	wg.Wait()
 	return slices.DeleteFunc(rows, func(r *row) bool { return r == nil })
+}
+
+// writeFiles stores each recording as one file beside its manifest.
+func writeFiles(ctx context.Context, made *shapes.Made) (err error) {
+	store, err := fs.New(made.Root, fs.Options{NoSync: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	for _, rec := range made.Recordings {
+		manifest, err := os.ReadFile(filepath.Join(made.Root, rec.MPDPath))
+		if err != nil {
+			return err
+		}
+		m, _, err := movie.Open(ctx, store, rec.RecordDir, manifest, movie.Title{Name: rec.Stream})
+		if err != nil {
+			return err
+		}
+		data, err := io.ReadAll(m.NewReader(ctx, store))
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(made.Root, rec.RecordDir, media.FileName), data, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // playAll has each player play each recording. Browsers take two at a time each.
@@ -155,7 +197,11 @@ func playAll(ctx context.Context, t *testing.T, stage *players.Stage, rows []*ro
 	}
 	for i, r := range rows {
 		for _, player := range chosen(i) {
-			r.cells = append(r.cells, cell{player: player, cannot: r.made.Cannot[player]})
+			c := cell{player: player, cannot: r.made.Cannot[player]}
+			if strings.HasSuffix(player, "/file") {
+				c.cannot = cmp.Or(c.cannot, r.noFile)
+			}
+			r.cells = append(r.cells, c)
 		}
 		for j := range r.cells {
 			c := &r.cells[j]
@@ -226,17 +272,20 @@ func keep(t *testing.T, made *shapes.Made, c *cell) {
 func show(ctx context.Context, stage *players.Stage, made *shapes.Made, rec media.Recording, player string, rate float64) (*players.Showing, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	path := filepath.Join(made.Root, filepath.FromSlash(rec.MPDPath))
+	manifest := filepath.Join(made.Root, filepath.FromSlash(rec.MPDPath))
 	url := "/r/" + filepath.Base(made.Root) + "/" + rec.MPDPath
 	s := &players.Showing{Start: rec.Start.Sub(made.Zero).Seconds(), Duration: rec.Duration, Tolerance: made.Tolerance()}
 	switch player {
 	case "ffmpeg":
-		s.Result = players.FFmpeg(ctx, path)
+		s.Result = players.FFmpeg(ctx, manifest)
 	case "gstreamer":
 		s.Timeless = true
 		s.Result = gstreamer(ctx, stage.URL+url)
 	default:
 		browser, name, _ := strings.Cut(player, "/")
+		if name == "file" {
+			url = path.Join(path.Dir(url), media.FileName)
+		}
 		var err error
 		s.Result, err = stage.Play(ctx, browser, players.Job{Player: name, URL: url, Rate: rate, Sound: made.Sounds(), Limit: 90, Patience: 8})
 		return s, err

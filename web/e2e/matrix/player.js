@@ -94,6 +94,11 @@ const players = {
     player.on(MediaPlayer.events.ERROR, ({ error }) => report(`dash.js ${error.code ?? ''} ${error.message ?? error}`));
     player.initialize(video, job.url, true, job.from);
   },
+  // The recording as one file, without a player.
+  async file() {
+    video.src = job.url;
+    await video.play();
+  },
 };
 
 /** Until the end, an error, a standstill, or the time is over. */

@@ -11,6 +11,7 @@ import {
 } from '../lib/api';
 import { bytes, dateTime, duration, pictureSizes, seen } from '../lib/format';
 import { request } from '../lib/http';
+import { signRecording } from '../lib/session';
 import { LinkView } from './link';
 import { PlayerView } from './player';
 
@@ -233,7 +234,7 @@ function RecordingRow({ recording, played, onPlay }: RowProps) {
           {recording.reason && <p class="note">{recording.reason}</p>}
         </div>
         <div class="buttons">
-          <ManifestLink path={recording.mpd_path} />
+          <FileLink recording={recording} />
           {/* as the manifest is named: folders of two nodes may have the same name */}
           <LinkView recordDir={recording.mpd_path.slice(0, recording.mpd_path.lastIndexOf('/'))} />
           <button
@@ -251,26 +252,32 @@ function RecordingRow({ recording, played, onPlay }: RowProps) {
   );
 }
 
-/** A link that saves the manifest; the request goes through fetch because a link carries no token. */
-function ManifestLink({ path }: { path: string }) {
+/** The URL beside another in its folder. */
+const beside = (url: string, name: string) => `${url.slice(0, url.lastIndexOf('/') + 1)}${name}`;
+
+/**
+ * A link that saves the recording as one file. A link carries no token, and a file may be too long for the page's
+ * memory: so the browser gets a signed URL to load it from.
+ */
+function FileLink({ recording }: { recording: Recording }) {
   const [error, setError] = useState('');
-  const name = path.replaceAll('/', '-');
+  const zone = new URLSearchParams({ tz: Intl.DateTimeFormat().resolvedOptions().timeZone });
+  const plain = objectURL(beside(recording.mpd_path, 'file.mp4'));
   const save = async (event: Event) => {
     event.preventDefault();
     setError('');
     try {
-      const response = await request(objectURL(path));
-      const url = URL.createObjectURL(await response.blob());
-      const link = Object.assign(document.createElement('a'), { href: url, download: name });
+      await request(plain, { headers: { Range: 'bytes=0-0' } }); // says why there is none
+      const { url } = await signRecording(recording.mpd_path.slice(0, recording.mpd_path.lastIndexOf('/')));
+      const link = Object.assign(document.createElement('a'), { href: `${beside(url, 'file.mp4')}?${zone}`, download: '' });
       link.click();
-      setTimeout(() => URL.revokeObjectURL(url), 1000);
     } catch (reason) {
       setError(words(reason));
     }
   };
   return (
     <>
-      <a href={objectURL(path)} download={name} onClick={(event) => void save(event)} data-testid="recording-manifest">
+      <a href={`${plain}?${zone}`} download onClick={(event) => void save(event)} data-testid="recording-file">
         {t('download')}
       </a>
       {error && (
