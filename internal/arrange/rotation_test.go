@@ -46,6 +46,24 @@ func TestSoundOfPeriodBefore(t *testing.T) {
 	}
 }
 
+// Another layer begins a Period when the lead has lost its frames for a while. Sound has not
+// got further than where that begins.
+func TestOtherLeadBehindSound(t *testing.T) {
+	s := newScript(t)
+	s.a.Leave()
+	s.lines, s.video, s.layers = nil, false, []simulated{{keys: "k...."}, {keys: "-----k........."}}
+	s.join(t)
+	for s.at < 7*time.Second {
+		s.play(soundEvery)
+		s.a.Packet(0, s.now()) // of frames that are lost
+	}
+	s.flush()
+	got := strings.Join(s.lines, "\n")
+	if !strings.Contains(got, "period at 2.5s with [video-2 audio]") || !strings.Contains(got, "\naudio ends at 120000\n") {
+		t.Errorf("the sound of 2.5 s is in the Period before: %s", got)
+	}
+}
+
 // A recording is rotated where its publisher sends no picture, unlike the one before: the next
 // recording is not said to have one.
 func TestRotationWithoutPicture(t *testing.T) {

@@ -13,6 +13,10 @@ const (
 	// a Period or a recording. It is longer than the reordering of the video takes,
 	// which holds up frames.
 	audioPatience = 2 * time.Second
+	// layersPatience is the same while another layer may lead soon: the lead has had nothing
+	// for nearly layerLag, and what loss holds up is looked at later. It is less than
+	// fillLag, so that silence is not due yet.
+	layersPatience = layerLag + 1700*time.Millisecond
 	// maxHeld bounds the frames that wait: 40 s of 20 ms packets.
 	maxHeld = 2000
 	// syncMin is the least distance of sound and picture that is corrected. It is more
@@ -78,13 +82,25 @@ func (a *Arranger) isReady(s *source) bool {
 	return s.placed || a.pub.time.Reported(s.ID) || a.now.Sub(s.first) >= soundPatience || len(a.pub.sources) == 1
 }
 
+// isPatient reports whether a packet of sound goes on waiting for video of its time. If another layer has a key frame, it may begin a Period
+// with that when it leads.
+func (a *Arranger) isPatient(f *media.Frame) bool {
+	waited := min(a.now.Sub(f.Arrival), a.now.Sub(a.awake))
+	if waited < audioPatience || a.pub.lead == nil {
+		return waited < audioPatience
+	}
+	return len(a.pub.lead.held) > 0 || waited < layersPatience && slices.ContainsFunc(a.others(), func(s *source) bool {
+		return slices.ContainsFunc(s.held, func(h held) bool { return h.Key })
+	})
+}
+
 // ahead reports whether video of the time of a packet of sound is still to come: the
 // packet is later than the lead, or will follow the first picture that can be decoded.
 func (a *Arranger) ahead(s *source, f *media.Frame) bool {
-	v := a.pub.lead
-	if a.now.Sub(f.Arrival) >= audioPatience && a.now.Sub(a.awake) >= audioPatience && (v == nil || len(v.held) == 0) {
+	if !a.isPatient(f) {
 		return false
 	}
+	v := a.pub.lead
 	if v == nil || v.lane.period == nil || !v.placed {
 		return slices.ContainsFunc(a.pub.videos, func(v *source) bool { return a.now.Sub(v.lastPacket) < layerSilence })
 	}
