@@ -89,7 +89,19 @@ func (j *judge) heldBefore(end noted) time.Duration {
 			from = min(from, n.from)
 		}
 	}
-	return from - j.sc.Chunk - grace
+	return j.awakeBefore(from, j.sc.Chunk+grace)
+}
+
+// awakeBefore returns when it was so long before a time by the clock of the node, which does
+// not go on while that stands still.
+func (j *judge) awakeBefore(at, left time.Duration) time.Duration {
+	for _, n := range slices.Backward(j.noted) {
+		if n.kind == "standstill" && n.from < at && n.to > at-left {
+			left -= max(at-n.to, 0)
+			at = n.from
+		}
+	}
+	return at - left
 }
 
 // isLast reports whether a unit was among the last that came before a crash or a failure
