@@ -8,19 +8,18 @@ import (
 )
 
 const (
-	// leastSlack is by how much the tracks of a Period may begin or end apart,
-	// whatever their frames last: players play on over that.
+	// leastSlack is how far apart the tracks of a Period may begin or end, whatever
+	// their frames last, without players standing still.
 	leastSlack = 45 * time.Millisecond
-	// longestFrame bounds what a track's last sample may make up for: the longest
-	// packet of Opus lasts as long. A picture that lasts longer could have been cut.
+	// longestFrame bounds how much a track's last sample may last beyond the others:
+	// the longest packet of Opus. A longer picture could have been cut.
 	longestFrame = 120 * time.Millisecond
 )
 
 // kinds are those of media, in the order of messages.
 var kinds = []media.Kind{media.Video, media.Audio}
 
-// cover is what there is of a kind of media in a Period: the media of the
-// Representation that has most.
+// cover has the media of a kind in a Period, of the Representation that has most.
 type cover struct {
 	track *Track
 	spans Spans

@@ -10,8 +10,8 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// Forecast is what a player would show of a recording, by the rules that were
-// measured with such players, from the manifest and the segments alone.
+// Forecast is what a player would show of a recording. It is computed from the manifest
+// and the segments, by rules that were measured with such players.
 type Forecast struct {
 	Player  string   `json:"player"`
 	Picture float64  `json:"picture"` // seconds
@@ -20,15 +20,16 @@ type Forecast struct {
 }
 
 const (
-	// shakaBuffer is how far Shaka Player loads ahead: a kind of media that is
-	// missing for longer it never reaches.
+	// shakaBuffer is how far Shaka Player loads ahead. It never gets beyond a place
+	// where a kind of media is missing for longer.
 	shakaBuffer = 10 * time.Second
 	// dashjsHole is the smallest hole in a SegmentTimeline at which dash.js stands.
 	dashjsHole = 20 * time.Millisecond
-	// dashjsApart is by how much the picture of a Period may end before its sound.
+	// dashjsApart is how much earlier than its sound the picture of a Period may end.
 	dashjsApart = time.Second
-	// firefoxStill is from when on Firefox stands still at a picture: it wants to
-	// have decoded the next, and Shaka Player does not load that far.
+	// firefoxStill is how long a picture may last before Firefox stands still at it:
+	// Firefox wants to have decoded the next one, and Shaka Player does not load that
+	// far.
 	firefoxStill = 12 * time.Second
 	// noted is the least that is worth a note.
 	noted = 100 * time.Millisecond
@@ -155,9 +156,9 @@ func (p *periodMedia) of(k media.Kind) Spans {
 // Has reports whether the Periods have a kind of media.
 func (f *forecaster) has(k media.Kind) bool { return f.rec.has(k) }
 
-// shaka follows Shaka Player: it makes one timeline of all Periods, from which a
-// kind of media is left out that a Period lacks. It jumps over holes, but loads
-// only so far ahead of what it cannot show.
+// shaka predicts Shaka Player. It makes one timeline of all Periods, and leaves out a
+// kind of media that one Period lacks. It jumps over holes, but loads only so far ahead
+// of what it cannot show.
 func (f *forecaster) shaka() Forecast {
 	out := Forecast{Player: "Shaka Player"}
 	shown := map[media.Kind]Spans{}
@@ -235,8 +236,8 @@ func (f *Forecast) count(shown map[media.Kind]Spans, playable Spans) {
 	}
 }
 
-// dashjs follows dash.js: it plays Period after Period, and stands still for ever
-// where one has no picture, or its picture ends long before its sound, or a
+// dashjs predicts dash.js. It plays Period after Period, and stands still for ever in
+// one that has no picture, whose picture ends long before its sound, or whose
 // SegmentTimeline has a hole.
 func (f *forecaster) dashjs() Forecast {
 	out := Forecast{Player: "dash.js"}
@@ -283,8 +284,8 @@ func (f *forecaster) dashjsStands(p *periodMedia) (at time.Duration, why string)
 	return at, why
 }
 
-// ffmpeg follows ffmpeg: it reads one Period, the longest, where one without a
-// duration counts as none.
+// ffmpeg predicts ffmpeg. It reads only the longest Period; one without a duration
+// counts as none.
 func (f *forecaster) ffmpeg() Forecast {
 	out := Forecast{Player: "ffmpeg"}
 	longest, duration := -1, time.Duration(-1)

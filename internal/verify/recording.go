@@ -190,8 +190,8 @@ func ReadRecording(ctx context.Context, backend storage.Backend, dir string) (*R
 	return readRecording(ctx, backend, dir, true)
 }
 
-// CheckRecording is ReadRecording without the media: its tracks have no Samples,
-// and it needs memory for one segment, however long the recording is.
+// CheckRecording is ReadRecording without the media: the tracks have no Samples. It
+// needs memory for one segment only, however long the recording is.
 func CheckRecording(ctx context.Context, backend storage.Backend, dir string) (*Recording, error) {
 	return readRecording(ctx, backend, dir, false)
 }
