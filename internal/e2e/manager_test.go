@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"path"
@@ -143,7 +145,7 @@ func (f *fleet) refused(dir string) {
 // PostgreSQL and liveman, of which each but MinIO is killed while everything is
 // recorded, and recordings are deleted and protected at the manager and at the nodes
 // while another part is down. At the end the catalogue, the bucket and the nodes
-// agree entry by entry, and every recording plays through the manager.
+// agree entry by entry, the manager serves every recording, and players play them.
 func TestManager(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
@@ -355,11 +357,16 @@ func firstDifference(name string, catalogue, other map[string]string) string {
 // browsers is how many recordings are played at the same time.
 const browsers = 3
 
-// playAll plays every recording through the manager, and reads it back from the
-// bucket.
+// playAll reads every recording back from the bucket and through the manager, and plays
+// one of each node and number of Periods.
 func (f *fleet) playAll() {
 	list, _ := f.manager.recordings(f.streams)
 	f.t.Logf("%d recordings", len(list))
+	type shape struct {
+		node    string
+		periods int
+	}
+	shapes := map[shape]bool{}
 	var playing []*script
 	end := func() {
 		var result map[string]played
@@ -371,18 +378,27 @@ func (f *fleet) playAll() {
 			f.t.Errorf("%s is %s: %s", r.RecordDir, r.Status, r.Reason)
 			continue
 		}
+		back := f.readBack(r)
+		s := shape{r.Node, len(back.Periods)}
+		if shapes[s] {
+			continue
+		}
+		shapes[s] = true
 		if len(playing) == browsers {
 			end()
 		}
-		playing = append(playing, f.play(r))
+		playing = append(playing, f.play(r, back))
+	}
+	if len(shapes) < len(f.nodes) {
+		f.t.Errorf("recordings of so few nodes: %v", shapes)
 	}
 	for len(playing) > 0 {
 		end()
 	}
 }
 
-// play starts a browser with a recording.
-func (f *fleet) play(r media.Recording) *script {
+// readBack reads a recording back from the bucket. The manager serves the same bytes.
+func (f *fleet) readBack(r media.Recording) *verify.Recording {
 	f.t.Helper()
 	back, err := verify.ReadRecording(f.t.Context(), f.store, r.RecordDir)
 	if err != nil {
@@ -391,6 +407,36 @@ func (f *fleet) play(r media.Recording) *script {
 	for _, problem := range slices.Concat(back.Problems, verify.Audit(back)) {
 		f.t.Errorf("%s: %s", r.RecordDir, problem)
 	}
+	served := 0
+	for o, err := range f.store.List(f.t.Context(), r.RecordDir) {
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		if ext := path.Ext(o.Key); ext != ".mpd" && ext != ".m4s" {
+			continue
+		}
+		body, err := f.store.Get(f.t.Context(), o.Key, 0, -1)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		stored, err := io.ReadAll(body)
+		if err = errors.Join(err, body.Close()); err != nil {
+			f.t.Fatal(err)
+		}
+		if a := f.manager.ask(http.MethodGet, "/api/record/object/"+o.Key, ""); a.status != http.StatusOK || !bytes.Equal(a.body, stored) {
+			f.t.Errorf("%s: the manager answers with %d and %d bytes, the bucket has %d", o.Key, a.status, len(a.body), len(stored))
+		}
+		served++
+	}
+	if served < 3 {
+		f.t.Errorf("%s has %d objects", r.RecordDir, served)
+	}
+	return back
+}
+
+// play starts a browser with a recording.
+func (f *fleet) play(r media.Recording, back *verify.Recording) *script {
+	f.t.Helper()
 	// Where a player jumps over what a killed node has not recorded it leaves some
 	// frames out, and how many is its own affair. At such a rate it also decodes
 	// some twice.
