@@ -50,10 +50,12 @@ func (a *API) signRecording(w http.ResponseWriter, r *http.Request) error {
 	if end, ok := grantOf(r).Expires(); ok && end.Before(expires) {
 		expires = end.UTC()
 	}
+	folder := prefixOf(r) + playPrefix + a.o.Auth.SignLink(grantOf(r), dir, identify(rec), expires) + "/" + EscapePath(dir) + "/"
 	a.writeJSON(w, http.StatusOK, struct {
 		URL     string    `json:"url"`
+		HLS     string    `json:"hls_url"`
 		Expires time.Time `json:"expires"`
-	}{prefixOf(r) + playPrefix + a.o.Auth.SignLink(grantOf(r), dir, identify(rec), expires) + "/" + EscapePath(dir) + "/" + manifestName, expires})
+	}{folder + manifestName, folder + media.IndexName, expires})
 	return nil
 }
 

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"time"
 
@@ -177,7 +176,7 @@ func (r *Representation) appendTemplate(dst []byte, periodStart time.Duration) [
 
 // mimeType follows the container, which the files' name extension tells.
 func (r *Representation) mimeType(kind media.Kind) string {
-	if path.Ext(r.Media) == ".webm" {
+	if !r.isMP4() {
 		return kind.String() + "/webm"
 	}
 	return kind.String() + "/mp4"

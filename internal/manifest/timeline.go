@@ -17,7 +17,15 @@ type Timeline struct {
 	start    media.Ticks
 	end      media.Ticks
 	segments []segment
+	loses    bool // one of them is lost
 	dash     runs
+	hls      lines
+}
+
+// lines is the text of the first segments in an HLS playlist.
+type lines struct {
+	text  []byte
+	count int // segments
 }
 
 // segment is what is kept of a segment: there are many.
@@ -25,6 +33,7 @@ type segment struct {
 	time   media.Ticks
 	bytes  int64
 	frames int64
+	lost   bool // storage has it no more
 }
 
 // NewTimeline returns a timeline without segments whose first one will start at
@@ -57,6 +66,12 @@ func (t *Timeline) Append(s media.Segment) error {
 	t.segments = append(t.segments, segment{time: s.Time, bytes: s.Bytes, frames: s.Frames})
 	t.end += s.Duration
 	return nil
+}
+
+// Lose notes that the i-th segment, from 0, is not in storage any more.
+func (t *Timeline) Lose(i int) {
+	t.segments[i].lost, t.loses = true, true
+	t.hls = lines{}
 }
 
 // segment returns the i-th segment, without its number and name.

@@ -11,9 +11,10 @@ import (
 	"github.com/live777/recorder/internal/fault"
 )
 
-// The names of the two objects that every recording has beside its media.
+// The names of the objects that a recording has beside its media.
 const (
-	ManifestName = "manifest.mpd"
+	ManifestName = "manifest.mpd"   // MPEG-DASH
+	IndexName    = "index.m3u8"     // HLS: it names the playlists of the tracks
 	InfoName     = "recording.json" // the Recording itself
 )
 
@@ -21,10 +22,23 @@ const (
 // MP4 file. No object is stored by that name.
 const FileName = "file.mp4"
 
-// objectName matches the names of what a recording consists of: its manifest,
+// playlistExt ends the names of HLS playlists.
+const playlistExt = ".m3u8"
+
+// PlaylistName returns the name of the HLS playlist of a track: "video.m3u8" of the one
+// whose Representation is "video".
+func PlaylistName(track string) string { return track + playlistExt }
+
+// IsManifest reports whether the object of a recording with that name is a manifest: it
+// is made of what is known of the media, and changes while the recording runs.
+func IsManifest(name string) bool {
+	return name == ManifestName || strings.HasSuffix(name, playlistExt) && IsObjectName(name)
+}
+
+// objectName matches the names of what a recording consists of: its manifests,
 // its description, and the init and media segments of its tracks, of which
 // simulcast layers are numbered from 2.
-var objectName = regexp.MustCompile(`^(manifest\.mpd|recording\.json|[va]\d*_(init(_\d+)?|seg_\d{4,})\.(m4s|webm))$`)
+var objectName = regexp.MustCompile(`^(manifest\.mpd|recording\.json|(index|video(-\d+)?|audio)\.m3u8|[va]\d*_(init(_\d+)?|seg_\d{4,})\.(m4s|webm))$`)
 
 // IsObjectName reports whether name, without a folder, can be that of an object
 // of a recording. The folder of a recording may have other files as well, and

@@ -39,6 +39,9 @@ func TestObjectHeaders(t *testing.T) {
 		{dir + "/v3_init.m4s", "video/mp4", cacheForever},
 		{dir + "/v2_seg_10000.m4s", "video/mp4", cacheForever},
 		{dir + "/manifest.mpd", "application/dash+xml", cacheValidate},
+		{dir + "/index.m3u8", "application/vnd.apple.mpegurl", cacheValidate},
+		{dir + "/video-2.m3u8", "application/vnd.apple.mpegurl", cacheValidate},
+		{dir + "/audio.m3u8", "application/vnd.apple.mpegurl", cacheValidate},
 		{dir + "/recording.json", "application/json", cacheValidate},
 		{chosen + "/v_init.m4s", "video/mp4", cacheValidate},
 		{chosen + "/v_seg_0001.m4s", "video/mp4", cacheValidate},
@@ -275,6 +278,21 @@ func TestLiveManifest(t *testing.T) {
 	f.live.mu.Unlock()
 	if got = f.get(t, http.MethodGet, key); got.body != "content of manifest.mpd" {
 		t.Errorf("after the end: %q", got.body)
+	}
+}
+
+// TestHLS: playlists of a recording that runs come from memory, and one that there is not
+// is said to be none that there has to be.
+func TestHLS(t *testing.T) {
+	f := setup(t, nil)
+	if got := f.get(t, http.MethodGet, running+"/audio.m3u8"); got.status != http.StatusOK || got.body != "#EXTM3U live" ||
+		got.header.Get("Cache-Control") != cacheValidate || got.header.Get("Content-Type") != "application/vnd.apple.mpegurl" {
+		t.Errorf("%d %q %v", got.status, got.body, got.header)
+	}
+	w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody)
+	err := f.Object(w, r, dir+"/video.m3u8")
+	if fault.KindOf(err) != fault.NotFound || !strings.Contains(err.Error(), "VP8") {
+		t.Errorf("error %v, want one of fault.NotFound that says what has no playlist", err)
 	}
 }
 

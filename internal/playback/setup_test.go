@@ -69,7 +69,7 @@ func setup(t *testing.T, wrap func(storage.Backend) storage.Backend) *fixture {
 	t.Helper()
 	f := &fixture{
 		live: &fakeLive{
-			manifests: map[string]string{running + "/manifest.mpd": "<MPD>live</MPD>"},
+			manifests: map[string]string{running + "/manifest.mpd": "<MPD>live</MPD>", running + "/audio.m3u8": "#EXTM3U live"},
 			open:      map[string]bool{running + "/v_seg_0002.m4s": true},
 			now:       map[string]media.Recording{running: runningNow},
 			modified:  time.Date(2026, 11, 22, 5, 0, 0, 0, time.UTC),
@@ -95,7 +95,7 @@ func setup(t *testing.T, wrap func(storage.Backend) storage.Backend) *fixture {
 			t.Fatal(err)
 		}
 		for _, name := range []string{"v_init.m4s", "a_init.m4s", "v_seg_0001.m4s", "a_seg_0001.m4s", "v_seg_0002.m4s",
-			"v_seg_0001.webm", "a_seg_0001.webm", "v_init_0002.m4s", "v3_init.m4s", "v2_seg_10000.m4s", "manifest.mpd", "recording.json"} {
+			"v_seg_0001.webm", "a_seg_0001.webm", "v_init_0002.m4s", "v3_init.m4s", "v2_seg_10000.m4s", "manifest.mpd", "index.m3u8", "video-2.m3u8", "audio.m3u8", "recording.json"} {
 			f.put(t, d+"/"+name, "content of "+name)
 		}
 	}

@@ -3,7 +3,9 @@ package recorder
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/fault"
@@ -55,10 +57,16 @@ func (rec *recording) audit() (a absence, err error) {
 	return rec.absent(func(name string) bool { return there[name] }), nil
 }
 
-// absent compares what is there with what the manifest names.
+// absent compares what is there with what the manifests name, and has those know that
+// can tell of segments that are lost.
 func (rec *recording) absent(there func(name string) bool) (a absence) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
+	defer func() {
+		if a.missing > 0 {
+			rec.changed()
+		}
+	}()
 	a.from = rec.end
 	for i := range rec.pres.Periods {
 		p := &rec.pres.Periods[i]
@@ -71,7 +79,9 @@ func (rec *recording) absent(there func(name string) bool) (a absence) {
 				before := a.missing
 				a.look(there, r.Init)
 				for n := range r.Timeline.Len() {
-					a.look(there, media.SegmentName(r.Media, r.StartNumber+n))
+					if !a.look(there, media.SegmentName(r.Media, r.StartNumber+n)) {
+						r.Timeline.Lose(n)
+					}
 				}
 				if a.missing > before {
 					a.from = min(a.from, p.Start)
@@ -82,15 +92,17 @@ func (rec *recording) absent(there func(name string) bool) (a absence) {
 	return a
 }
 
-func (a *absence) look(there func(name string) bool, name string) {
+// look reports whether an object is there, and counts.
+func (a *absence) look(there func(name string) bool, name string) bool {
 	a.of++
 	if there(name) {
-		return
+		return true
 	}
 	if a.missing == 0 {
 		a.first = name
 	}
 	a.missing++
+	return false
 }
 
 // audited is audit for storage without a spool. It returns why the recording has
@@ -153,6 +165,9 @@ func (rec *recording) auditUploaded() error {
 	if a.missing == 0 {
 		return nil
 	}
+	if _, err := rec.putManifests(); err != nil {
+		return err
+	}
 	return rec.put(infoName, encodeInfo(rec.condemn(a)))
 }
 
@@ -180,21 +195,19 @@ func (rec *recording) admitLost(lost []string) error {
 	}
 	gone := setOf(lost)
 	isLost := func(name string) bool { return gone[path.Join(rec.dir, name)] }
-	if isLost(manifestName) {
-		rec.mu.Lock()
-		data := rec.render()
-		rec.mu.Unlock()
-		if err := rec.put(manifestName, data); err != nil {
+	a := rec.absent(func(name string) bool { return !isLost(name) })
+	a.unsent = true
+	if a.missing > 0 || slices.ContainsFunc(lost, func(key string) bool { return media.IsManifest(path.Base(key)) }) {
+		if _, err := rec.putManifests(); err != nil {
 			return err
 		}
 	}
-	a := rec.absent(func(name string) bool { return !isLost(name) })
-	a.unsent = true
 	if err := rec.put(infoName, encodeInfo(rec.condemn(a))); err != nil {
 		return err
 	}
-	delete(gone, path.Join(rec.dir, manifestName))
-	delete(gone, path.Join(rec.dir, infoName))
+	maps.DeleteFunc(gone, func(key string, _ bool) bool {
+		return media.IsManifest(path.Base(key)) || path.Base(key) == infoName
+	})
 	rec.admitted = len(gone)
 	rec.r.reporter.add(rec.snapshot())
 	return nil

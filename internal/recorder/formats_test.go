@@ -41,6 +41,8 @@ func TestFormatsAreDocumented(t *testing.T) {
 
 	checkExample(t, "recording-json.md", "json", g.object(path.Join(rec.RecordDir, infoName)))
 	checkExample(t, "manifest.md", "xml", g.object(path.Join(rec.RecordDir, manifestName)))
+	playlists := [][]byte{g.object(path.Join(rec.RecordDir, media.IndexName)), g.object(path.Join(rec.RecordDir, media.PlaylistName("video")))}
+	checkExample(t, "manifest.md", "m3u8", bytes.Join(playlists, []byte("\n")))
 	checkExample(t, "journal.md", "jsonl", lines())
 
 	checkFields(t, "journal.md", reflect.TypeFor[entry]())

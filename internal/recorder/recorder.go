@@ -431,17 +431,17 @@ func (r *Recorder) Status(stream string) Status {
 // Recording reports whether a stream is being recorded.
 func (r *Recorder) Recording(stream string) bool { return r.Status(stream).Recording }
 
-// Manifest returns the manifest with the given key of a recording that is not
-// sealed yet, and when it last changed.
+// Manifest returns the manifest with the given key, DASH or HLS, of a recording that is
+// not sealed yet, and when it last changed.
 func (r *Recorder) Manifest(key string) (data []byte, modified time.Time, ok bool) {
-	if path.Base(key) != manifestName {
+	if !media.IsManifest(path.Base(key)) {
 		return nil, time.Time{}, false
 	}
 	rec := r.activeIn(path.Dir(key))
 	if rec == nil {
 		return nil, time.Time{}, false
 	}
-	return rec.manifest()
+	return rec.manifest(path.Base(key))
 }
 
 // Open reports whether the object with the given key is still being written.

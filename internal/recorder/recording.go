@@ -109,11 +109,13 @@ type recording struct {
 	intact    *time.Duration            // media time up to which storage has lost nothing; nil: nothing is lost
 	durable   time.Duration             // media time up to which storage has acknowledged everything, when last looked at
 	version   int                       // changes with pres
-	rendered  []byte                    // manifest of renderedV
+	rendered  map[string][]byte         // manifests of renderedV, by name
 	renderedV int
+	names     []string  // of the manifests of renderedV, in the order in which they are stored
 	modified  time.Time // of version
 
-	persisted int64         // manifest bytes written while recording
+	persisted int64         // bytes of manifests written while recording
+	newest    int64         // of these, those of the newest manifests
 	noted     int64         // ledger bytes written to the journal
 	persistAt time.Time     // not before, after a failure
 	end       time.Duration // latest end of a closed segment
@@ -390,25 +392,60 @@ func (rec *recording) snapshot() media.Recording {
 	return info
 }
 
-// manifest returns the current manifest.
-func (rec *recording) manifest() (data []byte, modified time.Time, ok bool) {
+// manifest returns the current manifest of a name.
+func (rec *recording) manifest(name string) (data []byte, modified time.Time, ok bool) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	if !rec.pres.Ready() {
+	if !rec.pres.Ready() || !slices.Contains(rec.manifests(), name) {
 		return nil, time.Time{}, false
 	}
-	return rec.render(), rec.modified, true
+	return rec.render(name), rec.modified, true
 }
 
-// render returns the manifest's text; it is not written to again. Called with
-// mu held.
-func (rec *recording) render() []byte {
+// manifests returns the names of the manifests, in the order in which they are to be
+// stored: one names only what is there before it. Called with mu held.
+func (rec *recording) manifests() []string {
 	if rec.renderedV != rec.version {
 		rec.pres.Published = rec.modified
-		rec.rendered = rec.pres.AppendMPD(make([]byte, 0, len(rec.rendered)+512))
-		rec.renderedV = rec.version
+		rec.rendered, rec.renderedV = map[string][]byte{}, rec.version
+		rec.names = append(rec.pres.Playlists(), manifestName)
 	}
-	return rec.rendered
+	return rec.names
+}
+
+// render returns the text of one of the manifests; it is not written to again. Called
+// with mu held.
+func (rec *recording) render(name string) []byte {
+	rec.manifests() // of now
+	data := rec.rendered[name]
+	switch {
+	case data != nil:
+		return data
+	case name == manifestName:
+		data = rec.pres.AppendMPD(nil)
+	default:
+		data, _ = rec.pres.AppendPlaylist(nil, name)
+	}
+	rec.rendered[name] = data
+	return data
+}
+
+// putManifests stores all manifests as they are now, and returns how many bytes they have.
+func (rec *recording) putManifests() (size int64, err error) {
+	rec.mu.Lock()
+	names := rec.manifests()
+	texts := make([][]byte, len(names))
+	for i, name := range names {
+		texts[i] = rec.render(name)
+	}
+	rec.mu.Unlock()
+	for i, name := range names {
+		if err := rec.put(name, texts[i]); err != nil {
+			return size, err
+		}
+		size += int64(len(texts[i]))
+	}
+	return size, nil
 }
 
 // isOpen reports whether the segment of that name is being written.
@@ -419,29 +456,26 @@ func (rec *recording) isOpen(name string) bool {
 	return ok
 }
 
-// persist stores the manifest and recording.json of the running recording, if they are
+// persist stores the manifests and recording.json of the running recording, if they are
 // the first or there is so much new media that they stay a small share of it. Players
-// get the manifest from memory, so a failure is only logged and tried again later.
+// get the manifests from memory, so a failure is only logged and tried again later.
 func (rec *recording) persist() {
 	rec.mu.Lock()
 	now := rec.r.o.Now()
-	data := rec.rendered
 	due := !rec.sealed && rec.pres.Ready() && !now.Before(rec.persistAt) &&
-		(rec.persisted == 0 || (rec.persisted+int64(len(data)))*manifestShare <= rec.info.Bytes)
-	if due {
-		data = rec.render()
-	}
+		(rec.persisted == 0 || (rec.persisted+rec.newest)*manifestShare <= rec.info.Bytes)
 	rec.mu.Unlock()
 	if !due {
 		return
 	}
 	info := rec.snapshot()
-	if err := errors.Join(rec.put(manifestName, data), rec.put(infoName, encodeInfo(info))); err != nil {
+	size, err := rec.putManifests()
+	if err := errors.Join(err, rec.put(infoName, encodeInfo(info))); err != nil {
 		rec.r.log.Error("manifest was not stored, will try again", "stream", info.Stream, "record_id", info.RecordID, "error", err)
 		rec.persistAt = now.Add(retryAfter)
 		return
 	}
-	rec.persisted += int64(len(data))
+	rec.persisted, rec.newest = rec.persisted+size, size
 }
 
 // noteLedger writes the ledger to the journal, so that a crash does not lose it, if

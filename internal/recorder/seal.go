@@ -98,15 +98,16 @@ func (rec *recording) storeSeal() error {
 	}
 	rec.sealMedia()
 	rec.mu.Lock()
-	data, info, todo := rec.render(), rec.info, rec.pending
+	info, todo := rec.info, rec.pending
 	// recording.json is stored after everything else, so it may say that everything is
 	// stored.
 	info.DurableThrough = rec.proved(info.Duration)
 	rec.mu.Unlock()
 	var errs []error
 	if todo.manifest {
-		errs = append(errs, rec.put(manifestName, data))
-		todo.manifest = errs[len(errs)-1] != nil
+		_, err := rec.putManifests()
+		errs = append(errs, err)
+		todo.manifest = err != nil
 	}
 	if todo.info {
 		errs = append(errs, rec.put(infoName, encodeInfo(info)))
@@ -183,7 +184,7 @@ func (r *Recorder) settle(rec *recording) error {
 			return err
 		}
 	}
-	if buffered && (buffer.Pending(path.Join(rec.dir, manifestName)) || buffer.Pending(path.Join(rec.dir, infoName))) {
+	if buffered && (rec.manifestsPend(buffer) || buffer.Pending(path.Join(rec.dir, infoName))) {
 		return nil
 	}
 	rec.mu.Lock()
@@ -205,6 +206,14 @@ func (r *Recorder) settle(rec *recording) error {
 		return nil
 	}
 	return rec.journal.Remove()
+}
+
+// manifestsPend reports whether storage has not acknowledged all manifests.
+func (rec *recording) manifestsPend(buffer storage.Buffer) bool {
+	rec.mu.Lock()
+	names := slices.Clone(rec.manifests())
+	rec.mu.Unlock()
+	return slices.ContainsFunc(names, func(name string) bool { return buffer.Pending(path.Join(rec.dir, name)) })
 }
 
 func (r *Recorder) isUploading(rec *recording) bool {

@@ -201,6 +201,30 @@ func TestDeleteAfterACrash(t *testing.T) {
 	}
 }
 
+// TestDeletePlaylists: all manifests go, and before any media.
+func TestDeletePlaylists(t *testing.T) {
+	g := newRig(t, nil)
+	dir := dirOf(0)
+	g.record(dir, 0, nil)
+	names := []string{"audio.m3u8", media.IndexName, media.ManifestName, media.InfoName, "video-2.m3u8"}
+	for _, name := range names {
+		if strings.HasSuffix(name, ".m3u8") {
+			g.put(path.Join(dir, name), "#EXTM3U")
+		}
+	}
+	if _, err := g.Delete(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	var first []string
+	for _, key := range g.store.deleted[:len(names)] {
+		first = append(first, path.Base(key))
+	}
+	if slices.Sort(first); !slices.Equal(first, names) {
+		t.Errorf("deleted first are %q, want %q", first, names)
+	}
+	g.wantLeft()
+}
+
 // TestRunEndsDeletions: Run takes up what a request had no time for.
 func TestRunEndsDeletions(t *testing.T) {
 	g := newRig(t, nil)

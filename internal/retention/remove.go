@@ -52,7 +52,7 @@ func (k *Keeper) remove(ctx context.Context, d *deletion) error {
 	return k.removeAll(ctx, d, rest)
 }
 
-// objects lists the objects of a recording: its manifest and description, and
+// objects lists the objects of a recording: its manifests and description, and
 // the others; and how many are in its folder that are none.
 func (k *Keeper) objects(ctx context.Context, dir string) (head, rest []storage.Object, others int, err error) {
 	for o, err := range k.o.Backend.List(ctx, dir) {
@@ -63,7 +63,7 @@ func (k *Keeper) objects(ctx context.Context, dir string) (head, rest []storage.
 			continue
 		}
 		switch name := path.Base(o.Key); {
-		case name == media.ManifestName || name == media.InfoName:
+		case media.IsManifest(name) || name == media.InfoName:
 			head = append(head, o)
 		case media.IsObjectName(name):
 			rest = append(rest, o)

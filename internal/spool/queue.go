@@ -14,8 +14,8 @@ type kind uint8
 
 const (
 	mediaKind    kind = iota // written once
-	manifestKind             // replaceable, after the media before it
-	infoKind                 // replaceable, after the manifest; a claim if Create made it
+	manifestKind             // replaceable, after the media and the manifests before it
+	infoKind                 // replaceable, after the manifests; a claim if Create made it
 )
 
 // state is where an entry is on its way.
@@ -57,16 +57,16 @@ type entry struct {
 
 // folder has the entries of one recording.
 type folder struct {
-	name     string
-	media    []*entry // by seq; those that wait no more are dropped when they come first
-	manifest *entry
-	info     *entry
-	count    int // entries of all kinds and states
-	inFlight int
-	lost     int  // entries that are
-	owned    bool // claimed by this process
-	frozen   bool // claimed by somebody else: what is remote is not ours
-	active   bool // is in Spool.active
+	name      string
+	media     []*entry // by seq; those that wait no more are dropped when they come first
+	manifests []*entry // a few
+	info      *entry
+	count     int // entries of all kinds and states
+	inFlight  int
+	lost      int  // entries that are
+	owned     bool // claimed by this process
+	frozen    bool // claimed by somebody else: what is remote is not ours
+	active    bool // is in Spool.active
 }
 
 // scan makes entries of what is on the disk, in the order in which it was written.
@@ -125,7 +125,7 @@ func (s *Spool) add(key string, size int64) *entry {
 	e := &entry{key: key, folder: f, kind: kindOf(key), at: s.now().UnixNano()}
 	switch e.kind {
 	case manifestKind:
-		f.manifest = e
+		f.manifests = append(f.manifests, e)
 	case infoKind:
 		f.info = e
 	case mediaKind:
@@ -177,11 +177,12 @@ func (s *Spool) remove(e *entry) {
 	delete(s.entries, e.key)
 	f := e.folder
 	e.state = gone
-	switch e {
-	case f.manifest:
-		f.manifest = nil
-	case f.info:
+	switch e.kind {
+	case manifestKind:
+		f.manifests = slices.DeleteFunc(f.manifests, func(m *entry) bool { return m == e })
+	case infoKind:
 		f.info = nil
+	case mediaKind:
 	}
 	if f.count--; f.count == 0 && !f.owned && !f.frozen {
 		delete(s.folders, f.name)
@@ -260,8 +261,10 @@ func (f *folder) next(now int64, probe bool) (best *entry, at int64) {
 		consider(f.info)
 		return best, at
 	}
-	if m := f.manifest; m != nil && f.sentBefore(m.seq) {
-		consider(m)
+	for _, m := range f.manifests {
+		if f.sentBefore(m.seq) && !f.manifestBefore(m.seq) {
+			consider(m)
+		}
 	}
 	if i := f.info; i != nil && f.sentBefore(i.seq) && !f.manifestBefore(i.seq) {
 		consider(i)
@@ -276,8 +279,7 @@ func (f *folder) next(now int64, probe bool) (best *entry, at int64) {
 
 // manifestBefore reports whether a manifest from before seq is to be uploaded.
 func (f *folder) manifestBefore(seq uint64) bool {
-	m := f.manifest
-	return m != nil && !m.check && m.state != refused && m.seq < seq
+	return slices.ContainsFunc(f.manifests, func(m *entry) bool { return !m.check && m.state != refused && m.seq < seq })
 }
 
 // sentBefore reports whether all media before seq has been acknowledged, or never

@@ -4,8 +4,8 @@
 //
 // # What is uploaded how
 //
-// manifest.mpd and recording.json may be replaced; the newest one replaces an older
-// one that still waits. Everything else is written once, and uploaded so that
+// The manifests (manifest.mpd and the HLS playlists) and recording.json may be replaced;
+// the newest one replaces an older one that still waits. Everything else is written once, and uploaded so that
 // nothing remote is ever overwritten (storage.Adder). Where the remote has an object
 // of that name already, it is read back: the same bytes are an upload whose answer
 // was lost; others are a conflict: the local object stays, is logged and counted,
@@ -17,9 +17,9 @@
 // belongs to somebody else: nothing of it is uploaded, so that two recordings are
 // never mixed. It all stays on the local disk, and is logged and counted.
 //
-// Within a folder manifest.mpd is uploaded after every object that was queued
-// before it, and recording.json after manifest.mpd: a remote manifest never names
-// a segment that is not there.
+// Within a folder a manifest is uploaded after every object that was queued before it,
+// other manifests too, and recording.json after them: a remote manifest never names a
+// segment or a playlist that is not there.
 //
 // # On disk
 //
@@ -41,6 +41,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 )
@@ -299,17 +300,17 @@ func (s *Spool) poke() {
 	}
 }
 
-// The objects of a recording that may be replaced.
+// The objects of a recording that may be replaced are its manifests and its description.
 const (
-	manifestName = "manifest.mpd"
-	infoName     = "recording.json"
+	manifestName = media.ManifestName
+	infoName     = media.InfoName
 )
 
 func kindOf(key string) kind {
-	switch path.Base(key) {
-	case manifestName:
+	switch name := path.Base(key); {
+	case media.IsManifest(name):
 		return manifestKind
-	case infoName:
+	case name == infoName:
 		return infoKind
 	}
 	return mediaKind

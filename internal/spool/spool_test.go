@@ -244,6 +244,37 @@ func TestManifestLast(t *testing.T) {
 	wantRemote(t, remote, "d/recording.json", "ended again")
 }
 
+// TestManifestsInOrder: a manifest that names another follows it, also where that has to be
+// tried again, and recording.json follows all of them.
+func TestManifestsInOrder(t *testing.T) {
+	remote := newMemRemote()
+	s := openSpool(t, Options{Remote: remote, Uploads: 8})
+	names := []string{"audio.m3u8", "video.m3u8", "index.m3u8", "manifest.mpd", "recording.json"}
+	for _, name := range names {
+		put(t, s, "d/"+name, name)
+	}
+	failed := false
+	remote.set(func() {
+		remote.before = func(_ context.Context, key string, _ io.Reader) error {
+			if key == "d/video.m3u8" && !failed {
+				failed = true
+				return fault.New(fault.Unavailable, "the remote is away")
+			}
+			return nil
+		}
+	})
+	s.Start()
+	settled(t, s)
+	var want []string
+	for _, name := range names {
+		want = append(want, "d/"+name)
+		wantRemote(t, remote, "d/"+name, name)
+	}
+	if got := remote.order(); !failed || !slices.Equal(got, want) {
+		t.Errorf("uploaded %q, want %q", got, want)
+	}
+}
+
 // TestCreateAsks: an object that only the remote has exists; one that cannot be
 // asked about does not keep Create waiting.
 func TestCreateAsks(t *testing.T) {

@@ -27,7 +27,7 @@ func (s *Spool) lockKey(ctx context.Context, key string) (unlock func(), err err
 
 // Put implements storage.Backend: the object is durable on the local disk when Put
 // returns, and is uploaded from there. MaxBytes does not hold it up, so that what
-// is there can be sealed. Only manifest.mpd and recording.json may be replaced
+// is there can be sealed. Only manifests and recording.json may be replaced
 // after they have been uploaded.
 func (s *Spool) Put(ctx context.Context, key string, body io.Reader, size int64) error {
 	unlock, err := s.lockKey(ctx, key)

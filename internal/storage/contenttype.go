@@ -19,6 +19,8 @@ func ContentType(key string) string {
 		return kind + "/webm"
 	case ".mpd":
 		return "application/dash+xml"
+	case ".m3u8":
+		return "application/vnd.apple.mpegurl"
 	case ".json":
 		return "application/json"
 	}

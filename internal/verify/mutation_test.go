@@ -300,6 +300,19 @@ func mutations() map[string]mutation {
 		"sound of noise":          {by: byLog, before: samples(audio, func(tr *verifytest.FakeTrack) { tr.Samples[20].Data = bytes.Repeat([]byte{0x78, 7}, 20) }), want: "audio different (1): #20"},
 		"a segment of a stranger": {after: func(_ *whole, m verifytest.Memory) { m[verifytest.Dir+"/v_seg_0099.m4s"] = []byte("x") }, want: "v_seg_0099.m4s: exists"},
 
+		// HLS says something else than DASH.
+		"a playlist deleted":            {after: func(_ *whole, m verifytest.Memory) { delete(m, verifytest.Dir+"/a.m3u8") }, want: "a.m3u8: index.m3u8 names it"},
+		"a playlist not named":          {after: inPlaylist(media.IndexName, "a.m3u8", "# a.m3u8"), want: "index.m3u8: "},
+		"a playlist of a running one":   {after: inPlaylist("a.m3u8", "#EXT-X-ENDLIST", "#"), want: "a.m3u8: is that of a recording that runs"},
+		"a playlist without a segment":  {after: inPlaylist("a.m3u8", "a_seg_0002.m4s", "#"), want: "a.m3u8: does not name a_seg_0002.m4s"},
+		"a playlist with a stranger":    {after: inPlaylist("a.m3u8", "a_seg_0002.m4s", "a_seg_2222.m4s"), want: "a.m3u8: names a_seg_2222.m4s"},
+		"a playlist with a duration":    {after: inPlaylist("a.m3u8", "#EXTINF:2", "#EXTINF:1"), want: "in the manifest 2s"},
+		"a playlist with a long one":    {after: inPlaylist("a.m3u8", "DURATION:100", "DURATION:1"), want: "longer than the target duration"},
+		"a playlist with a time":        {after: inPlaylist("a.m3u8", "TIME:2026", "TIME:2025"), want: "a.m3u8: a_seg_0001.m4s is of 2025"},
+		"a playlist with another init":  {after: inPlaylist("a.m3u8", "a_init.m4s", "b_init.m4s"), want: `has the init segment "b_init.m4s"`},
+		"a playlist of a single Period": {after: inPlaylist("a.m3u8", "#EXT-X-DISCONTINUITY", "#"), want: "a.m3u8: has 1 parts, the manifest 2 Periods"},
+		"a playlist of text":            {after: inPlaylist("a.m3u8", "#EXTM3U", "EXTM3U"), want: "a.m3u8: cannot be read"},
+
 		// The ledger lies.
 		"a gap claimed away": {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { v.Gaps = v.Gaps[:1] }), want: "hole from 10.000 s to 11.500 s, which is no gap"},
 		"a gap, with its sum": {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) {
@@ -351,6 +364,14 @@ func mutations() map[string]mutation {
 			}
 			m[verifytest.Dir+"/"+media.InfoName], _ = media.EncodeRecording(other)
 		}, want: "started at"},
+	}
+}
+
+// inPlaylist replaces a text of an HLS playlist, where it stands first.
+func inPlaylist(name, from, to string) func(*whole, verifytest.Memory) {
+	return func(_ *whole, m verifytest.Memory) {
+		key := verifytest.Dir + "/" + name
+		m[key] = bytes.Replace(m[key], []byte(from), []byte(to), 1)
 	}
 }
 

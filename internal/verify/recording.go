@@ -185,7 +185,8 @@ func (r *Recording) InPeriods(first, last int) *Recording {
 // exactly the media that the manifest says; that chunks join, sequence numbers
 // rise, and video segments start with a sync sample; that the sample entry, or
 // WebM's track entry, agrees with @codecs, and the samples with the entry; and
-// that a static manifest names every segment that exists.
+// that a static manifest names every segment that exists, and that the HLS playlists
+// beside it, where there are any, name the same.
 func ReadRecording(ctx context.Context, backend storage.Backend, dir string) (*Recording, error) {
 	return readRecording(ctx, backend, dir, true)
 }
@@ -216,7 +217,7 @@ func readRecording(ctx context.Context, backend storage.Backend, dir string, kee
 		return nil, fmt.Errorf("read recording %s: %w", dir, err)
 	}
 	if !r.rec.Dynamic {
-		if err := r.findUnnamed(); err != nil {
+		if err := errors.Join(r.findUnnamed(), r.checkHLS()); err != nil {
 			return nil, fmt.Errorf("read recording %s: %w", dir, err)
 		}
 	}

@@ -317,7 +317,9 @@ func (f *Fake) Write(t testing.TB) Memory {
 	m := Memory{}
 	var end time.Duration
 	periods := make([]strings.Builder, len(f.Periods))
+	index := "#EXTM3U\n"
 	for _, tr := range f.Tracks {
+		var playlist strings.Builder
 		m[Dir+"/"+tr.Prefix+"_init."+tr.Extension()] = tr.Init
 		if tr.Neutral != nil {
 			m[Dir+"/"+tr.Prefix+"_init_0000."+tr.Extension()] = tr.Neutral
@@ -329,6 +331,10 @@ func (f *Fake) Write(t testing.TB) Memory {
 			if p == 0 && tr.Neutral != nil {
 				in += "_0000"
 			}
+			if p > 0 {
+				playlist.WriteString("#EXT-X-DISCONTINUITY\n")
+			}
+			fmt.Fprintf(&playlist, "#EXT-X-MAP:URI=\"%s.%s\"\n", in, tr.Extension())
 			var timeline strings.Builder
 			var next media.Ticks
 			peak := 1
@@ -340,6 +346,10 @@ func (f *Fake) Write(t testing.TB) Memory {
 				for _, s := range samples {
 					d += s.Duration
 				}
+				if i == 0 {
+					fmt.Fprintf(&playlist, "#EXT-X-PROGRAM-DATE-TIME:%s\n", Started.Add(samples[0].Time.Duration(tr.Timescale)).Format(time.RFC3339Nano))
+				}
+				fmt.Fprintf(&playlist, "#EXTINF:%f,\n%s_seg_%04d.%s\n", d.Duration(tr.Timescale).Seconds(), tr.Prefix, number, tr.Extension())
 				if i == 0 || samples[0].Time != next {
 					fmt.Fprintf(&timeline, `<S t="%d" d="%d"/>`, samples[0].Time, d)
 				} else {
@@ -353,6 +363,11 @@ func (f *Fake) Write(t testing.TB) Memory {
 				`<SegmentTimeline>%[8]s</SegmentTimeline></SegmentTemplate><Representation id="%[6]s" bandwidth="%[11]d" codecs="%[9]s"/></AdaptationSet>`,
 				tr.Kind, tr.container(), tr.Timescale, media.TicksOf(f.Periods[p].Start, tr.Timescale), start, tr.Prefix, tr.Extension(),
 				timeline.String(), tr.Codecs, in, peak)
+		}
+		if !tr.IsWebM() && !f.Dynamic {
+			index += "#EXT-X-STREAM-INF:BANDWIDTH=1\n" + media.PlaylistName(tr.Prefix) + "\n"
+			m[Dir+"/"+media.PlaylistName(tr.Prefix)] = []byte("#EXTM3U\n#EXT-X-TARGETDURATION:100\n#EXT-X-PLAYLIST-TYPE:VOD\n" + playlist.String() + "#EXT-X-ENDLIST\n")
+			m[Dir+"/"+media.IndexName] = []byte(index)
 		}
 	}
 	m[Dir+"/"+verify.ManifestName] = f.manifest(periods, end)

@@ -1,0 +1,80 @@
+package recorder
+
+import (
+	"bufio"
+	"bytes"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/media"
+)
+
+// lines returns what a playlist has besides tags and comments.
+func lines(playlist []byte) (names []string) {
+	for s := bufio.NewScanner(bytes.NewReader(playlist)); s.Scan(); {
+		if line := s.Text(); line != "" && line[0] != '#' {
+			names = append(names, line)
+		}
+	}
+	return names
+}
+
+// While it runs the playlists come from memory and name closed segments only; some are
+// stored. When it has ended they are stored, and verify finds nothing wrong with them.
+func TestHLS(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+	rec := g.start("camera", "")
+	index := path.Join(rec.RecordDir, media.IndexName)
+	if _, _, ok := g.recorder.Manifest(index); ok {
+		t.Error("a playlist before the first segment")
+	}
+	s.send(13 * time.Second)
+	g.caughtUp("camera")
+	data, _, ok := g.recorder.Manifest(index)
+	if names := lines(data); !ok || !slices.Equal(names, []string{"video.m3u8"}) || !bytes.Contains(data, []byte(`URI="audio.m3u8"`)) {
+		t.Fatalf("%v\n%s", ok, data)
+	}
+	for _, name := range []string{"video.m3u8", "audio.m3u8"} {
+		running, _, _ := g.recorder.Manifest(path.Join(rec.RecordDir, name))
+		segments := lines(running)
+		if !bytes.Contains(running, []byte("PLAYLIST-TYPE:EVENT\n")) || bytes.Contains(running, []byte("ENDLIST")) || len(segments) < 5 {
+			t.Errorf("%s of a recording that runs:\n%s", name, running)
+		}
+		if i := slices.IndexFunc(segments, func(s string) bool { return g.recorder.Open(path.Join(rec.RecordDir, s)) }); i >= 0 {
+			t.Errorf("%s names %s, which is still being written", name, segments[i])
+		}
+		if stored := g.object(path.Join(rec.RecordDir, name)); !bytes.HasPrefix(running, stored) {
+			t.Errorf("%s is stored as\n%s\nof\n%s", name, stored, running)
+		}
+	}
+	g.stop("camera")
+	if _, _, ok := g.recorder.Manifest(index); ok {
+		t.Error("a sealed recording is served from memory")
+	}
+	if sealed := g.object(path.Join(rec.RecordDir, "video.m3u8")); !bytes.Contains(sealed, []byte("TYPE:VOD\n")) || !bytes.HasSuffix(sealed, []byte("#EXT-X-ENDLIST\n")) {
+		t.Errorf("sealed it is\n%s", sealed)
+	}
+	if got := g.read(rec.RecordDir); len(got.Problems) > 0 {
+		t.Errorf("verify finds %v", got.Problems)
+	}
+}
+
+// HLS has no WebM: of VP8 there is the sound alone, and the playlist says why.
+func TestHLSOfVP8(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "vp8.ivf"), source(t, "opus_stereo.ogg"))
+	rec := g.start("camera", "")
+	s.send(5 * time.Second)
+	g.stop("camera")
+	index := g.object(path.Join(rec.RecordDir, media.IndexName))
+	if names := lines(index); !slices.Equal(names, []string{"audio.m3u8"}) || !strings.Contains(string(index), "\n## VP8 is recorded as WebM") {
+		t.Errorf("the playlist is\n%s", index)
+	}
+	if got := g.read(rec.RecordDir); len(got.Problems) > 0 {
+		t.Errorf("verify finds %v", got.Problems)
+	}
+}
