@@ -220,7 +220,7 @@ func (f *fleet) redirects(r media.Recording) (target string) {
 func (f *fleet) sameAnswers(r media.Recording) {
 	f.t.Helper()
 	node := f.nodes[r.Node]
-	for _, name := range []string{"manifest.mpd", "v_init.m4s", "v_seg_0001.m4s"} {
+	for _, name := range []string{"manifest.mpd", "index.m3u8", "video.m3u8", "v_init.m4s", "v_seg_0001.m4s"} {
 		path := "/api/record/object/" + r.RecordDir + "/" + name
 		tag := node.ask(http.MethodGet, path, "").header.Get("ETag")
 		for _, c := range []struct {

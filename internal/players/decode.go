@@ -43,7 +43,7 @@ func FFmpeg(ctx context.Context, manifest string) *Result {
 		if err := os.WriteFile(path, part, 0o600); err != nil {
 			return failed(err)
 		}
-		r := ffmpeg(ctx, path)
+		r := ffmpeg(ctx, path, has(path, media.Video), has(path, media.Audio))
 		r.from(start(part))
 		if r.End != "ended" {
 			out.End = r.End
@@ -53,6 +53,17 @@ func FFmpeg(ctx context.Context, manifest string) *Result {
 		out.Time, out.Took, out.Note = r.Time, out.Took+r.Took, out.Note+r.Note
 	}
 	return out
+}
+
+// FFmpegHLS decodes an HLS playlist on the disk, with all Periods at once.
+func FFmpegHLS(ctx context.Context, playlist string) *Result {
+	data, err := os.ReadFile(playlist)
+	if err != nil {
+		return failed(fmt.Errorf("read playlist: %w", err))
+	}
+	video := bytes.Contains(data, []byte("RESOLUTION="))
+	audio := !video || bytes.Contains(data, []byte("#EXT-X-MEDIA:"))
+	return ffmpeg(ctx, playlist, video, audio)
 }
 
 var period = regexp.MustCompile(`(?s)<Period\b.*?</Period>\n?`)
@@ -101,9 +112,9 @@ func has(manifest string, kind media.Kind) bool {
 	return err == nil && bytes.Contains(data, []byte(`contentType="`+kind.String()+`"`))
 }
 
-// ffmpeg decodes a manifest of one Period, with the times of its segments. Where its
-// decoder finds fault with something, that is an error.
-func ffmpeg(ctx context.Context, manifest string) *Result {
+// ffmpeg decodes a manifest with the times of its segments. Where its decoder finds
+// fault with something, that is an error.
+func ffmpeg(ctx context.Context, manifest string, pictures, sound bool) *Result {
 	dir, err := os.MkdirTemp("", "ffmpeg-")
 	if err != nil {
 		return failed(err)
@@ -112,10 +123,10 @@ func ffmpeg(ctx context.Context, manifest string) *Result {
 	video, audio := filepath.Join(dir, "v"), filepath.Join(dir, "a")
 	began := time.Now()
 	args := []string{"-hide_banner", "-loglevel", "error", "-nostdin", "-copyts", "-i", manifest}
-	if has(manifest, media.Video) {
+	if pictures {
 		args = append(args, "-map", "0:v:0", "-vf", fmt.Sprintf("scale=%d:%d:flags=area,fps=%d:start_time=0", columns, rows, frameRate), "-pix_fmt", "gray", "-f", "rawvideo", video)
 	}
-	if has(manifest, media.Audio) {
+	if sound {
 		args = append(args, "-map", "0:a:0", "-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", strconv.Itoa(pcmRate), "-f", "s16le", audio)
 	}
 	cmd := exec.CommandContext(ctx, "ffmpeg", args...)

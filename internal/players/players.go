@@ -1,5 +1,5 @@
 // Package players is a test tool: it plays recordings with the players that
-// people have (Shaka Player and dash.js in browsers, ffmpeg, GStreamer) and tells
+// people have (Shaka Player, dash.js and hls.js in browsers, ffmpeg, GStreamer) and tells
 // which seconds of picture and sound each of them showed.
 package players
 

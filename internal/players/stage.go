@@ -19,8 +19,8 @@ import (
 
 // Job is a recording that a browser is to play.
 type Job struct {
-	Player   string  `json:"player"` // "shaka", "dashjs", or "file": the browser alone
-	URL      string  `json:"url"`    // of the manifest or the file, relative to the Stage
+	Player   string  `json:"player"` // "shaka", "dashjs", "hlsjs", or "file": the browser alone
+	URL      string  `json:"url"`    // of a manifest or the file, relative to the Stage
 	Rate     float64 `json:"rate"`
 	Sound    bool    `json:"sound"`          // there is some, which is listened to
 	From     float64 `json:"from,omitempty"` // seconds

@@ -103,9 +103,13 @@ func All() []Shape {
 func codecShapes() []Shape {
 	noHEVC := "has no H265 decoder"
 	h265 := one("h265", "H265 and Opus", 14, sound, Take{Video: of("H265", 640, 360)})
-	h265.Cannot = map[string]string{"chromium/shaka": noHEVC, "chromium/dashjs": noHEVC, "firefox/shaka": noHEVC, "firefox/dashjs": noHEVC, "chromium/file": noHEVC}
+	h265.Cannot = map[string]string{
+		"chromium/shaka": noHEVC, "chromium/dashjs": noHEVC, "firefox/shaka": noHEVC, "firefox/dashjs": noHEVC,
+		"chromium/hlsjs": noHEVC, "firefox/hlsjs": noHEVC, "chromium/file": noHEVC,
+	}
 	vp8 := one("vp8", "VP8 in WebM, and Opus", 14, sound, Take{Video: of("VP8", 640, 360)})
-	vp8.Cannot = map[string]string{"gstreamer": "its dashdemux knows no WebM"}
+	noWebM := "HLS has no WebM, in which VP8 is"
+	vp8.Cannot = map[string]string{"gstreamer": "its dashdemux knows no WebM", "chromium/hlsjs": noWebM, "firefox/hlsjs": noWebM, "ffmpeg-hls": noWebM}
 	return []Shape{
 		one("h264", "H264 and Opus", 14, sound, Take{Video: plain}),
 		one("vp9", "VP9 and Opus", 14, sound, Take{Video: of("VP9", 640, 360)}),
@@ -161,9 +165,11 @@ func changeShapes() []Shape {
 		{To: second(9), Video: []Take{{Video: plain}}, Audio: sound},
 		{From: second(12), To: second(20), Video: []Take{{Video: plain}}, Audio: sound},
 	}
+	codec := two("reconnect-codec", "the publisher comes back with VP9", 4, of("VP9", 640, 360))
+	codec.Less = map[string]string{"ffmpeg-hls": "takes one sample entry of a playlist, and follows no other codec"}
 	return []Shape{
 		two("reconnect", "the publisher is away for 4 s", 4, plain),
-		two("reconnect-codec", "the publisher comes back with VP9", 4, of("VP9", 640, 360)),
+		codec,
 		two("reconnect-size", "the publisher comes back with a smaller picture", 4, of("H264", 320, 180)),
 		rotated, crashed,
 		one("loss-3s", "3 s of the picture are lost", 18, sound, Take{Video: plain, Lost: []Span{{6.2, 9.2}}}),

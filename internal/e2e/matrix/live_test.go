@@ -15,6 +15,7 @@ import (
 	"github.com/live777/recorder/internal/players"
 	"github.com/live777/recorder/internal/recorder"
 	"github.com/live777/recorder/internal/shapes"
+	"github.com/live777/recorder/internal/storage"
 )
 
 // watched are the shapes that are watched while they are recorded.
@@ -44,7 +45,7 @@ func (r *running) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	r.mu.Unlock()
 	if rec != nil {
 		if data, _, ok := rec.Manifest(key); ok {
-			w.Header().Set("Content-Type", "application/dash+xml")
+			w.Header().Set("Content-Type", storage.ContentType(key))
 			w.Header().Set("Cache-Control", "no-cache")
 			_, _ = w.Write(data)
 			return
@@ -81,7 +82,7 @@ func TestPlayersFollow(t *testing.T) {
 
 // live are the players that follow a shape.
 func live(i int) []string {
-	return slices.DeleteFunc(slices.Clone(chosen(i)), func(p string) bool { return !strings.Contains(p, "/") })
+	return slices.DeleteFunc(slices.Clone(chosen(i)), func(p string) bool { return !strings.Contains(p, "/") || strings.HasSuffix(p, "/file") })
 }
 
 type follower struct {
@@ -122,7 +123,7 @@ func follow(ctx context.Context, t *testing.T, f *follower, shape shapes.Shape) 
 			wg.Go(func() {
 				browser, name, _ := strings.Cut(player, "/")
 				r, err := f.stage.Play(ctx, browser, players.Job{
-					Player: name, URL: "/r/" + filepath.Base(made.Root) + "/" + mpd, Rate: 1, Sound: made.Sounds(), Limit: shape.For.Seconds() + 30, Patience: 15,
+					Player: name, URL: "/r/" + filepath.Base(made.Root) + "/" + manifestFor(name, mpd), Rate: 1, Sound: made.Sounds(), Limit: shape.For.Seconds() + 30, Patience: 15,
 				})
 				if err != nil {
 					t.Errorf("%s, %s: %v", shape.Name, player, err)

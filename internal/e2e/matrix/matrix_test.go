@@ -36,10 +36,14 @@ const (
 var rates = []float64{3, 1}
 
 // all are the players, in the order of the table.
-var all = []string{"chromium/shaka", "firefox/shaka", "chromium/dashjs", "firefox/dashjs", "ffmpeg", "gstreamer", "chromium/file", "firefox/file"}
+var all = []string{
+	"chromium/shaka", "firefox/shaka", "chromium/dashjs", "firefox/dashjs", "chromium/hlsjs", "firefox/hlsjs", "ffmpeg", "ffmpeg-hls", "gstreamer",
+	"chromium/file", "firefox/file",
+}
 
 // full reports whether each shape meets each player (make matrix). Else each shape
 // meets each family once: Shaka and dash.js in turns in one browser and the other.
+// hls.js, for which there is another manifest of the same segments, meets every other.
 func full() bool { return os.Getenv("MATRIX") == "full" }
 
 func chosen(shape int) []string {
@@ -49,11 +53,11 @@ func chosen(shape int) []string {
 	case full():
 		return all
 	case shape%4 == 0:
-		return []string{"chromium/shaka", "firefox/dashjs", "ffmpeg", "gstreamer", "chromium/file"}
+		return []string{"chromium/shaka", "firefox/dashjs", "chromium/hlsjs", "ffmpeg", "ffmpeg-hls", "gstreamer", "chromium/file"}
 	case shape%4 == 2:
-		return []string{"chromium/shaka", "firefox/dashjs", "ffmpeg", "gstreamer", "firefox/file"}
+		return []string{"chromium/shaka", "firefox/dashjs", "chromium/hlsjs", "ffmpeg", "ffmpeg-hls", "gstreamer", "firefox/file"}
 	}
-	return []string{"firefox/shaka", "chromium/dashjs", "ffmpeg", "gstreamer"}
+	return []string{"firefox/shaka", "chromium/dashjs", "ffmpeg", "ffmpeg-hls", "gstreamer"}
 }
 
 // wanted are the shapes whose names have one of the words in SHAPES, or all.
@@ -273,24 +277,34 @@ func show(ctx context.Context, stage *players.Stage, made *shapes.Made, rec medi
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	manifest := filepath.Join(made.Root, filepath.FromSlash(rec.MPDPath))
-	url := "/r/" + filepath.Base(made.Root) + "/" + rec.MPDPath
+	root := "/r/" + filepath.Base(made.Root) + "/"
 	s := &players.Showing{Start: rec.Start.Sub(made.Zero).Seconds(), Duration: rec.Duration, Tolerance: made.Tolerance()}
 	switch player {
 	case "ffmpeg":
 		s.Result = players.FFmpeg(ctx, manifest)
+	case "ffmpeg-hls":
+		s.Result = players.FFmpegHLS(ctx, filepath.Join(filepath.Dir(manifest), media.IndexName))
 	case "gstreamer":
 		s.Timeless = true
-		s.Result = gstreamer(ctx, stage.URL+url)
+		s.Result = gstreamer(ctx, stage.URL+root+rec.MPDPath)
 	default:
 		browser, name, _ := strings.Cut(player, "/")
-		if name == "file" {
-			url = path.Join(path.Dir(url), media.FileName)
-		}
 		var err error
-		s.Result, err = stage.Play(ctx, browser, players.Job{Player: name, URL: url, Rate: rate, Sound: made.Sounds(), Limit: 90, Patience: 8})
+		s.Result, err = stage.Play(ctx, browser, players.Job{Player: name, URL: root + manifestFor(name, rec.MPDPath), Rate: rate, Sound: made.Sounds(), Limit: 90, Patience: 8})
 		return s, err
 	}
 	return s, nil
+}
+
+// manifestFor returns what of a recording a player plays.
+func manifestFor(player, mpd string) string {
+	switch player {
+	case "hlsjs":
+		return path.Join(path.Dir(mpd), media.IndexName)
+	case "file":
+		return path.Join(path.Dir(mpd), media.FileName)
+	}
+	return mpd
 }
 
 // gstreamer plays with GStreamer, again where it does not come to an end: its playbin

@@ -99,7 +99,23 @@ const players = {
     video.src = job.url;
     await video.play();
   },
+  async hlsjs() {
+    await script('/modules/hls.js/dist/hls.min.js');
+    const { Hls } = window;
+    player = new Hls({ startPosition: job.from ?? -1 });
+    player.on(Hls.Events.ERROR, (_, { fatal, type, details, error }) => fatal && report(`hls.js ${type} ${details} ${error?.message ?? ''}`));
+    let first;
+    player.on(Hls.Events.LEVEL_LOADED, (_, { details }) => { first ??= details.fragments[0].programDateTime; });
+    // Holes are left out of its timeline: when something was recorded it says by the wall clock.
+    timeOf = () => (player.playingDate && first ? (player.playingDate.getTime() - first) / 1000 : video.currentTime);
+    player.on(Hls.Events.MANIFEST_PARSED, () => video.play().catch(({ message }) => report(message)));
+    player.loadSource(job.url);
+    player.attachMedia(video);
+  },
 };
+
+/** The time on the media timeline that the element shows. */
+let timeOf = () => video.currentTime;
 
 /** Until the end, an error, a standstill, or the time is over. */
 function watch() {
@@ -117,7 +133,7 @@ function watch() {
         moved = now;
         time = t;
       }
-      if (video.readyState >= 2 || t > 0) samples.push([Math.round(t * 1000) / 1000, readCode(), readPitch()]);
+      if (video.readyState >= 2 || t > 0) samples.push([Math.round(timeOf() * 1000) / 1000, readCode(), readPitch()]);
       const stuck = now - moved > job.patience * (t > 0 ? 1000 : 3000); // it may have to wait for its processor to begin
       if (stuck) stalls.push([t, (now - moved) / 1000]);
       if (!video.ended && !stuck && errors.length === 0 && now - began < job.limit * 1000) return;
