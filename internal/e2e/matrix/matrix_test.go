@@ -43,21 +43,30 @@ var all = []string{
 
 // full reports whether each shape meets each player (make matrix). Else each shape
 // meets each family once: Shaka and dash.js in turns in one browser and the other.
-// hls.js, for which there is another manifest of the same segments, meets every other.
+// For the same segments there are another manifest, which hls.js plays, and one file:
+// some shapes meet these.
 func full() bool { return os.Getenv("MATRIX") == "full" }
 
 func chosen(shape int) []string {
-	switch {
-	case os.Getenv("PLAYERS") != "":
-		return strings.Split(os.Getenv("PLAYERS"), ",")
-	case full():
-		return all
-	case shape%4 == 0:
-		return []string{"chromium/shaka", "firefox/dashjs", "chromium/hlsjs", "ffmpeg", "ffmpeg-hls", "gstreamer", "chromium/file"}
-	case shape%4 == 2:
-		return []string{"chromium/shaka", "firefox/dashjs", "chromium/hlsjs", "ffmpeg", "ffmpeg-hls", "gstreamer", "firefox/file"}
+	if names := os.Getenv("PLAYERS"); names != "" {
+		return strings.Split(names, ",")
 	}
-	return []string{"firefox/shaka", "chromium/dashjs", "ffmpeg", "ffmpeg-hls", "gstreamer"}
+	if full() {
+		return all
+	}
+	names := []string{"firefox/shaka", "chromium/dashjs", "ffmpeg", "ffmpeg-hls", "gstreamer"}
+	if shape%2 == 0 {
+		names[0], names[1] = "chromium/shaka", "firefox/dashjs"
+	}
+	switch shape % 8 {
+	case 0, 4:
+		names = append(names, "chromium/hlsjs")
+	case 2:
+		names = append(names, "chromium/file")
+	case 6:
+		names = append(names, "firefox/file")
+	}
+	return names
 }
 
 // wanted are the shapes whose names have one of the words in SHAPES, or all.
