@@ -17,6 +17,9 @@ const (
 	// belong to another clock, and backLimit how far they may go back.
 	jumpLimit = 5 * time.Second
 	backLimit = time.Second
+	// goesOn is how far ahead of the last frame a timestamp may be that goes on where
+	// it was: a clock that has stood still does so, whatever the time.
+	goesOn = 200 * time.Millisecond
 
 	// restartNoted is from when on the arrivals tell how long a sender took to
 	// begin another RTP stream; below they do not tell it from jitter.
@@ -145,15 +148,16 @@ func (a *Arranger) observe(s *source, f *media.Frame) (expected int64, jumped bo
 }
 
 // hasJumped reports whether a frame's timestamp belongs to another clock: it goes back,
-// or ahead of the wall clock. If it is only far ahead of the last frame, that was a
-// loss or a pause: a process that stood still reads late what came before, and then
-// what comes now.
+// ahead of the wall clock, or less far ahead after a pause than any network holds up. If
+// it is only far ahead of the last frame, that was a loss or a pause: a process that
+// stood still reads late what came before, and then what comes now.
 func (a *Arranger) hasJumped(s *source, f *media.Frame) bool {
 	sent := s.lane.duration(media.Ticks(f.Timestamp - s.last))
-	if sent < -backLimit {
+	waited := f.Arrival.Sub(s.lastArrival)
+	if sent < -backLimit || waited-sent > jumpLimit && (sent < 0 || sent > goesOn) {
 		return true
 	}
-	if sent <= f.Arrival.Sub(s.lastArrival)+jumpLimit {
+	if sent <= waited+jumpLimit {
 		return false
 	}
 	return !s.placed || s.lane.duration(s.time(f.Timestamp)) > a.clock()+jumpLimit

@@ -1,6 +1,8 @@
 package arrange
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -149,5 +151,25 @@ func TestLatePictureHeldUp(t *testing.T) {
 	s.expectSound(t, 1100, 0)
 	if got := strings.Join(s.lines, "\n"); !strings.Contains(got, "period at 12.04s") || strings.Contains(got, "corrected") {
 		t.Errorf("it was decided\n%s", got)
+	}
+}
+
+// Pictures after a pause whose timestamps have gone on by much less than that, or have gone back
+// a little, are of other timestamps: no network holds up so much and loses so much.
+func TestJumpBackInPause(t *testing.T) {
+	for _, pause := range []time.Duration{12 * time.Second, 6400 * time.Millisecond} {
+		s := newScript(t)
+		s.report = time.Hour
+		s.play(3 * time.Second)
+		s.video = false
+		s.play(pause)
+		s.video, s.number, s.late = true, 0, 7*time.Second
+		s.play(4 * time.Second)
+		s.a.Leave()
+		s.flush()
+		want := fmt.Sprintf("sent, %d to", ticks(3*time.Second+pause, videoRate))
+		if !slices.ContainsFunc(s.lines, func(line string) bool { return strings.Contains(line, "video") && strings.Contains(line, want) }) {
+			t.Errorf("after %v the picture does not go on at its time:\n%s", pause, strings.Join(s.lines, "\n"))
+		}
 	}
 }
