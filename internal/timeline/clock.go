@@ -263,7 +263,9 @@ func (c *clock) stepped() bool {
 	return true
 }
 
-// steppedTwice reports whether the last two reports agree on a step.
+// steppedTwice reports whether the last two reports agree on a step: away from the origin,
+// and from the reports before, for while the mapping may move the origin is only one that
+// these allow.
 func (c *clock) steppedTwice(spans []span) bool {
 	n := len(spans)
 	if n < 3 || abs(spans[n-2].hi-spans[n-1].hi) > int64(stepAgree) {
@@ -274,7 +276,8 @@ func (c *clock) steppedTwice(spans []span) bool {
 		a.lo, b.lo = a.hi, b.hi
 	}
 	least := max(int64(stepMin), 4*steps(before, span.late))
-	return a.distance(c.origin) > least && b.distance(c.origin) > least
+	was := median(before, span.late, span.late)
+	return a.distance(c.origin) > least && b.distance(c.origin) > least && was.distance(a.hi) > least && was.distance(b.hi) > least
 }
 
 // slipped reports whether the last report says that the track's clock has stood still
