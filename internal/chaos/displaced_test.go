@@ -3,6 +3,8 @@ package chaos
 import (
 	"slices"
 	"time"
+
+	"github.com/live777/recorder/internal/media"
 )
 
 const (
@@ -28,6 +30,9 @@ func (j *judge) checkDisplaced(l lane, all []placed) {
 		if j.isConfused(p.unit) {
 			limit += mixedUp
 		}
+		if !life.tells() && l != (lane{media.Video, 0}) {
+			limit += life.Net.Jitter + life.Clock.unsure() // as late as the picture, and beside that by the arrivals
+		}
 		if j.unseen(p.unit.of.sender) {
 			limit += max(0, p.unit.at-p.unit.captured)
 		}
@@ -40,6 +45,10 @@ func (j *judge) checkDisplaced(l lane, all []placed) {
 		last = p
 	}
 }
+
+// tells reports whether a publisher's reports tell more than the arrivals do of how far its
+// tracks are apart.
+func (l *Life) tells() bool { return l.Clock.Reports != "" && l.Clock.Reports != "whole" }
 
 // unseen reports whether all that a sender sent came while the node stood still, and it had
 // left before the node went on: nothing came in time that would tell when that was.
@@ -57,7 +66,7 @@ func (j *judge) unseen(s *senderTruth) bool {
 func (j *judge) checkStep(l lane, last, p *placed) {
 	s := p.unit.of.sender
 	limit := s.life.known() + s.life.Net.Jitter
-	if p.unit.captured-s.began < settled || p.unit.turned() {
+	if p.unit.young() || p.unit.turned() {
 		limit += s.life.Clock.unsure()
 	}
 	if j.isConfused(p.unit) {

@@ -17,7 +17,7 @@ const (
 	// unreported is how long the recorder may know the clocks of other streams by their
 	// arrivals only: until a report comes.
 	unreported = 1500 * time.Millisecond
-	// settled is how long it takes to know the clock of a sender whose reports are not
+	// settled is how long it takes to know the clock of a track whose reports are not
 	// exact.
 	settled = 20 * time.Second
 )
@@ -75,9 +75,9 @@ func (j *judge) syncLimit(a, v *unit) time.Duration {
 	switch c := &s.life.Clock; {
 	case j.isConfused(a), j.isConfused(v):
 		return known + mixedUp
-	case min(a.captured, v.captured)-s.began < settled, c.Reports != "exact" && (a.turned() || v.turned()):
+	case a.young(), v.young(), c.Reports != "exact" && (a.turned() || v.turned()):
 		return known + s.life.Net.Jitter + c.unsure()
-	case c.Reports == "" || c.Reports == "whole":
+	case !s.life.tells():
 		return known + s.life.Net.Jitter
 	}
 	return known + s.life.Net.Jitter/8
@@ -102,6 +102,9 @@ func (c *Clock) unsure() time.Duration {
 	}
 	return c.Delay
 }
+
+// young reports whether a unit was captured when its track had not told its clock for long.
+func (u *unit) young() bool { return u.captured-u.of.units[0].captured < settled }
 
 // turned reports whether a unit's sender has begun other timestamps, of which its reports
 // have not told enough at a time: since the first unit that has them and could be recorded.
