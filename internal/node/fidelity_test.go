@@ -308,11 +308,27 @@ func (c *fidelityCase) compareOne(n *testNode, log *load.Log, rec *verify.Record
 			n.t.Errorf("%s begins with unit %d, want the first", tr.Kind, tr.First)
 		}
 	}
+	n.t.Logf("sent up to %v late", unpunctual(log).Round(ms))
 	n.t.Logf("A/V error: first %v, worst %v, last %v; %d missing", report.AV.First, report.AV.Worst, report.AV.Last, missing)
 	if err := report.Err(); err != nil {
 		n.t.Error(err)
 	}
 	return report
+}
+
+// unpunctual returns by how much a publisher sent later than at its best: one that had to
+// wait for a processor tells so where its case fails. It has what the case delays, too.
+func unpunctual(log *load.Log) (most time.Duration) {
+	for _, tr := range log.Tracks() {
+		var late []time.Duration
+		for i := range tr.Units {
+			late = append(late, tr.Units[i].Sent.Sub(tr.Units[i].NTP))
+		}
+		if len(late) > 0 {
+			most = max(most, slices.Max(late)-slices.Min(late))
+		}
+	}
+	return most
 }
 
 // before returns how many units of a track may have been captured before the first
