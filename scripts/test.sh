@@ -82,7 +82,11 @@ for suite; do
       scripts/gotest.sh unit "${race[@]}" -timeout 20m -p 3 "${unit[@]}"
       # What runs in parallel there waits: for intervals, retries, the end of a session.
       scripts/gotest.sh realtime "${race[@]}" -timeout 20m -p 1 -parallel 5 "${alone[@]}"
-      if [ ${#race[@]} -gt 0 ]; then withoutRace "${plain[@]}"; fi
+      if [ ${#race[@]} -gt 0 ]; then
+        # Under the race detector it has every fourth of its cases alone.
+        scripts/gotest.sh fidelity -timeout 10m -run '^TestFidelity$' "${alone[@]}"
+        withoutRace "${plain[@]}"
+      fi
       ;;
     e2e)
       mapfile -t e2e < <("$go" list ./... | grep -E "$end_to_end")

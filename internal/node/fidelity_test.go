@@ -32,7 +32,9 @@ const drain = time.Second
 
 // TestFidelity runs the table of cases, each on a node of its own and over real
 // WebRTC: whatever the network and the sender do, what arrived is in the
-// recording and its ledger says what did not.
+// recording and its ledger says what did not. The race detector takes several times the
+// processors that the media takes, and packets then come late for want of them: it gets
+// every fourth case, and all run without it.
 func TestFidelity(t *testing.T) {
 	all := fidelityCases(files{
 		baseline: open(t, "h264_baseline.h264"), slices: open(t, "h264_slices.h264"), high: open(t, "h264_high.h264"),
@@ -50,7 +52,9 @@ func TestFidelity(t *testing.T) {
 		})
 	}
 	for i := range all {
-		queue <- &all[i]
+		if !underRace || i%4 == 0 {
+			queue <- &all[i]
+		}
 	}
 	close(queue)
 	workers.Wait()

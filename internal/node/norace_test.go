@@ -1,0 +1,6 @@
+//go:build !race
+
+package node
+
+// underRace says that the tests run under the race detector.
+const underRace = false
