@@ -33,10 +33,10 @@ func tooMany(wait time.Duration) error {
 	return fault.Waitf(fault.TooMany, wait, "too many attempts failed; wait %d seconds and try again")
 }
 
-// How much guessing is possible. Nobody locks an owner out from elsewhere: a name is
-// counted together with the address that tries it. Others may share the address, and
-// are not to lock the owner out for long, so those waits are short; an address that
-// tries many names waits longer, but not for a name that has logged in from there.
+// These bound guessing. Nobody can lock an owner out from elsewhere, because a name is
+// counted together with the address that tries it. Others may share the owner's
+// address, so these waits are short. An address that tries many names waits longer, but
+// not for a name that has logged in from there.
 const (
 	freeByName, longestByName       = 5, 15 * time.Second
 	freeByAddress, longestByAddress = 20, 5 * time.Minute

@@ -1,6 +1,7 @@
-// Package auth decides whether a request may do what it asks for: static bearer
-// tokens, HS256 JSON Web Tokens, accounts with passwords and their sessions, URLs
-// that are signed for one recording, or nobody is asked.
+// Package auth decides whether a request may do what it asks for. It knows static
+// bearer tokens, HS256 JSON Web Tokens, accounts with passwords and their sessions, and
+// URLs that are signed for one recording. Without any of these configured, it asks
+// nobody.
 package auth
 
 import (
@@ -103,9 +104,9 @@ func New(o Options) *Auth {
 		crossOrigin: http.NewCrossOriginProtection(),
 	}
 	for _, t := range o.Tokens {
-		// Digests are of one length, so that comparing them tells nothing about
-		// the tokens'. An empty token stays in the list, where nothing can match
-		// it: dropping it could leave the list empty, and the node open.
+		// Digests have one length, so comparing them tells nothing about the length of
+		// tokens. An empty token stays in the list, where nothing can match it: without
+		// it the list might be empty, and the node open.
 		sum := sha256.Sum256([]byte(t))
 		a.tokens = append(a.tokens, sum)
 		a.origins[string(a.originTag(string(KindToken), hex.EncodeToString(sum[:])))] = true
@@ -134,9 +135,8 @@ func (a *Auth) Authorize(r *http.Request, right Right, stream string) error {
 	return g.Allows(right, stream)
 }
 
-// Authenticate finds out what the sender of r may do. The error is a
-// fault.Unauthenticated when it has no valid credentials, and ErrHost and
-// ErrCrossOrigin.
+// Authenticate finds out what the sender of r may do. Without valid credentials the
+// error is a fault.Unauthenticated; it may also be ErrHost or ErrCrossOrigin.
 func (a *Auth) Authenticate(r *http.Request) (*Grant, error) {
 	if !a.Required() {
 		if !a.anonymous && !localHost(r.Host) {
@@ -181,9 +181,9 @@ func (a *Auth) credentials(r *http.Request) (token string, fromCookie bool, err 
 	return token, false, err
 }
 
-// Presents reports whether r comes with the static token that is given, which is none
-// of Options.Tokens. Guesses are slowed as those of Authenticate are: the error is a
-// *fault.WaitError then, and nil for a request that comes with another token.
+// Presents reports whether r has the given static token, which is none of
+// Options.Tokens. Guesses are slowed as in Authenticate: the error is then a
+// *fault.WaitError. A request with another token is no error.
 func (a *Auth) Presents(r *http.Request, token string) (bool, error) {
 	got, err := bearer(r.Header)
 	if err != nil || token == "" {

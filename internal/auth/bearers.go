@@ -13,9 +13,9 @@ const (
 	maxTokens = 1000
 )
 
-// bearers slows those who guess static tokens. While an address has to wait none of its
-// tokens is let in that has not been valid before: a right guess is not told from a wrong
-// one. Others at that address, who have used theirs, notice nothing. Safe for concurrent
+// bearers slows down those who guess static tokens. While an address has to wait, only
+// tokens that were valid before are let in, so a right guess looks like a wrong one.
+// Others at that address who have used their tokens notice nothing. Safe for concurrent
 // use.
 type bearers struct {
 	failing *throttle
@@ -26,8 +26,9 @@ func newBearers(now func() time.Time) *bearers {
 	return &bearers{failing: newThrottle(freeTokens, longestByToken, now), good: newRecent(maxTokens)}
 }
 
-// check returns nil for a token that is valid, and may be used now; ErrInvalid for one
-// that is not, which counts; and a *fault.WaitError.
+// check returns nil for a token that is valid and may be used now, ErrInvalid for one
+// that is not valid, which is counted, and a *fault.WaitError if the address has to
+// wait.
 func (b *bearers) check(r *http.Request, token string, valid bool) error {
 	key := nameKey(token, "")
 	if valid && b.good.has(key) {

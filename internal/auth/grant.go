@@ -53,8 +53,8 @@ func (g *Grant) from(origin []byte) *Grant {
 	return g
 }
 
-// Ended returns a channel that is closed when the credentials are over before they
-// expire: when somebody has logged out. It is nil where that cannot be.
+// Ended returns a channel that is closed when the credentials end before they expire,
+// because somebody has logged out. It is nil if they cannot.
 func (g *Grant) Ended() <-chan struct{} {
 	if g == nil {
 		return nil
@@ -62,8 +62,8 @@ func (g *Grant) Ended() <-chan struct{} {
 	return g.ended
 }
 
-// Owner says whose g is, in words that tell no secret: two grants with the same are of
-// the same account, subject or token. It is empty where nobody is asked who they are.
+// Owner names the owner of g, without secrets. Two grants with the same owner are of
+// the same account, subject or token. It is empty if nobody is asked who they are.
 func (g *Grant) Owner() string {
 	switch {
 	case g == nil || g.kind == KindAnonymous:

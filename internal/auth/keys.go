@@ -9,14 +9,14 @@ import (
 )
 
 // minKeyMaterial is the shortest static token, in bytes, that keys are made of.
-// Who has something that was signed with a key can try out what the key was made
-// of, without asking us: what people can remember can be found that way.
+// Somebody who has something that was signed with a key can try out at home what the
+// key was made of, and could find what people can remember.
 const minKeyMaterial = 16
 
-// keyMaterial returns what all keys are derived from: the secret, or else the
-// static tokens that are long enough, so that keys outlive a restart and are the
-// same on every node with the same credentials; and where there is neither, what
-// this process alone knows.
+// keyMaterial returns what all keys are derived from: the secret, or else the static
+// tokens that are long enough. Such keys outlive a restart, and are the same on every
+// node with the same credentials. Without either it is random, and this process alone
+// knows it.
 func keyMaterial(o Options) []byte {
 	if o.Secret != "" {
 		return []byte(o.Secret)
@@ -36,16 +36,16 @@ func keyMaterial(o Options) []byte {
 	return material
 }
 
-// sessionMaterial returns what the keys of sessions are derived from: material, and
-// what this process alone knows: it knows which sessions run, and they end with it.
+// sessionMaterial returns what the keys of sessions are derived from: material, and a
+// value that only this process knows, because sessions end with the process.
 func sessionMaterial(material []byte) []byte {
 	salt := make([]byte, sha256.Size)
 	_, _ = rand.Read(salt) // never fails (crypto/rand)
 	return slices.Concat(salt, material)
 }
 
-// deriveKey returns the key for a purpose (HKDF, RFC 5869): keys of different
-// purposes tell nothing about each other, nor about the material.
+// deriveKey returns the key for a purpose (HKDF, RFC 5869). Keys of different purposes
+// tell nothing about each other or about the material.
 func deriveKey(material []byte, purpose string) []byte {
 	key, err := hkdf.Key(sha256.New, material, nil, "live777 "+purpose, sha256.Size)
 	if err != nil {

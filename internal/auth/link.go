@@ -52,10 +52,10 @@ func (a *Auth) SignLink(g *Grant, recordDir, recording string, expires time.Time
 	return linkEncoding.EncodeToString(append(token, a.linkMAC(token, recordDir)...))
 }
 
-// CheckLink reads a token of SignLink for the folder recordDir. The error is
-// ErrLink if it is none, or its time is over. Whether the recording that is there
-// is the one that it is for is still to be asked (Link.IsFor): who has no link of
-// ours is not to have us look for recordings.
+// CheckLink reads a token of SignLink for the folder recordDir. The error is ErrLink if
+// it is none, or has expired. The caller still has to ask whether the recording that is
+// there is the right one (Link.IsFor). Somebody without a valid token must not make the
+// server look for recordings.
 func (a *Auth) CheckLink(token, recordDir string) (*Link, error) {
 	raw, err := linkEncoding.DecodeString(token)
 	if err != nil || len(raw) != linkLen || len(token) != linkEncoding.EncodedLen(len(raw)) { // line feeds are skipped

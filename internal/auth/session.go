@@ -86,8 +86,8 @@ func (a *Auth) session(token string) (*account, *running, error) {
 	return found, r, nil
 }
 
-// Logout ends the session that r comes with, wherever else it is used; a request
-// without one is no error. It is ErrCrossOrigin where a foreign page asks.
+// Logout ends the session that r comes with, wherever else it is used. A request
+// without a session is no error. The error is ErrCrossOrigin if a foreign page asks.
 func (a *Auth) Logout(r *http.Request) error {
 	token, _, err := a.credentials(r)
 	if errors.Is(err, ErrCrossOrigin) {
@@ -147,9 +147,8 @@ func cookieName(material []byte) string {
 // for another.
 const maxSessions = 100
 
-// sessions are those that run, by the names of their accounts. A session that is not
-// known has ended: what is forgotten is over, and does not come back. It is safe for
-// concurrent use.
+// sessions has the sessions that run, by the names of their accounts. A session that is
+// not in it has ended and cannot come back. Safe for concurrent use.
 type sessions struct {
 	mu      sync.Mutex
 	running map[string]map[string]*running // by name and id

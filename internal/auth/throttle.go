@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// throttle makes those wait who fail again and again. It counts each attempt as
-// a failure until it is known to be none, so that many at once gain nothing.
-// It is safe for concurrent use.
+// throttle lets those wait who fail again and again. It counts each attempt as a
+// failure until it has succeeded, so that many attempts at once gain nothing. Safe for
+// concurrent use.
 type throttle struct {
 	free    int           // failures before there is a wait
 	longest time.Duration // of all waits, which double from a second on
@@ -81,9 +81,9 @@ func (t *throttle) waitOf(who string, now time.Time) time.Duration {
 	return max(0, t.next(f).Sub(now))
 }
 
-// makeRoom forgets those whose failures count no longer and, where that is not
-// enough, the tenth part that may try again soonest: looking at all is not for
-// each attempt.
+// makeRoom forgets those whose failures do not count any more. If that is not enough,
+// it forgets the tenth part that may try again soonest, because it must not look at all
+// of them for each attempt.
 func (t *throttle) makeRoom(now time.Time) {
 	var kept []string
 	for who, f := range t.failing {

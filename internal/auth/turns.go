@@ -54,9 +54,9 @@ func (q *turns) take(ctx context.Context, source string) (done func(), err error
 	return nil, fmt.Errorf("wait to check a password: %w", ctx.Err())
 }
 
-// enter returns nil for a turn at once, or a place in the queue. Where that is full the
-// source with the most places loses its last one, if it has more than the other would
-// then have.
+// enter returns nil if it is the source's turn at once, or a place in the queue. If the
+// queue is full, the source with the most places loses its last one, if it has more
+// than the other would then have.
 func (q *turns) enter(source string) (*turn, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -70,11 +70,11 @@ func (a *assembly) gap(out []Result) []Result {
 	return a.lose(nil, out)
 }
 
-// settle decides what a unit was that the sender did not end, by whether the
-// next is a key frame. If so it is no loss: a sender that falls behind throws
-// away what waits in its queue when the encoder makes a key frame, also the rest
-// of a frame that it has begun to send (the pacer of libwebrtc does, before it
-// gives packets their sequence numbers).
+// settle decides about a unit that the sender did not end, by whether the next one is a
+// key frame. If so, it is no loss: a sender that falls behind throws away its queue
+// when the encoder makes a key frame, including the rest of a frame that it has begun
+// to send (the pacer of libwebrtc does, before it gives packets their sequence
+// numbers).
 func (a *assembly) settle(key bool, out []Result) []Result {
 	err := a.cut
 	a.cut = nil
@@ -215,8 +215,8 @@ func (a *assembly) forget() {
 	a.payloads = a.payloads[:0]
 }
 
-// end ends the stream. An open unit is complete only if the sender is known not to
-// use markers: it stopped within the unit otherwise, or it is its first, of which the
+// end ends the stream. An open unit is complete only if the sender is known not to use
+// markers. Otherwise the sender stopped within the unit, or it is its first and the
 // network has lost the rest.
 func (a *assembly) end(out []Result) []Result {
 	if a.open && !a.broken && !a.markers && a.unmarked {
