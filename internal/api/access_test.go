@@ -18,6 +18,7 @@ import (
 
 	"github.com/live777/recorder/internal/auth"
 	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/media"
 )
 
 // publicRoutes are all that ask nobody who they are: said here a second time, so
@@ -411,7 +412,7 @@ func TestListsAreFiltered(t *testing.T) {
 	for program, n := range map[string]*node{"live777": live777, "liveman": liveman} {
 		n.unchecked = true
 		n.Close() // event streams end after the first event
-		n.summaries = []StreamSummary{{Stream: "room-1"}, {Stream: "hall"}}
+		n.summaries = []media.StreamSummary{{Stream: "room-1"}, {Stream: "hall"}}
 		lists := 0
 		for _, rt := range n.table {
 			if rt.method != http.MethodGet {

@@ -67,42 +67,9 @@ type Playback interface {
 	// asked for by several.
 	RecordingOf(ctx context.Context, key string) (media.Recording, error)
 	// Streams lists streams that have recordings, by their ids.
-	Streams(ctx context.Context, q StreamQuery) ([]StreamSummary, error)
+	Streams(ctx context.Context, q media.StreamQuery) ([]media.StreamSummary, error)
 	// Recordings returns a page of a stream's recordings, newest first.
-	Recordings(ctx context.Context, q Query) (RecordingPage, error)
-}
-
-// StreamQuery selects streams.
-type StreamQuery struct {
-	After  string // only those whose id comes after this one, by their bytes
-	Prefix string // only those whose id begins with this
-	Limit  int    // at most so many
-}
-
-// StreamSummary sums up the recordings of one stream.
-type StreamSummary struct {
-	Stream     string    `json:"stream"`
-	Recordings int       `json:"recordings"`
-	LastStart  time.Time `json:"last_start"`
-	Duration   float64   `json:"duration"` // seconds
-	Bytes      int64     `json:"bytes"`
-}
-
-// Query selects the recordings of a stream that begin in [From, To), or have begun
-// before and have media in it; a zero time is no bound.
-type Query struct {
-	Stream   string
-	From, To time.Time
-	After    string // only those that come after the page that had this as Next
-	Limit    int    // at most so many
-	Offset   int    // so many of the newest are left out
-}
-
-// RecordingPage is what a Query selects.
-type RecordingPage struct {
-	Recordings []media.Recording
-	Total      int    // without After, Limit and Offset
-	Next       string // Query.After of the page that follows; empty: this is the last
+	Recordings(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error)
 }
 
 // Info is the answer of GET /api/info.

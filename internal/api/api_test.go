@@ -35,11 +35,11 @@ type fakes struct {
 	status  RecordStatus
 	stopped bool
 	err     error // of Start, Stop, Object
-	query   Query
+	query   media.RecordingQuery
 	next    string
 	object  func(w http.ResponseWriter, r *http.Request) error
 
-	summaries []StreamSummary
+	summaries []media.StreamSummary
 	missing   error // of RecordingOf
 	found     media.Recording
 	until     time.Time // of Object
@@ -151,7 +151,7 @@ func (f fakePlayback) RecordingOf(_ context.Context, key string) (media.Recordin
 	}
 	return rec, nil
 }
-func (f fakePlayback) Streams(_ context.Context, q StreamQuery) (page []StreamSummary, err error) {
+func (f fakePlayback) Streams(_ context.Context, q media.StreamQuery) (page []media.StreamSummary, err error) {
 	for _, s := range f.summaries {
 		if s.Stream > q.After && strings.HasPrefix(s.Stream, q.Prefix) && len(page) < q.Limit {
 			page = append(page, s)
@@ -159,9 +159,9 @@ func (f fakePlayback) Streams(_ context.Context, q StreamQuery) (page []StreamSu
 	}
 	return page, f.call("streams(%s,%s,%d)", q.After, q.Prefix, q.Limit)
 }
-func (f fakePlayback) Recordings(_ context.Context, q Query) (RecordingPage, error) {
+func (f fakePlayback) Recordings(_ context.Context, q media.RecordingQuery) (media.RecordingPage, error) {
 	f.query = q
-	return RecordingPage{Total: 7, Next: f.next}, f.call("recordings(%s)", q.Stream)
+	return media.RecordingPage{Total: 7, Next: f.next}, f.call("recordings(%s)", q.Stream)
 }
 
 // node is an API with fakes behind it.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/live777/recorder/internal/auth"
 	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/media"
 )
 
 // TestTrailingSlash: people and programs put one behind URLs of WHIP and WHEP.
@@ -53,7 +54,7 @@ func TestPagesBelowPrefix(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, func(o *Options) { o.BasePath, o.TrustedProxies = tt.base, tt.trusted })
 			n.unchecked = true // the document has no such paths
-			n.summaries = []StreamSummary{{Stream: "a"}, {Stream: "b"}, {Stream: "c"}}
+			n.summaries = []media.StreamSummary{{Stream: "a"}, {Stream: "b"}, {Stream: "c"}}
 			w := n.do(t, http.MethodGet, tt.path+"/api/playback?limit=1", "", tt.headers...)
 			if got, want := w.Header().Get("Link"), `</studio/api/playback?after=a&limit=1>; rel="next"`; w.Code != 200 || got != want {
 				t.Errorf("%d, Link %s, want %s", w.Code, got, want)

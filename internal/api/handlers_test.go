@@ -221,18 +221,18 @@ func TestPlayback(t *testing.T) {
 	if w := n.do(t, http.MethodGet, "/api/playback/room", ""); w.Body.String() != `{"stream":"room","total":7,"recordings":[]}`+"\n" {
 		t.Errorf("no page: %s", w.Body)
 	}
-	if want := (Query{Stream: "room", Limit: defaultLimit}); n.query != want {
+	if want := (media.RecordingQuery{Stream: "room", Limit: defaultLimit}); n.query != want {
 		t.Errorf("query %+v, want %+v", n.query, want)
 	}
 	n.next = "abc"
 	if w := n.do(t, http.MethodGet, "/api/playback/room?after=xyz&limit=1000", ""); w.Body.String() != `{"stream":"room","total":7,"recordings":[],"next":"abc"}`+"\n" {
 		t.Errorf("a page with one behind it: %s", w.Body)
 	}
-	if want := (Query{Stream: "room", After: "xyz", Limit: 200}); n.query != want {
+	if want := (media.RecordingQuery{Stream: "room", After: "xyz", Limit: 200}); n.query != want {
 		t.Errorf("query %+v, want %+v", n.query, want)
 	}
 	n.do(t, http.MethodGet, "/api/playback/room?limit=5&offset=10&from=2026-01-02T00:00:00%2B08:00&to=1767312000", "")
-	want := Query{Stream: "room", Limit: 5, Offset: 10, From: time.Date(2026, 1, 1, 16, 0, 0, 0, time.UTC), To: time.Unix(1767312000, 0).UTC()}
+	want := media.RecordingQuery{Stream: "room", Limit: 5, Offset: 10, From: time.Date(2026, 1, 1, 16, 0, 0, 0, time.UTC), To: time.Unix(1767312000, 0).UTC()}
 	if !reflect.DeepEqual(n.query, want) {
 		t.Errorf("query %+v, want %+v", n.query, want)
 	}
@@ -246,7 +246,7 @@ func (n *node) streamPages(t *testing.T, path string, headers ...string) (pages 
 	t.Helper()
 	for path != "" {
 		w := n.do(t, http.MethodGet, path, "", headers...)
-		var page []StreamSummary
+		var page []media.StreamSummary
 		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil || w.Code != http.StatusOK || len(pages) > 20 {
 			t.Fatalf("%s: %d %s", path, w.Code, w.Body)
 		}
@@ -269,7 +269,7 @@ func TestStreamPages(t *testing.T) {
 	n := newNode(t, withAuth)
 	n.summaries = nil
 	for _, id := range []string{"a&b", "hall-1", "hall-2", "room-1", "room-12", "room-2", "room-3", "studio", "摄像头"} {
-		n.summaries = append(n.summaries, StreamSummary{Stream: id})
+		n.summaries = append(n.summaries, media.StreamSummary{Stream: id})
 	}
 	for _, tt := range []struct {
 		streams []string

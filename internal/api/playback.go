@@ -65,10 +65,10 @@ func (a *API) listRecorded(w http.ResponseWriter, r *http.Request) error {
 
 // recorded returns the first streams after one that g may view, and whether there are
 // more. Where g is for few streams it looks only where their ids may be.
-func (a *API) recorded(ctx context.Context, g *auth.Grant, after string, limit int) (page []StreamSummary, more bool, err error) {
-	page = []StreamSummary{}
+func (a *API) recorded(ctx context.Context, g *auth.Grant, after string, limit int) (page []media.StreamSummary, more bool, err error) {
+	page = []media.StreamSummary{}
 	for _, prefix := range g.Prefixes() {
-		for q := (StreamQuery{After: after, Prefix: prefix, Limit: limit + 1}); ; {
+		for q := (media.StreamQuery{After: after, Prefix: prefix, Limit: limit + 1}); ; {
 			found, err := a.o.Playback.Streams(ctx, q)
 			if err != nil {
 				return nil, false, err
@@ -117,8 +117,8 @@ func (a *API) listRecordings(w http.ResponseWriter, r *http.Request) error {
 }
 
 // parseQuery reads limit, offset, after, from and to; the error is a fault.Invalid.
-func parseQuery(v url.Values) (Query, error) {
-	q := Query{After: v.Get("after")}
+func parseQuery(v url.Values) (media.RecordingQuery, error) {
+	q := media.RecordingQuery{After: v.Get("after")}
 	var err error
 	if q.Limit, err = parseLimit(v.Get("limit"), defaultLimit, MaxPage); err != nil {
 		return q, err

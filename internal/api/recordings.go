@@ -25,23 +25,20 @@ type Recordings interface {
 	// false where its objects are still being deleted.
 	Delete(ctx context.Context, recordDir string) (done bool, err error)
 
+	Changes
+}
+
+// Changes is the feed of what happens to recordings.
+type Changes interface {
 	// Feed returns the id of the feed; a feed with another id is another one, and
 	// cursors of this one mean nothing there.
 	Feed(ctx context.Context) (id string, err error)
 	// Follow returns at most limit changes after the cursor, the newest of each
 	// recording, and the cursor to go on with.
-	Follow(ctx context.Context, c media.Cursor, limit int) (changes []Change, next media.Cursor, err error)
+	Follow(ctx context.Context, c media.Cursor, limit int) (changes []media.Change, next media.Cursor, err error)
 	// Watch returns a channel that receives when there may be more changes, and
 	// a function that ends that.
 	Watch() (changed <-chan struct{}, cancel func())
-}
-
-// Change is the newest change of one recording.
-type Change struct {
-	Seq       int64            `json:"seq"`
-	Deleted   bool             `json:"deleted"`
-	RecordDir string           `json:"record_dir"`
-	Recording *media.Recording `json:"recording,omitempty"` // nil where Deleted
 }
 
 var errNoRecordings = fault.New(fault.Unsupported, "this build has no recordings; use one that was not built with -tags norecorder")
@@ -126,10 +123,10 @@ func (a *API) listChanges(w http.ResponseWriter, r *http.Request) error {
 
 // changesPage is a page of the feed.
 type changesPage struct {
-	Feed    string   `json:"feed"`
-	Changes []Change `json:"changes"`
-	Next    int64    `json:"next"`
-	Base    int64    `json:"base,omitempty"` // on the way from the beginning
+	Feed    string         `json:"feed"`
+	Changes []media.Change `json:"changes"`
+	Next    int64          `json:"next"`
+	Base    int64          `json:"base,omitempty"` // on the way from the beginning
 }
 
 func (a *API) fetchChanges(ctx context.Context, q url.Values, limit int) (*changesPage, error) {
@@ -148,7 +145,7 @@ func (a *API) fetchChanges(ctx context.Context, q url.Values, limit int) (*chang
 		return nil, err
 	}
 	if changes == nil {
-		changes = []Change{}
+		changes = []media.Change{}
 	}
 	page := &changesPage{Feed: feed, Changes: changes, Next: next.Seq}
 	if next.Base > next.Seq {
@@ -293,7 +290,7 @@ func eventCursor(r *http.Request) (media.Cursor, error) {
 
 // sendChanges sends an event for each change between the cursors c and next. Its
 // id is the cursor with which one goes on after it.
-func (e *events) sendChanges(changes []Change, c, next media.Cursor) error {
+func (e *events) sendChanges(changes []media.Change, c, next media.Cursor) error {
 	if len(changes) == 0 {
 		return nil
 	}

@@ -25,7 +25,7 @@ type fakeRecordings struct {
 	pending bool // Delete leaves objects
 
 	mu      sync.Mutex
-	feed    []Change
+	feed    []media.Change
 	broken  error
 	cursors []media.Cursor
 	watch   chan struct{}
@@ -46,7 +46,7 @@ func (f *fakeRecordings) Delete(_ context.Context, dir string) (bool, error) {
 
 func (f *fakeRecordings) Feed(context.Context) (string, error) { return "feed-1", nil }
 
-func (f *fakeRecordings) Follow(_ context.Context, c media.Cursor, limit int) (changes []Change, next media.Cursor, err error) {
+func (f *fakeRecordings) Follow(_ context.Context, c media.Cursor, limit int) (changes []media.Change, next media.Cursor, err error) {
 	_ = f.call("follow(%s,%d)", c, limit)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -80,7 +80,7 @@ func (f *fakeRecordings) Watch() (<-chan struct{}, func()) {
 func (f *fakeRecordings) add(seq int64, dir string, deleted bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	change := Change{Seq: seq, RecordDir: dir, Deleted: deleted}
+	change := media.Change{Seq: seq, RecordDir: dir, Deleted: deleted}
 	if !deleted {
 		change.Recording = &media.Recording{RecordDir: dir}
 	}
@@ -219,7 +219,7 @@ func TestFeed(t *testing.T) {
 	f.add(7, "room/2", true)
 	w := n.do(t, http.MethodGet, "/api/recordings?since=0&limit=1", "")
 	var page struct {
-		Changes []Change
+		Changes []media.Change
 		Next    int64
 		Base    int64
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/live777/recorder/internal/catalogue/pgtest"
+	"github.com/live777/recorder/internal/media"
 )
 
 // TestDamagedDetails: a row whose JSON is broken is listed with its columns.
@@ -32,7 +33,7 @@ func testDamagedDetails(t *testing.T, db *DB, details []string) {
 			t.Fatal(err)
 		}
 	}
-	page, total, err := db.List(t.Context(), Query{Stream: "camera"})
+	page, total, err := db.List(t.Context(), media.RecordingQuery{Stream: "camera"})
 	if err != nil || total != len(details) || len(page) != len(details) {
 		t.Fatalf("List = %d recordings of %d, %v; want %d", len(page), total, err, len(details))
 	}

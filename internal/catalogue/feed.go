@@ -35,21 +35,9 @@ const (
 // it drops the recordings of that database of which it was not told.
 var ErrFeedTruncated = fault.New(fault.Conflict, "the feed of changes does not go back so far: begin again at 0")
 
-// Change is the newest change of one recording.
-type Change struct {
-	// Seq is its number. A later change has a greater one; they are below 2^53
-	// and not consecutive.
-	Seq       int64
-	RecordDir string
-	// Deleted says that the recording is gone, or that its deletion has begun.
-	// Recording then has no more than Stream and RecordDir.
-	Deleted   bool
-	Recording media.Recording
-}
-
-// FeedID returns the random id that the database was given when it was made. A
+// Feed returns the random id that the database was given when it was made. A
 // follower that sees another one than before begins again at 0.
-func (db *DB) FeedID(ctx context.Context) (string, error) {
+func (db *DB) Feed(ctx context.Context) (string, error) {
 	ctx, cancel := db.limit(ctx)
 	defer cancel()
 	var id string
@@ -76,13 +64,13 @@ func (db *DB) LastSeq(ctx context.Context) (int64, error) {
 // last one misses none. The error Is ErrFeedTruncated where it would; 0 never
 // is. Whoever walks from 0 in pages uses Follow, which knows of each page that it
 // belongs to a walk, for which old removals do not matter.
-func (db *DB) Changes(ctx context.Context, since int64, limit int) ([]Change, error) {
+func (db *DB) Changes(ctx context.Context, since int64, limit int) ([]media.Change, error) {
 	changes, _, err := db.Follow(ctx, media.Cursor{Seq: since}, limit)
 	return changes, err
 }
 
 // Follow is Changes from the cursor c, and returns the one to go on with.
-func (db *DB) Follow(ctx context.Context, c media.Cursor, limit int) (changes []Change, next media.Cursor, err error) {
+func (db *DB) Follow(ctx context.Context, c media.Cursor, limit int) (changes []media.Change, next media.Cursor, err error) {
 	if c.Seq <= 0 && c.Base <= 0 {
 		if c.Base, err = db.LastSeq(ctx); err != nil {
 			return nil, c, err
@@ -134,7 +122,7 @@ func changesSQL(limit int) string {
 	}, `seq`, limit, 0)
 }
 
-func (db *DB) changes(ctx context.Context, since int64, limit int) ([]Change, error) {
+func (db *DB) changes(ctx context.Context, since int64, limit int) ([]media.Change, error) {
 	ctx, cancel := db.limit(ctx)
 	defer cancel()
 	if limit <= 0 {
@@ -145,15 +133,15 @@ func (db *DB) changes(ctx context.Context, since int64, limit int) ([]Change, er
 		return nil, err
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err has the error
-	var changes []Change
+	var changes []media.Change
 	for rows.Next() {
-		var c Change
-		if c.Recording, err = db.scan(rows, &c.Seq, &c.Deleted); err != nil {
+		var c media.Change
+		r, err := db.scan(rows, &c.Seq, &c.Deleted)
+		if err != nil {
 			return nil, err
 		}
-		c.RecordDir = c.Recording.RecordDir
-		if c.Deleted {
-			c.Recording = media.Recording{Stream: c.Recording.Stream, RecordDir: c.RecordDir}
+		if c.RecordDir = r.RecordDir; !c.Deleted {
+			c.Recording = &r
 		}
 		changes = append(changes, c)
 	}

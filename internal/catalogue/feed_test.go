@@ -55,7 +55,7 @@ func TestFeedForgets(t *testing.T) {
 	}
 	left := 0
 	for c := (media.Cursor{}); ; {
-		var page []Change
+		var page []media.Change
 		if page, c, err = db.Follow(ctx, c, 4); err != nil {
 			t.Fatalf("a walk from the beginning: %v", err)
 		}

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
@@ -33,35 +32,10 @@ var lengths = [...]int64{
 // longDay is as long as recordings get by default, and an hour, in milliseconds.
 const longDay = 25 * 3600_000
 
-// Query selects recordings.
-type Query struct {
-	Stream string       // empty: of all streams
-	Node   string       // empty: of all nodes
-	Status media.Status // empty: of all
-	// From and To select the recordings that begin in [From, To), and those that
-	// have begun before and have media in it; one that is still being recorded
-	// has no end. The zero time is no bound.
-	From, To time.Time
-	// After, the Next of a page, selects those that come after that page: any page
-	// then costs the same. A list that changes meanwhile shows none twice and
-	// leaves none out.
-	After  string
-	Limit  int // at most so many; 0: all
-	Offset int // so many of the newest are left out; the more the slower
-}
+// query is a media.RecordingQuery that becomes SQL.
+type query media.RecordingQuery
 
-// Page is what Query selects, newest first by Start.
-type Page struct {
-	Recordings []media.Recording
-	// Total is how many there are without Query's After, Limit and Offset. It is
-	// exact without From and To, and with them for all recordings of a stream; else
-	// it is counted up to MaxCounted, and there may be more.
-	Total int
-	// Next is the Query.After of the page that follows; empty: this is the last.
-	Next string
-}
-
-// after returns the Query.After of the page that goes on after r. It needs no
+// after returns the RecordingQuery.After of the page that goes on after r. It needs no
 // escaping in a URL.
 func after(r media.Recording) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(r.Start.UnixMilli(), 10) + "/" + r.RecordDir))
@@ -81,33 +55,34 @@ func parseAfter(s string) (startMS int64, recordDir string, err error) {
 }
 
 // List is ListPage for those who do not go on.
-func (db *DB) List(ctx context.Context, q Query) (page []media.Recording, total int, err error) {
+func (db *DB) List(ctx context.Context, q media.RecordingQuery) (page []media.Recording, total int, err error) {
 	p, err := db.ListPage(ctx, q)
 	return p.Recordings, p.Total, err
 }
 
 // ListPage returns the page of recordings that q selects. An After that is no
-// Page's Next is a fault.Invalid. A row whose JSON is damaged is there with what its
+// page's Next is a fault.Invalid. A row whose JSON is damaged is there with what its
 // columns say.
-func (db *DB) ListPage(ctx context.Context, q Query) (Page, error) {
+func (db *DB) ListPage(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error) {
 	ctx, cancel := db.limit(ctx)
 	defer cancel()
 	limit := q.Limit
 	if limit > 0 {
 		q.Limit++ // tells whether there are more
 	}
-	query, args, err := q.page()
+	selected := query(q)
+	page, args, err := selected.page()
 	if err != nil {
-		return Page{}, fmt.Errorf("list recordings: %w", err)
+		return media.RecordingPage{}, fmt.Errorf("list recordings: %w", err)
 	}
-	var p Page
-	count, countArgs := q.count()
+	var p media.RecordingPage
+	count, countArgs := selected.count()
 	if err := db.read.QueryRowContext(ctx, count, countArgs...).Scan(&p.Total); err != nil {
-		return Page{}, fmt.Errorf("count recordings: %w", db.wrap(err))
+		return media.RecordingPage{}, fmt.Errorf("count recordings: %w", db.wrap(err))
 	}
-	rows, err := db.read.QueryContext(ctx, query, args...)
+	rows, err := db.read.QueryContext(ctx, page, args...)
 	if err != nil {
-		return Page{}, fmt.Errorf("list recordings: %w", db.wrap(err))
+		return media.RecordingPage{}, fmt.Errorf("list recordings: %w", db.wrap(err))
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err has the error
 	for rows.Next() {
@@ -117,18 +92,18 @@ func (db *DB) ListPage(ctx context.Context, q Query) (Page, error) {
 		}
 		r, err := db.scan(rows)
 		if err != nil {
-			return Page{}, fmt.Errorf("list recordings: %w", db.wrap(err))
+			return media.RecordingPage{}, fmt.Errorf("list recordings: %w", db.wrap(err))
 		}
 		p.Recordings = append(p.Recordings, r)
 	}
 	if err := rows.Err(); err != nil {
-		return Page{}, fmt.Errorf("list recordings: %w", db.wrap(err))
+		return media.RecordingPage{}, fmt.Errorf("list recordings: %w", db.wrap(err))
 	}
 	return p, nil
 }
 
 // page returns the SELECT of q's page and its arguments.
-func (q *Query) page() (query string, args []any, err error) {
+func (q *query) page() (sql string, args []any, err error) {
 	var s selection
 	if q.After != "" {
 		s.after = new(place)
@@ -153,7 +128,7 @@ func (q *Query) page() (query string, args []any, err error) {
 // of a stream's recordings have one of their own, so that planners have no choice: the
 // index of all recordings may look good for a stream that has many, and is not if they
 // are old.
-func (q *Query) start() string {
+func (q *query) start() string {
 	if q.Stream != "" {
 		return "start_ms + 0"
 	}
@@ -175,7 +150,7 @@ func pageOf(parts []string, order string, limit, offset int) string {
 }
 
 // count returns the SELECT that counts what q selects, and its arguments.
-func (q *Query) count() (query string, args []any) {
+func (q *query) count() (sql string, args []any) {
 	var s selection
 	bounded := !q.From.IsZero() || !q.To.IsZero()
 	if bounded && q.Stream != "" && q.Node == "" && q.Status == "" {
@@ -211,7 +186,7 @@ type place struct {
 // earlier returns the terms for recordings that began before end, which is in Unix
 // milliseconds, and come after s.after. No more than one of the two is a bound: where a
 // search has several, databases begin at any, and pass over what the others exclude.
-func (s *selection) earlier(q *Query, end int64) (terms []string) {
+func (s *selection) earlier(q *query, end int64) (terms []string) {
 	switch {
 	case s.after != nil && s.after.startMS < end:
 		// The first says no more than the second, for SQLite, which cannot search by that
@@ -236,7 +211,7 @@ func (s *selection) arg(value any) string {
 // there is an index. Where From is a bound, those that
 // began before and are still of that time would be few among all that began
 // before: they are looked for by their length, and only as far back as that.
-func (s *selection) of(columns string, q *Query) (parts []string) {
+func (s *selection) of(columns string, q *query) (parts []string) {
 	end := int64(math.MaxInt64)
 	if !q.To.IsZero() {
 		end = q.To.UnixMilli()
@@ -270,7 +245,7 @@ func (s *selection) of(columns string, q *Query) (parts []string) {
 }
 
 // class returns the term for the recordings of q's stream, or of all, that have a length.
-func (s *selection) class(q *Query, length int) string {
+func (s *selection) class(q *query, length int) string {
 	if q.Stream == "" {
 		return "length + 0 = " + strconv.Itoa(length)
 	}
@@ -287,7 +262,7 @@ func part(columns string, terms ...string) string {
 
 // indexed returns the terms for q's columns in a form with which one index fits:
 // planners have no choice.
-func (s *selection) indexed(q *Query) (terms []string) {
+func (s *selection) indexed(q *query) (terms []string) {
 	switch {
 	case q.Stream != "":
 		return append(s.filtered(q), "stream = "+s.arg(q.Stream))
@@ -302,7 +277,7 @@ func (s *selection) indexed(q *Query) (terms []string) {
 }
 
 // filtered returns those for the node and the status in a form with which no index fits.
-func (s *selection) filtered(q *Query) (terms []string) {
+func (s *selection) filtered(q *query) (terms []string) {
 	if q.Node != "" {
 		terms = append(terms, "node || '' = "+s.arg(q.Node))
 	}

@@ -2,7 +2,11 @@
 
 package catalogue
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/live777/recorder/internal/media"
+)
 
 // TestLists: no page of a list reads all recordings or sorts them, with and without
 // statistics of the tables, and totals are exact.
@@ -33,7 +37,7 @@ func (s scaled) checkTotals(t *testing.T) {
 		{-1, -1, 12_000}, {0, -1, 12_000}, {-1, 12_000, 12_000}, {1, -1, 11_999}, {0.5, -1, 12_000}, {-1, 1, 1}, {-1, 1.01, 2},
 		{100, 11_000, 10_900}, {100.5, 11_000.5, 10_901}, {9000, 9000, 0}, {9000.5, 9000.5, 1}, {20_000, -1, 1}, {11_998, 20_000, 2},
 	} {
-		q := Query{Stream: "stream-100000", Limit: 1}
+		q := media.RecordingQuery{Stream: "stream-100000", Limit: 1}
 		if tt.from >= 0 {
 			q.From = s.at(tt.from)
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/live777/recorder/internal/catalogue/pgtest"
+	"github.com/live777/recorder/internal/media"
 )
 
 // TestMigrations: each can be taken back, and recordings stay through all that
@@ -30,11 +31,11 @@ func TestMigrations(t *testing.T) {
 		if _, err := provider.Up(ctx); err != nil {
 			t.Fatal(err)
 		}
-		page, total, err := db.List(ctx, Query{Stream: "camera"})
+		page, total, err := db.List(ctx, media.RecordingQuery{Stream: "camera"})
 		if err != nil || len(page) != 5 || total != 5 {
 			t.Errorf("List = %d of %d, %v; want 5", len(page), total, err)
 		}
-		streams, all, err := db.StreamsPage(ctx, StreamQuery{})
+		streams, all, err := db.StreamsPage(ctx, media.StreamQuery{})
 		if err != nil || all != 1 || len(streams) != 1 || streams[0].Recordings != 5 || streams[0].Bytes != 5000 || streams[0].Duration != 5 {
 			t.Errorf("StreamsPage = %+v of %d, %v", streams, all, err)
 		}

@@ -128,7 +128,7 @@ func testPostgresRestart(t *testing.T, server *pgtest.Server) {
 	for name, err := range map[string]error{
 		"Put":     db.Put(ctx, recording("camera", 1)),
 		"Get":     func() error { _, err := db.Get(ctx, recording("camera", 0).RecordDir); return err }(),
-		"List":    func() error { _, _, err := db.List(ctx, Query{}); return err }(),
+		"List":    func() error { _, _, err := db.List(ctx, media.RecordingQuery{}); return err }(),
 		"Changes": func() error { _, err := db.Changes(ctx, since, 0); return err }(),
 		"Delete":  db.Delete(ctx, recording("camera", 0).RecordDir),
 	} {
@@ -141,7 +141,7 @@ func testPostgresRestart(t *testing.T, server *pgtest.Server) {
 	if err := db.Put(ctx, recording("camera", 2)); err != nil {
 		t.Errorf("Put when the server is back: %v", err)
 	}
-	if page, total, err := db.List(ctx, Query{}); err != nil || total != 2 || len(page) != 2 {
+	if page, total, err := db.List(ctx, media.RecordingQuery{}); err != nil || total != 2 || len(page) != 2 {
 		t.Errorf("List when the server is back: %d of %d, %v", len(page), total, err)
 	}
 	if changes, err := db.Changes(ctx, since, 0); err != nil || len(changes) != 1 {

@@ -149,7 +149,7 @@ func (s scaled) at(lengths float64) time.Time {
 	return time.UnixMilli(dayZero + int64(lengths*float64(s.length)))
 }
 
-// after returns the Query.After of a time.
+// after returns the RecordingQuery.After of a time.
 func (s scaled) after(lengths float64) string {
 	return after(media.Recording{Start: s.at(lengths), RecordDir: "stream-1"})
 }
@@ -157,7 +157,7 @@ func (s scaled) after(lengths float64) string {
 // listing is a way to list that has to be fast, with the indexes that it uses.
 type listing struct {
 	name, index, count string // count: what the total comes from
-	q                  Query
+	q                  media.RecordingQuery
 }
 
 // listings returns the pages of recordings that can be asked for over HTTP, at their
@@ -180,7 +180,7 @@ func (s scaled) listings() (all []listing) {
 				offset int
 			}{{"", "", 0}, {", by offset", "", deepestFirst}, {", deep", s.after(last / 4), 0}} {
 				l := listing{"a stream" + from.name + to.name + page.name, "list_stream", "edges",
-					Query{Stream: stream, From: from.at, To: to.at, After: page.after, Offset: page.offset, Limit: largest}}
+					media.RecordingQuery{Stream: stream, From: from.at, To: to.at, After: page.after, Offset: page.offset, Limit: largest}}
 				if from.at.IsZero() && to.at.IsZero() {
 					l.count = "counts"
 				}
@@ -197,28 +197,28 @@ func (s scaled) listings() (all []listing) {
 func (s scaled) otherListings(last float64) []listing {
 	hour, hourLater := s.at(last/2), s.at(last/2+1./24)
 	return []listing{
-		{"all", "list_start", "counts", Query{}},
-		{"all, deep", "list_start", "counts", Query{After: s.after(1)}},
-		{"a stream's that run", "list_stream", "counts", Query{Stream: "stream-100100", Status: media.StatusRecording}},
-		{"a stream's of a node", "list_stream", "counts", Query{Stream: "stream-100100", Node: "node-200"}},
-		{"a node's", "list_node", "counts", Query{Node: "node-107"}},
-		{"a node's, deep", "list_node", "counts", Query{Node: "node-107", After: s.after(1)}},
-		{"running", "list_status", "counts", Query{Status: media.StatusRecording}},
-		{"failed, deep", "list_status", "counts", Query{Status: media.StatusFailed, After: s.after(10)}},
-		{"failed of a node", "list_node_status", "counts", Query{Node: "node-100", Status: media.StatusFailed}},
-		{"all of an hour", "list_start", "list_start", Query{From: hour, To: hourLater}},
-		{"all of an hour, deep", "list_start", "list_start", Query{From: hour, To: hourLater, After: s.after(last/2 - 0.999)}},
-		{"all since the first day", "list_start", "list_start", Query{From: s.at(1)}},
-		{"all until the middle", "list_start", "recordings_list_", Query{To: hour}},
-		{"a node's of an hour", "list_node", "list_node", Query{Node: "node-107", From: hour, To: hourLater}},
-		{"running in an hour", "list_status", "list_status", Query{Status: media.StatusRecording, From: hour, To: hourLater}},
-		{"failed of a node, in an hour", "list_node_status", "list_node_status", Query{Node: "node-100", Status: media.StatusFailed, From: hour, To: hourLater}},
+		{"all", "list_start", "counts", media.RecordingQuery{}},
+		{"all, deep", "list_start", "counts", media.RecordingQuery{After: s.after(1)}},
+		{"a stream's that run", "list_stream", "counts", media.RecordingQuery{Stream: "stream-100100", Status: media.StatusRecording}},
+		{"a stream's of a node", "list_stream", "counts", media.RecordingQuery{Stream: "stream-100100", Node: "node-200"}},
+		{"a node's", "list_node", "counts", media.RecordingQuery{Node: "node-107"}},
+		{"a node's, deep", "list_node", "counts", media.RecordingQuery{Node: "node-107", After: s.after(1)}},
+		{"running", "list_status", "counts", media.RecordingQuery{Status: media.StatusRecording}},
+		{"failed, deep", "list_status", "counts", media.RecordingQuery{Status: media.StatusFailed, After: s.after(10)}},
+		{"failed of a node", "list_node_status", "counts", media.RecordingQuery{Node: "node-100", Status: media.StatusFailed}},
+		{"all of an hour", "list_start", "list_start", media.RecordingQuery{From: hour, To: hourLater}},
+		{"all of an hour, deep", "list_start", "list_start", media.RecordingQuery{From: hour, To: hourLater, After: s.after(last/2 - 0.999)}},
+		{"all since the first day", "list_start", "list_start", media.RecordingQuery{From: s.at(1)}},
+		{"all until the middle", "list_start", "recordings_list_", media.RecordingQuery{To: hour}},
+		{"a node's of an hour", "list_node", "list_node", media.RecordingQuery{Node: "node-107", From: hour, To: hourLater}},
+		{"running in an hour", "list_status", "list_status", media.RecordingQuery{Status: media.StatusRecording, From: hour, To: hourLater}},
+		{"failed of a node, in an hour", "list_node_status", "list_node_status", media.RecordingQuery{Node: "node-100", Status: media.StatusFailed, From: hour, To: hourLater}},
 	}
 }
 
 // streamPages are the pages of streams that can be asked for.
-func streamPages() map[string]StreamQuery {
-	return map[string]StreamQuery{
+func streamPages() map[string]media.StreamQuery {
+	return map[string]media.StreamQuery{
 		"streams":                  {Limit: api.MaxStreams},
 		"streams, deep":            {After: "stream-100100", Limit: api.MaxStreams},
 		"streams, by prefix":       {Prefix: "stream-1001", Limit: api.MaxStreams},
@@ -232,7 +232,8 @@ func (s scaled) checkPlans(tb testing.TB) {
 		if l.q.Limit == 0 {
 			l.q.Limit = 50
 		}
-		query, args, err := l.q.page()
+		selected := query(l.q)
+		page, args, err := selected.page()
 		if err != nil {
 			tb.Fatal(err)
 		}
@@ -244,13 +245,14 @@ func (s scaled) checkPlans(tb testing.TB) {
 			}
 			indexes = append(indexes, length)
 		}
-		s.checkPlan(tb, l.name, query, args, !l.q.From.IsZero(), indexes...)
-		query, args = l.q.count()
-		s.checkPlan(tb, "total of "+l.name, query, args, false, l.count)
+		s.checkPlan(tb, l.name, page, args, !l.q.From.IsZero(), indexes...)
+		count, args := selected.count()
+		s.checkPlan(tb, "total of "+l.name, count, args, false, l.count)
 	}
 	for name, q := range streamPages() {
-		query, args := q.statement()
-		s.checkPlan(tb, name, query, args, false, "streams")
+		selected := streamQuery(q)
+		page, args := selected.statement()
+		s.checkPlan(tb, name, page, args, false, "streams")
 	}
 	s.checkPlan(tb, "changes, from the first", changesSQL(largest), []any{5}, true, "recordings_by_seq", "removals_by_seq")
 	s.checkPlan(tb, "changes, from the middle", changesSQL(largest), []any{s.recordings / 2}, true, "recordings_by_seq", "removals_by_seq")

@@ -8,35 +8,21 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/live777/recorder/internal/media"
 )
 
-// StreamSummary sums up the recordings of one stream.
-type StreamSummary struct {
-	Stream     string    `json:"stream"`
-	Recordings int       `json:"recordings"`
-	LastStart  time.Time `json:"last_start"`
-	Duration   float64   `json:"duration"` // seconds, of all
-	Bytes      int64     `json:"bytes"`    // of all
-}
-
-// StreamQuery selects streams.
-type StreamQuery struct {
-	After  string // only those whose id comes after this one
-	Prefix string // only those whose id begins with this
-	Limit  int    // at most so many; 0: all
-	// Without is nodes whose recordings do not count, nor streams that have no others.
-	// Of those that have, the sums of length and size are of all.
-	Without []string
-}
-
 // Streams returns a summary of each stream that has recordings, by its id.
-func (db *DB) Streams(ctx context.Context) ([]StreamSummary, error) {
-	streams, _, err := db.StreamsPage(ctx, StreamQuery{})
+func (db *DB) Streams(ctx context.Context) ([]media.StreamSummary, error) {
+	streams, _, err := db.StreamsPage(ctx, media.StreamQuery{})
 	return streams, err
 }
 
+// streamQuery is a media.StreamQuery that becomes SQL.
+type streamQuery media.StreamQuery
+
 // statement returns the SELECT of q's page and its arguments.
-func (q *StreamQuery) statement() (query string, args []any) {
+func (q *streamQuery) statement() (sql string, args []any) {
 	var s selection
 	s.and("stream > " + s.arg(q.After))
 	if q.Prefix != "" {
@@ -84,20 +70,21 @@ const surrogates, surrogatesEnd = 0xD800, 0xE000
 
 // StreamsPage returns a summary of the streams that q selects, by their ids in the
 // order of their bytes, and how many streams have recordings in all, whatever q says.
-func (db *DB) StreamsPage(ctx context.Context, q StreamQuery) (page []StreamSummary, total int, err error) {
+func (db *DB) StreamsPage(ctx context.Context, q media.StreamQuery) (page []media.StreamSummary, total int, err error) {
 	ctx, cancel := db.limit(ctx)
 	defer cancel()
 	if err := db.read.QueryRowContext(ctx, `SELECT streams FROM feed`).Scan(&total); err != nil {
 		return nil, 0, fmt.Errorf("count streams: %w", db.wrap(err))
 	}
-	query, args := q.statement()
+	selected := streamQuery(q)
+	query, args := selected.statement()
 	rows, err := db.read.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("sum up streams: %w", db.wrap(err))
 	}
 	defer rows.Close() //nolint:errcheck // rows.Err has the error
 	for rows.Next() {
-		var s StreamSummary
+		var s media.StreamSummary
 		var last, duration int64
 		if err := rows.Scan(&s.Stream, &s.Recordings, &last, &duration, &s.Bytes); err != nil {
 			return nil, 0, fmt.Errorf("sum up streams: %w", db.wrap(err))

@@ -16,7 +16,7 @@ const (
 
 // overlapping returns the SELECT that counts the recordings of q.Stream between q's
 // From and To: those that began before To but those that were over at From.
-func (s *selection) overlapping(q *Query) string {
+func (s *selection) overlapping(q *query) string {
 	stream := s.arg(q.Stream)
 	count := "(SELECT coalesce(sum(recordings), 0) FROM counts WHERE stream = " + stream + ")"
 	if !q.To.IsZero() {

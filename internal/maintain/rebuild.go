@@ -236,10 +236,10 @@ func (r *rebuild) removeRest(ctx context.Context) error {
 			return err
 		}
 		for _, change := range changes {
-			if _, ok := r.seen[change.RecordDir]; ok || change.Deleted || r.Elsewhere != nil && r.Elsewhere(change.Recording) {
+			if _, ok := r.seen[change.RecordDir]; ok || change.Deleted || r.Elsewhere != nil && r.Elsewhere(*change.Recording) {
 				continue
 			}
-			if err := r.removeRow(ctx, change.Recording); err != nil {
+			if err := r.removeRow(ctx, *change.Recording); err != nil {
 				return err
 			}
 		}

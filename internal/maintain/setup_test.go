@@ -136,7 +136,7 @@ func (g *rig) remove(key string) {
 // entries returns the whole catalogue, entry by entry.
 func (g *rig) entries() []string {
 	g.t.Helper()
-	page, _, err := g.db.List(g.t.Context(), catalogue.Query{})
+	page, _, err := g.db.List(g.t.Context(), media.RecordingQuery{})
 	if err != nil {
 		g.t.Fatal(err)
 	}

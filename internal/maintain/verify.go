@@ -366,7 +366,7 @@ func (v *checker) rows(ctx context.Context) error {
 			if _, ok := v.seen[change.RecordDir]; ok || change.Deleted || !v.within(change.RecordDir) {
 				continue
 			}
-			if err := v.missing(ctx, change.Recording); err != nil {
+			if err := v.missing(ctx, *change.Recording); err != nil {
 				return err
 			}
 		}

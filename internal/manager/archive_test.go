@@ -226,7 +226,7 @@ func openCatalogue(t *testing.T, url string) *catalogue.DB {
 // entries returns all that a catalogue has, entry by entry.
 func entries(t *testing.T, db *catalogue.DB) []string {
 	t.Helper()
-	list, _, err := db.List(t.Context(), catalogue.Query{})
+	list, _, err := db.List(t.Context(), media.RecordingQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,11 +118,11 @@ func (l *streamList) UnmarshalJSON(data []byte) (err error) {
 }
 
 // changeList is the changes of a page.
-type changeList []api.Change
+type changeList []media.Change
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (l *changeList) UnmarshalJSON(data []byte) (err error) {
-	*l, err = decodeList(data, "changes in a page of its feed", feedLimit, func(data []byte, c *api.Change) error {
+	*l, err = decodeList(data, "changes in a page of its feed", feedLimit, func(data []byte, c *media.Change) error {
 		if err := decodePart(data, "recording", c); err != nil {
 			return err
 		}

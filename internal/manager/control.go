@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 )
@@ -231,7 +230,7 @@ func (f *fleet) recordedByAbsent(ctx context.Context, stream string, elsewhere b
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	running, _, err := f.o.Catalogue.List(ctx, catalogue.Query{Stream: stream, Status: media.StatusRecording})
+	running, _, err := f.o.Catalogue.List(ctx, media.RecordingQuery{Stream: stream, Status: media.StatusRecording})
 	switch {
 	case err != nil && elsewhere:
 		return nil

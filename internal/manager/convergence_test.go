@@ -19,7 +19,6 @@ import (
 
 	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/changes"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/retention"
@@ -136,7 +135,7 @@ func TestDeleteUnknownToNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &shelf{Source: changes.Source{Catalogue: db}, fleet: f, keeper: keeper}
+	s := &shelf{Changes: db, fleet: f, keeper: keeper}
 	for dir, tc := range map[string]struct{ stored, protected, deleted bool }{
 		"cam/1": {true, true, false}, "cam/2": {true, false, true}, "cam/3": {false, false, true},
 	} {
@@ -169,7 +168,7 @@ func TestProtectAfterDeletion(t *testing.T) {
 	var n *node
 	r := completeRecording("a", "cam/1")
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, rq *http.Request) {
-		page := &feedPage{Feed: "f", Next: 2, Changes: []api.Change{{Seq: 2, Deleted: true, RecordDir: r.RecordDir}}}
+		page := &feedPage{Feed: "f", Next: 2, Changes: []media.Change{{Seq: 2, Deleted: true, RecordDir: r.RecordDir}}}
 		if err := n.apply(rq.Context(), &follower{feed: "f"}, page); err != nil {
 			t.Error(err)
 		}
@@ -182,7 +181,7 @@ func TestProtectAfterDeletion(t *testing.T) {
 	if err := db.Put(t.Context(), n.mount(r)); err != nil {
 		t.Fatal(err)
 	}
-	s := &shelf{Source: changes.Source{Catalogue: db}, fleet: f}
+	s := &shelf{Changes: db, fleet: f}
 	if got, err := s.Protect(t.Context(), "cam/1", true); err != nil || got.RecordDir != "cam/1" {
 		t.Errorf("protect: %q, %v", got.RecordDir, err)
 	}
@@ -270,7 +269,7 @@ func TestChangeEndsWhatWasLookedUp(t *testing.T) {
 	}}
 	after := before
 	after.Protected = true
-	page := &feedPage{Feed: "f", Changes: []api.Change{{Seq: 1, RecordDir: "cam/1", Recording: &after}}, Next: 1}
+	page := &feedPage{Feed: "f", Changes: []media.Change{{Seq: 1, RecordDir: "cam/1", Recording: &after}}, Next: 1}
 	if err := n.apply(t.Context(), &follower{feed: "f"}, page); err != nil {
 		t.Fatal(err)
 	}
@@ -409,7 +408,7 @@ func TestOwnNameOfNode(t *testing.T) {
 		}
 		n := newNode(f, "edge", configured, "http://127.0.0.1:1", "", false)
 		n.probed(nodeInfo{Info: api.Info{Node: own}}, 0, nil)
-		page := &feedPage{Feed: "f", Next: 1, Changes: []api.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
+		page := &feedPage{Feed: "f", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
 		if err := n.apply(t.Context(), &follower{feed: "f"}, page); err != nil {
 			t.Fatal(err)
 		}

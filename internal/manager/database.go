@@ -9,6 +9,7 @@ import (
 
 	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
 )
 
 const (
@@ -79,7 +80,7 @@ func (d *database) check(ctx context.Context) error {
 	if err == nil {
 		counting, cancel := context.WithTimeout(ctx, countTimeout)
 		defer cancel()
-		_, count, err = d.db.List(counting, catalogue.Query{Limit: 1})
+		_, count, err = d.db.List(counting, media.RecordingQuery{Limit: 1})
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

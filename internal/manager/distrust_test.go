@@ -15,9 +15,9 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/changes"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/retention"
 )
 
@@ -154,7 +154,7 @@ func TestFeedsAreBounded(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		page := feedPage{Feed: "feed", Next: 1}
 		for i := range many {
-			page.Changes = append(page.Changes, api.Change{Seq: int64(i), RecordDir: "cam/" + strconv.Itoa(i), Deleted: true})
+			page.Changes = append(page.Changes, media.Change{Seq: int64(i), RecordDir: "cam/" + strconv.Itoa(i), Deleted: true})
 		}
 		_ = json.NewEncoder(w).Encode(page)
 	}))
@@ -248,7 +248,7 @@ func TestRecordingsOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.fleet.o.Control = time.Minute
-	s := &shelf{Source: changes.Source{Catalogue: l.db}, fleet: l.fleet, keeper: keeper}
+	s := &shelf{Changes: l.db, fleet: l.fleet, keeper: keeper}
 	evil := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "{}", http.StatusNotFound) }))
 	t.Cleanup(evil.Close)
 	l.fleet.nodes["edge"] = newNode(l.fleet, "edge", registered, evil.URL, "", false)

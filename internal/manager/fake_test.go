@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/media"
 )
 
 // recordingInfo is what a node with a recorder says of itself.
@@ -60,7 +61,7 @@ func newFakeNode(t *testing.T, f *fakeNode) *fakeNode {
 	handle("GET /api/load", nil, answer(func() any { return api.NodeLoad{} }))
 	handle("GET /api/streams/", f.streams, answer(func() any { return f.list() }))
 	handle("GET /api/sse/streams", f.events, http.NotFound)
-	handle("GET /api/recordings", f.feed, answer(func() any { return feedPage{Feed: "f", Changes: []api.Change{}, Next: 1, Base: 1} }))
+	handle("GET /api/recordings", f.feed, answer(func() any { return feedPage{Feed: "f", Changes: []media.Change{}, Next: 1, Base: 1} }))
 	handle("/api/record/{stream}", f.record, answer(func() any { return map[string]any{"id": "x", "record_dir": "x/1"} }))
 	f.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {

@@ -28,9 +28,9 @@ type Catalogue interface {
 	Get(ctx context.Context, recordDir string) (media.Recording, error)
 	FindAll(ctx context.Context, recordDirs []string) ([]media.Recording, error)
 	DirsOfNode(ctx context.Context, node, after string, limit int) ([]string, error)
-	List(ctx context.Context, q catalogue.Query) (page []media.Recording, total int, err error)
-	ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error)
-	StreamsPage(ctx context.Context, q catalogue.StreamQuery) (page []catalogue.StreamSummary, total int, err error)
+	List(ctx context.Context, q media.RecordingQuery) (page []media.Recording, total int, err error)
+	ListPage(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error)
+	StreamsPage(ctx context.Context, q media.StreamQuery) (page []media.StreamSummary, total int, err error)
 	Nodes(ctx context.Context) ([]catalogue.Node, error)
 	PutNode(ctx context.Context, n catalogue.Node) error
 	DeleteNode(ctx context.Context, alias string) error

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/playback"
@@ -48,11 +47,11 @@ func newLibrary(f *fleet, store shared, ttl time.Duration) (*library, error) {
 // sharedCatalogue is the catalogue as playback.Server sees it.
 type sharedCatalogue struct{ *fleet }
 
-func (c sharedCatalogue) ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error) {
+func (c sharedCatalogue) ListPage(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error) {
 	return c.o.Catalogue.ListPage(ctx, q)
 }
 
-func (c sharedCatalogue) StreamsPage(ctx context.Context, q catalogue.StreamQuery) ([]catalogue.StreamSummary, int, error) {
+func (c sharedCatalogue) StreamsPage(ctx context.Context, q media.StreamQuery) ([]media.StreamSummary, int, error) {
 	return c.o.Catalogue.StreamsPage(ctx, q)
 }
 
@@ -67,20 +66,15 @@ func (l *library) RecordingOf(ctx context.Context, key string) (media.Recording,
 }
 
 // Streams implements api.Playback.
-func (l *library) Streams(ctx context.Context, q api.StreamQuery) ([]api.StreamSummary, error) {
+func (l *library) Streams(ctx context.Context, q media.StreamQuery) ([]media.StreamSummary, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	sums, _, err := l.fleet.o.Catalogue.StreamsPage(ctx, catalogue.StreamQuery{
-		After: q.After, Prefix: q.Prefix, Limit: q.Limit, Without: l.fleet.going.aliases(),
-	})
+	q.Without = l.fleet.going.aliases()
+	sums, _, err := l.fleet.o.Catalogue.StreamsPage(ctx, q)
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	out := []api.StreamSummary{}
-	for _, s := range sums {
-		out = append(out, api.StreamSummary(s))
-	}
-	return out, nil
+	return sums, nil
 }
 
 // maxLooks bounds the pages that are read to fill one, if most recordings belong to
@@ -91,7 +85,7 @@ const maxLooks = 50
 // the catalogue, including those in shared storage.
 func (l *library) gone(ctx context.Context, stream string) (n int, err error) {
 	for _, alias := range l.fleet.going.aliases() {
-		_, total, err := l.fleet.o.Catalogue.List(ctx, catalogue.Query{Stream: stream, Node: alias, Limit: 1})
+		_, total, err := l.fleet.o.Catalogue.List(ctx, media.RecordingQuery{Stream: stream, Node: alias, Limit: 1})
 		if err != nil {
 			return 0, err
 		}
@@ -101,25 +95,24 @@ func (l *library) gone(ctx context.Context, stream string) (n int, err error) {
 }
 
 // Recordings implements api.Playback.
-func (l *library) Recordings(ctx context.Context, q api.Query) (api.RecordingPage, error) {
+func (l *library) Recordings(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	cq := catalogue.Query{Stream: q.Stream, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Offset: q.Offset}
-	page, gone, err := l.page(ctx, cq)
+	page, gone, err := l.page(ctx, q)
 	if err != nil {
-		return api.RecordingPage{}, unavailable(err)
+		return media.RecordingPage{}, unavailable(err)
 	}
 	page.Total = max(page.Total-gone, len(page.Recordings))
 	for i, r := range page.Recordings {
 		page.Recordings[i] = unmount(r)
 	}
-	return api.RecordingPage(page), nil
+	return page, nil
 }
 
 // page returns the page that q selects, without recordings of removed nodes, and how
 // many of those there are. A removal may take some out between the two questions. Then
 // both are asked again, at most three times; after that the count may be too high.
-func (l *library) page(ctx context.Context, q catalogue.Query) (page catalogue.Page, gone int, err error) {
+func (l *library) page(ctx context.Context, q media.RecordingQuery) (page media.RecordingPage, gone int, err error) {
 	for range 3 {
 		if gone, err = l.gone(ctx, q.Stream); err != nil {
 			return page, 0, err
@@ -135,7 +128,7 @@ func (l *library) page(ctx context.Context, q catalogue.Query) (page catalogue.P
 }
 
 // pageOfOthers looks for a page on which not all are gone.
-func (l *library) pageOfOthers(ctx context.Context, q catalogue.Query) (page catalogue.Page, err error) {
+func (l *library) pageOfOthers(ctx context.Context, q media.RecordingQuery) (page media.RecordingPage, err error) {
 	for range maxLooks {
 		if page, err = l.fleet.o.Catalogue.ListPage(ctx, q); err != nil {
 			return page, err

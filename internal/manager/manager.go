@@ -15,7 +15,6 @@ import (
 	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/auth"
 	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/changes"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/health"
 	"github.com/live777/recorder/internal/metrics"
@@ -101,7 +100,7 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	if err != nil {
 		return m, err
 	}
-	shelf := &shelf{Source: changes.Source{Catalogue: m.catalogue}, fleet: m.fleet}
+	shelf := &shelf{Changes: m.catalogue, fleet: m.fleet}
 	if store.backend != nil {
 		if m.keeper, err = retention.New(retention.Options{Backend: store.backend, Catalogue: m.catalogue, Now: o.Now, Logger: o.Logger}); err != nil {
 			return m, err

@@ -60,7 +60,7 @@ func TestRecordAndPlayThroughTheManager(t *testing.T) {
 			ours[0].RecordDir == theirs[0].RecordDir && ours[0].MPDPath == "@edge-1/"+theirs[0].MPDPath && ours[0].Node == "edge-1" &&
 			ours[0].Duration == theirs[0].Duration && len(ours[0].Tracks) == 2
 	})
-	var sums []api.StreamSummary
+	var sums []media.StreamSummary
 	if m.call(http.MethodGet, "/api/playback", "", &sums); len(sums) != 1 || sums[0].Stream != "cam" || sums[0].Recordings != 1 {
 		t.Errorf("summary: %+v", sums)
 	}

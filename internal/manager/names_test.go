@@ -124,7 +124,7 @@ func TestToldByAnother(t *testing.T) {
 	}
 	page := &feedPage{Feed: "f", Next: 5}
 	for i, r := range []media.Recording{stored, deleted, mine, former, wrong} {
-		page.Changes = append(page.Changes, api.Change{Seq: int64(i + 1), RecordDir: r.RecordDir, Recording: &r})
+		page.Changes = append(page.Changes, media.Change{Seq: int64(i + 1), RecordDir: r.RecordDir, Recording: &r})
 	}
 	for range 2 {
 		if err := n.apply(t.Context(), &follower{walk: newDirSet()}, page); err != nil {
@@ -140,7 +140,7 @@ func TestToldByAnother(t *testing.T) {
 	protected := stored
 	protected.Protected = true
 	other.probed(nodeInfo{Info: api.Info{Node: "paris"}}, 0, nil)
-	own := &feedPage{Feed: "g", Next: 1, Changes: []api.Change{{Seq: 1, RecordDir: "cam/1", Recording: &protected}}}
+	own := &feedPage{Feed: "g", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: "cam/1", Recording: &protected}}}
 	if err := other.apply(t.Context(), &follower{feed: "g"}, own); err != nil {
 		t.Fatal(err)
 	}

@@ -669,7 +669,7 @@ func TestOriginalRebuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	if _, total, err := db.List(context.Background(), catalogue.Query{Stream: "cam", Node: "rust", Limit: 1}); err != nil || total != 450 {
+	if _, total, err := db.List(context.Background(), media.RecordingQuery{Stream: "cam", Node: "rust", Limit: 1}); err != nil || total != 450 {
 		t.Errorf("%d recordings, %v", total, err)
 	}
 }

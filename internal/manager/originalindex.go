@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 )
@@ -145,7 +144,7 @@ func (n *node) put(ctx context.Context, recordings []media.Recording) error {
 func (n *node) running(ctx context.Context, stream string) ([]media.Recording, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	list, _, err := n.fleet.o.Catalogue.List(ctx, catalogue.Query{Node: n.alias, Stream: stream, Status: media.StatusRecording})
+	list, _, err := n.fleet.o.Catalogue.List(ctx, media.RecordingQuery{Node: n.alias, Stream: stream, Status: media.StatusRecording})
 	return slices.DeleteFunc(list, func(r media.Recording) bool { return !mounted(r) }), err
 }
 
@@ -261,7 +260,7 @@ func (s *shelf) deleteOriginal(ctx context.Context, n *node, r media.Recording) 
 	if there {
 		return fault.Errorf(fault.Unsupported, "node %q is an original live777, which deletes no recordings: remove %q from its storage, and then delete it here", n.alias, unmount(r).RecordDir)
 	}
-	return s.Catalogue.Delete(ctx, r.RecordDir)
+	return s.fleet.o.Catalogue.Delete(ctx, r.RecordDir)
 }
 
 // hasObject asks the node whether it has an object.

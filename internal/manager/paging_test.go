@@ -43,11 +43,11 @@ func (s *server) recordingPages(path string) (all []media.Recording, pages int) 
 }
 
 // streamPages follows the links of the list of streams to its last page.
-func (s *server) streamPages(path string) (all []api.StreamSummary, pages int) {
+func (s *server) streamPages(path string) (all []media.StreamSummary, pages int) {
 	s.t.Helper()
 	for ; path != ""; pages++ {
 		resp, body := s.request(http.MethodGet, path, "")
-		var page []api.StreamSummary
+		var page []media.StreamSummary
 		if err := json.Unmarshal([]byte(body), &page); err != nil || resp.StatusCode != http.StatusOK {
 			s.t.Fatalf("%s: %d %s", path, resp.StatusCode, body)
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/changes"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/retention"
@@ -26,7 +25,7 @@ import (
 // does, "@alias/folder" for those that a node has itself: they must not be mistaken
 // for one another.
 type shelf struct {
-	changes.Source
+	api.Changes
 	fleet  *fleet
 	keeper *retention.Keeper // of shared storage; nil without it
 }
@@ -146,7 +145,7 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 	case answer.Status != http.StatusNoContent && answer.Status != http.StatusAccepted:
 		return false, &api.NodeError{NodeAnswer: answer}
 	}
-	if err := s.Catalogue.Delete(ctx, r.RecordDir); err != nil {
+	if err := s.fleet.o.Catalogue.Delete(ctx, r.RecordDir); err != nil {
 		s.fleet.log.Warn("the catalogue was not updated at once", "stream", r.Stream, "record_id", r.RecordID, "error", err)
 	}
 	return answer.Status != http.StatusAccepted, nil

@@ -23,8 +23,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/logging/logtest"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -88,10 +88,10 @@ func nodeOfObjects(t *testing.T, object http.HandlerFunc) *httptest.Server {
 	})
 	mux.HandleFunc("GET /api/streams/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "[]") })
 	mux.HandleFunc("GET /api/recordings", func(w http.ResponseWriter, r *http.Request) {
-		page := feedPage{Feed: "feed", Next: 1, Changes: []api.Change{}}
+		page := feedPage{Feed: "feed", Next: 1, Changes: []media.Change{}}
 		if r.URL.Query().Get("since") == "0" {
 			rec := completeRecording("made up", "cam/1")
-			page.Changes = append(page.Changes, api.Change{Seq: 1, RecordDir: rec.RecordDir, Recording: &rec})
+			page.Changes = append(page.Changes, media.Change{Seq: 1, RecordDir: rec.RecordDir, Recording: &rec})
 		}
 		_ = json.NewEncoder(w).Encode(page) // a client that left needs no page
 	})

@@ -118,11 +118,11 @@ func emptyLists(b *testing.B, l *library) (slowest time.Duration) {
 	b.Helper()
 	for name, list := range map[string]func() (n int, err error){
 		"recordings": func() (int, error) {
-			page, err := l.Recordings(b.Context(), api.Query{Stream: "cam-7", Limit: api.MaxPage})
+			page, err := l.Recordings(b.Context(), media.RecordingQuery{Stream: "cam-7", Limit: api.MaxPage})
 			return len(page.Recordings) + page.Total, err
 		},
 		"streams": func() (int, error) {
-			sums, err := l.Streams(b.Context(), api.StreamQuery{Limit: api.MaxPage})
+			sums, err := l.Streams(b.Context(), media.StreamQuery{Limit: api.MaxPage})
 			return len(sums), err
 		},
 		"nodes": func() (n int, _ error) {

@@ -77,15 +77,15 @@ func TestRemovalHoldsUpNobody(t *testing.T) {
 	}
 	<-held.begun // and goes no further
 	l := &library{fleet: f, now: f.now}
-	page, err := l.Recordings(t.Context(), api.Query{Stream: "cam-0", Limit: 10})
+	page, err := l.Recordings(t.Context(), media.RecordingQuery{Stream: "cam-0", Limit: 10})
 	if err != nil || len(page.Recordings) > 0 || page.Total > 0 {
 		t.Errorf("recordings of a stream that the node alone has: %d of %d, %v", len(page.Recordings), page.Total, err)
 	}
-	page, err = l.Recordings(t.Context(), api.Query{Stream: "cam-1", Limit: 10})
+	page, err = l.Recordings(t.Context(), media.RecordingQuery{Stream: "cam-1", Limit: 10})
 	if err != nil || len(page.Recordings) != 1 || page.Total != 1 || page.Recordings[0].RecordDir != "cam-1/7" {
 		t.Errorf("recordings of one that another has: %+v, %v", page, err)
 	}
-	sums, err := l.Streams(t.Context(), api.StreamQuery{Limit: 3})
+	sums, err := l.Streams(t.Context(), media.StreamQuery{Limit: 3})
 	if err != nil || len(sums) != 1 || sums[0].Stream != "cam-1" || sums[0].Recordings != 1 {
 		t.Errorf("streams: %+v, %v", sums, err)
 	}
@@ -130,12 +130,12 @@ func (o overtaken) takeOut() {
 	}
 }
 
-func (o overtaken) StreamsPage(ctx context.Context, q catalogue.StreamQuery) ([]catalogue.StreamSummary, int, error) {
+func (o overtaken) StreamsPage(ctx context.Context, q media.StreamQuery) ([]media.StreamSummary, int, error) {
 	defer o.takeOut()
 	return o.DB.StreamsPage(ctx, q)
 }
 
-func (o overtaken) ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error) {
+func (o overtaken) ListPage(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error) {
 	defer o.takeOut()
 	return o.DB.ListPage(ctx, q)
 }
@@ -160,13 +160,13 @@ func TestListsWhileRemoving(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &library{fleet: f, now: f.now}
-	sums, err := l.Streams(t.Context(), api.StreamQuery{Limit: 3})
+	sums, err := l.Streams(t.Context(), media.StreamQuery{Limit: 3})
 	if err != nil || len(sums) != 1 || sums[0].Stream != "cam-1" || sums[0].Recordings != 1 {
 		t.Errorf("streams: %+v, %v", sums, err)
 	}
 	for stream, want := range map[string]int{"cam-0": 0, "cam-1": 1} {
 		again()
-		page, err := l.Recordings(t.Context(), api.Query{Stream: stream, Limit: 10})
+		page, err := l.Recordings(t.Context(), media.RecordingQuery{Stream: stream, Limit: 10})
 		if err != nil || len(page.Recordings) != want || page.Total != want {
 			t.Errorf("%s: %d of %d, %v", stream, len(page.Recordings), page.Total, err)
 		}

@@ -23,7 +23,6 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/catalogue/pgtest"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/live"
@@ -148,13 +147,13 @@ func (s *simulated) seq() int64 {
 func (s *simulated) changes(w http.ResponseWriter, r *http.Request) {
 	since, _ := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
 	last := s.seq()
-	page := feedPage{Feed: "feed", Next: last, Changes: []api.Change{}}
+	page := feedPage{Feed: "feed", Next: last, Changes: []media.Change{}}
 	for seq := max(since, last-scaleStreams) + 1; seq <= last; seq++ {
 		k := seq % scaleStreams
 		stream := fmt.Sprintf("n%d-stream-%d", s.i, k)
 		dir := stream + "/1767366245"
 		track := media.RecordingTrack{Kind: "video", Codec: "H264", RFC6381: "avc1.42c01f", Width: 1280, Height: 720, Recorded: true, Frames: seq, PacketsReceived: seq}
-		page.Changes = append(page.Changes, api.Change{Seq: seq, RecordDir: dir, Recording: &media.Recording{
+		page.Changes = append(page.Changes, media.Change{Seq: seq, RecordDir: dir, Recording: &media.Recording{
 			Stream: stream, RecordID: "1767366245", RecordDir: dir, MPDPath: dir + "/manifest.mpd", Node: fmt.Sprintf("n%d", s.i),
 			Start: time.Unix(1767366245, 0), Duration: float64(seq), Bytes: seq, Status: media.StatusRecording, Tracks: []media.RecordingTrack{track, track},
 		}})
@@ -246,7 +245,7 @@ func benchmarkFleet(b *testing.B, database, query string) {
 	done := make(chan error, 1)
 	go func() { done <- m.Run(ctx) }()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		_, total, err := m.catalogue.List(ctx, catalogue.Query{Limit: 1})
+		_, total, err := m.catalogue.List(ctx, media.RecordingQuery{Limit: 1})
 		if err == nil && total == scaleNodes*scaleStreams && len(m.fleet.Streams()) == total {
 			break
 		}

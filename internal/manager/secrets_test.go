@@ -22,6 +22,7 @@ import (
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/logging/logtest"
+	"github.com/live777/recorder/internal/media"
 )
 
 const (
@@ -55,10 +56,10 @@ func (n *faultyNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/api/sse/streams", "/api/sse/recordings":
 		http.NotFound(w, r)
 	case "/api/recordings":
-		page := feedPage{Feed: "feed", Next: 1, Changes: []api.Change{}}
+		page := feedPage{Feed: "feed", Next: 1, Changes: []media.Change{}}
 		if r.URL.Query().Get("since") == "0" {
 			rec := completeRecording(n.alias, n.dir)
-			page.Changes = []api.Change{{Seq: 1, RecordDir: rec.RecordDir, Recording: &rec}}
+			page.Changes = []media.Change{{Seq: 1, RecordDir: rec.RecordDir, Recording: &rec}}
 		}
 		_ = json.NewEncoder(w).Encode(page)
 	default:

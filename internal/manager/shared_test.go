@@ -123,7 +123,7 @@ func TestOneFolderOfTwoNodes(t *testing.T) {
 	tell := func(alias string) {
 		n := newNode(f, alias, configured, "http://127.0.0.1:1", "", false)
 		r := recordedBy(alias)
-		page := &feedPage{Feed: "f", Next: 1, Changes: []api.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
+		page := &feedPage{Feed: "f", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
 		if err := n.apply(t.Context(), &follower{feed: "f"}, page); err != nil {
 			t.Fatal(err)
 		}
@@ -161,7 +161,7 @@ func TestNameOfAnother(t *testing.T) {
 				if err := n.introduce(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				page := &feedPage{Feed: "f", Next: 1, Changes: []api.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
+				page := &feedPage{Feed: "f", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
 				if err := n.apply(t.Context(), &follower{feed: "f"}, page); err != nil {
 					t.Fatal(err)
 				}

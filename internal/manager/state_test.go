@@ -20,6 +20,7 @@ import (
 
 	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/media"
 )
 
 // A node that has just come and has not told of its streams yet is no node without
@@ -351,7 +352,7 @@ func TestFeedThatDoesNotGoOn(t *testing.T) {
 	t.Parallel()
 	fake := newFakeNode(t, &fakeNode{feed: func(w http.ResponseWriter, _ *http.Request) {
 		r := completeRecording("a", "cam/1")
-		_ = json.NewEncoder(w).Encode(feedPage{Feed: "f", Changes: []api.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}, Next: 1, Base: 2})
+		_ = json.NewEncoder(w).Encode(feedPage{Feed: "f", Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}, Next: 1, Base: 2})
 	}})
 	f := followed(t, time.Minute, 30*time.Second, map[string]*fakeNode{"a": fake})
 	until(t, "it is shown", func() bool { return strings.Contains(f.node("a").describe().Feed.Error, "does not go on") })

@@ -17,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/maintain"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/spool"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
@@ -139,7 +140,7 @@ func Verify(ctx context.Context, cfg *config.Config, c Command) (ok bool, err er
 		prefixes[i] = strings.Trim(path.Clean("/"+p), "/")
 	}
 	if len(prefixes) == 0 {
-		if _, total, err = l.catalogue.List(ctx, catalogue.Query{Limit: 1}); err != nil {
+		if _, total, err = l.catalogue.List(ctx, media.RecordingQuery{Limit: 1}); err != nil {
 			return false, err
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/media"
 )
@@ -22,7 +21,7 @@ import (
 func (n *testNode) catalogued() []string {
 	n.t.Helper()
 	changes, _ := n.feed("0&limit=200")
-	slices.SortFunc(changes, func(a, b api.Change) int { return strings.Compare(a.RecordDir, b.RecordDir) })
+	slices.SortFunc(changes, func(a, b media.Change) int { return strings.Compare(a.RecordDir, b.RecordDir) })
 	var all []string
 	for _, c := range changes {
 		if c.Deleted {

@@ -149,22 +149,3 @@ type library struct{ *playback.Server }
 func (l library) Object(w http.ResponseWriter, r *http.Request, key string, _ time.Time) error {
 	return l.Server.Object(w, r, key)
 }
-
-func (l library) Streams(ctx context.Context, q api.StreamQuery) ([]api.StreamSummary, error) {
-	sums, err := l.Server.Streams(ctx, catalogue.StreamQuery{After: q.After, Prefix: q.Prefix, Limit: q.Limit})
-	if err != nil {
-		return nil, err
-	}
-	out := make([]api.StreamSummary, len(sums))
-	for i, s := range sums {
-		out[i] = api.StreamSummary(s)
-	}
-	return out, nil
-}
-
-func (l library) Recordings(ctx context.Context, q api.Query) (api.RecordingPage, error) {
-	page, err := l.Server.Recordings(ctx, catalogue.Query{
-		Stream: q.Stream, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Offset: q.Offset,
-	})
-	return api.RecordingPage(page), err
-}

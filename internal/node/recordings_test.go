@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/load"
 	"github.com/live777/recorder/internal/media"
@@ -33,11 +32,11 @@ func (n *testNode) publishShort(stream string) {
 }
 
 // feed follows the changes of recordings from a place on.
-func (n *testNode) feed(since string) (changes []api.Change, next int64) {
+func (n *testNode) feed(since string) (changes []media.Change, next int64) {
 	n.t.Helper()
 	var page struct {
 		Feed    string
-		Changes []api.Change
+		Changes []media.Change
 		Next    int64
 	}
 	if code := n.call(http.MethodGet, "/api/recordings?since="+since, "", &page); code != 200 || page.Feed == "" {

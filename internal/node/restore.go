@@ -94,7 +94,7 @@ func (r *restorer) needed(ctx context.Context) (why string, err error) {
 	if err != nil {
 		return "the catalogue cannot be compared with what it was", nil //nolint:nilerr // making it anew is harmless
 	}
-	feed, err := r.catalogue.FeedID(ctx)
+	feed, err := r.catalogue.Feed(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -115,7 +115,7 @@ func (r *restorer) emptyBesideStorage(ctx context.Context) (why string, err erro
 	if !r.local {
 		return "", nil
 	}
-	_, total, err := r.catalogue.List(ctx, catalogue.Query{Limit: 1})
+	_, total, err := r.catalogue.List(ctx, media.RecordingQuery{Limit: 1})
 	if err != nil || total > 0 {
 		return "", err
 	}
@@ -184,7 +184,7 @@ func (r *restorer) look(ctx context.Context) error {
 	if state != nil {
 		return health.Minor(state)
 	}
-	feed, err := r.catalogue.FeedID(ctx)
+	feed, err := r.catalogue.Feed(ctx)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/changes"
 	"github.com/live777/recorder/internal/config"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/retention"
@@ -65,9 +64,9 @@ func (r running) Protect(recordDir string, protected bool) (media.Recording, boo
 // shelf is the recordings as the API wants them.
 type shelf struct {
 	*retention.Keeper
-	changes.Source
+	api.Changes
 }
 
 func (w *withRecorder) recordings() api.Recordings {
-	return shelf{w.keeper.Keeper, changes.Source{Catalogue: w.catalogue}}
+	return shelf{w.keeper.Keeper, w.catalogue}
 }

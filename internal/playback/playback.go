@@ -19,10 +19,10 @@ import (
 // Catalogue finds recordings. *catalogue.DB is one.
 type Catalogue interface {
 	// ListPage returns the page of recordings that q selects, newest first.
-	ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error)
+	ListPage(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error)
 	// StreamsPage sums up the recordings of each stream that q selects, and says
 	// how many streams have recordings.
-	StreamsPage(ctx context.Context, q catalogue.StreamQuery) (page []catalogue.StreamSummary, total int, err error)
+	StreamsPage(ctx context.Context, q media.StreamQuery) (page []media.StreamSummary, total int, err error)
 	// FindByObject returns the recording that the object key belongs to, or an
 	// error of fault.NotFound.
 	FindByObject(ctx context.Context, key string) (media.Recording, error)
@@ -82,14 +82,14 @@ func (nothingLive) Running(string) (media.Recording, bool)    { return media.Rec
 
 // Streams returns a summary of each stream that q selects of those that have
 // recordings, by its id.
-func (s *Server) Streams(ctx context.Context, q catalogue.StreamQuery) ([]catalogue.StreamSummary, error) {
+func (s *Server) Streams(ctx context.Context, q media.StreamQuery) ([]media.StreamSummary, error) {
 	page, _, err := s.catalogue.StreamsPage(ctx, q)
 	return page, err
 }
 
 // Recordings returns the page of recordings that q selects, newest first. Those
 // that run are as of now.
-func (s *Server) Recordings(ctx context.Context, q catalogue.Query) (catalogue.Page, error) {
+func (s *Server) Recordings(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error) {
 	page, err := s.catalogue.ListPage(ctx, q)
 	if err == nil && !s.renew(page.Recordings) {
 		// The catalogue may have heard of an end after it was asked.

@@ -20,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/catalogue"
 	"github.com/live777/recorder/internal/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
@@ -208,15 +207,15 @@ func TestRecordingOf(t *testing.T) {
 
 func TestLists(t *testing.T) {
 	f := setup(t, nil)
-	page, err := f.Recordings(t.Context(), catalogue.Query{Stream: "camera", Limit: 2})
+	page, err := f.Recordings(t.Context(), media.RecordingQuery{Stream: "camera", Limit: 2})
 	if err != nil || len(page.Recordings) != 2 || page.Total != 4 || page.Next == "" {
 		t.Errorf("Recordings = %d of %d, next %q, %v", len(page.Recordings), page.Total, page.Next, err)
 	}
-	page, err = f.Recordings(t.Context(), catalogue.Query{Stream: "camera"})
+	page, err = f.Recordings(t.Context(), media.RecordingQuery{Stream: "camera"})
 	if err != nil || !slices.ContainsFunc(page.Recordings, func(r media.Recording) bool { return r.RecordDir == running && r.Duration == 77 }) {
 		t.Errorf("Recordings = %+v, %v; want the running one as of now", page, err)
 	}
-	streams, err := f.Streams(t.Context(), catalogue.StreamQuery{})
+	streams, err := f.Streams(t.Context(), media.StreamQuery{})
 	if err != nil || len(streams) != 1 || streams[0].Stream != "camera" || streams[0].Recordings != 4 {
 		t.Errorf("Streams = %+v, %v", streams, err)
 	}
@@ -228,7 +227,7 @@ type hearingCatalogue struct {
 	hear func()
 }
 
-func (c *hearingCatalogue) ListPage(ctx context.Context, q catalogue.Query) (catalogue.Page, error) {
+func (c *hearingCatalogue) ListPage(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error) {
 	page, err := c.Catalogue.ListPage(ctx, q)
 	c.hear()
 	return page, err
@@ -246,7 +245,7 @@ func TestListsAnEnd(t *testing.T) {
 		}
 		delete(f.live.now, running)
 	}}
-	page, err := f.Recordings(t.Context(), catalogue.Query{Stream: "camera"})
+	page, err := f.Recordings(t.Context(), media.RecordingQuery{Stream: "camera"})
 	if err != nil || !slices.ContainsFunc(page.Recordings, func(r media.Recording) bool {
 		return r.RecordDir == running && r.Status == media.StatusComplete
 	}) {

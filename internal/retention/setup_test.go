@@ -223,7 +223,7 @@ func (g *rig) left() []string {
 			dirs = append(dirs, dir)
 		}
 	}
-	page, _, err := g.db.List(g.t.Context(), catalogue.Query{})
+	page, _, err := g.db.List(g.t.Context(), media.RecordingQuery{})
 	if err != nil {
 		g.t.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func put(ctx context.Context, t *testing.T, db *catalogue.DB, recordings ...medi
 }
 
 // dirs returns what q selects, as RecordDirs.
-func dirs(ctx context.Context, t *testing.T, db *catalogue.DB, q catalogue.Query) (page []string, total int) {
+func dirs(ctx context.Context, t *testing.T, db *catalogue.DB, q media.RecordingQuery) (page []string, total int) {
 	t.Helper()
 	recordings, total, err := db.List(ctx, q)
 	if err != nil {
@@ -126,7 +126,7 @@ func testRoundTrip(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("Get, %v\n  got  %+v\n  want %+v", err, got, want)
 		}
-		listed, _, err := db.List(ctx, catalogue.Query{Limit: 1})
+		listed, _, err := db.List(ctx, media.RecordingQuery{Limit: 1})
 		if err != nil || len(listed) != 1 || !reflect.DeepEqual(listed[0], want) {
 			t.Errorf("List, %v\n  got  %+v\n  want %+v", err, listed, want)
 		}
@@ -153,7 +153,7 @@ func testReplace(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	if err != nil || !reflect.DeepEqual(got, sealed) {
 		t.Errorf("Get, %v\n  got  %+v\n  want %+v", err, got, sealed)
 	}
-	if _, total := dirs(ctx, t, db, catalogue.Query{}); total != 1 {
+	if _, total := dirs(ctx, t, db, media.RecordingQuery{}); total != 1 {
 		t.Errorf("there are %d recordings, want 1", total)
 	}
 }
@@ -180,7 +180,7 @@ func testRefused(ctx context.Context, t *testing.T, db *catalogue.DB) {
 			t.Errorf("%s: error %v, want a fault.Invalid", name, err)
 		}
 	}
-	if _, total := dirs(ctx, t, db, catalogue.Query{}); total != 0 {
+	if _, total := dirs(ctx, t, db, media.RecordingQuery{}); total != 0 {
 		t.Errorf("refused recordings are there: %d", total)
 	}
 }
@@ -189,7 +189,7 @@ func testMissing(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	if _, err := db.Get(ctx, "camera/1"); !errors.Is(err, catalogue.ErrNotFound) || fault.KindOf(err) != fault.NotFound {
 		t.Errorf("Get: error %v, want ErrNotFound", err)
 	}
-	if page, total := dirs(ctx, t, db, catalogue.Query{Stream: "camera", Limit: 5}); page != nil || total != 0 {
+	if page, total := dirs(ctx, t, db, media.RecordingQuery{Stream: "camera", Limit: 5}); page != nil || total != 0 {
 		t.Errorf("List = %q of %d", page, total)
 	}
 	if streams, err := db.Streams(ctx); err != nil || streams != nil {
@@ -212,7 +212,7 @@ func testListOrder(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		{"CAMERA", nil},
 		{"camer%", nil},
 	} {
-		if got, total := dirs(ctx, t, db, catalogue.Query{Stream: test.stream}); !slices.Equal(got, test.want) || total != len(test.want) {
+		if got, total := dirs(ctx, t, db, media.RecordingQuery{Stream: test.stream}); !slices.Equal(got, test.want) || total != len(test.want) {
 			t.Errorf("List of %q (%d)\n  got  %q\n  want %q", test.stream, total, got, test.want)
 		}
 	}
@@ -231,7 +231,7 @@ func testListPages(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	}{
 		{0, 0, all}, {-1, -1, all}, {3, 0, all[:3]}, {3, 3, all[3:6]}, {3, 6, all[6:]}, {0, 5, all[5:]}, {7, 0, all}, {100, 0, all}, {3, 7, nil}, {3, 100, nil},
 	} {
-		got, total := dirs(ctx, t, db, catalogue.Query{Stream: "camera", Limit: test.limit, Offset: test.offset})
+		got, total := dirs(ctx, t, db, media.RecordingQuery{Stream: "camera", Limit: test.limit, Offset: test.offset})
 		if !slices.Equal(got, test.want) || total != 7 {
 			t.Errorf("limit %d offset %d: %q of %d, want %q of 7", test.limit, test.offset, got, total, test.want)
 		}
@@ -266,7 +266,7 @@ func testListTimes(ctx context.Context, t *testing.T, db *catalogue.DB) {
 			want = append(want, recording("camera", hour).RecordDir)
 		}
 		for _, stream := range []string{"camera", ""} {
-			got, total := dirs(ctx, t, db, catalogue.Query{Stream: stream, From: test.from, To: test.to})
+			got, total := dirs(ctx, t, db, media.RecordingQuery{Stream: stream, From: test.from, To: test.to})
 			if !slices.Equal(got, want) || total != len(want) {
 				t.Errorf("%s, stream %q: %d\n  got  %q\n  want %q", test.name, stream, total, got, want)
 			}
@@ -277,7 +277,7 @@ func testListTimes(ctx context.Context, t *testing.T, db *catalogue.DB) {
 func testStreams(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	put(ctx, t, db, recording("b", 1), recording("b", 3), recording("b", 2), recording("a", 7))
 	got, err := db.Streams(ctx)
-	want := []catalogue.StreamSummary{
+	want := []media.StreamSummary{
 		{Stream: "a", Recordings: 1, LastStart: start.Add(7 * time.Hour), Duration: 3600.000011, Bytes: 1 << 40},
 		{Stream: "b", Recordings: 3, LastStart: start.Add(3 * time.Hour), Duration: 3600.000011 * 3, Bytes: 3 << 40},
 	}
@@ -335,7 +335,7 @@ func testDelete(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	if _, err := db.Get(ctx, gone.RecordDir); !errors.Is(err, catalogue.ErrNotFound) {
 		t.Errorf("Get of a deleted recording: error %v", err)
 	}
-	if got, total := dirs(ctx, t, db, catalogue.Query{}); total != 1 || got[0] != keep.RecordDir {
+	if got, total := dirs(ctx, t, db, media.RecordingQuery{}); total != 1 || got[0] != keep.RecordDir {
 		t.Errorf("left: %q of %d", got, total)
 	}
 }
@@ -363,7 +363,7 @@ func testDeleteAll(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	if n, err := db.DeleteAll(ctx, "edge", nil); err != nil || n != 0 {
 		t.Errorf("of none: %d, %v", n, err)
 	}
-	if got, total := dirs(ctx, t, db, catalogue.Query{}); total != 3 || len(got) != 3 || slices.Contains(got, all[0].RecordDir) || !slices.Contains(got, all[3].RecordDir) {
+	if got, total := dirs(ctx, t, db, media.RecordingQuery{}); total != 3 || len(got) != 3 || slices.Contains(got, all[0].RecordDir) || !slices.Contains(got, all[3].RecordDir) {
 		t.Errorf("left: %q of %d", got, total)
 	}
 	if sums, err := db.Streams(ctx); err != nil || len(sums) != 1 || sums[0].Recordings != 3 {
@@ -385,7 +385,7 @@ func testCancelled(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	for name, err := range map[string]error{
 		"Put":     db.Put(cancelled, recording("camera", 1)),
 		"Get":     func() error { _, err := db.Get(cancelled, "camera/1"); return err }(),
-		"List":    func() error { _, _, err := db.List(cancelled, catalogue.Query{}); return err }(),
+		"List":    func() error { _, _, err := db.List(cancelled, media.RecordingQuery{}); return err }(),
 		"Streams": func() error { _, err := db.Streams(cancelled); return err }(),
 		"Find":    func() error { _, err := db.FindByObject(cancelled, "camera/1/x"); return err }(),
 		"Delete":  db.Delete(cancelled, recording("camera", 0).RecordDir),
@@ -396,7 +396,7 @@ func testCancelled(ctx context.Context, t *testing.T, db *catalogue.DB) {
 			t.Errorf("%s with a context that has ended: error %v", name, err)
 		}
 	}
-	if _, total := dirs(ctx, t, db, catalogue.Query{}); total != 1 {
+	if _, total := dirs(ctx, t, db, media.RecordingQuery{}); total != 1 {
 		t.Errorf("there are %d recordings, want 1", total)
 	}
 }
@@ -419,7 +419,7 @@ func testConcurrency(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		})
 		running.Go(func() {
 			for range puts {
-				page, _, err := db.List(ctx, catalogue.Query{Limit: 10})
+				page, _, err := db.List(ctx, media.RecordingQuery{Limit: 10})
 				if err != nil {
 					t.Errorf("List: %v", err)
 					return
@@ -437,7 +437,7 @@ func testConcurrency(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		})
 	}
 	running.Wait()
-	page, total := dirs(ctx, t, db, catalogue.Query{})
+	page, total := dirs(ctx, t, db, media.RecordingQuery{})
 	if total != writers || len(page) != writers {
 		t.Errorf("there are %d recordings, want %d", total, writers)
 	}

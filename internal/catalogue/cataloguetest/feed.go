@@ -15,7 +15,7 @@ import (
 )
 
 // feed walks the feed from since in pages and returns all changes.
-func feed(ctx context.Context, t *testing.T, db *catalogue.DB, since int64) (all []catalogue.Change) {
+func feed(ctx context.Context, t *testing.T, db *catalogue.DB, since int64) (all []media.Change) {
 	t.Helper()
 	for c := (media.Cursor{Seq: since}); ; {
 		page, next, err := db.Follow(ctx, c, 3)
@@ -32,7 +32,7 @@ func feed(ctx context.Context, t *testing.T, db *catalogue.DB, since int64) (all
 	}
 }
 
-func feedDirs(changes []catalogue.Change) (dirs []string) {
+func feedDirs(changes []media.Change) (dirs []string) {
 	for _, c := range changes {
 		dir := c.RecordDir
 		if c.Deleted {
@@ -68,13 +68,13 @@ func testChanges(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		if got := feedDirs(changes); !slices.Equal(got, want) {
 			t.Fatalf("changes since %d are %q, want %q", since, got, want)
 		}
-		if !reflect.DeepEqual(changes[0].Recording, a) {
+		if !reflect.DeepEqual(changes[0].Recording, &a) {
 			t.Errorf("the feed has %+v\n  want %+v", changes[0].Recording, a)
 		}
-		if r := changes[1].Recording; r.Stream != "camera" || r.RecordDir != b.RecordDir {
+		if r := changes[1].Recording; r != nil {
 			t.Errorf("what was deleted is %+v", r)
 		}
-		if !slices.IsSortedFunc(changes, func(x, y catalogue.Change) int { return int(x.Seq - y.Seq) }) ||
+		if !slices.IsSortedFunc(changes, func(x, y media.Change) int { return int(x.Seq - y.Seq) }) ||
 			changes[0].Seq <= middle || changes[2].Seq != lastSeq(ctx, t, db) || changes[2].Seq >= 1<<53 {
 			t.Errorf("the numbers since %d are %+v", middle, changes)
 		}
@@ -101,10 +101,10 @@ func testChanges(ctx context.Context, t *testing.T, db *catalogue.DB) {
 }
 
 func testFeedID(ctx context.Context, t *testing.T, db *catalogue.DB) {
-	id, err := db.FeedID(ctx)
-	again, err2 := db.FeedID(ctx)
+	id, err := db.Feed(ctx)
+	again, err2 := db.Feed(ctx)
 	if err := errors.Join(err, err2); err != nil || len(id) < 16 || id != again {
-		t.Errorf("FeedID is %q, then %q, %v", id, again, err)
+		t.Errorf("Feed returns %q, then %q, %v", id, again, err)
 	}
 	for _, bad := range []string{"x", "-", "-1", "1-", "-1-2", "5-5", "5-4", "1-2-3", "99999999999999999999"} {
 		if _, err := media.ParseCursor(bad); fault.KindOf(err) != fault.Invalid {
@@ -210,7 +210,7 @@ func testBeginDelete(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		if _, err := db.FindByObject(ctx, gone.MPDPath); !errors.Is(err, catalogue.ErrNotFound) {
 			t.Errorf("FindByObject: error %v", err)
 		}
-		if got, total := dirs(ctx, t, db, catalogue.Query{}); total != 1 || !slices.Equal(got, []string{keep.RecordDir}) {
+		if got, total := dirs(ctx, t, db, media.RecordingQuery{}); total != 1 || !slices.Equal(got, []string{keep.RecordDir}) {
 			t.Errorf("List: %q of %d", got, total)
 		}
 		if streams, err := db.Streams(ctx); err != nil || len(streams) != 1 || streams[0].Recordings != 1 {
@@ -268,7 +268,7 @@ func testPutAll(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	if fault.KindOf(err) != fault.Invalid {
 		t.Errorf("PutAll with one that is refused: error %v, want a fault.Invalid", err)
 	}
-	if _, total := dirs(ctx, t, db, catalogue.Query{}); total != len(all) {
+	if _, total := dirs(ctx, t, db, media.RecordingQuery{}); total != len(all) {
 		t.Errorf("there are %d recordings, want %d", total, len(all))
 	}
 	if r, err := db.Get(ctx, again.RecordDir); err != nil || r.Bytes != 7 {

@@ -105,7 +105,7 @@ func testReassign(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		}
 	}
 	for node, want := range map[string]int{"edge": 4, "paris": 1, "berlin": 1} {
-		if page, total := dirs(ctx, t, db, catalogue.Query{Node: node}); total != want || len(page) != want {
+		if page, total := dirs(ctx, t, db, media.RecordingQuery{Node: node}); total != want || len(page) != want {
 			t.Errorf("%s has %q, %d", node, page, total)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 
 // walk follows the pages of q to the end, with a call of between after each. No
 // page is longer than q.Limit, or empty but the last.
-func walk(ctx context.Context, t *testing.T, db *catalogue.DB, q catalogue.Query, between func()) (all []media.Recording) {
+func walk(ctx context.Context, t *testing.T, db *catalogue.DB, q media.RecordingQuery, between func()) (all []media.Recording) {
 	t.Helper()
 	for {
 		page, err := db.ListPage(ctx, q)
@@ -37,7 +37,7 @@ func walk(ctx context.Context, t *testing.T, db *catalogue.DB, q catalogue.Query
 
 func testAfter(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	for _, bad := range []string{"x", "!", "NQ", "L2NhbWVyYS8x", "eC9jYW1lcmEvMQ", "NS8", "NS8uLi94", "NS9jYW1lcmE=", "OTk5OTk5OTk5OTk5OTk5OTk5OTkvY2FtZXJh"} {
-		if _, err := db.ListPage(ctx, catalogue.Query{After: bad}); fault.KindOf(err) != fault.Invalid {
+		if _, err := db.ListPage(ctx, media.RecordingQuery{After: bad}); fault.KindOf(err) != fault.Invalid {
 			t.Errorf("After %q: error %v, want a fault.Invalid", bad, err)
 		}
 	}
@@ -48,7 +48,7 @@ func testAfter(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	}
 	// What is added in front, or removed, moves no page; also what was the last of one.
 	changes := 0
-	all := walk(ctx, t, db, catalogue.Query{Stream: "camera", Limit: 2}, func() {
+	all := walk(ctx, t, db, media.RecordingQuery{Stream: "camera", Limit: 2}, func() {
 		if changes++; changes == 1 {
 			put(ctx, t, db, recording("camera", 9))
 			if err := db.Delete(ctx, "摄像头 %?&#+/4"); err != nil {
@@ -116,7 +116,7 @@ func testPagesInMotion(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		}
 	}
 	first, last := start.Add(-time.Hour), start.Add(2*steady*time.Hour)
-	for _, q := range []catalogue.Query{{}, {Stream: "steady-3"}, {From: first, To: last}, {Stream: "steady-0", From: first, To: last}, {Stream: "steady-0", From: first}, {Node: "node-1"}} {
+	for _, q := range []media.RecordingQuery{{}, {Stream: "steady-3"}, {From: first, To: last}, {Stream: "steady-0", From: first, To: last}, {Stream: "steady-0", From: first}, {Node: "node-1"}} {
 		q.Limit = 7
 		all := walk(ctx, t, db, q, between)
 		seen := map[string]bool{}
@@ -140,7 +140,7 @@ func walkStreams(ctx context.Context, t *testing.T, db *catalogue.DB, between fu
 	t.Helper()
 	seen := map[string]bool{}
 	for after := ""; ; between() {
-		page, _, err := db.StreamsPage(ctx, catalogue.StreamQuery{After: after, Limit: 2})
+		page, _, err := db.StreamsPage(ctx, media.StreamQuery{After: after, Limit: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func testStreamPrefix(ctx context.Context, t *testing.T, db *catalogue.DB) {
 					want = append(want, id)
 				}
 			}
-			page, total, err := db.StreamsPage(ctx, catalogue.StreamQuery{Prefix: prefix, After: after})
+			page, total, err := db.StreamsPage(ctx, media.StreamQuery{Prefix: prefix, After: after})
 			for _, s := range page {
 				got = append(got, s.Stream)
 			}
@@ -197,7 +197,7 @@ func testStreamsWithout(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		}
 	}
 	for without, want := range map[string]string{"": "233215", "a": "-121-3", "ab": "---1-2", "abc": "-----1", "x": "233215"} {
-		q := catalogue.StreamQuery{Limit: 2}
+		q := media.StreamQuery{Limit: 2}
 		for _, node := range strings.Split(without, "") {
 			q.Without = append(q.Without, "node-"+node)
 		}
@@ -225,7 +225,7 @@ func testStreamsWithout(ctx context.Context, t *testing.T, db *catalogue.DB) {
 // by the end that it has.
 func testEnding(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	r := recording("camera", 0)
-	later := catalogue.Query{Stream: "camera", From: start.Add(2 * time.Hour)}
+	later := media.RecordingQuery{Stream: "camera", From: start.Add(2 * time.Hour)}
 	for i, hours := range []int{-1, 1, 3, 1, -1, 0} { // -1: it runs
 		if r.End = nil; hours >= 0 {
 			end := start.Add(time.Duration(hours) * time.Hour)
@@ -243,7 +243,7 @@ func testEnding(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	if err := db.Delete(ctx, r.RecordDir); err != nil {
 		t.Fatal(err)
 	}
-	if got, total := dirs(ctx, t, db, catalogue.Query{Stream: "camera", To: later.From}); len(got) != 0 || total != 0 {
+	if got, total := dirs(ctx, t, db, media.RecordingQuery{Stream: "camera", To: later.From}); len(got) != 0 || total != 0 {
 		t.Errorf("a deleted recording: %q of %d", got, total)
 	}
 }

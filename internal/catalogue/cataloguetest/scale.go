@@ -18,7 +18,7 @@ import (
 type library map[string]media.Recording
 
 // list is List done by looking at everything.
-func (l library) list(q catalogue.Query) []media.Recording {
+func (l library) list(q media.RecordingQuery) []media.Recording {
 	var all []media.Recording
 	for _, r := range l {
 		if (q.Stream == "" || r.Stream == q.Stream) && (q.Node == "" || r.Node == q.Node) && (q.Status == "" || r.Status == q.Status) &&
@@ -36,8 +36,8 @@ func (l library) list(q catalogue.Query) []media.Recording {
 }
 
 // streams is Streams done by looking at everything.
-func (l library) streams() (all []catalogue.StreamSummary) {
-	sums := map[string]catalogue.StreamSummary{}
+func (l library) streams() (all []media.StreamSummary) {
+	sums := map[string]media.StreamSummary{}
 	for _, r := range l {
 		s := sums[r.Stream]
 		s.Stream = r.Stream
@@ -52,7 +52,7 @@ func (l library) streams() (all []catalogue.StreamSummary) {
 	for _, s := range sums {
 		all = append(all, s)
 	}
-	slices.SortFunc(all, func(a, b catalogue.StreamSummary) int { return strings.Compare(a.Stream, b.Stream) })
+	slices.SortFunc(all, func(a, b media.StreamSummary) int { return strings.Compare(a.Stream, b.Stream) })
 	return all
 }
 
@@ -109,13 +109,13 @@ func testModel(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		}
 		checkStreams(ctx, t, db, want)
 		for range 5 {
-			checkList(ctx, t, db, want, randomQuery(rng, want.list(catalogue.Query{})), 5+rng.IntN(30))
+			checkList(ctx, t, db, want, randomQuery(rng, want.list(media.RecordingQuery{})), 5+rng.IntN(30))
 		}
 	}
 }
 
 // randomQuery returns a query, of which the times are close to those of one of all.
-func randomQuery(rng *rand.Rand, all []media.Recording) (q catalogue.Query) {
+func randomQuery(rng *rand.Rand, all []media.Recording) (q media.RecordingQuery) {
 	if rng.IntN(3) == 0 {
 		q.Stream = random(rng).Stream
 	}
@@ -140,7 +140,7 @@ func randomQuery(rng *rand.Rand, all []media.Recording) (q catalogue.Query) {
 }
 
 // checkList holds all of q, and q in pages by Offset and by After, against want.
-func checkList(ctx context.Context, t *testing.T, db *catalogue.DB, want library, q catalogue.Query, size int) {
+func checkList(ctx context.Context, t *testing.T, db *catalogue.DB, want library, q media.RecordingQuery, size int) {
 	t.Helper()
 	all := want.list(q)
 	for _, mode := range []string{"all", "offset", "after"} {
@@ -176,9 +176,9 @@ func checkStreams(ctx context.Context, t *testing.T, db *catalogue.DB, want libr
 	if got, err := db.Streams(ctx); err != nil || !slices.Equal(got, all) {
 		t.Fatalf("Streams, %v\n  got  %+v\n  want %+v", err, got, all)
 	}
-	var got []catalogue.StreamSummary
+	var got []media.StreamSummary
 	for after := ""; ; after = got[len(got)-1].Stream {
-		page, total, err := db.StreamsPage(ctx, catalogue.StreamQuery{After: after, Limit: 2})
+		page, total, err := db.StreamsPage(ctx, media.StreamQuery{After: after, Limit: 2})
 		if err != nil || total != len(all) || len(page) > 2 {
 			t.Fatalf("StreamsPage(%q) = %+v of %d, %v; want %d", after, page, total, err, len(all))
 		}
@@ -198,7 +198,7 @@ func testLengths(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		end := r.Start.Add(time.Duration(minutes) * time.Minute)
 		r.End, r.Node, r.Status = &end, "node-"+r.Stream, media.Status("status-"+r.Stream)
 		put(ctx, t, db, r)
-		for _, q := range []catalogue.Query{{}, {Stream: r.Stream}, {Node: r.Node}, {Status: r.Status}, {Node: r.Node, Status: r.Status}} {
+		for _, q := range []media.RecordingQuery{{}, {Stream: r.Stream}, {Node: r.Node}, {Status: r.Status}, {Node: r.Node, Status: r.Status}} {
 			for before, want := range map[time.Duration]bool{time.Millisecond: true, 0: false} {
 				q.From = end.Add(-before)
 				if got, _ := dirs(ctx, t, db, q); slices.Contains(got, r.RecordDir) != want {
