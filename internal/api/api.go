@@ -160,7 +160,7 @@ func newAPI(o Options) *API {
 	a := &API{
 		o: o, now: o.Now, log: o.Logger, mux: http.NewServeMux(),
 		cors: newOrigins(o.CORSOrigins), timing: defaultTiming, closing: make(chan struct{}),
-		document: openapi.Live777,
+		document: openapi.Live777(),
 	}
 	if a.now == nil {
 		a.now = time.Now

@@ -190,7 +190,7 @@ func NewManager(o ManagerOptions) (*API, error) {
 		Metrics: o.Metrics, Observe: o.Observe, Problems: o.Problems, Playback: o.Playback, Recordings: o.Recordings, Auth: o.Auth, Page: o.Page,
 		CORSOrigins: o.CORSOrigins, RequestsPerAddress: o.RequestsPerAddress, Refused: o.Refused, Info: o.Info, Now: o.Now, Logger: o.Logger,
 	})
-	a.fleet, a.ready, a.document = o.Fleet, o.Ready, openapi.Liveman
+	a.fleet, a.ready, a.document = o.Fleet, o.Ready, openapi.Liveman()
 	a.gate.registration = o.RegistrationToken
 	a.handle(a.managerRoutes())
 	var err error

@@ -53,8 +53,8 @@ func closeObjects(v any) {
 }
 
 var (
-	live777Document = sync.OnceValues(func() (*openapi3.T, error) { return parseDocument(openapi.Live777) })
-	livemanDocument = sync.OnceValues(func() (*openapi3.T, error) { return parseDocument(openapi.Liveman) })
+	live777Document = sync.OnceValues(func() (*openapi3.T, error) { return parseDocument(openapi.Live777()) })
+	livemanDocument = sync.OnceValues(func() (*openapi3.T, error) { return parseDocument(openapi.Liveman()) })
 )
 
 // documentOf returns the document that a serves.
@@ -77,7 +77,7 @@ func template(pattern string) string {
 }
 
 func TestOpenAPIDocuments(t *testing.T) {
-	for name, raw := range map[string][]byte{"live777": openapi.Live777, "liveman": openapi.Liveman} {
+	for name, raw := range map[string][]byte{"live777": openapi.Live777(), "liveman": openapi.Liveman()} {
 		doc, err := parseDocument(raw)
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -95,10 +95,10 @@ func TestOpenAPIDocuments(t *testing.T) {
 			Schemas, Responses map[string]any
 		}
 	}
-	if err := json.Unmarshal(openapi.Live777, &a); err != nil {
+	if err := json.Unmarshal(openapi.Live777(), &a); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(openapi.Liveman, &b); err != nil {
+	if err := json.Unmarshal(openapi.Liveman(), &b); err != nil {
 		t.Fatal(err)
 	}
 	shared := 0
@@ -224,7 +224,7 @@ func checkFields(t *testing.T, doc *openapi3.T, types map[string]reflect.Type) {
 }
 
 func TestOpenAPIIsServed(t *testing.T) {
-	for n, want := range map[*node][]byte{newNode(t, withAuth): openapi.Live777, newManager(t, nil): openapi.Liveman} {
+	for n, want := range map[*node][]byte{newNode(t, withAuth): openapi.Live777(), newManager(t, nil): openapi.Liveman()} {
 		w := n.do(t, http.MethodGet, "/api/openapi.json", "")
 		if w.Code != http.StatusOK || w.Body.String() != string(want) || w.Header().Get("Content-Type") != "application/json" {
 			t.Errorf("%d %v", w.Code, w.Header())

@@ -162,7 +162,7 @@ func (g *siege) prepare() {
 		"stream": "bystander", "session": g.session("bystander"), "record_dir": g.dir, "path": g.dir + "/manifest.mpd", "token": "guess", "mount": "@main", "alias": "main",
 	}
 	ofManager := owned{"record_dir": g.dir, "path": "@main/" + g.dir + "/manifest.mpd", "stream": "bystander", "token": "guess", "mount": "@main", "alias": "main"}
-	node, manager := newIntruder(g.t, a, g.main.url, openapi.Live777, whose), newIntruder(g.t, a, g.manager.url, openapi.Liveman, ofManager)
+	node, manager := newIntruder(g.t, a, g.main.url, openapi.Live777(), whose), newIntruder(g.t, a, g.manager.url, openapi.Liveman(), ofManager)
 	g.intruders = []*intruder{node, manager}
 	for _, i := range g.intruders {
 		i.control(g.t)
