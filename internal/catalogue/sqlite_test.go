@@ -127,18 +127,6 @@ func TestReopen(t *testing.T) {
 	}
 }
 
-func TestNewerTables(t *testing.T) {
-	url := "sqlite://" + filepath.Join(t.TempDir(), "catalogue.db")
-	db := open(t, url)
-	_, err := db.write.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)")
-	if err := errors.Join(err, db.Close()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(t.Context(), url); err == nil || !strings.Contains(err.Error(), "newer program") {
-		t.Errorf("Open of tables of a newer program: error %v", err)
-	}
-}
-
 func TestDamagedFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "catalogue.db")
 	db := open(t, "sqlite://"+file)
