@@ -281,7 +281,7 @@ func (r *Recorder) newJournal(info media.Recording, baseDir string) (*journal.Jo
 	if err != nil {
 		return nil, storage.ClassifyLocal(err)
 	}
-	if err := j.Append(entry{Claim: &claimEntry{info, baseDir}}, r.o.Sync != segmenter.SyncOff); err != nil {
+	if err := j.Append(entry{Claim: &claimEntry{journalVersion, info, baseDir}}, r.o.Sync != segmenter.SyncOff); err != nil {
 		return nil, errors.Join(storage.ClassifyLocal(err), j.Remove())
 	}
 	return j, nil

@@ -32,9 +32,14 @@ type entry struct {
 	Broken    bool             `json:"broken,omitempty"` // with Sealed: tidy is still to be done
 }
 
+// journalVersion is the version of the entries. A change that makes older programs read
+// an entry wrongly, or not at all, takes the next number.
+const journalVersion = 1
+
 // claimEntry begins a journal.
 type claimEntry struct {
-	Info    media.Recording `json:"info"` // as recording.json has it
+	Version int             `json:"version"` // of all entries: journalVersion
+	Info    media.Recording `json:"info"`    // as recording.json has it
 	BaseDir string          `json:"base_dir,omitempty"`
 }
 

@@ -2,6 +2,10 @@ package recorder
 
 import (
 	"context"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -109,6 +113,83 @@ func TestPanicInRecovery(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.mended(img, s.log, framesOfChunk)
+}
+
+// TestJournalOfOthers: a journal that another version of the program has written is left
+// alone, and the node starts. The version that wrote it recovers the recording.
+func TestJournalOfOthers(t *testing.T) {
+	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
+	img := images[len(images)/2]
+	for name, change := range map[string]func(journal string) string{
+		"a later version": func(j string) string { return strings.Replace(j, `"version":1`, `"version":2`, 1) },
+		"no version":      func(j string) string { return strings.Replace(j, `"version":1,`, "", 1) },
+		"an entry":        func(j string) string { return j + `{"paused":"2026-01-02T03:04:05Z"}` + "\n" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := after(t, img, time.Now().Add(time.Hour), time.Second)
+			files, err := filepath.Glob(filepath.Join(g.root, journalFolder, "*"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("journals %q, %v", files, err)
+			}
+			ours := readFile(t, files[0])
+			others := change(ours)
+			if others == ours {
+				t.Fatalf("nothing has changed in %.200s", ours)
+			}
+			writeFile(t, files[0], others)
+			before := filesBelow(t, filepath.Join(g.root, "camera"))
+			if err := g.recorder.Recover(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if now := readFile(t, files[0]); now != others {
+				t.Errorf("the journal is now %q", now)
+			}
+			if now := filesBelow(t, filepath.Join(g.root, "camera")); !maps.Equal(now, before) || len(now) == 0 {
+				t.Errorf("stored are %v, before %v", now, before)
+			}
+			writeFile(t, files[0], ours)
+			if err := g.recorder.Recover(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			g.mended(img, s.log, framesOfChunk)
+		})
+	}
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// filesBelow returns the sizes of the files below a folder.
+func filesBelow(t *testing.T, folder string) map[string]int64 {
+	t.Helper()
+	sizes := map[string]int64{}
+	err := filepath.WalkDir(folder, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			sizes[name] = info.Size()
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sizes
+}
+
+func writeFile(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // panicking is a store that ends in a panic where an open segment is looked for.

@@ -139,8 +139,8 @@ func (r *Recorder) replay(ctx context.Context, j *journal.Journal) (o *orphan, e
 	var claim *claimEntry
 	claimed := false
 	err = j.Read(func(line []byte) error {
-		var e entry
-		if err := json.Unmarshal(line, &e); err != nil {
+		e, err := readEntry(line)
+		if err != nil {
 			return fmt.Errorf("replay journal: %w", err)
 		}
 		switch {
@@ -182,6 +182,24 @@ func (r *Recorder) replay(ctx context.Context, j *journal.Journal) (o *orphan, e
 	o.seen = o.info.Start.Add(o.end)
 	return o, nil
 }
+
+// readEntry reads a line of a journal. An entry that this program does not know is an
+// error: to go on would seal the recording without what the entry says.
+func readEntry(line []byte) (e entry, err error) {
+	if err := json.Unmarshal(line, &e); err != nil {
+		return e, err
+	}
+	switch {
+	case e == entry{}:
+		return e, fmt.Errorf("this program does not know the entry %.40q: %s", line, otherProgram)
+	case e.Claim != nil && e.Claim.Version != journalVersion:
+		return e, fmt.Errorf("it has version %d, and this program reads version %d: %s", e.Claim.Version, journalVersion, otherProgram)
+	}
+	return e, nil
+}
+
+// otherProgram says what to do about a journal that this program cannot read.
+const otherProgram = "start the version that wrote it, which ends the recording, or remove the journal to leave the recording as it is"
 
 // settleClaim decides whether a record_dir belongs to a recording whose node died while
 // it claimed that. It does if the whole recording.json is there. If only a part is
