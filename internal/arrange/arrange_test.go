@@ -498,3 +498,21 @@ func TestSoundThatWaitsIsTold(t *testing.T) {
 		t.Errorf("%d packets are told of that are written", n)
 	}
 }
+
+// Timestamps that jump back while a sender pauses, by hardly more than the pause, seem to go
+// back a little. What comes then is where the arrivals have it.
+func TestJumpBackWithinPause(t *testing.T) {
+	s := newScript(t)
+	s.at, s.report = time.Second, time.Hour // none comes
+	s.play(9 * time.Second)
+	s.video = false
+	s.play(6 * time.Second)
+	s.video, s.number, s.late = true, 0, 6500*time.Millisecond
+	s.play(3 * time.Second)
+	s.a.Leave()
+	s.flush()
+	got := strings.Join(s.lines, "\n")
+	if want := fmt.Sprintf("× sent, %d to ", ticks(15*time.Second, videoRate)); !strings.Contains(got, want) {
+		t.Errorf("%q is not among: %s", want, got)
+	}
+}

@@ -137,7 +137,7 @@ func (a *Arranger) observe(s *source, f *media.Frame) (expected int64, jumped bo
 		}
 		expected = s.last + int64(step)
 		if !jumped && s.overtaken(f) {
-			expected, jumped = s.ts0+int64(s.lane.end()-s.t0), true
+			expected, jumped = s.behindLast(expected, waited > least), true
 		}
 	} else {
 		s.first = f.Arrival
@@ -145,6 +145,16 @@ func (a *Arranger) observe(s *source, f *media.Frame) (expected int64, jumped bo
 	s.prevArrival, s.lastArrival = s.lastArrival, f.Arrival
 	s.seen, s.last, s.resync = true, f.Timestamp, false
 	return expected, jumped
+}
+
+// behindLast returns the timestamp right after the last picture; if the sender has paused,
+// the one that is expected by the arrivals, if that is later.
+func (s *source) behindLast(expected int64, paused bool) int64 {
+	behind := s.ts0 + int64(s.lane.end()-s.t0)
+	if paused {
+		return max(behind, expected)
+	}
+	return behind
 }
 
 // hasJumped reports whether a frame's timestamp belongs to another clock: it goes back,
