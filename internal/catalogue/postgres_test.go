@@ -2,14 +2,19 @@ package catalogue
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	neturl "net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/live777/recorder/internal/catalogue/pgtest"
 	"github.com/live777/recorder/internal/fault"
@@ -222,4 +227,13 @@ func testPostgresProcesses(t *testing.T, server *pgtest.Server) {
 		}
 	}
 	running.Wait()
+}
+
+// A connection that broke off is the server's absence, whoever noticed first.
+func TestConnectionLost(t *testing.T) {
+	for _, err := range []error{io.EOF, net.ErrClosed, driver.ErrBadConn, sql.ErrConnDone, pgconn.ErrConnClosed} {
+		if got := wrapPostgres(fmt.Errorf("put recording: %w", err)); fault.KindOf(got) != fault.Unavailable {
+			t.Errorf("%v: %v", err, got)
+		}
+	}
 }

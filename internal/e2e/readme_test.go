@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"errors"
+	"math"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,5 +86,27 @@ func recordsTo(t *testing.T, store storage.Backend, config string, environ ...st
 	}
 	if err := compare.Recording(p.log, rec, compare.Options{}).Err(); err != nil || recs[0].Status != media.StatusComplete {
 		t.Errorf("%s %s: %v", recs[0].Status, recs[0].Reason, err)
+	}
+	s.saves(recs[0])
+}
+
+// readmeSaves is the README's command that saves a recording as one file.
+const readmeSaves = "curl -OJ http://127.0.0.1:7777/api/record/object/camera/1762842203/file.mp4"
+
+// saves runs the README's command that saves a recording as one file.
+func (s *server) saves(rec media.Recording) {
+	s.t.Helper()
+	readme, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	if err != nil || !strings.Contains(string(readme), "\n"+readmeSaves+"\n") {
+		s.t.Fatalf("the README does not say %q, %v", readmeSaves, err)
+	}
+	command := strings.NewReplacer("http://127.0.0.1:7777", s.url, "camera/1762842203", rec.RecordDir).Replace(readmeSaves)
+	dir := s.t.TempDir()
+	cmd := exec.CommandContext(s.t.Context(), "sh", "-ec", command+" && ffprobe -v error -of csv=p=0 -show_entries format=duration *.mp4")
+	cmd.Dir = dir
+	out, err := cmd.Output()
+	seconds, parseErr := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	if err := errors.Join(err, parseErr); err != nil || math.Abs(seconds-rec.Duration) > 0.2 {
+		s.t.Errorf("the file that is saved has %v s, %v; the recording has %v s", seconds, err, rec.Duration)
 	}
 }
