@@ -117,6 +117,7 @@ func (s *Server) manifest(ctx context.Context, key string) ([]byte, error) {
 // movies keeps the files that were asked for last. Safe for concurrent use.
 type movies struct {
 	making chan struct{} // has a place for each file that is being made
+	most   int64         // bytes that are kept
 
 	mu     sync.Mutex
 	byHash map[hash]*made
@@ -137,7 +138,7 @@ type made struct {
 }
 
 func newMovies() *movies {
-	return &movies{making: make(chan struct{}, atOnce), byHash: map[hash]*made{}}
+	return &movies{making: make(chan struct{}, atOnce), most: maxHeld, byHash: map[hash]*made{}}
 }
 
 // get returns the file of a hash. Of those who ask for it at the same time one makes it;
@@ -197,7 +198,7 @@ func (m *movies) keep(of hash, file *made) {
 	}
 	file.kept = true
 	m.held += file.movie.Held()
-	for m.held > maxHeld {
+	for m.held > m.most {
 		oldest := of
 		for h, f := range m.byHash {
 			if f.kept && f.used < m.byHash[oldest].used {

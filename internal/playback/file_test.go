@@ -7,13 +7,16 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/live777/recorder/internal/fmp4"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/movie"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -175,5 +178,55 @@ func TestFileLeftToTheNext(t *testing.T) {
 	}
 	if n, err := io.Copy(io.Discard, m.NewReader(t.Context(), f.store)); err != nil || n != m.Size() {
 		t.Errorf("%d bytes of %d, %v", n, m.Size(), err)
+	}
+}
+
+// Files take no more memory than they may, and no more are made at the same time: the one
+// that was asked for least recently is made anew.
+func TestFilesAreBounded(t *testing.T) {
+	f, _ := setupFile(t, "audio/mp4")
+	rec, err := f.db.FindByObject(t.Context(), fileDir+"/manifest.mpd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := f.movie(t.Context(), rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMovies()
+	m.most = 2*one.Held() + 1
+	var making, most, made atomic.Int32
+	get := func(of byte) {
+		t.Helper()
+		if _, err := m.get(t.Context(), hash{of}, func() (*movie.Movie, error) {
+			n := making.Add(1)
+			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+			}
+			made.Add(1)
+			runtime.Gosched()
+			making.Add(-1)
+			return one, nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	for of := range byte(3) {
+		get(of)
+	}
+	get(2)
+	get(1)
+	if n := made.Load(); n != 3 || m.held > m.most || len(m.byHash) != 2 {
+		t.Errorf("%d were made, %d bytes of %d are kept of %d", n, m.held, m.most, len(m.byHash))
+	}
+	if get(0); made.Load() != 4 {
+		t.Error("what was forgotten was not made anew")
+	}
+	var clients sync.WaitGroup
+	for of := range byte(50) {
+		clients.Go(func() { get(10 + of) })
+	}
+	clients.Wait()
+	if n := most.Load(); n > atOnce {
+		t.Errorf("%d were made at the same time, want at most %d", n, atOnce)
 	}
 }
