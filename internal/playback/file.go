@@ -128,7 +128,8 @@ type movies struct {
 // hash tells recordings and versions of them apart.
 type hash [sha256.Size]byte
 
-// made is a file, or why there is none, when done is closed.
+// made is a file that is being made, or was. The movie, or the reason why there is none,
+// is known when done is closed.
 type made struct {
 	done  chan struct{}
 	movie *movie.Movie
@@ -141,8 +142,8 @@ func newMovies() *movies {
 	return &movies{making: make(chan struct{}, atOnce), most: maxHeld, byHash: map[hash]*made{}}
 }
 
-// get returns the file of a hash. Of those who ask for it at the same time one makes it;
-// who gives up leaves that to the next.
+// get returns the file of a hash. If several clients ask for it at the same time, one
+// request makes the file and the others wait. If that client leaves, another makes it.
 func (m *movies) get(ctx context.Context, of hash, open func() (*movie.Movie, error)) (*movie.Movie, error) {
 	for {
 		file, mine := m.find(of)

@@ -345,7 +345,8 @@ func (t *Timeline) Late(id media.TrackID, ts int64, arrival time.Time) time.Dura
 
 // Slipped returns by how much a track's frames have come later for a second or two than
 // before, while those of another have not: then its clock has stood still, and not the
-// network. It is 0 where that is not certain: less than half of the jitter is chance.
+// network. It returns 0 where that is not certain. A step of less than half of the jitter
+// may be chance.
 func (t *Timeline) Slipped(id media.TrackID) time.Duration {
 	c := t.tracks[id]
 	if c == nil || c.near.above() < max(int64(slipMin), c.near.jitter/2) {
