@@ -25,6 +25,8 @@ const (
 	maxAnswer = 64 << 20
 	maxEvent  = 16 << 20
 	maxShort  = 4 << 20
+	// maxErrorText bounds what is read of an error that only a message is made of.
+	maxErrorText = 4096
 	// maxHeader bounds the header of an answer.
 	maxHeader = 64 << 10
 	// idleTimeout is how long a body may bring nothing before it counts as broken
@@ -195,6 +197,13 @@ func (c *client) get(ctx context.Context, path string, query url.Values, wait ti
 // errNoRoute says that the node does not have this route: it is another version, or was
 // built without the recorder.
 var errNoRoute = fault.New(fault.Unsupported, "the node does not have this")
+
+// errorText returns the beginning of an error answer, for a message. If reading fails,
+// what was read before is enough.
+func errorText(resp *http.Response) []byte {
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText))
+	return said
+}
 
 // statusError returns the error for a status that a node answered.
 func statusError(status int, body []byte) error {

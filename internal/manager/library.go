@@ -294,11 +294,13 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 			header[name] = values
 		}
 	}
-	target := "/api/record/object/" + api.EscapePath(key)
+	query := url.Values{}
 	if zone := r.URL.Query().Get("tz"); zone != "" {
-		target += "?tz=" + url.QueryEscape(zone)
+		query.Set("tz", zone)
 	}
-	resp, err := n.client.do(r.Context(), call{method: r.Method, path: target, header: header, wait: l.fleet.o.Timeout})
+	resp, err := n.client.do(r.Context(), call{
+		method: r.Method, path: "/api/record/object/" + api.EscapePath(key), query: query, header: header, wait: l.fleet.o.Timeout,
+	})
 	if err != nil {
 		n.suspect()
 		l.fleet.relayed(n, 0, true)
@@ -309,11 +311,10 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 	case resp.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
 	case path.Base(key) == media.FileName && (resp.StatusCode == http.StatusConflict || resp.StatusCode == http.StatusBadRequest):
-		said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
-		return refusedByNode(n, resp.StatusCode, said)
+		return refusedByNode(n, resp.StatusCode, errorText(resp))
 	case resp.StatusCode >= 300 && resp.StatusCode != http.StatusNotModified &&
 		resp.StatusCode != http.StatusPreconditionFailed && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
-		said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096)) // what it says is for the message
+		said := errorText(resp)
 		if n.isOriginal() && isMissing(resp.StatusCode, said) {
 			return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
 		}

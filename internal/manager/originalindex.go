@@ -274,7 +274,7 @@ func (n *node) hasObject(ctx context.Context, key string) (bool, error) {
 	if resp.StatusCode == http.StatusOK {
 		return true, nil
 	}
-	said, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	said := errorText(resp)
 	if isMissing(resp.StatusCode, said) {
 		return false, nil
 	}
