@@ -236,7 +236,7 @@ function RecordingRow({ recording, played, onPlay }: RowProps) {
         <div class="buttons">
           <FileLink recording={recording} />
           {/* as the manifest is named: folders of two nodes may have the same name */}
-          <LinkView recordDir={recording.mpd_path.slice(0, recording.mpd_path.lastIndexOf('/'))} />
+          <LinkView recordDir={folder(recording.mpd_path)} />
           <button
             type="button"
             aria-expanded={played}
@@ -252,8 +252,8 @@ function RecordingRow({ recording, played, onPlay }: RowProps) {
   );
 }
 
-/** The URL beside another in its folder. */
-const beside = (url: string, name: string) => `${url.slice(0, url.lastIndexOf('/') + 1)}${name}`;
+/** The folder of a path or a URL. */
+const folder = (path: string) => path.slice(0, path.lastIndexOf('/'));
 
 /**
  * A link that saves the recording as one file. A link carries no token, and a file may be too long for the page's
@@ -262,14 +262,14 @@ const beside = (url: string, name: string) => `${url.slice(0, url.lastIndexOf('/
 function FileLink({ recording }: { recording: Recording }) {
   const [error, setError] = useState('');
   const zone = new URLSearchParams({ tz: Intl.DateTimeFormat().resolvedOptions().timeZone });
-  const plain = objectURL(beside(recording.mpd_path, 'file.mp4'));
+  const plain = objectURL(`${folder(recording.mpd_path)}/file.mp4`);
   const save = async (event: Event) => {
     event.preventDefault();
     setError('');
     try {
       await request(plain, { headers: { Range: 'bytes=0-0' } }); // says why there is none
-      const { url } = await signRecording(recording.mpd_path.slice(0, recording.mpd_path.lastIndexOf('/')));
-      const link = Object.assign(document.createElement('a'), { href: `${beside(url, 'file.mp4')}?${zone}`, download: '' });
+      const { url } = await signRecording(folder(recording.mpd_path));
+      const link = Object.assign(document.createElement('a'), { href: `${folder(url)}/file.mp4?${zone}`, download: '' });
       link.click();
     } catch (reason) {
       setError(words(reason));
