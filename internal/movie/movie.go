@@ -121,10 +121,7 @@ func newMoov(tracks []*track, title Title) (*mp4.MoovBox, error) {
 		return nil, fault.New(fault.NotFound, "there is nothing in it that can be put into one file")
 	}
 	timescale := common(tracks)
-	start := tracks[0].startTime()
-	for _, t := range tracks {
-		start = min(start, t.startTime())
-	}
+	start := earliest(tracks)
 	mvhd := mp4.CreateMvhd()
 	mvhd.Version = 1
 	mvhd.Timescale, mvhd.NextTrackID = timescale, uint32(len(tracks)+1)
@@ -143,6 +140,17 @@ func newMoov(tracks []*track, title Title) (*mp4.MoovBox, error) {
 	}
 	moov.AddChild(udta)
 	return moov, nil
+}
+
+// earliest returns when the first of the tracks begins, in nanoseconds of media time; 0
+// if there is none.
+func earliest(tracks []*track) (start int64) {
+	for i, t := range tracks {
+		if i == 0 || t.startTime() < start {
+			start = t.startTime()
+		}
+	}
+	return start
 }
 
 // maxTimescale is the most units a second that the movie as a whole is timed in.

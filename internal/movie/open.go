@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -57,10 +56,7 @@ func Open(ctx context.Context, b storage.Backend, dir string, manifest []byte, t
 	if title.Start, err = time.Parse(time.RFC3339Nano, string(presentation.AvailabilityStartTime)); err != nil {
 		return nil, nil, fmt.Errorf("read the manifest: availabilityStartTime: %w", err)
 	}
-	if len(tracks) > 0 {
-		first := slices.MinFunc(tracks, func(a, b *track) int { return int(a.startTime() - b.startTime()) })
-		title.Start = title.Start.Add(time.Duration(first.startTime()))
-	}
+	title.Start = title.Start.Add(time.Duration(earliest(tracks)))
 	if len(o.missing) > 0 {
 		title.Comment = strings.TrimSpace(title.Comment + "\nLost by the storage: " + strings.Join(o.missing, ", "))
 	}
@@ -77,19 +73,18 @@ type part struct {
 // choose returns the parts of the Representation of a kind with the most to see, which is
 // the same in all Periods that have it.
 func choose(m *mpd.MPD, kind media.Kind) ([]part, error) {
-	best, most := "", int64(-1)
+	var best *mpd.RepresentationType
 	for _, p := range m.Periods {
-		for _, set := range p.AdaptationSets {
-			for _, r := range set.Representations {
-				if kindOf(r) == kind.String() && hasSegments(r) && pixels(r) > most {
-					best, most = r.Id, pixels(r)
-				}
-			}
+		if r := representation(p, kind, ""); r != nil && (best == nil || pixels(r) > pixels(best)) {
+			best = r
 		}
+	}
+	if best == nil {
+		return nil, nil
 	}
 	var parts []part
 	for _, p := range m.Periods {
-		r := representation(p, kind, best)
+		r := representation(p, kind, best.Id)
 		if r == nil {
 			continue
 		}
@@ -145,9 +140,8 @@ func segments(r *mpd.RepresentationType) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the manifest: %w", err)
 	}
-	before, after, ok := strings.Cut(template, "$Number%04d$")
-	if !ok {
-		return nil, fmt.Errorf("read the manifest: the template %q has no $Number%%04d$", template)
+	if !strings.Contains(template, media.NumberField) {
+		return nil, fmt.Errorf("read the manifest: the template %q has no %s", template, media.NumberField)
 	}
 	number := 1
 	if t.StartNumber != nil {
@@ -159,7 +153,7 @@ func segments(r *mpd.RepresentationType) ([]string, error) {
 			return nil, fmt.Errorf("read the manifest: it repeats a segment %d times", s.R)
 		}
 		for range s.R + 1 {
-			names = append(names, fmt.Sprintf("%s%04d%s", before, number, after))
+			names = append(names, media.SegmentName(template, number))
 			number++
 		}
 	}

@@ -57,8 +57,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		r.pos += int64(n)
 		return n, nil
 	}
-	// The extent that pos is in: the last one that does not begin behind it, of which
-	// empty ones come before.
+	// The extent that pos is in is the last one that begins at pos or before it.
 	i := sort.Search(len(m.extents), func(i int) bool { return m.extents[i].at > r.pos }) - 1
 	e := &m.extents[i]
 	into := r.pos - e.at
@@ -79,9 +78,9 @@ func (r *reader) Read(p []byte) (int, error) {
 	r.pos += int64(n)
 	switch {
 	case n > 0:
-		return n, nil // an error comes again
+		return n, nil // the next Read returns the error
 	case errors.Is(err, io.EOF):
-		return 0, fmt.Errorf("read object %q: it ends at byte %d: %w", m.keys[e.object], b.pos, io.ErrUnexpectedEOF)
+		return 0, r.ended(b)
 	}
 	return n, err
 }
@@ -96,7 +95,7 @@ func (r *reader) body(e *extent, pos int64) (*body, error) {
 		n, err := io.CopyN(io.Discard, b, pos-b.pos)
 		b.pos += n
 		if errors.Is(err, io.EOF) {
-			err = fmt.Errorf("read object %q: it ends at byte %d: %w", r.movie.keys[e.object], b.pos, io.ErrUnexpectedEOF)
+			err = r.ended(b)
 		}
 		return b, err
 	}
@@ -113,19 +112,16 @@ func (r *reader) body(e *extent, pos int64) (*body, error) {
 	return b, nil
 }
 
+// ended is the error of an object that is shorter than it was when the file was made.
+func (r *reader) ended(b *body) error {
+	return fmt.Errorf("read object %q: it ends at byte %d: %w", r.movie.keys[b.object], b.pos, io.ErrUnexpectedEOF)
+}
+
 // Seek implements io.Seeker.
 func (r *reader) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekStart:
-	case io.SeekCurrent:
-		offset += r.pos
-	case io.SeekEnd:
-		offset += r.movie.size
-	default:
-		return 0, fmt.Errorf("seek the file: whence is %d", whence)
-	}
-	if offset < 0 {
-		return 0, fmt.Errorf("seek the file: offset is %d", offset)
+	offset, err := storage.SeekTo(offset, whence, r.pos, r.movie.size)
+	if err != nil {
+		return 0, fmt.Errorf("seek the file: %w", err)
 	}
 	r.pos = offset
 	return offset, nil

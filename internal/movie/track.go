@@ -120,8 +120,7 @@ var opusSilence = []byte{0xfc, 0xff, 0xfe}
 // silent is the object of chunks that are made of opusSilence, and lie nowhere.
 const silent = -1
 
-// add adds the samples of a segment that lies in an object. Where nothing is between
-// them and those before, there is silence; the last picture before lasts until they begin.
+// add adds the samples of a segment that lies in an object. A hole before them is bridged.
 func (t *track) add(object int32, tables []fmp4.Table) error {
 	for _, table := range tables {
 		switch hole := table.Time - t.end; {
@@ -147,8 +146,9 @@ func (t *track) add(object int32, tables []fmp4.Table) error {
 	return nil
 }
 
-// bridge fills a hole behind the last sample. Chromium plays no sound any more behind a
-// packet that lasts for seconds, so that sound is filled with packets of silence.
+// bridge fills a hole behind the last sample. A picture lasts until the next one. Sound is
+// filled with packets of silence, because Chromium plays no more sound after a packet that
+// lasts for seconds.
 func (t *track) bridge(hole media.Ticks) error {
 	packet := media.Ticks(t.timescale / 50)
 	packets := hole / packet

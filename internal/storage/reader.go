@@ -51,17 +51,9 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 func (r *reader) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case io.SeekStart:
-	case io.SeekCurrent:
-		offset += r.pos
-	case io.SeekEnd:
-		offset += r.object.Size
-	default:
-		return 0, fmt.Errorf("seek object %q: whence is %d", r.object.Key, whence)
-	}
-	if offset < 0 {
-		return 0, fmt.Errorf("seek object %q: offset is %d", r.object.Key, offset)
+	offset, err := SeekTo(offset, whence, r.pos, r.object.Size)
+	if err != nil {
+		return 0, fmt.Errorf("seek object %q: %w", r.object.Key, err)
 	}
 	if offset != r.pos {
 		_ = r.closeBody() // nothing was written, and the next Read opens anew
@@ -82,4 +74,22 @@ func (r *reader) closeBody() error {
 func (r *reader) Close() error {
 	r.closed = true
 	return r.closeBody()
+}
+
+// SeekTo returns the position that a Seek with offset and whence leads to (io.Seeker), in
+// what has a size and stands at pos. An unknown whence and a position before 0 are errors.
+func SeekTo(offset int64, whence int, pos, size int64) (int64, error) {
+	switch whence {
+	case io.SeekStart:
+	case io.SeekCurrent:
+		offset += pos
+	case io.SeekEnd:
+		offset += size
+	default:
+		return 0, fmt.Errorf("whence is %d", whence)
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("offset is %d", offset)
+	}
+	return offset, nil
 }
