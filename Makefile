@@ -39,7 +39,7 @@ run: web build ## the page and the servers, then start the node without a config
 run-liveman: web build ## the same, and start the manager
 	$(LIVEMAN)
 
-web: ## the page, into internal/web/dist
+web: ## the page, into internal/serve/web/dist
 	scripts/web.sh build
 
 deps: $(MINIO) ## Debian packages, npm modules and the S3 server that the tests need
@@ -73,14 +73,14 @@ interop: prepare ## publish with every client that is there, and tell what becam
 	.cache/bin/interop -out docs/interop.md
 
 soak: deps build ## the end-to-end test of outages of storage, a minute each
-	OUTAGE_SECONDS=60 $(GO) test -count=1 -v -timeout 60m -run '^TestOutages$$' ./internal/e2e
+	OUTAGE_SECONDS=60 $(GO) test -count=1 -v -timeout 60m -run '^TestOutages$$' ./internal/testkit/e2e
 
 attack: deps build ## everything that somebody with few rights can send, for ATTACK_FOR
-	ATTACK_FOR=$(ATTACK_FOR) $(GO) test -count=1 -v -timeout 0 -run '^TestAttack$$' ./internal/e2e
+	ATTACK_FOR=$(ATTACK_FOR) $(GO) test -count=1 -v -timeout 0 -run '^TestAttack$$' ./internal/testkit/e2e
 
 # SHAPES=word,word plays those alone, MATRIX_DIR keeps the recordings.
 matrix: deps ## all shapes of recordings in all players, and the table of what they showed
-	MATRIX=full MATRIX_TABLE=$(CURDIR)/.cache/matrix.md $(GO) test -count=1 -v -timeout 60m -run '^TestPlayers' ./internal/e2e/matrix
+	MATRIX=full MATRIX_TABLE=$(CURDIR)/.cache/matrix.md $(GO) test -count=1 -v -timeout 60m -run '^TestPlayers' ./internal/testkit/e2e/matrix
 
 check: static race ## everything that judges the code
 
@@ -112,13 +112,13 @@ $(MINIO): tools/minio/go.mod tools/minio/go.sum
 	@touch $(MINIO)
 
 bench-catalogue: deps ## lists of 1,000,000 recordings; fails where a page takes longer than 10 ms
-	$(GO) test -run '^$$' -bench '^BenchmarkMillion$$' -benchtime 30x -timeout 60m ./internal/catalogue
+	$(GO) test -run '^$$' -bench '^BenchmarkMillion$$' -benchtime 30x -timeout 60m ./internal/library/catalogue
 
 fuzz: ## every fuzzer, FUZZTIME each
 	scripts/fuzz.sh $(FUZZTIME)
 
 chaos: ## recorders in random lives, each judged by the log of what was sent
-	CHAOS_SEED=$(SEED) CHAOS_SHRINK=$(SEED) CHAOS_FOR=$(CHAOSTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/chaos \
+	CHAOS_SEED=$(SEED) CHAOS_SHRINK=$(SEED) CHAOS_FOR=$(CHAOSTIME) $(GO) test -count=1 -v -timeout 0 -run '^TestChaos$$' ./internal/testkit/chaos \
 		| grep --line-buffered -vE '^(=== | *--- PASS)'
 
 bench: ## the benchmarks that match BENCH
@@ -126,4 +126,4 @@ bench: ## the benchmarks that match BENCH
 
 clean: ## what was built; recordings in storage/ stay
 	rm -rf bin .cache web/node_modules
-	find internal/web/dist -mindepth 1 ! -name .gitkeep -delete
+	find internal/serve/web/dist -mindepth 1 ! -name .gitkeep -delete

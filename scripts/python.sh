@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The Python programs that the end-to-end tests run as clients: a virtual
-# environment in .cache/python with what internal/e2e/clients/requirements.txt
+# environment in .cache/python with what internal/testkit/e2e/clients/requirements.txt
 # pins. Nothing is done when that has not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-requirements=internal/e2e/clients/requirements.txt
+requirements=internal/testkit/e2e/clients/requirements.txt
 venv=.cache/python
 stamp=$venv/installed
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The page in web/: install its modules, build it into internal/web/dist, run
+# The page in web/: install its modules, build it into internal/serve/web/dist, run
 # its unit tests, look at what was built in a browser, check its types. install
 # and build are left out when nothing that they depend on has changed.
 #
@@ -38,7 +38,7 @@ changed() {
 
 build() {
   install
-  if [ -e internal/web/dist/index.html ] && ! changed "$built"; then return; fi
+  if [ -e internal/serve/web/dist/index.html ] && ! changed "$built"; then return; fi
   echo "web: building the page"
   npm --prefix web run --silent build
   touch "$built"

@@ -5,7 +5,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   base: './',
   build: {
-    outDir: '../internal/web/dist',
+    outDir: '../internal/serve/web/dist',
     emptyOutDir: true,
     target: 'es2022',
     // The player is one lazily loaded chunk of about half a megabyte.

@@ -17,10 +17,10 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/live777/recorder/internal/lipsync"
+	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/fs"
-	"github.com/live777/recorder/internal/verify"
+	"github.com/live777/recorder/internal/testkit/lipsync"
 )
 
 // bench is a node, and what the clients need.

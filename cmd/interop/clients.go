@@ -54,12 +54,12 @@ var clients = []client{
 	{"ffmpeg -c copy", prepareFFmpeg, publishFFmpegCopy},
 	{"whipclientsink", prepareGStreamer("whipclientsink"), publishGStreamer("whipclientsink")},
 	{"whipsink", prepareGStreamer("whipsink"), publishGStreamer("whipsink")},
-	{"webrtcbin", prepareWebRTCBin, publishScript("internal/e2e/clients/gst.py")},
+	{"webrtcbin", prepareWebRTCBin, publishScript("internal/testkit/e2e/clients/gst.py")},
 	{"Chromium, H264", prepareBrowser("CHROMIUM", "chromium"), publishBrowser("chromium", "h264")},
 	{"Chromium, VP9", prepareBrowser("CHROMIUM", "chromium"), publishBrowser("chromium", "vp9")},
 	{"Firefox, VP9", prepareBrowser("FIREFOX", "firefox-esr"), publishBrowser("firefox", "vp9")},
 	{"Firefox, VP8", prepareBrowser("FIREFOX", "firefox-esr"), publishBrowser("firefox", "vp8")},
-	{"aiortc", prepareAiortc, publishScript("internal/e2e/clients/aiortc_client.py")},
+	{"aiortc", prepareAiortc, publishScript("internal/testkit/e2e/clients/aiortc_client.py")},
 	{"werift", prepareWerift, publishScript("web/e2e/werift.mjs")},
 }
 

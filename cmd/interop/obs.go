@@ -124,7 +124,7 @@ func (t *trial) leaveOBS(ctx context.Context, port int) error {
 	case <-time.After(t.duration()):
 	}
 	at := time.Now()
-	cmd := exec.CommandContext(ctx, "node", "--experimental-websocket", "internal/e2e/clients/obs_stop.mjs", strconv.Itoa(port))
+	cmd := exec.CommandContext(ctx, "node", "--experimental-websocket", "internal/testkit/e2e/clients/obs_stop.mjs", strconv.Itoa(port))
 	cmd.Dir = t.bench.o.repository
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("stop OBS: %w: %s", err, out)

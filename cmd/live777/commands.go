@@ -4,8 +4,8 @@ import (
 	"context"
 	"flag"
 
-	"github.com/live777/recorder/internal/command"
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/command"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/node"
 )
 

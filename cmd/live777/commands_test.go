@@ -13,7 +13,7 @@ import (
 
 // TestExitCodes runs the commands on a recording that a node has made.
 func TestExitCodes(t *testing.T) {
-	fixture, err := filepath.Abs("../../internal/maintain/testdata/recording")
+	fixture, err := filepath.Abs("../../internal/library/maintain/testdata/recording")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,9 +6,9 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/live777/recorder/internal/command"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/logging"
+	"github.com/live777/recorder/internal/base/command"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/logging"
 	"github.com/live777/recorder/internal/node"
 )
 

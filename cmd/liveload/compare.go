@@ -11,10 +11,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/live777/recorder/internal/compare"
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/storage"
-	"github.com/live777/recorder/internal/verify"
+	"github.com/live777/recorder/internal/testkit/compare"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 // comparer is the command compare.

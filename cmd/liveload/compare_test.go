@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/node"
 )
 

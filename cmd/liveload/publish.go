@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 // action is what a command does once its flags are parsed.

@@ -10,8 +10,8 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // errNotAllowed says that a node has registered with an address outside

@@ -16,16 +16,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/catalogue/pgtest"
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/catalogue/pgtest"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/portlock"
+	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/storage/remote"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
+	"github.com/live777/recorder/internal/testkit/portlock"
 )
 
 // archived is when the recordings of archives were made.

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 const (

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/maintain"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/maintain"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage"
 )
 

@@ -7,9 +7,9 @@ import (
 	"fmt"
 	"hash/maphash"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // A node's answer takes more memory when it is decoded than as text: a null may become

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/health"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // many returns a list of so many.

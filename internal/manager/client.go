@@ -16,7 +16,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 )
 
 const (

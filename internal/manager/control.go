@@ -12,9 +12,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // Record implements api.Fleet.

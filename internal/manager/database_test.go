@@ -12,11 +12,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue/pgtest"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/logging/logtest"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/logging/logtest"
+	"github.com/live777/recorder/internal/library/catalogue/pgtest"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // The manager starts without its PostgreSQL, does what needs none, says what does,

@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/retention"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/retention"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // TestNodesDoNotSayWhatTheirObjectsAre: a node's answer is no page of the manager's

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // recordingInfo is what a node with a recorder says of itself.

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
 )
 

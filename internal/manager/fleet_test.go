@@ -13,12 +13,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/logging/logtest"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/portlock"
+	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/testkit/portlock"
 )
 
 // A stream that two nodes have is recorded where it is said to be; asking and

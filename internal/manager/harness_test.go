@@ -13,10 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
 	live777 "github.com/live777/recorder/internal/node"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 const nodeToken = "secret-of-the-node"

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/health"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/health"
 )
 
 // Shared storage that cannot be opened any more makes a manager unready until it can.

@@ -12,10 +12,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/playback"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/playback"
+	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage"
 )
 

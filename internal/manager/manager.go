@@ -12,14 +12,14 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/auth"
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/health"
-	"github.com/live777/recorder/internal/metrics"
-	"github.com/live777/recorder/internal/retention"
-	"github.com/live777/recorder/internal/web"
+	"github.com/live777/recorder/internal/base/auth"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/retention"
+	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/metrics"
+	"github.com/live777/recorder/internal/serve/web"
 )
 
 // drainTimeout bounds how long requests may still take when the manager stops.

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/logging/logtest"
+	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // Start, watch, play and stop a recording through the manager, with recordings

@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/metrics"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/serve/metrics"
 )
 
 // measure returns the nodes as metrics have them.

@@ -9,10 +9,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/portlock"
+	"github.com/live777/recorder/internal/testkit/portlock"
 )
 
 // object asks for an object of a recording and returns what it says, or the status.

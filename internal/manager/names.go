@@ -5,8 +5,8 @@ import (
 	"maps"
 	"sync"
 
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
 )
 

@@ -5,9 +5,9 @@ package manager
 import (
 	"testing"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // Whose a name is: what a node says of itself counts more than what the manager

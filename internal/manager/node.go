@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // The states of a node.

@@ -13,10 +13,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // This file and originalindex.go have what a node of the original live777 needs to be one

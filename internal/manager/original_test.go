@@ -17,12 +17,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/logging/logtest"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/logging/logtest"
+	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // originalNode answers as a node of the original live777 does: what it says is less than

@@ -14,9 +14,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // originalSession is a recording as the index of an original has it.

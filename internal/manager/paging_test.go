@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
+	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // recordingPages follows a list of recordings to its last page.

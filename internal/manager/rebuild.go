@@ -13,9 +13,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/maintain"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/maintain"
 	"github.com/live777/recorder/internal/media"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
 )
 

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
 )
 
 // From storage alone, and from what nodes keep themselves, an empty database

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/retention"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/retention"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // shelf is the recordings of all nodes, one by one. It implements api.Recordings.

@@ -8,11 +8,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/auth"
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/auth"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 const (

@@ -10,10 +10,10 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // identifying answers who has sent a request, by its token, and notes the tokens

@@ -23,7 +23,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/live777/recorder/internal/logging/logtest"
+	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )

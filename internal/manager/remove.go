@@ -6,8 +6,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
 )
 

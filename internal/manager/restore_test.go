@@ -13,7 +13,7 @@ import (
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
 	live777 "github.com/live777/recorder/internal/node"
 )

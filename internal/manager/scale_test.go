@@ -22,11 +22,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue/pgtest"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/library/catalogue/pgtest"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 const (

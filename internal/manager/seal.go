@@ -18,8 +18,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/library/catalogue"
 )
 
 const (

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 const plainToken = "the-admin-token-of-a-node"

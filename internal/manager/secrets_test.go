@@ -16,13 +16,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/auth"
-	"github.com/live777/recorder/internal/catalogue/pgtest"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/logging/logtest"
+	"github.com/live777/recorder/internal/base/auth"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/logging/logtest"
+	"github.com/live777/recorder/internal/library/catalogue/pgtest"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 const (

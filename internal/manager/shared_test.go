@@ -8,10 +8,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage/fs"
 )
 

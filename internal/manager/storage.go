@@ -8,9 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/health"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/health"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/storage/remote"

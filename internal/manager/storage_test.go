@@ -8,9 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/logging/logtest"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/logging/logtest"
 )
 
 // What is wrong with the storage is said by the names that the manager's own

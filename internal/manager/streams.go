@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // keptRemovals is how many of the streams that have ended are remembered, for those

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/health"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // eventsAgain is how many polls pass before events are tried again of a node whose

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 )
 
 // Cursor is a follower's place in the feed of changes of a catalogue. The zero Cursor

@@ -8,7 +8,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 )
 
 // The names of the objects that a recording has beside its media.

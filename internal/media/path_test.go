@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 )
 
 // TestHiddenCharacters: what is not seen is in no new name, works on in old ones, and

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/auth"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/base/auth"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 // as is call with a bearer token.

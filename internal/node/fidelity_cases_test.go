@@ -6,10 +6,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/live777/recorder/internal/compare"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/compare"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 const ms = time.Millisecond

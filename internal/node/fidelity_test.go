@@ -15,12 +15,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/compare"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/fs"
-	"github.com/live777/recorder/internal/verify"
+	"github.com/live777/recorder/internal/testkit/compare"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 // atOnce is how many cases run at the same time. They wait most of the time, so

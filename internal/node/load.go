@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // placeStorage names storage among problems.

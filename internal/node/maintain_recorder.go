@@ -13,16 +13,16 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/maintain"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/maintain"
+	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/spool"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/storage/remote"
-	"github.com/live777/recorder/internal/verify"
+	"github.com/live777/recorder/internal/storage/spool"
 )
 
 // openLibrary is the storage and the catalogue of a node, opened by another process.

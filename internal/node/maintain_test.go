@@ -13,7 +13,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
 )
 

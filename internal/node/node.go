@@ -12,17 +12,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/auth"
-	"github.com/live777/recorder/internal/codec"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/health"
-	"github.com/live777/recorder/internal/live"
+	"github.com/live777/recorder/internal/base/auth"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/base/quota"
+	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/ingest/whip"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/metrics"
-	"github.com/live777/recorder/internal/quota"
-	"github.com/live777/recorder/internal/web"
-	"github.com/live777/recorder/internal/whip"
+	"github.com/live777/recorder/internal/media/codec"
+	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/metrics"
+	"github.com/live777/recorder/internal/serve/web"
 )
 
 const (

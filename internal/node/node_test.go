@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 // testNode is a node on loopback, with its recordings in a temporary folder.

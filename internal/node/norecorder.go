@@ -6,13 +6,13 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/health"
-	"github.com/live777/recorder/internal/live"
-	"github.com/live777/recorder/internal/metrics"
-	"github.com/live777/recorder/internal/quota"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/base/quota"
+	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/metrics"
 )
 
 // noRecorder is the recorder of a build without one.

@@ -19,8 +19,8 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 // originalManager does what a liveman of the original live777 does with a node of its

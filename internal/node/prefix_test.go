@@ -15,8 +15,8 @@ import (
 
 	"github.com/pion/webrtc/v4"
 
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 // TestBelowPrefix: behind a reverse proxy that has the node below a path everything

@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
 )

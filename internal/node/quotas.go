@@ -3,9 +3,9 @@ package node
 import (
 	"cmp"
 
-	"github.com/live777/recorder/internal/auth"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/quota"
+	"github.com/live777/recorder/internal/base/auth"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/quota"
 )
 
 // quotasOf returns what the configuration allows. The sessions of all are counted by

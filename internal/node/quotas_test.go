@@ -9,13 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
 )
 
 // TestLimits: each limit of the configuration refuses what it is for, says when to come
 // again, and is counted.
 func TestLimits(t *testing.T) {
-	offer, err := os.ReadFile("../whip/testdata/offers/" + firstOffer(t))
+	offer, err := os.ReadFile("../ingest/whip/testdata/offers/" + firstOffer(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestLimits(t *testing.T) {
 // firstOffer is the name of an offer that a program made.
 func firstOffer(t *testing.T) string {
 	t.Helper()
-	files, err := os.ReadDir("../whip/testdata/offers")
+	files, err := os.ReadDir("../ingest/whip/testdata/offers")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no offers: %v", err)
 	}

@@ -9,15 +9,15 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/live"
-	"github.com/live777/recorder/internal/metrics"
-	"github.com/live777/recorder/internal/playback"
-	"github.com/live777/recorder/internal/quota"
-	rec "github.com/live777/recorder/internal/recorder"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/quota"
+	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/playback"
+	rec "github.com/live777/recorder/internal/record/recorder"
+	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/metrics"
 )
 
 // withRecorder is the recorder of a node, with the storage, the catalogue and

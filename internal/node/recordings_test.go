@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 // publishShort publishes a stream for two seconds.

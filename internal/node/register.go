@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/auth"
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/auth"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 const (

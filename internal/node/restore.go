@@ -14,10 +14,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/live777/recorder/internal/catalogue"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/health"
-	"github.com/live777/recorder/internal/maintain"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/maintain"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )

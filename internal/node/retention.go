@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"sync"
 
-	"github.com/live777/recorder/internal/api"
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/library/retention"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/retention"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // keeper is retention as a part of a node: it runs from start to stop.

@@ -12,16 +12,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/health"
-	"github.com/live777/recorder/internal/journal"
-	rec "github.com/live777/recorder/internal/recorder"
-	"github.com/live777/recorder/internal/segmenter"
-	"github.com/live777/recorder/internal/spool"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/health"
+	rec "github.com/live777/recorder/internal/record/recorder"
+	"github.com/live777/recorder/internal/record/segmenter"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
+	"github.com/live777/recorder/internal/storage/journal"
 	"github.com/live777/recorder/internal/storage/remote"
+	"github.com/live777/recorder/internal/storage/spool"
 )
 
 const (

@@ -8,9 +8,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/live777/recorder/internal/fault"
-	"github.com/live777/recorder/internal/health"
-	"github.com/live777/recorder/internal/spool"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/storage/spool"
 )
 
 // replacedFor is how long it is told that a folder was replaced: what was recorded

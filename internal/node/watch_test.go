@@ -18,12 +18,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
-	"github.com/live777/recorder/internal/config"
-	"github.com/live777/recorder/internal/health"
-	"github.com/live777/recorder/internal/load"
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/health"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/spool"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
+	"github.com/live777/recorder/internal/storage/spool"
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 // problems returns what a node says is wrong, by place.

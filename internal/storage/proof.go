@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 )
 
 // ErrUnproved is what Upload.Prove's error is where the service does not have the object.

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 )
 
 // The errors that callers branch on. Backends wrap their own errors so that

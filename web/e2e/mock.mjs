@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const dist = fileURLToPath(new URL('../../internal/web/dist', import.meta.url));
+const dist = fileURLToPath(new URL('../../internal/serve/web/dist', import.meta.url));
 const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 
 const session = (id) => ({ id, createdAt: 1719326206947, state: 'connected' });

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 
 HLS.setOptions({ strictMode: true });
 
-const files = import.meta.glob<string>('../../internal/manifest/testdata/*.m3u8.txt', { query: '?raw', import: 'default', eager: true });
+const files = import.meta.glob<string>('../../internal/record/manifest/testdata/*.m3u8.txt', { query: '?raw', import: 'default', eager: true });
 
 /** The playlists of a golden file by their names, of which each begins with a line of its own. */
 function playlists(text: string): [string, string][] {

@@ -2,7 +2,7 @@
 
 package fs
 
-import "github.com/live777/recorder/internal/fault"
+import "github.com/live777/recorder/internal/base/fault"
 
 // Free is an error on this operating system.
 func (s *Store) Free() (int64, error) {

@@ -19,7 +19,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/storagetest"
 )

@@ -13,7 +13,7 @@ import (
 	"slices"
 	"syscall"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )

@@ -7,7 +7,7 @@ import (
 	"os"
 	"sync"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 )
 
 // errReplaced ends what is being written when the root is opened anew: the rest would

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 )
 
 // A root that is renamed, removed or made anew while it is used is opened anew; what

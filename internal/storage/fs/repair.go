@@ -6,7 +6,7 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/storage"
 )
 

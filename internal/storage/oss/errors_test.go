@@ -10,7 +10,7 @@ import (
 
 	alioss "github.com/aliyun/alibabacloud-oss-go-sdk-v2/oss"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/storage"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/storage/oss"
 )
 

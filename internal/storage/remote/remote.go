@@ -6,7 +6,7 @@ import (
 	"context"
 	"log/slog"
 
-	"github.com/live777/recorder/internal/config"
+	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/oss"
 	"github.com/live777/recorder/internal/storage/s3"

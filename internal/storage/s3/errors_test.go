@@ -14,7 +14,7 @@ import (
 
 	"github.com/aws/smithy-go"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
 )

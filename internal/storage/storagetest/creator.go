@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/storage"
 )
 

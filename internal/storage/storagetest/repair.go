@@ -5,7 +5,7 @@ import (
 	"errors"
 	"testing"
 
-	"github.com/live777/recorder/internal/fault"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/storage"
 )
 

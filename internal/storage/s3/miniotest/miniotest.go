@@ -22,7 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
-	"github.com/live777/recorder/internal/portlock"
+	"github.com/live777/recorder/internal/testkit/portlock"
 )
 
 const (

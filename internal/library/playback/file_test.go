@@ -1,0 +1,232 @@
+package playback
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"path"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/library/movie"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/media/fmp4"
+	"github.com/live777/recorder/internal/storage"
+)
+
+const fileDir = "door/1762842777" // of a sealed recording of sound
+
+// soundManifest names two segments of two seconds.
+const soundManifest = `<?xml version="1.0" encoding="UTF-8"?>
+<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" availabilityStartTime="2026-11-30T13:30:00.500Z" mediaPresentationDuration="PT4S" minBufferTime="PT2S" profiles="urn:mpeg:dash:profile:isoff-live:2011">
+<Period id="p1" start="PT0S"><AdaptationSet id="2" contentType="audio">
+<Representation id="a" bandwidth="64000" codecs="opus" mimeType="%s">
+<SegmentTemplate timescale="48000" presentationTimeOffset="0" startNumber="1" initialization="a_init.m4s" media="a_seg_$Number%%04d$.m4s">
+<SegmentTimeline><S t="0" d="96000" r="1"/></SegmentTimeline></SegmentTemplate>
+</Representation></AdaptationSet></Period></MPD>`
+
+// counted counts what is asked of the storage.
+type counted struct {
+	storage.Backend
+	stats atomic.Int32
+}
+
+func (c *counted) Stat(ctx context.Context, key string) (storage.Object, error) {
+	c.stats.Add(1)
+	return c.Backend.Stat(ctx, key)
+}
+
+// setupFile returns a fixture with a recording of sound in fileDir.
+func setupFile(t *testing.T, mime string) (*fixture, *counted) {
+	t.Helper()
+	backend := &counted{}
+	f := setup(t, func(b storage.Backend) storage.Backend {
+		backend.Backend = b
+		return backend
+	})
+	rec := media.Recording{
+		Stream: "door: west", RecordID: path.Base(fileDir), RecordDir: fileDir, MPDPath: fileDir + "/manifest.mpd",
+		Start: time.Date(2026, 11, 30, 13, 30, 0, 0, time.UTC), Status: media.StatusComplete,
+	}
+	if err := f.db.Put(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	stereo := []byte{0, 2, 1, 0x38, 0, 0, 0xbb, 0x80, 0, 0, 0} // dOps
+	init, err := fmp4.Init(1, &media.Format{Codec: "opus", Timescale: 48000, Channels: 2, Private: stereo})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.put(t, fileDir+"/a_init.m4s", string(init))
+	for i := range 2 {
+		c := fmp4.Chunk{TrackID: 1, Kind: media.Audio, Sequence: uint32(i + 1), Time: media.Ticks(i) * 96000, First: true}
+		for j := range 100 {
+			c.Samples = append(c.Samples, fmp4.Sample{Data: fmt.Appendf(nil, "packet %d of segment %d", j, i), Duration: 960, Key: true})
+		}
+		f.put(t, fmt.Sprintf("%s/a_seg_%04d.m4s", fileDir, i+1), string(c.Append(nil)))
+	}
+	f.put(t, fileDir+"/manifest.mpd", fmt.Sprintf(soundManifest, mime))
+	return f, backend
+}
+
+// A recording is one file, with ranges and conditions, that is made once.
+func TestFile(t *testing.T) {
+	f, backend := setupFile(t, "audio/mp4")
+	whole := f.get(t, http.MethodGet, fileDir+"/file.mp4")
+	if whole.status != http.StatusOK || int64(len(whole.body)) != whole.length || !strings.Contains(whole.body, "packet 99 of segment 1") {
+		t.Fatalf("status %d, %d bytes of %d", whole.status, len(whole.body), whole.length)
+	}
+	for name, want := range map[string]string{"Content-Type": "video/mp4", "Accept-Ranges": "bytes", "Cache-Control": cacheValidate} {
+		if got := whole.header.Get(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+	etag := whole.header.Get("ETag")
+	stats := backend.stats.Load()
+	head := f.get(t, http.MethodHead, fileDir+"/file.mp4")
+	if head.status != http.StatusOK || head.length != whole.length || head.header.Get("ETag") != etag {
+		t.Errorf("HEAD: %d, %d bytes, ETag %s, want %s", head.status, head.length, head.header.Get("ETag"), etag)
+	}
+	part := f.get(t, http.MethodGet, fileDir+"/file.mp4", "Range", "bytes=100-5000", "If-Range", etag)
+	if part.status != http.StatusPartialContent || part.body != whole.body[100:5001] {
+		t.Errorf("a range: %d, %d bytes", part.status, len(part.body))
+	}
+	if other := f.get(t, http.MethodGet, fileDir+"/file.mp4", "Range", "bytes=100-", "If-Range", `"other"`); other.body != whole.body {
+		t.Errorf("a range of another file: %d, %d bytes", other.status, len(other.body))
+	}
+	if same := f.get(t, http.MethodGet, fileDir+"/file.mp4", "If-None-Match", etag); same.status != http.StatusNotModified {
+		t.Errorf("what the client has: %d", same.status)
+	}
+	if behind := f.get(t, http.MethodGet, fileDir+"/file.mp4", "Range", fmt.Sprintf("bytes=%d-", whole.length)); behind.status != http.StatusRequestedRangeNotSatisfiable {
+		t.Errorf("a range behind the end: %d", behind.status)
+	}
+	if now := backend.stats.Load(); now != stats {
+		t.Errorf("the segments were looked into again: %d more requests", now-stats)
+	}
+}
+
+// The file is saved by a name that says what and when, in the viewer's zone.
+func TestFileName(t *testing.T) {
+	f, _ := setupFile(t, "audio/mp4")
+	for zone, want := range map[string]string{
+		"": "door_ west 2026-11-30 13.30.00.mp4", "Europe/Berlin": "door_ west 2026-11-30 14.30.00.mp4",
+	} {
+		got := f.get(t, http.MethodHead, fileDir+"/file.mp4?tz="+zone)
+		kind, params, err := mime.ParseMediaType(got.header.Get("Content-Disposition"))
+		if err != nil || kind != "attachment" || params["filename"] != want {
+			t.Errorf("in %q it is %q, %v; want %q", zone, params["filename"], err, want)
+		}
+	}
+	if got := f.get(t, http.MethodGet, fileDir+"/file.mp4?tz=Nowhere"); got.status != http.StatusBadRequest {
+		t.Errorf("in a zone that there is not: %d", got.status)
+	}
+}
+
+// What cannot be one file is refused, and what is nobody's recording is not found.
+func TestNoFile(t *testing.T) {
+	f, _ := setupFile(t, "audio/webm")
+	if got := f.get(t, http.MethodGet, fileDir+"/file.mp4"); got.status != http.StatusConflict {
+		t.Errorf("a file of WebM: %d", got.status)
+	}
+	if got := f.get(t, http.MethodGet, "not/of/a/file.mp4"); got.status != http.StatusNotFound {
+		t.Errorf("a file of no recording: %d", got.status)
+	}
+}
+
+// Of a recording that runs the file has what is closed, and another validator when there
+// is more.
+func TestFileOfARunningRecording(t *testing.T) {
+	f, _ := setupFile(t, "audio/mp4")
+	key := fileDir + "/manifest.mpd"
+	manifest := fmt.Sprintf(soundManifest, "audio/mp4")
+	f.live.mu.Lock()
+	f.live.manifests[key] = strings.Replace(manifest, ` r="1"`, "", 1)
+	f.live.mu.Unlock()
+	first := f.get(t, http.MethodGet, fileDir+"/file.mp4")
+	if first.status != http.StatusOK || strings.Contains(first.body, "of segment 1") || !strings.Contains(first.body, "packet 99 of segment 0") {
+		t.Fatalf("%d, %d bytes", first.status, len(first.body))
+	}
+	f.live.mu.Lock()
+	f.live.manifests[key] = manifest
+	f.live.mu.Unlock()
+	more := f.get(t, http.MethodGet, fileDir+"/file.mp4", "If-Range", first.header.Get("ETag"), "Range", "bytes=10-")
+	if more.status != http.StatusOK || !strings.Contains(more.body, "packet 99 of segment 1") {
+		t.Errorf("when there is more: %d, %d bytes", more.status, len(more.body))
+	}
+}
+
+// Who gives up leaves the making of a file to the next who asks.
+func TestFileLeftToTheNext(t *testing.T) {
+	f, _ := setupFile(t, "audio/mp4")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	rec, err := f.db.FindByObject(t.Context(), fileDir+"/manifest.mpd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.movie(ctx, rec); err == nil {
+		t.Fatal("a file was made for one who had left")
+	}
+	m, err := f.movie(t.Context(), rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.Copy(io.Discard, m.NewReader(t.Context(), f.store)); err != nil || n != m.Size() {
+		t.Errorf("%d bytes of %d, %v", n, m.Size(), err)
+	}
+}
+
+// Files take no more memory than they may, and no more are made at the same time: the one
+// that was asked for least recently is made anew.
+func TestFilesAreBounded(t *testing.T) {
+	f, _ := setupFile(t, "audio/mp4")
+	rec, err := f.db.FindByObject(t.Context(), fileDir+"/manifest.mpd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := f.movie(t.Context(), rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMovies()
+	m.most = 2*one.Held() + 1
+	var making, most, made atomic.Int32
+	get := func(of byte) {
+		t.Helper()
+		if _, err := m.get(t.Context(), hash{of}, func() (*movie.Movie, error) {
+			n := making.Add(1)
+			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+			}
+			made.Add(1)
+			runtime.Gosched()
+			making.Add(-1)
+			return one, nil
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	for of := range byte(3) {
+		get(of)
+	}
+	get(2)
+	get(1)
+	if n := made.Load(); n != 3 || m.held > m.most || len(m.byHash) != 2 {
+		t.Errorf("%d were made, %d bytes of %d are kept of %d", n, m.held, m.most, len(m.byHash))
+	}
+	if get(0); made.Load() != 4 {
+		t.Error("what was forgotten was not made anew")
+	}
+	var clients sync.WaitGroup
+	for of := range byte(50) {
+		clients.Go(func() { get(10 + of) })
+	}
+	clients.Wait()
+	if n := most.Load(); n > atOnce {
+		t.Errorf("%d were made at the same time, want at most %d", n, atOnce)
+	}
+}

@@ -1,0 +1,577 @@
+package recorder
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/base/quota"
+	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/record/arrange"
+	"github.com/live777/recorder/internal/record/depacket"
+)
+
+// reasonOrder is why pictures may be shown in another order than their sender meant.
+const reasonOrder = "the stream has B-frames and does not tell when they are shown; encode without B-frames, or send presentation times"
+
+// reasonUndecodable is why a track has nothing to record.
+const reasonUndecodable = "announced by the publisher, but nothing came that can be decoded"
+
+// reasonNoKey is the same where pictures came.
+const reasonNoKey = "the sender ignored all requests for a key frame: nothing that came can be decoded"
+
+const (
+	// readTimeout is how long a session waits for packets before it checks what is due.
+	readTimeout = 200 * time.Millisecond
+	// readBatch is the number of items taken at once.
+	readBatch = 256
+	// reportEvery is how often a running recording is reported to the catalogue.
+	reportEvery = 30 * time.Second
+	// staggerShare and staggerMax bound how much shorter than the limit a stream's
+	// first recording is. Streams that began together then rotate at different times.
+	staggerShare = 20
+	staggerMax   = time.Minute
+)
+
+// session records one stream, over reconnects of its publisher, rotations and failures
+// of storage, until it is stopped or the publisher stays away. One goroutine (run) does
+// the work. The registry and the status read what mu guards.
+//
+// The session passes what arrives to the arranger, which decides where it goes. output
+// carries out those decisions. Session time is the arranger's; media time 0 of each
+// recording is at some offset of it.
+type session struct {
+	r       *Recorder
+	log     *slog.Logger
+	stream  string
+	source  *live.Stream
+	sub     *live.Subscription
+	baseDir string // as asked for in Start
+	owner   string // who has asked; empty where nobody has
+
+	started chan struct{} // closed by ready when begin has been tried
+	ready   func()
+	done    chan struct{} // closed when everything is sealed
+	// hasBegun is closed by begun, for a session that waits for media: when there is a
+	// recording, or a reason why there is none, or when there will be none.
+	hasBegun chan struct{}
+	begun    func()
+	asked    atomic.Bool // Start wants a recording now, with or without media
+	stopping atomic.Bool // ended by Stop or Close
+
+	ended atomic.Bool  // run seals what there is
+	dealt atomic.Int64 // items of sub that run has finished: tests wait for it
+
+	mu       sync.Mutex
+	rec      *recording // nil before begin and while storage is failing
+	last     *recording // the last one that ended; nil before
+	failure  error      // why rec is nil
+	unsealed error      // why last was not sealed at once
+
+	// Below: run's own.
+	now       time.Time         // of the last arrival, or the clock where nothing waits: a session that lags decides as if it did not
+	pub       *publication      // nil while there is no publisher
+	leftAt    time.Time         // when the publisher left; zero while it is there
+	overrunAt time.Time         // when the queue was last found to have been full
+	arr       *arrange.Arranger // decides where frames go
+	places    map[lane]place    // of the lanes that are in a Period
+	cur       *epoch            // the newest Period; nil before the first
+	writeErr  error             // error of storage since the arranger was called
+	rotateAt  time.Duration     // what the arranger is to be told; 0: nothing
+	dirs      int               // record_dirs claimed
+	retryAt   time.Time         // when a recording that storage has stopped is tried again
+	retries   int               // without a segment in between
+	joined    *live.Publication
+	held      bool          // no recording may begin yet: packets that come are counted
+	silent    bool          // started by auto_streams, and no packet has come yet: a publisher that never connects leaves no recording
+	ticket    *quota.Ticket // from the first recording on
+	report    time.Time     // when the catalogue is to be told next
+	seen      time.Time     // when something of the publication last came, or the clock was looked at since it did; zero: not yet
+	waking    *waking       // what has come since the process stood still, while it is kept; else nil
+	results   []depacket.Result
+}
+
+func newSession(r *Recorder, st *live.Stream, sub *live.Subscription, baseDir string) *session {
+	s := &session{
+		r: r, log: r.log.With("stream", st.ID()), stream: st.ID(), source: st, sub: sub, baseDir: baseDir,
+		started: make(chan struct{}), done: make(chan struct{}), now: r.o.Now(), leftAt: r.o.Now(),
+		places: map[lane]place{},
+	}
+	s.arr = s.newArranger()
+	s.ready = sync.OnceFunc(func() { close(s.started) })
+	s.hasBegun, s.begun = s.started, func() {}
+	return s
+}
+
+func (s *session) newArranger() *arrange.Arranger {
+	return arrange.New(arrange.Options{SegmentDuration: s.r.o.SegmentDuration, Log: s.log}, output{s})
+}
+
+// stop asks the session to end: what has arrived is still recorded.
+func (s *session) stop() {
+	s.stopping.Store(true)
+	s.sub.Close()
+}
+
+// ending reports whether the session has stopped recording. It may still be sealing.
+func (s *session) ending() bool { return s.stopping.Load() || s.ended.Load() }
+
+// sealError says why the last recording is not sealed, if it is not.
+func (s *session) sealError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unsealed == nil || s.last.isStored() {
+		return nil
+	}
+	return fmt.Errorf("the recording has ended, but storage does not take its manifest; that is tried again: %w", s.unsealed)
+}
+
+// info describes the current recording, or the last one.
+func (s *session) info() media.Recording {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current()
+}
+
+// current is info. Called with mu held.
+func (s *session) current() media.Recording {
+	if rec := cmp.Or(s.rec, s.last); rec != nil {
+		return rec.snapshot()
+	}
+	return media.Recording{}
+}
+
+// same returns the running recording to somebody who asks for one in baseDir.
+func (s *session) same(baseDir string) (media.Recording, error) {
+	s.mu.Lock()
+	rec, failure := s.rec, s.failure
+	s.mu.Unlock()
+	if rec == nil {
+		if failure == nil {
+			failure = ErrClosed
+		}
+		return media.Recording{}, fmt.Errorf("recording of stream %s is to be tried again: %w", s.stream, failure)
+	}
+	info := rec.snapshot()
+	if baseDir != "" && baseDir != s.baseDir && baseDir != info.RecordDir {
+		return media.Recording{}, fault.Errorf(fault.Conflict, "stream %s is being recorded to %q; stop that recording first", s.stream, info.RecordDir)
+	}
+	return info, nil
+}
+
+func (s *session) status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{Recording: s.rec != nil, Info: s.current()}
+	if !st.Recording && s.failure != nil {
+		st.Error = fault.Text(s.failure)
+	}
+	return st
+}
+
+// run records until the session ends.
+func (s *session) run() {
+	defer close(s.done)
+	defer s.r.remove(s)
+	defer s.letGo()
+	defer s.ready()
+	items, read := make([]live.Item, readBatch), 0
+	for {
+		n, err := s.read(items)
+		s.deal(items[:n], err != nil)
+		clear(items[:n]) // so that the packets can be freed
+		s.ready()
+		if err != nil || s.waking == nil && !s.due() && s.retire() {
+			break
+		}
+		if read += n; s.waking == nil {
+			s.dealt.Store(int64(read))
+		}
+	}
+	s.ended.Store(true)
+	s.sub.Close()
+	s.must(s.leave())
+	if s.rec != nil {
+		s.seal(nil)
+	}
+	if s.dirs == 0 {
+		return
+	}
+	// A list right after the end should show the recording.
+	select {
+	case <-s.r.reporter.told(s.info().RecordDir):
+	case <-time.After(catalogueGrace):
+	}
+}
+
+// retire ends a session whose publisher stays away. It is false if a publisher has come
+// at this moment. A later publisher belongs to the next session.
+func (s *session) retire() bool {
+	s.r.mu.Lock()
+	defer s.r.mu.Unlock()
+	if pub := s.r.publication(s.stream); pub != nil && pub != s.joined {
+		return false // it is on the way
+	}
+	s.ended.Store(true)
+	return true
+}
+
+// must ends the recording if err, which storage returned for it, is not nil.
+func (s *session) must(err error) {
+	if err == nil {
+		return
+	}
+	wait := min(retryAfter<<min(s.retries, 8), retryMax)
+	s.retryAt = s.now.Add(wait)
+	s.retries++
+	if s.rec == nil { // begin failed
+		s.log.Error("recording did not start", "error", err, "next_try", s.retryAt)
+		s.refuse(err)
+		return
+	}
+	s.log.Error("recording stopped", "record_dir", s.rec.dir, "error", err, "next_try", s.retryAt)
+	s.noteWaiting(true)
+	s.endRotated()
+	s.rec.abort()
+	s.seal(err)
+	clear(s.places)
+	s.cur, s.writeErr, s.rotateAt = nil, nil, 0
+	s.arr.Reset()
+}
+
+// seal ends the current recording, whose media is closed.
+func (s *session) seal(failure error) {
+	s.account()
+	rec := s.rec
+	err := rec.seal(failure)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if failure != nil {
+		s.r.failed.Add(1)
+	}
+	s.rec, s.last, s.failure, s.unsealed = nil, rec, failure, err
+}
+
+// advance moves the session's clock forward, never back.
+func (s *session) advance(now time.Time) {
+	if !now.After(s.now) {
+		return
+	}
+	if d := now.Sub(s.now); d > stoodStill && s.pub != nil {
+		for _, tr := range s.pub.tracks {
+			tr.dep.StoodStill(now)
+		}
+	}
+	s.now = now
+}
+
+// refuse notes why nothing is recorded; err is not nil.
+func (s *session) refuse(err error) {
+	defer s.begun()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure == nil { // else this is a retry of what has failed already
+		s.r.failed.Add(1)
+	}
+	s.failure = err
+}
+
+// read takes items from the queue. An error means that the session is over.
+func (s *session) read(items []live.Item) (int, error) {
+	ctx, cancel := context.WithTimeout(s.r.ctx, readTimeout)
+	defer cancel()
+	n, err := s.sub.Read(ctx, items)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	if err != nil && !errors.Is(err, io.EOF) && s.r.ctx.Err() == nil {
+		s.log.Error("reading the stream failed", "error", err)
+	}
+	return n, err
+}
+
+// handle handles one item. An error is one of storage.
+func (s *session) handle(item *live.Item) error {
+	switch {
+	case item.Packet != nil:
+		s.advance(item.Packet.Arrival)
+	case item.Report != nil:
+		s.advance(item.Report.Arrival)
+	}
+	if s.silent && s.pub != nil && (item.Packet != nil || item.Report != nil || item.Discarded != nil || item.Dropped > 0) {
+		s.silent = false
+		if err := s.resume(); err != nil {
+			return err
+		}
+	}
+	if item.Dropped > 0 {
+		s.overrun(item.Dropped)
+	}
+	switch {
+	case item.Joined != nil:
+		return s.join(item.Joined)
+	case item.Left:
+		return s.leave()
+	case s.pub == nil:
+		return nil
+	case item.Discarded != nil:
+		if s.rec != nil {
+			s.rec.discard(*item.Discarded)
+		}
+	case item.Report != nil:
+		s.arr.Report(item.Report)
+		return s.arranged()
+	case item.Packet != nil:
+		tr := s.pub.tracks[item.Packet.Track]
+		if tr == nil {
+			return nil
+		}
+		if s.rec == nil && s.held {
+			s.r.pace.leave(s.stream)
+		}
+		tr.last = sent{item.Packet.SSRC, item.Packet.Timestamp, item.Packet.Arrival}
+		s.arr.Packet(tr.ID, item.Packet.Arrival)
+		s.results = tr.dep.Push(item.Packet, s.results[:0])
+		return s.take(tr, s.results)
+	}
+	return nil
+}
+
+// overrun notes that the queue was full: packets that had arrived are missing.
+func (s *session) overrun(packets int) {
+	s.log.Error("storage is too slow: packets were dropped before they could be recorded", "packets", packets)
+	s.overrunAt = s.now
+	if s.rec != nil {
+		s.rec.overrun(packets)
+	}
+}
+
+// join adds the tracks of a publisher that has come.
+func (s *session) join(p *live.Publication) error {
+	s.leftAt, s.joined = time.Time{}, p
+	s.pub = s.newPublication(p.Tracks())
+	s.arr.Join(s.now, s.pub.arranged())
+	if s.rec == nil {
+		return s.resume()
+	}
+	if !s.arr.BeginsAnother() {
+		s.announce()
+	}
+	return nil
+}
+
+// announce tells the recording of the tracks that the publisher has.
+func (s *session) announce() {
+	for _, mt := range s.pub.announced {
+		s.rec.update(lane{Kind: mt.Kind, Layer: s.pub.layer(mt)}, func(t *media.RecordingTrack) {
+			if t.RID = cmp.Or(mt.RID, t.RID); !t.Recorded { // it stays a layer, though a publisher without layers comes
+				t.Codec = mt.Codec
+			}
+		})
+	}
+	for l, why := range s.pub.missing {
+		s.rec.update(l, func(t *media.RecordingTrack) { t.Missing = why })
+	}
+}
+
+// leave ends what the publisher has sent: what was held back or is incomplete is
+// decided now.
+func (s *session) leave() error {
+	if s.pub == nil {
+		return nil
+	}
+	var err error
+	for _, tr := range s.pub.ordered {
+		s.results = tr.dep.Flush(s.results[:0])
+		err = errors.Join(err, s.take(tr, s.results))
+	}
+	s.arr.Leave()
+	if s.rec != nil {
+		s.announce() // if it was to begin another, and has not
+		s.rec.placed()
+	}
+	err = errors.Join(err, s.arranged())
+	s.noteUndecodable()
+	s.account()
+	s.pub, s.leftAt, s.cur = nil, s.now, nil
+	return err
+}
+
+// take records the frames and losses that the depacketizer has decided.
+func (s *session) take(tr *track, results []depacket.Result) error {
+	if n := tr.dep.Stats().FramesBeforeKey; n > tr.early {
+		if s.rec != nil {
+			s.arr.Early(tr.ID, s.now, int(n-tr.early))
+		}
+		tr.early = n
+	}
+	for i := range results {
+		res := &results[i]
+		if res.Lost {
+			s.lost(tr, res.Err)
+		}
+		if res.Resync {
+			s.log.Warn("the sender began a new RTP stream", "kind", tr.Kind.String())
+			s.arr.Restarted(tr.ID)
+		}
+		if res.Frame == nil {
+			continue
+		}
+		if s.rec == nil { // storage is failing
+			s.arr.Watch(tr.ID, res.Frame)
+			continue
+		}
+		tr.losing = false
+		s.arr.Frame(tr.ID, res.Frame)
+		if err := s.arranged(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lost notes that something is missing before what comes next.
+func (s *session) lost(tr *track, reason error) {
+	if !tr.losing {
+		s.log.Debug("media was lost", "kind", tr.Kind.String(), "reason", reason)
+		tr.losing = true
+	}
+	cause := arrange.CauseLoss
+	if !s.overrunAt.IsZero() && s.now.Sub(s.overrunAt) < 2*reorderDelay {
+		cause = arrange.CauseOverrun // noticed when the packets have been waited for
+	}
+	s.arr.Missing(tr.ID, cause)
+}
+
+// noteUndecodable notes which tracks of a publication that has ended sent packets, but
+// nothing that could be recorded.
+func (s *session) noteUndecodable() {
+	for _, tr := range s.pub.tracks {
+		st := tr.dep.Stats()
+		if s.rec == nil || s.pub.decoded[tr.lane] || st.PacketsReceived == 0 {
+			continue
+		}
+		why := reasonUndecodable
+		if st.FramesBeforeKey > 0 && st.PacketsLost == 0 && !tr.losing {
+			why = reasonNoKey
+		}
+		s.rec.update(tr.lane, func(t *media.RecordingTrack) { t.Missing = why })
+	}
+}
+
+// tick does what time makes due; false means that the session is over.
+func (s *session) tick() bool {
+	now := s.now
+	if s.pub == nil {
+		return now.Sub(s.leftAt) < s.r.o.Reconnect || s.rec != nil && s.hasToWait()
+	}
+	for _, tr := range s.pub.ordered {
+		s.results = tr.dep.Advance(now, s.results[:0])
+		s.must(s.take(tr, s.results))
+	}
+	if s.rec != nil {
+		s.arr.Advance(now)
+		s.must(s.arranged())
+		s.noteWaiting(false)
+	}
+	if s.rec == nil {
+		s.must(s.resume())
+		return true
+	}
+	s.account()
+	s.rec.persist()
+	if s.rec.hasMedia() {
+		s.retries = 0
+	}
+	if !now.Before(s.report) {
+		s.r.reporter.add(s.rec.snapshot())
+		s.report = now.Add(reportEvery)
+		s.must(s.rec.noteLedger())
+	}
+	return true
+}
+
+// noteWaiting writes to the journal the sound that has waited for longer than a chunk, and
+// than is usual, or, with all, everything that waits. A crash then does not lose it.
+func (s *session) noteWaiting(all bool) {
+	if s.rec == nil {
+		return
+	}
+	if !all && !s.arr.Waits() {
+		s.rec.placed()
+	}
+	f, samples := s.arr.Waiting(s.now.Add(-s.r.o.ChunkDuration), all)
+	if len(samples) == 0 {
+		return
+	}
+	e := &waitingEntry{Format: f}
+	for _, w := range samples {
+		e.Samples = append(e.Samples, waitingSample{s.rec.local(w.Time, f.Timescale), w.Duration, w.Data})
+	}
+	s.rec.keep(s.rec.note(entry{Waiting: e}, false))
+}
+
+// placed notes that no sound waits any more of what has been noted.
+func (rec *recording) placed() {
+	rec.mu.Lock()
+	waits := len(rec.waiting.Samples) > 0
+	rec.mu.Unlock()
+	if waits {
+		rec.keep(rec.note(entry{Waiting: &waitingEntry{}}, false))
+	}
+}
+
+// account brings the recording's ledger up to date. If the publication is to begin
+// another recording, what it sends is counted there.
+func (s *session) account() {
+	if s.pub == nil || s.arr.BeginsAnother() {
+		return
+	}
+	for _, tr := range s.pub.tracks {
+		st, was := tr.dep.Stats(), tr.counted
+		tr.counted = st
+		if s.rec == nil {
+			continue // what happens between two recordings belongs to neither
+		}
+		if tr.dep.OrderUntold() && !tr.untold {
+			tr.untold = true
+			s.log.Warn("the pictures may be shown in the wrong order", "kind", tr.Kind.String(), "reason", reasonOrder)
+		}
+		s.rec.update(tr.lane, func(t *media.RecordingTrack) {
+			if tr.untold {
+				t.Missing = reasonOrder
+			}
+			t.PacketsReceived += st.PacketsReceived - was.PacketsReceived
+			t.PacketsLost += st.PacketsLost - was.PacketsLost
+			t.PacketsRecovered += st.PacketsLate - was.PacketsLate
+			t.FramesDropped += st.FramesDropped - was.FramesDropped
+		})
+		if reported, offset, ok := s.arr.Sync(tr.ID); ok {
+			s.rec.update(tr.lane, func(t *media.RecordingTrack) { t.Synced, t.Offset = reported, seconds(offset) })
+		}
+	}
+}
+
+// wall returns the wall clock of a session time.
+func (s *session) wall(at time.Duration) time.Time { return s.arr.Zero().Add(at) }
+
+// limit returns the length at which the next recording is to be rotated.
+func (s *session) limit() time.Duration {
+	limit := s.r.o.MaxRecording
+	if s.dirs > 0 {
+		return limit
+	}
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(s.stream)) // never fails
+	span := min(limit/staggerShare, staggerMax)
+	return limit - span*time.Duration(h.Sum32()%1000)/1000
+}

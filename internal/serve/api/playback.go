@@ -1,0 +1,173 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/live777/recorder/internal/base/auth"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/media"
+)
+
+// What a page may have: at these sizes the catalogue gives one in 10 ms, with a
+// million recordings (docs/benchmarks.md).
+const (
+	// MaxPage is the most recordings, or changes of them, on a page.
+	MaxPage      = 200
+	defaultLimit = 100
+	// MaxStreams is the most streams on a page, and how many there are by default.
+	MaxStreams = 1000
+	// MaxOffset is how many recordings may be passed over by their number.
+	MaxOffset = 1000
+)
+
+var errNoPlayback = fault.New(fault.Unsupported, "this build has no playback; use one that was not built with -tags norecorder")
+
+func (a *API) getObject(w http.ResponseWriter, r *http.Request) error {
+	if a.o.Playback == nil {
+		return errNoPlayback
+	}
+	until, _ := grantOf(r).Expires()
+	return a.o.Playback.Object(w, r, r.PathValue("path"), until)
+}
+
+// listRecorded answers with an array, as it did before it had pages: that there is
+// another one is said by a link (RFC 8288).
+func (a *API) listRecorded(w http.ResponseWriter, r *http.Request) error {
+	if a.o.Playback == nil {
+		return errNoPlayback
+	}
+	q := r.URL.Query()
+	limit, err := parseLimit(q.Get("limit"), MaxStreams, MaxStreams)
+	if err != nil {
+		return err
+	}
+	after := q.Get("after")
+	if after != "" {
+		if err := media.CheckStreamID(after); err != nil {
+			return fault.Errorf(fault.Invalid, "after: %w", err)
+		}
+	}
+	page, more, err := a.recorded(r.Context(), grantOf(r), after, limit)
+	if err != nil {
+		return err
+	}
+	if more {
+		next := url.Values{"after": {page[len(page)-1].Stream}, "limit": {strconv.Itoa(limit)}}
+		w.Header().Set("Link", "<"+prefixOf(r)+"/api/playback?"+next.Encode()+`>; rel="next"`)
+	}
+	a.writeJSON(w, http.StatusOK, page)
+	return nil
+}
+
+// recorded returns the first streams after one that g may view, and whether there are
+// more. Where g is for few streams it looks only where their ids may be.
+func (a *API) recorded(ctx context.Context, g *auth.Grant, after string, limit int) (page []media.StreamSummary, more bool, err error) {
+	page = []media.StreamSummary{}
+	for _, prefix := range g.Prefixes() {
+		for q := (media.StreamQuery{After: after, Prefix: prefix, Limit: limit + 1}); ; {
+			found, err := a.o.Playback.Streams(ctx, q)
+			if err != nil {
+				return nil, false, err
+			}
+			for _, s := range found {
+				if g.Allows(auth.View, s.Stream) != nil {
+					continue
+				}
+				if len(page) == limit {
+					return page, true, nil
+				}
+				page = append(page, s)
+			}
+			if len(found) < q.Limit {
+				break
+			}
+			q.After, q.Limit = found[len(found)-1].Stream, MaxStreams+1 // g is for few of them
+		}
+	}
+	return page, false, nil
+}
+
+func (a *API) listRecordings(w http.ResponseWriter, r *http.Request) error {
+	if a.o.Playback == nil {
+		return errNoPlayback
+	}
+	q, err := parseQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	q.Stream = r.PathValue("stream")
+	page, err := a.o.Playback.Recordings(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	if page.Recordings == nil {
+		page.Recordings = []media.Recording{}
+	}
+	a.writeJSON(w, http.StatusOK, struct {
+		Stream     string            `json:"stream"`
+		Total      int               `json:"total"`
+		Recordings []media.Recording `json:"recordings"`
+		Next       string            `json:"next,omitempty"`
+	}{q.Stream, page.Total, page.Recordings, page.Next})
+	return nil
+}
+
+// parseQuery reads limit, offset, after, from and to; the error is a fault.Invalid.
+func parseQuery(v url.Values) (media.RecordingQuery, error) {
+	q := media.RecordingQuery{After: v.Get("after")}
+	var err error
+	if q.Limit, err = parseLimit(v.Get("limit"), defaultLimit, MaxPage); err != nil {
+		return q, err
+	}
+	if s := v.Get("offset"); s != "" {
+		q.Offset, err = strconv.Atoi(s)
+		switch {
+		case err != nil || q.Offset < 0 || q.Offset > MaxOffset:
+			return q, fault.Errorf(fault.Invalid, "offset %q is not a number from 0 to %d: to go on further, ask with the next of an answer as after", s, MaxOffset)
+		case q.After != "" && q.Offset > 0:
+			return q, fault.New(fault.Invalid, "after says where the page begins: leave offset out")
+		}
+	}
+	if q.From, err = parseTime("from", v.Get("from")); err != nil {
+		return q, err
+	}
+	if q.To, err = parseTime("to", v.Get("to")); err != nil {
+		return q, err
+	}
+	if !q.From.IsZero() && !q.To.IsZero() && q.To.Before(q.From) {
+		return q, fault.New(fault.Invalid, "to is before from")
+	}
+	return q, nil
+}
+
+// parseLimit reads the number of things on a page. Whoever asks for more than most
+// gets that, and is told where to go on.
+func parseLimit(s string, byDefault, most int) (int, error) {
+	if s == "" {
+		return byDefault, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0, fault.Errorf(fault.Invalid, "limit %q is not a number from 1", s)
+	}
+	return min(n, most), nil
+}
+
+// parseTime reads RFC 3339, or Unix seconds as in record ids. "" is no bound.
+func parseTime(name, s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if sec, err := strconv.ParseInt(s, 10, 40); err == nil && sec >= 0 {
+		return time.Unix(sec, 0).UTC(), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, fault.Errorf(fault.Invalid, `%s %q is no time; write it as "2026-01-02T15:04:05Z" or as Unix seconds`, name, s)
+	}
+	return t.UTC(), nil
+}

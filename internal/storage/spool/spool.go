@@ -1,0 +1,317 @@
+// Package spool is the durable local queue in front of a remote storage backend:
+// what is written lands on the local disk first, is uploaded when it is whole, and
+// leaves the disk when the remote has acknowledged it.
+//
+// # What is uploaded how
+//
+// The manifests (manifest.mpd and the HLS playlists) and recording.json may be replaced;
+// the newest one replaces an older one that still waits. Everything else is written once, and uploaded so that
+// nothing remote is ever overwritten (storage.Adder). Where the remote has an object
+// of that name already, it is read back: the same bytes are an upload whose answer
+// was lost; others are a conflict: the local object stays, is logged and counted,
+// and does not hold up the rest of its recording.
+//
+// A recording.json that was made by Create is a claim of its folder. It is added
+// before anything else of the folder is uploaded. When the remote has another one
+// there, which can only happen when it could not be asked at Create, the folder
+// belongs to somebody else: nothing of it is uploaded, so that two recordings are
+// never mixed. It all stays on the local disk, and is logged and counted.
+//
+// Within a folder a manifest is uploaded after every object that was queued before it,
+// other manifests too, and recording.json after them: a remote manifest never names a
+// segment or a playlist that is not there.
+//
+// # On disk
+//
+// objects/ holds the objects by their keys, claims/ what was claimed of folders
+// whose claim is not acknowledged. A claim is filled before it is first uploaded and
+// stays the same until it is acknowledged, so that it can be told from a stranger's
+// though recording.json has been replaced meanwhile, and the process too.
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/storage"
+	"github.com/live777/recorder/internal/storage/fs"
+)
+
+// Remote is the backend that a Spool uploads to.
+type Remote interface {
+	storage.Backend
+	storage.Adder
+}
+
+// Options are the settings of a Spool. Dir and Remote are needed.
+type Options struct {
+	Dir      string // on a local disk, for this process alone
+	Remote   Remote
+	MaxBytes int64 // of segments that may wait or be open; 0: as much as the disk has
+	Uploads  int   // at the same time; 0: 8
+	// NoSync leaves it to the operating system when data reaches the disk: a
+	// power cut may then cost what was not uploaded yet.
+	NoSync bool
+
+	Now    func() time.Time // time.Now by default
+	Logger *slog.Logger     // slog.Default() by default
+}
+
+const (
+	defaultUploads = 8
+	dirMode        = 0o700 // what waits is for this process alone
+	fileMode       = 0o600
+	lockName       = "lock"
+	objectsName    = "objects"
+	claimsName     = "claims"
+
+	// maxFolders bounds how many folders without anything that waits are
+	// remembered as this spool's own.
+	maxFolders = 8192
+)
+
+// tuning are times and counts that tests shorten.
+type tuning struct {
+	ask        time.Duration // how long Create waits for the remote to say what it has
+	stat       time.Duration // how long Stat does
+	silence    time.Duration // how long a remote that does not answer is not asked again
+	unanswered int           // after so many questions in a row
+	stall      time.Duration // an upload without progress for so long is given up
+	grace      time.Duration // the time an upload of no bytes may take
+	rate       int64         // bytes per second that an upload must have, beyond grace
+	backoffMin time.Duration
+	backoffMax time.Duration
+	probeMax   time.Duration // the longest wait between two probes of a remote that fails
+	failures   int           // so many in a row open the breaker
+	refusals   int           // after so many an object that is at fault itself is given up
+	settle     time.Duration // how late a remote may still carry out what it did not answer
+}
+
+func defaultTuning() tuning {
+	return tuning{
+		ask: 2 * time.Second, stat: 5 * time.Second, silence: 5 * time.Second, unanswered: 3, stall: 30 * time.Second, grace: time.Minute, rate: 64 << 10,
+		backoffMin: 200 * time.Millisecond, backoffMax: 30 * time.Second, probeMax: 5 * time.Second,
+		failures: 5, refusals: 5, settle: 30 * time.Second,
+	}
+}
+
+// Spool is a remote backend behind a local disk. Writes go to the disk; reads look
+// there first. It is ready for use when New returns it, and uploads from Start to
+// Close. Safe for concurrent use.
+type Spool struct {
+	o      Options
+	tune   tuning
+	now    func() time.Time
+	began  time.Time
+	log    *slog.Logger
+	local  *fs.Store
+	claims claims
+	lock   *os.File
+
+	ctx    context.Context // of uploads
+	cancel context.CancelFunc
+	wake   chan struct{} // something changed that the dispatcher waits for
+	stop   chan struct{} // closed by Close: begin no more uploads
+	work   sync.WaitGroup
+
+	keys keyLocks
+
+	mu       sync.Mutex
+	started  bool
+	closed   bool
+	entries  map[string]*entry
+	folders  map[string]*folder
+	deleted  map[string]struct{} // see deleteAgain
+	active   []*folder           // those with entries that wait
+	seq      uint64              // of the last entry that was queued
+	used     int64               // bytes of segments, which Options.MaxBytes bounds
+	level    int                 // of levels, that has been logged
+	inFlight int
+	breaker  breaker
+	silence  silence
+	catchUp  catchUp
+	total    totals
+	notes    []func()  // see note
+	deniedAt time.Time // when a refusal was last logged
+}
+
+var (
+	_ storage.Backend   = (*Spool)(nil)
+	_ storage.Creator   = (*Spool)(nil)
+	_ storage.Repairer  = (*Spool)(nil)
+	_ storage.Buffer    = (*Spool)(nil)
+	_ storage.Claimer   = (*Spool)(nil)
+	_ storage.Presigner = (*Spool)(nil)
+)
+
+// New opens the spool in o.Dir, which it makes when it is missing, with what an
+// earlier process left there. It asks the remote nothing. Torn objects have to be
+// mended by Repair or Delete before Start; all others are uploaded as they are. A
+// directory that cannot be used, or is used by another process, is an error that
+// names the option recorder.spool.dir.
+func New(ctx context.Context, o Options) (*Spool, error) {
+	if o.Remote == nil {
+		return nil, errors.New("spool: Remote is needed")
+	}
+	if o.Dir == "" {
+		return nil, fault.New(fault.Invalid, "recorder.spool.dir is empty: name a directory on a local disk")
+	}
+	if o.Uploads <= 0 {
+		o.Uploads = defaultUploads
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	s := &Spool{
+		o: o, tune: defaultTuning(), now: o.Now, began: time.Now(), log: o.Logger,
+		wake: make(chan struct{}, 1), stop: make(chan struct{}),
+		entries: map[string]*entry{}, folders: map[string]*folder{}, deleted: map[string]struct{}{},
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if err := s.open(ctx); err != nil {
+		s.cancel()
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
+}
+
+// open takes the directory and reads what is there.
+func (s *Spool) open(ctx context.Context) (err error) {
+	if err := os.MkdirAll(s.o.Dir, dirMode); err != nil {
+		return dirError(s.o.Dir, err)
+	}
+	// Of another version others may have had it.
+	if err := os.Chmod(s.o.Dir, dirMode); err != nil {
+		return dirError(s.o.Dir, err)
+	}
+	if s.lock, err = openLock(filepath.Join(s.o.Dir, lockName)); err != nil {
+		return dirError(s.o.Dir, err)
+	}
+	option := fs.Options{Mode: fileMode, NoSync: s.o.NoSync, Option: "recorder.spool.dir", Logger: s.log}
+	if s.local, err = fs.New(filepath.Join(s.o.Dir, objectsName), option); err != nil {
+		return err
+	}
+	s.claims = claims{dir: filepath.Join(s.o.Dir, claimsName), sync: !s.o.NoSync}
+	if s.claims.store, err = fs.New(s.claims.dir, option); err != nil {
+		return err
+	}
+	return s.scan(ctx)
+}
+
+func dirError(dir string, err error) error {
+	return fmt.Errorf("recorder.spool.dir: cannot use the directory %q: %w", dir, err)
+}
+
+// release gives the directory back.
+func (s *Spool) release() error {
+	var errs []error
+	if s.local != nil {
+		errs = append(errs, s.local.Close())
+	}
+	if s.claims.store != nil {
+		errs = append(errs, s.claims.store.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Start begins to upload what waits. Calls after the first do nothing.
+func (s *Spool) Start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.started || s.closed {
+		return
+	}
+	s.started = true
+	s.work.Go(s.dispatch)
+}
+
+// Close ends the uploads, waiting for those under way until ctx ends, and gives the
+// directory back. What is left is uploaded after the next Start. The spool must not
+// be used any more.
+func (s *Spool) Close(ctx context.Context) error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.stop)
+	s.mu.Unlock()
+	giveUp := context.AfterFunc(ctx, s.cancel)
+	s.work.Wait()
+	giveUp()
+	s.cancel()
+	if left := s.Status(); left.WaitingObjects > 0 {
+		s.log.Info("objects wait in the spool for the next start", "objects", left.WaitingObjects, "bytes", left.WaitingBytes)
+	}
+	if err := s.release(); err != nil {
+		return fmt.Errorf("close the spool: %w", err)
+	}
+	return nil
+}
+
+// Pending implements storage.Buffer.
+func (s *Spool) Pending(key string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.entries[key] != nil
+}
+
+// Lost implements storage.Buffer.
+func (s *Spool) Lost(folder string) (keys []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.folders[folder]
+	if f == nil || f.lost == 0 {
+		return nil
+	}
+	for key, e := range s.entries {
+		if e.lost && e.folder == f {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// ticks is t as the time since New in ns. Nobody sets this clock: a wall clock that
+// is put back by hours must not hold up uploads for so long.
+func (s *Spool) ticks(t time.Time) int64 { return int64(t.Sub(s.began)) }
+
+// poke wakes the dispatcher.
+func (s *Spool) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// The objects of a recording that may be replaced are its manifests and its description.
+const (
+	manifestName = media.ManifestName
+	infoName     = media.InfoName
+)
+
+func kindOf(key string) kind {
+	switch name := path.Base(key); {
+	case media.IsManifest(name):
+		return manifestKind
+	case name == infoName:
+		return infoKind
+	}
+	return mediaKind
+}
