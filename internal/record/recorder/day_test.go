@@ -36,6 +36,7 @@ type scale struct {
 	objects  map[string][]byte
 	media    int64 // bytes of segments
 	manifest int64 // bytes of all manifests written but the final ones
+	puts     int   // objects stored, however often each
 	chunks   []chunk
 }
 
@@ -58,6 +59,7 @@ func (s *scale) Put(_ context.Context, key string, body io.Reader, _ int64) erro
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.objects[key] = data
+	s.puts++
 	if path.Base(key) == manifestName && bytes.Contains(data, []byte(`type="dynamic"`)) {
 		s.manifest += int64(len(data))
 	}
@@ -94,6 +96,7 @@ func (s *scale) Create(_ context.Context, key string) (storage.File, error) {
 	if _, ok := s.objects[key]; ok {
 		return nil, iofs.ErrExist
 	}
+	s.puts++
 	if path.Base(key) == infoName {
 		s.objects[key] = nil
 	}
@@ -291,8 +294,17 @@ func TestDay(t *testing.T) {
 		t.Errorf("all recordings last %v, want %v", total, day)
 	}
 	store.checkSync(recs, start, tracks)
-	if share := float64(store.manifest) / float64(store.media); share > 0.01 {
-		t.Errorf("manifests are %.2f %% of the media, allowed is 1 %%", share*100)
+	if most := store.media/persistShare + int64(len(recs))*persistFree; store.manifest > most {
+		t.Errorf("manifests have %d bytes, allowed are %d", store.manifest, most)
+	}
+	segments := 0
+	for _, rec := range recs {
+		for _, tr := range rec.Tracks {
+			segments += tr.Segments
+		}
+	}
+	if most := segments + segments*15/100; store.puts > most {
+		t.Errorf("objects were stored %d times, for %d segments: more than %d times", store.puts, segments, most)
 	}
 	first, last := costs[0]+costs[1], costs[len(costs)-2]+costs[len(costs)-1]
 	if last > 3*first+time.Second {

@@ -31,9 +31,9 @@ const slowPicture = 10 * time.Second
 // a place in the manifest, and may have init segments of its own.
 const maxPeriods = 1000
 
-// manifestShare bounds what manifests may cost while recording: 1/manifestShare of the
-// media's bytes.
-const manifestShare = 100
+// ledgerShare bounds what the ledgers in the journal may cost while recording:
+// 1/ledgerShare of the media.
+const ledgerShare = 100
 
 // lane is a place for a track in a recording.
 type lane = arrange.Lane
@@ -114,10 +114,8 @@ type recording struct {
 	names     []string  // of the manifests of renderedV, in the order in which they are stored
 	modified  time.Time // of version
 
-	persisted int64         // bytes of manifests written while recording
-	newest    int64         // of these, those of the newest manifests
+	persisted persisted     // what was stored of the manifests while recording
 	noted     int64         // ledger bytes written to the journal
-	persistAt time.Time     // not before, after a failure
 	end       time.Duration // latest end of a closed segment
 	sampled   time.Time     // when some of its objects were last looked for
 	gone      string        // one of them that storage had and does not have any more; empty: none is known
@@ -456,33 +454,11 @@ func (rec *recording) isOpen(name string) bool {
 	return ok
 }
 
-// persist stores the manifests and recording.json of the running recording, if they are
-// the first or there is so much new media that they stay a small share of it. Players
-// get the manifests from memory, so a failure is only logged and tried again later.
-func (rec *recording) persist() {
-	rec.mu.Lock()
-	now := rec.r.o.Now()
-	due := !rec.sealed && rec.pres.Ready() && !now.Before(rec.persistAt) &&
-		(rec.persisted == 0 || (rec.persisted+rec.newest)*manifestShare <= rec.info.Bytes)
-	rec.mu.Unlock()
-	if !due {
-		return
-	}
-	info := rec.snapshot()
-	size, err := rec.putManifests()
-	if err := errors.Join(err, rec.put(infoName, encodeInfo(info))); err != nil {
-		rec.r.log.Error("manifest was not stored, will try again", "stream", info.Stream, "record_id", info.RecordID, "error", err)
-		rec.persistAt = now.Add(retryAfter)
-		return
-	}
-	rec.persisted, rec.newest = rec.persisted+size, size
-}
-
 // noteLedger writes the ledger to the journal, so that a crash does not lose it, if
 // there is so much new media that this stays a small share.
 func (rec *recording) noteLedger() error {
 	info := rec.snapshot()
-	if rec.journal == nil || rec.noted*manifestShare > info.Bytes {
+	if rec.journal == nil || rec.noted*ledgerShare > info.Bytes {
 		return nil
 	}
 	rec.noted += int64(len(encodeInfo(info)))

@@ -1,0 +1,59 @@
+package recorder
+
+import (
+	"errors"
+	"time"
+)
+
+// The manifests and recording.json of a running recording are what its storage shows of it
+// if this machine is lost; players get them from memory. They are stored after the first
+// segment, and then whenever the recording has become twice as long, within these bounds.
+const (
+	persistMin = 30 * time.Second // of media, at least
+	persistMax = 3 * time.Minute  // of media, at most
+	// 1/persistShare of the media is what all of them together may have in bytes, beyond
+	// the first persistFree: a long recording's manifests grow, and so are stored less often.
+	persistShare = 1000
+	persistFree  = 256 << 10
+)
+
+// persisted says what was stored of a running recording's manifests and recording.json.
+type persisted struct {
+	version int           // of the presentation; 0: nothing was stored
+	end     time.Duration // latest end of its segments
+	bytes   int64         // of all that was stored
+	newest  int64         // of these, what was stored last
+	retry   time.Time     // not before, after a failure
+}
+
+// due reports whether there is enough new to store again.
+func (p *persisted) due(version int, end time.Duration, mediaBytes int64) bool {
+	if p.version == 0 {
+		return true
+	}
+	return version != p.version && end-p.end >= min(max(p.end, persistMin), persistMax) &&
+		p.bytes+p.newest <= persistFree+mediaBytes/persistShare
+}
+
+// persist stores the manifests and recording.json of the running recording, if that is
+// due. A failure is only logged and tried again later.
+func (rec *recording) persist() {
+	rec.mu.Lock()
+	now := rec.r.o.Now()
+	version, end := rec.version, rec.end
+	due := !rec.sealed && rec.pres.Ready() && !now.Before(rec.persisted.retry) && rec.persisted.due(version, end, rec.info.Bytes)
+	rec.mu.Unlock()
+	if !due {
+		return
+	}
+	info := rec.snapshot()
+	size, err := rec.putManifests()
+	text := encodeInfo(info)
+	if err := errors.Join(err, rec.put(infoName, text)); err != nil {
+		rec.r.log.Error("manifest was not stored, will try again", "stream", info.Stream, "record_id", info.RecordID, "error", err)
+		rec.persisted.retry = now.Add(retryAfter)
+		return
+	}
+	size += int64(len(text))
+	rec.persisted = persisted{version: version, end: end, bytes: rec.persisted.bytes + size, newest: size}
+}
