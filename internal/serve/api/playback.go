@@ -157,17 +157,10 @@ func parseLimit(s string, byDefault, most int) (int, error) {
 	return min(n, most), nil
 }
 
-// parseTime reads RFC 3339, or Unix seconds as in record ids. "" is no bound.
+// parseTime is media.ParseTime. "" is no bound.
 func parseTime(name, s string) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	if sec, err := strconv.ParseInt(s, 10, 40); err == nil && sec >= 0 {
-		return time.Unix(sec, 0).UTC(), nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return t, fault.Errorf(fault.Invalid, `%s %q is no time; write it as "2026-01-02T15:04:05Z" or as Unix seconds`, name, s)
-	}
-	return t.UTC(), nil
+	return media.ParseTime(name, s, nil)
 }
