@@ -12,7 +12,9 @@ import (
 // rebuild declares the command whose code is 1 where not everything could be
 // restored.
 func rebuild(flags *flag.FlagSet) command.Action {
-	return maintenance(flags, &node.Command{}, node.Rebuild, 1)
+	var c node.Command
+	flags.BoolVar(&c.Index, "index", false, "make the sample indexes of recordings that lack them, too: this reads their media")
+	return maintenance(flags, &c, node.Rebuild, 1)
 }
 
 // verify declares the command whose code is 1 where something is wrong, and 2

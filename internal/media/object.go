@@ -36,14 +36,35 @@ func IsManifest(name string) bool {
 }
 
 // objectName matches the names of what a recording consists of: its manifests,
-// its description, and the init and media segments of its tracks, of which
-// simulcast layers are numbered from 2.
-var objectName = regexp.MustCompile(`^(manifest\.mpd|recording\.json|(index|video(-\d+)?|audio)\.m3u8|[va]\d*_(init(_\d+)?|seg_\d{4,})\.(m4s|webm))$`)
+// its description, and the init and media segments of its tracks and their sample
+// indexes; simulcast layers are numbered from 2.
+var objectName = regexp.MustCompile(`^(manifest\.mpd|recording\.json|(index|video(-\d+)?|audio)\.m3u8|[va]\d*_(init(_\d+)?|seg_\d{4,})\.(m4s|webm)|[va]\d*_samples_\d{4,}\.idx)$`)
 
 // IsObjectName reports whether name, without a folder, can be that of an object
 // of a recording. The folder of a recording may have other files as well, and
 // the folders of other recordings.
 func IsObjectName(name string) bool { return objectName.MatchString(name) }
+
+// IndexGroup is how many segments of a track share a sample index: the first one is of
+// the segments 1 to IndexGroup.
+const IndexGroup = 256
+
+const (
+	segmentField = "_seg_"
+	samplesField = "_samples_"
+	indexExt     = ".idx"
+)
+
+// SampleIndexName returns the name of the sample index that a segment of a number is in:
+// "v_samples_0001.idx" for "v_seg_0001.m4s".
+func SampleIndexName(segment string, number int) string {
+	track, _, _ := strings.Cut(segment, segmentField)
+	return fmt.Sprintf("%s%s%04d%s", track, samplesField, (number-1)/IndexGroup+1, indexExt)
+}
+
+// IsSampleIndex reports whether the object of a recording with that name is a sample
+// index. It says nothing that the segments do not say, and can be made of them again.
+func IsSampleIndex(name string) bool { return strings.HasSuffix(name, indexExt) && IsObjectName(name) }
 
 // NumberField stands for a segment's number in a template of names (ISO/IEC 23009-1
 // 5.3.9.4.4): "v_seg_$Number%04d$.m4s".

@@ -175,6 +175,9 @@ func (o *Output) Rebuilt(s RebuildSummary) {
 	for _, dir := range s.Kept {
 		o.printf("%s: is not in storage yet, and stays in the catalogue\n", media.Show(dir))
 	}
+	if s.Indexed > 0 {
+		o.printf("%d sample indexes made\n", s.Indexed)
+	}
 	o.printf("%d recordings in storage: %d added to the catalogue, %d corrected there, %d removed from it, %d deletions ended, %d problems\n",
 		s.Recordings, s.Added, s.Updated, s.Removed, s.Deleted, len(s.Problems))
 }

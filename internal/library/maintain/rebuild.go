@@ -31,6 +31,9 @@ type RebuildOptions struct {
 	// the recordings that are not there those stay in the catalogue that run, or of
 	// which not everything has been stored (DurableThrough).
 	Partial bool
+	// Index says that sample indexes are made where recordings lack them, for which all
+	// their segments are read.
+	Index bool
 	// InCatalogue returns what the catalogue is to have of a stored recording. row is
 	// what it has; nil if nothing. Without InCatalogue it gets what is stored. Several
 	// goroutines call it.
@@ -50,6 +53,7 @@ type RebuildSummary struct {
 	Updated    int `json:"updated"`    // in the catalogue
 	Removed    int `json:"removed"`    // from it, for they are not in storage
 	Deleted    int `json:"deleted"`    // deletions that were interrupted, and have been ended
+	Indexed    int `json:"indexed"`    // sample indexes that were made
 	// Running are the record_dirs of recordings that are not sealed: their node
 	// runs, or has to be started to seal them.
 	Running []string `json:"running"`
@@ -162,6 +166,11 @@ func (r *rebuild) folder(ctx context.Context, f folder) error {
 		}
 		r.problem(f.dir+"/"+media.InfoName, err.Error())
 		return nil
+	}
+	if r.Index && rec.Status != media.StatusRecording {
+		if err := r.indexes(ctx, rec, f); err != nil {
+			return err
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

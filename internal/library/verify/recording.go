@@ -186,7 +186,8 @@ func (r *Recording) InPeriods(first, last int) *Recording {
 // rise, and video segments start with a sync sample; that the sample entry, or
 // WebM's track entry, agrees with @codecs, and the samples with the entry; and
 // that a static manifest names every segment that exists, and that the HLS playlists
-// beside it, where there are any, name the same.
+// beside it, where there are any, name the same, and sample indexes say what the
+// segments have.
 func ReadRecording(ctx context.Context, backend storage.Backend, dir string) (*Recording, error) {
 	return readRecording(ctx, backend, dir, true)
 }
@@ -200,7 +201,7 @@ func CheckRecording(ctx context.Context, backend storage.Backend, dir string) (*
 func readRecording(ctx context.Context, backend storage.Backend, dir string, keep bool) (*Recording, error) {
 	r := &reader{
 		ctx: ctx, backend: backend, keep: keep, rec: &Recording{Dir: dir},
-		inits: map[string]*initSegment{}, state: map[*Track]*trackState{}, used: map[string]bool{},
+		inits: map[string]*initSegment{}, state: map[*Track]*trackState{}, used: map[string]bool{}, layouts: map[string]layout{},
 	}
 	if err := r.readInfo(); err != nil {
 		return nil, fmt.Errorf("read recording %s: %w", dir, err)
@@ -217,7 +218,7 @@ func readRecording(ctx context.Context, backend storage.Backend, dir string, kee
 		return nil, fmt.Errorf("read recording %s: %w", dir, err)
 	}
 	if !r.rec.Dynamic {
-		if err := errors.Join(r.findUnnamed(), r.checkHLS()); err != nil {
+		if err := errors.Join(r.findUnnamed(), r.checkHLS(), r.checkIndexes()); err != nil {
 			return nil, fmt.Errorf("read recording %s: %w", dir, err)
 		}
 	}
@@ -284,6 +285,7 @@ type reader struct {
 	inits   map[string]*initSegment // by name
 	state   map[*Track]*trackState
 	used    map[string]bool // files that the manifest names
+	layouts map[string]layout
 }
 
 // trackState is what the next segment of a track is checked against.

@@ -353,6 +353,8 @@ func (r *reader) decodeChunk(t *Track, in *initSegment, s Segment, next media.Ti
 			Time: at, Composition: shift, Duration: media.Ticks(sample.Dur), Key: mp4.IsSyncSampleFlags(sample.Flags),
 			Data: slices.Clone(rest[:sample.Size]), Segment: s.Number, Period: s.Period, Resolution: 1,
 		})
+		r.layout(s.Name).add(int64(at), int64(mdat.PayloadAbsoluteOffset())+int64(len(mdat.Data)-len(rest)),
+			int64(sample.Size), int64(sample.Dur), int64(shift), mp4.IsSyncSampleFlags(sample.Flags))
 		at += media.Ticks(sample.Dur)
 		rest = rest[sample.Size:]
 	}

@@ -48,6 +48,20 @@ type Entry struct {
 	Key         bool   // a sync sample
 }
 
+// TableOf returns the table of a chunk that Append has written as size bytes. Offset is
+// from where the chunk begins.
+func TableOf(c *Chunk, size int64) Table {
+	t := Table{Time: c.Time, Offset: size, Samples: make([]Entry, len(c.Samples))}
+	for i := range c.Samples {
+		s := &c.Samples[i]
+		t.Samples[i] = Entry{
+			Size: uint32(len(s.Data)), Duration: s.Duration, Composition: s.Composition, Key: c.sampleFlags(s) == flagsSync,
+		}
+		t.Offset -= int64(len(s.Data))
+	}
+	return t
+}
+
 // Tables returns the tables of the whole chunks of the media segment of size bytes in
 // r. It reads no media. Like Scan, it leaves out what is torn, and an error is one of r.
 func Tables(r io.ReadSeeker, size int64) ([]Table, error) {

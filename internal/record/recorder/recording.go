@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/media/fmp4"
 	"github.com/live777/recorder/internal/record/arrange"
 	"github.com/live777/recorder/internal/record/manifest"
 	"github.com/live777/recorder/internal/record/segmenter"
@@ -45,11 +46,14 @@ type laneOutput struct {
 }
 
 // Closed implements segmenter.Output.
-func (o laneOutput) Closed(s media.Segment) {
+func (o laneOutput) Closed(s media.Segment, tables []fmp4.Table) {
 	// After a power failure this line may be the only trace of a segment that has been
 	// uploaded and deleted here.
 	_, uploaded := o.r.o.Store.(storage.Buffer)
 	o.keep(o.note(o.closing(o.lane, s), uploaded))
+	if full := o.indexes.add(o.lane, s, tables); full != nil {
+		o.putIndex(full)
+	}
 }
 
 // closing returns the journal's entry for a segment that was closed.
@@ -87,6 +91,8 @@ type recording struct {
 	offset time.Duration // session time of media time 0
 	limit  time.Duration // rotate at this media time; 0: never
 	tracks map[lane]*segmenter.Track
+
+	indexes indexes // of samples, as far as they are not stored
 
 	journal    *journal.Journal // nil where there is none
 	journalErr error            // error of an entry that no caller could be told of; run's own

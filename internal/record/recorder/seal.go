@@ -97,6 +97,7 @@ func (rec *recording) storeSeal() error {
 		return nil
 	}
 	rec.sealMedia()
+	rec.putIndexes()
 	rec.mu.Lock()
 	info, todo := rec.info, rec.pending
 	// recording.json is stored after everything else, so it may say that everything is

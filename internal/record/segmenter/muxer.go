@@ -22,6 +22,9 @@ type muxer interface {
 	add(s *Sample, d media.Ticks)
 	// flush appends the open chunk to dst and begins the next.
 	flush(dst []byte, c chunk) []byte
+	// table returns where the samples of the last chunk are in what flush has appended;
+	// false where the container has no such tables.
+	table() (fmp4.Table, bool)
 }
 
 // chunk is what a muxer must know of a chunk besides its samples.
@@ -45,6 +48,7 @@ type mp4Muxer struct {
 	id       uint32 // track_ID
 	sequence uint32 // mfhd of the last chunk
 	samples  []fmp4.Sample
+	last     fmp4.Table // of the last chunk
 }
 
 func (*mp4Muxer) extension() string { return ".m4s" }
@@ -63,11 +67,15 @@ func (m *mp4Muxer) flush(dst []byte, c chunk) []byte {
 	if c.first {
 		out.Capture = c.wall
 	}
+	before := len(dst)
 	dst = out.Append(dst)
+	m.last = fmp4.TableOf(&out, int64(len(dst)-before))
 	clear(m.samples) // lets the payloads go
 	m.samples = m.samples[:0]
 	return dst
 }
+
+func (m *mp4Muxer) table() (fmp4.Table, bool) { return m.last, true }
 
 // webmMuxer makes WebM.
 type webmMuxer struct {
@@ -99,3 +107,5 @@ func (m *webmMuxer) flush(dst []byte, c chunk) []byte {
 	m.samples = m.samples[:0]
 	return dst
 }
+
+func (*webmMuxer) table() (fmp4.Table, bool) { return fmp4.Table{}, false }

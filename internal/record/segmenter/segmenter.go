@@ -9,11 +9,16 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/media/fmp4"
 )
 
 // maxChunkBytes is from when on a chunk is written before its time: senders whose
 // timestamps hardly move make it long.
 const maxChunkBytes = 8 << 20
+
+// maxTabled is of how many samples of a segment the tables are kept in memory: twenty
+// minutes of pictures, if the sender ignores requests for key frames.
+const maxTabled = 1 << 16
 
 // Sync says when segments are made durable.
 type Sync uint8
@@ -38,8 +43,9 @@ type Output interface {
 	Init(name string, data []byte) error
 	// Create begins a segment; its name was never used before.
 	Create(name string) (File, error)
-	// Closed tells that a segment is complete.
-	Closed(s media.Segment)
+	// Closed tells that a segment is complete. tables say where its samples are; nil
+	// where the container has none, or they are too many.
+	Closed(s media.Segment, tables []fmp4.Table)
 	// Discard tells that a segment which was created has nothing in it and
 	// never will.
 	Discard(name string)
@@ -99,6 +105,8 @@ type Track struct {
 	bytes   int64       // written to the open segment
 	frames  int64       // of these, those that were sent
 	whole   int64       // of these, those in chunks that are written whole
+	tables  []fmp4.Table
+	tabled  int // samples of the segment's chunks that are written whole
 
 	chunk      chunk // the open one
 	chunkLen   media.Ticks
@@ -255,7 +263,7 @@ func (t *Track) open(s Sample, at media.Ticks) error {
 	}
 	t.number++
 	t.file, t.name, t.start, t.written, t.bytes = f, name, at, at, 0
-	t.frames, t.whole = 0, 0
+	t.frames, t.whole, t.tables, t.tabled = 0, 0, nil, 0
 	t.hold(s, at)
 	return nil
 }
@@ -292,10 +300,22 @@ func (t *Track) flush() error {
 			return t.fail(fmt.Errorf("sync %s: %w", t.name, err))
 		}
 	}
+	t.keepTable()
 	t.bytes += int64(len(t.buf))
 	t.written, t.whole = t.written+t.chunkLen, t.frames
 	t.chunkLen, t.chunkBytes = 0, 0
 	return nil
+}
+
+// keepTable keeps the table of the chunk that has just been written.
+func (t *Track) keepTable() {
+	table, ok := t.mux.table()
+	if t.tabled += len(table.Samples); !ok || t.tabled > maxTabled {
+		t.tables = nil
+		return
+	}
+	table.Offset += t.bytes
+	t.tables = append(t.tables, table)
 }
 
 // close ends the open segment.
@@ -328,7 +348,8 @@ func (t *Track) closed() {
 	t.out.Closed(media.Segment{
 		Number: t.number, Name: t.name, Time: t.start, Duration: t.written - t.start, Bytes: t.bytes,
 		Sequence: t.mp4.sequence, Frames: t.whole,
-	})
+	}, t.tables)
+	t.tables = nil
 }
 
 // round returns the multiple of the container's unit that is nearest to at.

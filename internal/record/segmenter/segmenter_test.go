@@ -3,6 +3,7 @@ package segmenter
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -11,13 +12,15 @@ import (
 
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/media/codec"
+	"github.com/live777/recorder/internal/media/fmp4"
 )
 
 // disk is an Output in memory.
 type disk struct {
 	objects map[string]*object
 	closed  []media.Segment
-	full    bool // writes fail
+	tables  [][]fmp4.Table // of closed
+	full    bool           // writes fail
 }
 
 type object struct {
@@ -43,7 +46,9 @@ func (d *disk) Create(name string) (File, error) {
 	return d.objects[name], nil
 }
 
-func (d *disk) Closed(s media.Segment) { d.closed = append(d.closed, s) }
+func (d *disk) Closed(s media.Segment, tables []fmp4.Table) {
+	d.closed, d.tables = append(d.closed, s), append(d.tables, tables)
+}
 
 func (d *disk) Discard(name string) { delete(d.objects, name) }
 
@@ -158,6 +163,10 @@ func TestVideoIsCutWhereItIsSaid(t *testing.T) {
 		got = append(got, s.Time/3000)
 		n, _ := samples(t, d, s)
 		total += n
+		read := must(fmp4.Tables(bytes.NewReader(d.objects[s.Name].Bytes()), s.Bytes))(t)
+		if !reflect.DeepEqual(d.tables[i], read) {
+			t.Errorf("segment %d: tables %+v, a reader finds %+v", s.Number, d.tables[i], read)
+		}
 		if o := d.objects[s.Name]; !o.done || o.synced != 1 || int64(o.Len()) != s.Bytes || s.Number != i+1 {
 			t.Errorf("segment %+v: closed %v, synced %d times, %d bytes", s, o.done, o.synced, o.Len())
 		}
@@ -256,6 +265,26 @@ func TestAbortKeepsWholeChunks(t *testing.T) {
 	}
 	if n, _ := samples(t, d, d.closed[0]); n != 15 {
 		t.Errorf("%d samples, want 15", n)
+	}
+}
+
+// Of a segment with very many samples no tables are kept.
+func TestTablesAreBounded(t *testing.T) {
+	d := newDisk()
+	tr := video(t, d)
+	for i := range maxTabled + 3000 {
+		if err := tr.Write(Sample{Time: media.Ticks(i * 30), Key: i == 0, Data: []byte{1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(tr.tables) > 0 {
+		t.Errorf("%d tables are kept", len(tr.tables))
+	}
+	must(tr.End(0))(t)
+	writeVideo(t, tr, 1_000_000, 1_000_030, 500_000)
+	must(tr.End(0))(t)
+	if len(d.tables) != 2 || d.tables[0] != nil || len(d.tables[1]) == 0 {
+		t.Errorf("tables of %d segments", len(d.tables))
 	}
 }
 
