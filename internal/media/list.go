@@ -30,6 +30,22 @@ type RecordingPage struct {
 	Next string
 }
 
+// OverlapQuery selects the recordings of a stream that have a part of [From, To):
+// those that begin in it, and those that have begun before and have not ended. One that
+// is still being recorded has no end. The zero To is no bound.
+type OverlapQuery struct {
+	Stream   string
+	From, To time.Time
+	After    string // the Next of a page, as of a RecordingQuery
+	Limit    int    // at most so many; 0: all
+}
+
+// OverlapPage is what an OverlapQuery selects, oldest first by Start.
+type OverlapPage struct {
+	Recordings []Recording
+	Next       string // the query's After of the page that follows; empty: this is the last
+}
+
 // StreamQuery selects streams.
 type StreamQuery struct {
 	After  string // only those whose id comes after this one, by their bytes

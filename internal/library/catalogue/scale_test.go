@@ -271,6 +271,28 @@ func (s scaled) checkPlans(tb testing.TB) {
 		page, args := selected.statement()
 		s.checkPlan(tb, name, page, args, false, "streams")
 	}
+	last := float64(s.recordings/s.streams - 1)
+	for _, tt := range []struct {
+		name, index string
+		q           media.OverlapQuery
+	}{
+		{"of a time", "stream_length", media.OverlapQuery{From: s.at(last / 2), To: s.at(last/2 + 30)}},
+		{"of a time, to now", "stream_length", media.OverlapQuery{From: s.at(last / 2)}},
+		{"of a time, deep", "list_stream", media.OverlapQuery{From: s.at(last / 4), After: s.after(last / 2)}},
+		{"of a time, what began before", "stream_length", media.OverlapQuery{From: s.at(last / 2), After: s.after(last / 4)}},
+		{"of the first time", "stream_length", media.OverlapQuery{From: s.at(0), To: s.at(1)}},
+	} {
+		selected := overlapQuery(tt.q)
+		selected.Stream, selected.Limit = fmt.Sprint("stream-", 100000+s.streams/2), largest
+		statement, args, err := selected.statement()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s.checkPlan(tb, tt.name, statement, args, tt.index == "stream_length", tt.index)
+	}
+	at := []any{fmt.Sprint("stream-", 100000+s.streams/2), s.at(last / 2).UnixMilli()}
+	s.checkPlan(tb, "before", beforeSQL+" ORDER BY "+beforeOrder, at, false, "stream_until")
+	s.checkPlan(tb, "after", afterSQL+" ORDER BY "+afterOrder, at, false, "list_stream")
 	s.checkPlan(tb, "changes, from the first", changesSQL(largest), []any{5}, true, "recordings_by_seq", "removals_by_seq")
 	s.checkPlan(tb, "changes, from the middle", changesSQL(largest), []any{s.recordings / 2}, true, "recordings_by_seq", "removals_by_seq")
 	s.checkPlan(tb, "ended", endedSQL, []any{dayZero, "", 10}, false, "by_end")

@@ -60,6 +60,8 @@ func Run(t *testing.T, open func(t *testing.T) *catalogue.DB) {
 		{"NodeNames", testNodeNames},
 		{"Reassign", testReassign},
 		{"Removed", testRemoved},
+		{"Overlapping", testOverlapping},
+		{"Nearest", testNearest},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
