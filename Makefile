@@ -26,7 +26,7 @@ SUPPLY   := .cache/bin/supply
 
 export GO
 
-.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack sbom check static race chaos fuzz bench bench-catalogue clean
+.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack sbom bench-record check static race chaos fuzz bench bench-catalogue clean
 
 # Without cgo and paths, two builds of the same sources are the same.
 build: ## the servers, with the page that was built last
@@ -113,6 +113,11 @@ $(MINIO): tools/minio/go.mod tools/minio/go.sum
 
 bench-catalogue: deps ## lists of 1,000,000 recordings; fails where a page takes longer than 10 ms
 	$(GO) test -run '^$$' -bench '^BenchmarkMillion$$' -benchtime 30x -timeout 60m ./internal/library/catalogue
+
+# PEERS='-peer name=URL=command' puts other servers beside ours; STREAMS=10,30 sets the steps.
+bench-record: build ## what a stream costs a node that records it, beside a receiver that throws it away
+	$(GO) build -o .cache/bin/benchrecord ./cmd/benchrecord
+	.cache/bin/benchrecord $(if $(STREAMS),-streams $(STREAMS)) $(PEERS)
 
 fuzz: ## every fuzzer, FUZZTIME each
 	scripts/fuzz.sh $(FUZZTIME)
