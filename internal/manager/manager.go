@@ -78,6 +78,7 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	}
 	tokens := sealTokens(m.catalogue, cfg, o.Logger)
 	m.health = health.New(o.Logger, o.Now)
+	m.health.Add("clock", health.Clock())
 	if store.look != nil {
 		m.health.Add("storage", store.look)
 	}

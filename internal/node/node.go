@@ -105,6 +105,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	}
 	n.gauge = newGauge(n.look)
 	n.health = health.New(o.Logger, nil)
+	n.health.Add("clock", health.Clock())
 	n.recorder.watch(n.health)
 	rec, play := n.recorder.api()
 	n.api, err = api.New(api.Options{

@@ -194,7 +194,7 @@ func (a *API) Close() { a.closeOnce.Do(func() { close(a.closing) }) }
 // apiPrefixes are the paths that the mux has; all others are the page's. The
 // mux has no catch-all of its own, or it would not know which methods a path
 // has.
-var apiPrefixes = []string{"/api/", "/whip/", "/whep/", "/session/", "/metrics/", "/readyz/"}
+var apiPrefixes = []string{"/api/", "/whip/", "/whep/", "/session/", "/metrics/", "/healthz/", "/readyz/", "/debug/pprof/"}
 
 func isAPI(path string) bool {
 	for _, p := range apiPrefixes {

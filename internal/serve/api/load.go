@@ -83,6 +83,13 @@ func (a *API) getProblems(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
+// getAlive answers those who restart a server that does not answer: what it depends on
+// makes no difference, for a restart mends none of that.
+func (a *API) getAlive(w http.ResponseWriter, _ *http.Request) error {
+	a.writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+	return nil
+}
+
 // getReady answers those who decide whether to send people here: where, and not how,
 // something is wrong, for everybody may ask.
 func (a *API) getReady(w http.ResponseWriter, _ *http.Request) error {

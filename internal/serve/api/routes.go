@@ -46,7 +46,9 @@ func (a *API) commonRoutes() []route {
 		{http.MethodPost, "/api/logout", public, a.logout},
 		{http.MethodGet, "/api/me", known, a.getMe},
 
+		{http.MethodGet, "/healthz", public, a.getAlive},
 		{http.MethodGet, "/readyz", public, a.getReady},
+		{http.MethodGet, "/debug/pprof/{profile}", adminAll, a.getProfile},
 		{http.MethodGet, "/api/problems", viewAll, a.getProblems},
 		{http.MethodGet, "/api/info", public, a.getInfo},
 		{http.MethodGet, "/api/time", public, a.getTime},
