@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 )
 
 // NewReader returns a reader of object o of backend b that can seek, as
@@ -16,6 +17,10 @@ import (
 func NewReader(ctx context.Context, b Backend, o Object) io.ReadSeekCloser {
 	return &reader{ctx: ctx, backend: b, object: o}
 }
+
+// OnDisk is what Get returns of an object that is a file of this machine. The file stands
+// where the next Read would begin.
+type OnDisk interface{ OnDisk() *os.File }
 
 type reader struct {
 	ctx     context.Context
@@ -48,6 +53,26 @@ func (r *reader) Read(p []byte) (int, error) {
 		return n, fmt.Errorf("read object %q: it ends at byte %d of %d: %w", r.object.Key, r.pos, r.object.Size, io.ErrUnexpectedEOF)
 	}
 	return n, err
+}
+
+// File returns the object as an open file that stands where the next Read would begin, so
+// that the kernel can send it; nil where it is no file of this machine. Whoever has
+// read from it must not Read any more, but Close.
+func (r *reader) File() (*os.File, error) {
+	if r.closed || r.pos >= r.object.Size {
+		return nil, nil //nolint:nilnil // Read says what is wrong, if anything is
+	}
+	if r.body == nil {
+		body, err := r.backend.Get(r.ctx, r.object.Key, r.pos, r.object.Size-r.pos)
+		if err != nil {
+			return nil, err
+		}
+		r.body = body
+	}
+	if f, ok := r.body.(OnDisk); ok && r.ctx.Err() == nil {
+		return f.OnDisk(), nil
+	}
+	return nil, nil //nolint:nilnil // no file is no error
 }
 
 func (r *reader) Seek(offset int64, whence int) (int64, error) {

@@ -6,8 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
@@ -38,6 +40,18 @@ func (a *reply) Write(p []byte) (int, error) {
 	}
 	a.send()
 	return a.ResponseWriter.Write(p)
+}
+
+// ReadFrom implements io.ReaderFrom for http.ServeContent. Where the content is a file of
+// this machine, the kernel sends it without a copy of ours.
+func (a *reply) ReadFrom(src io.Reader) (int64, error) {
+	limited, ok := src.(*io.LimitedReader)
+	if ok && a.status < http.StatusBadRequest {
+		if b, ok := limited.R.(*body); ok {
+			return b.sendTo(a, limited.N)
+		}
+	}
+	return io.Copy(struct{ io.Writer }{a}, src)
 }
 
 // send sends the status that was held back.
@@ -104,6 +118,40 @@ func (b *body) Read(p []byte) (int, error) {
 		b.err = err
 	}
 	return n, err
+}
+
+// sendTo sends n bytes to a client.
+func (b *body) sendTo(a *reply, n int64) (int64, error) {
+	b.mu.Lock()
+	if b.ended {
+		b.mu.Unlock()
+		return 0, fs.ErrClosed
+	}
+	f, err := b.file()
+	b.mu.Unlock()
+	if err != nil || f == nil { // Read says what is wrong
+		return io.Copy(struct{ io.Writer }{a}, io.LimitReader(b, n))
+	}
+	a.send()
+	sent, err := io.Copy(a.ResponseWriter, io.LimitReader(f, n))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case errors.Is(err, syscall.EIO):
+		b.err = err // of the disk; others are of the client
+	case err == nil && sent < n:
+		b.err = io.ErrUnexpectedEOF
+	}
+	return sent, errors.Join(err, b.err)
+}
+
+// file returns the content as a file that stands where the next Read would; nil where it
+// is none.
+func (b *body) file() (*os.File, error) {
+	if f, ok := b.content.(interface{ File() (*os.File, error) }); ok { // storage.NewReader's
+		return f.File()
+	}
+	return nil, nil //nolint:nilnil // no file is no error
 }
 
 // Seek implements io.Seeker.

@@ -78,6 +78,9 @@ type body struct {
 
 func (b *body) Close() error { return b.f.Close() }
 
+// OnDisk implements storage.OnDisk.
+func (b *body) OnDisk() *os.File { return b.f }
+
 // List implements storage.Backend. It reads one folder at a time. A folder below
 // prefix that this user may not read (such as lost+found) is logged and left
 // out; files that vanish meanwhile are left out.
