@@ -39,7 +39,17 @@ function prepare() {
   globalThis.e2e = { id, set };
 }
 
+/** Goes to a view by its name on the rail. */
+async function view(firefox, name) {
+  await firefox.until(name, (name) => {
+    const link = document.querySelector(`[data-testid="nav-${name}"]`);
+    link?.click();
+    return link !== null;
+  }, name);
+}
+
 async function publish(firefox) {
+  await view(firefox, 'publish');
   await firefox.until('the page', () => document.querySelector('[data-testid="publish-start"]') !== null);
   await firefox.run(prepare);
   await firefox.run(`() => { globalThis.e2e.meter = ${meter}; }`);
@@ -57,8 +67,9 @@ async function publish(firefox) {
     const { id } = globalThis.e2e;
     const error = id('publish-error');
     if (error) throw new Error(`publishing: ${error.textContent}`);
-    return id('publish-state')?.dataset.state === 'connected' && Number(id('publish-stats')?.dataset.frames) > 0;
+    return id('publish-state')?.dataset.state === 'connected' && Number(id('strip-publishing')?.dataset.frames) > 0;
   });
+  await view(firefox, 'live');
   await firefox.until('the stream', (stream) => globalThis.e2e.id(`stream-row-${stream}`)?.dataset.live === 'true', o.stream);
 }
 
@@ -102,11 +113,12 @@ async function record() {
 }
 
 async function play(firefox, dir) {
-  await firefox.until('the list', (stream) => globalThis.e2e.id(`recordings-stream-${stream}`), o.stream).catch(() => {});
-  await firefox.run((stream) => {
+  await view(firefox, 'recordings');
+  await firefox.until('the list', (stream) => {
     const { id } = globalThis.e2e;
     const open = id('recordings-open', id(`recordings-stream-${stream}`));
-    if (open.getAttribute('aria-expanded') !== 'true') open.click();
+    open?.click();
+    return open !== null;
   }, o.stream);
   await firefox.until('the recording', (dir) => {
     const row = document.querySelector(`[data-testid="recording-row"][data-record-dir="${dir}"]`);
@@ -134,7 +146,12 @@ async function main(firefox) {
   await publish(firefox);
   const watched = await watch(firefox);
   const dir = await record();
-  await firefox.run(() => globalThis.e2e.id('publish-stop').click());
+  await view(firefox, 'publish');
+  await firefox.until('its end', () => {
+    const stop = globalThis.e2e.id('publish-stop');
+    stop?.click();
+    return stop !== null;
+  });
   const played = await play(firefox, dir);
   const result = { record_dir: dir, watched, played };
   judge(result);

@@ -3,6 +3,10 @@
 // Test ids of the page (attribute data-testid) and the data attributes beside them:
 //
 //   about                      node name and version
+//   nav-<view>                 live, recordings, publish, nodes, system; each is shown alone, and has what follows
+//   search, theme, language; strip-recording, strip-disk, strip-storage, strip-alarms
+//   strip-publishing           while something is published, in every view: data-state, and the data of publish-stats
+//   confirm, confirm-yes, confirm-no; toasts, undo
 //   problems                   what is wrong with the server; within it, and within the row of a node:
 //     problem                  data-place, data-serious
 //   node-row-<alias>           data-state; of a manager's nodes
@@ -22,13 +26,22 @@
 //     stream-watch, record-start, record-stop (one of the two), record-state, record-left,
 //     record-error, record-last-error
 //     watch-video, watch-state (data-state), watch-idle, watch-error
-//   recordings-list, recordings-refresh, recordings-more-streams, recordings-error
-//   recordings-stream-<id>     within it: recordings-open (aria-expanded), recordings-more
-//   recording-row              data-record-dir, data-stream, data-status, data-duration (s); within it:
-//     recording-status, recording-facts, recording-file, recording-watch,
-//     recording-link, recording-link-url
-//     player                   data-state: loading, waiting, playing, error; data-live, data-error
-//     player-video, player-live, player-to-start, player-to-live, player-error
+//   missing-row-<id>           a stream that was recorded in the last days and is not there
+//   wall-<size>, wall, tile-<id> (data-state)
+//   recordings-list, recordings-refresh, recordings-error
+//   recordings-stream-<id>     within it: recordings-open, which shows what follows
+//   recordings-of              the recordings of that stream:
+//     player                   data-state: empty, loading, waiting, playing, reconnecting, error; data-live, data-error,
+//                              data-moment (Unix milliseconds)
+//     player-video, player-live, player-to-start, player-to-live, player-note, player-error, player-speed,
+//     player-quality, player-picture, player-pip
+//     ruler                    data-from, data-to (Unix milliseconds), data-spans; ruler-hover, jump, hole,
+//                              hole-before, hole-after, zoom-<length>
+//     calendar, day-<date>, calendar-before, calendar-after
+//     recordings-rows, recordings-more, recordings-filter, bulk, bulk-protect, bulk-delete
+//     recording-row            data-record-dir, data-stream, data-status, data-duration (s); within it:
+//       recording-status, recording-facts, recording-file, recording-watch, recording-choose, recording-protect,
+//       recording-protected, recording-delete, recording-link, recording-link-url
 
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -101,6 +114,23 @@ export async function openPage(browser, base, contextOptions = {}, allowed = [])
 }
 
 export const id = (root, name) => root.locator(`[data-testid="${name}"]`);
+
+/** Goes to a view by its name on the rail. */
+export async function view(page, name) {
+  await id(page, `nav-${name}`).click({ timeout: 60_000 });
+}
+
+/** Goes to the recordings of a stream. */
+export async function recordingsOf(page, stream) {
+  await view(page, 'recordings');
+  await id(id(page, `recordings-stream-${stream}`), 'recordings-open').click({ timeout: 60_000 });
+}
+
+/** Stops a recording by the row of its stream. */
+export async function stopRecording(page, row) {
+  await id(row, 'record-stop').click({ timeout: 60_000 });
+  await id(page, 'confirm-yes').click({ timeout: 60_000 });
+}
 
 /** Steps with names: a failure says which one it was, and a picture shows the page at that time. */
 export class Steps {

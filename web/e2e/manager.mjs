@@ -5,7 +5,7 @@
 //          [--out DIR]         folder for screenshots
 //          [--timeout 300]     seconds for everything
 
-import { check, id, openPage, option, runScript, Steps } from './lib.mjs';
+import { check, id, openPage, option, recordingsOf, runScript, Steps, stopRecording, view } from './lib.mjs';
 
 const options = {
   base: option('base'),
@@ -20,7 +20,7 @@ async function main(browser) {
   const { page, problems } = await openPage(browser, options.base);
   const steps = new Steps(page, options.out);
   await steps.run('nodes', async () => {
-    await page.goto(options.base, { timeout: 60_000 });
+    await page.goto(`${options.base}/#/nodes`, { timeout: 60_000 });
     for (const alias of [options.node, options.other]) {
       await page.locator(`[data-testid="node-row-${alias}"][data-state="up"]`).waitFor({ timeout: 60_000 });
     }
@@ -30,11 +30,12 @@ async function main(browser) {
       const node = await id(page, `node-row-${alias}`).innerText();
       check(node.includes('keeps its recordings itself'), `of a node that does it does not say that it keeps its recordings: ${node}`);
     }
-    check((await id(page, 'publish-start').count()) === 0, 'a manager takes no publishers, and the page offers it');
+    check((await id(page, 'nav-publish').count()) === 0, 'a manager takes no publishers, and the page offers it');
   });
   // The stream has a row for each node that has it.
   const row = id(page, `stream-row-${options.stream}`).filter({ hasText: options.node });
   await steps.run('record', async () => {
+    await view(page, 'live');
     await id(row, 'record-start').click({ timeout: 60_000 });
     await id(row, 'record-stop').waitFor({ timeout: 60_000 });
     const other = id(page, `stream-row-${options.stream}`).filter({ hasText: options.other });
@@ -44,10 +45,7 @@ async function main(browser) {
   await steps.picture('manager-recording');
   const recording = id(page, 'recording-row').filter({ hasText: options.node }).first();
   await steps.run('play what runs', async () => {
-    const list = id(page, `recordings-stream-${options.stream}`);
-    await list.waitFor({ timeout: 60_000 });
-    const open = id(list, 'recordings-open');
-    if ((await open.getAttribute('aria-expanded')) !== 'true') await open.click();
+    await recordingsOf(page, options.stream);
     await id(recording, 'recording-watch').click({ timeout: 60_000 });
     const player = await page.waitForSelector('[data-testid="player-video"]', { timeout: 60_000 });
     await page.waitForFunction((video) => video.currentTime > 0 && video.getVideoPlaybackQuality().totalVideoFrames > 20, player, {
@@ -56,8 +54,10 @@ async function main(browser) {
   });
   await steps.picture('manager-playing');
   await steps.run('stop', async () => {
-    await id(row, 'record-stop').click();
+    await view(page, 'live');
+    await stopRecording(page, row);
     await id(row, 'record-start').waitFor({ timeout: 60_000 });
+    await recordingsOf(page, options.stream);
     await page.locator('[data-testid="recording-row"][data-status="complete"]').first().waitFor({ timeout: 60_000 });
   });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);

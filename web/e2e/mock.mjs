@@ -47,16 +47,18 @@ function recording(streamId, start, status, extra = {}) {
 /**
  * Starts the server on a free port of the loopback interface; token guards everything but
  * /api/info. With an account, { name, password, rights }, one can log in too. With nodes it is
- * a manager, which lists them.
+ * a manager, which lists them. With many, { streams, recordings }, it has so many more.
  */
-export async function startMock({ token, account, nodes }) {
+export async function startMock({ token, account, nodes, many }) {
   let session = '';
   let problems = [];
   const streams = [
     stream('door-camera', ['H264', 'opus'], 2, true),
     stream('a-stream-with-quite-a-long-name-that-has-to-wrap-somewhere-on-a-phone', ['VP9', 'opus'], 0, false),
     stream('silent', [], 0, false),
+    ...Array.from({ length: many?.streams ?? 0 }, (_, i) => ({ ...stream(`cam${i + 1}`, ['H264', 'opus'], 0, true), recordingSince: Date.now() - 60_000 * i })),
   ];
+  const asked = []; // method and path of each request
   const feeds = new Set();
   let reads = 0; // of the sums, which grow
   const tell = () => {
@@ -67,9 +69,15 @@ export async function startMock({ token, account, nodes }) {
     res.end(JSON.stringify(value));
   };
   const recordings = [
-    recording('door-camera', 1795348800, 'recording', { duration: 124, bytes: 31_000_000 }),
+    recording('door-camera', Math.floor(Date.now() / 1000) - 124, 'recording', { duration: 124, bytes: 31_000_000 }),
     recording('door-camera', 1795262400, 'complete'),
-    recording('door-camera', 1795176000, 'degraded', { reason: '3 packets were lost on the way here' }),
+    recording('door-camera', 1795176000, 'degraded', {
+      reason: '3 packets were lost on the way here',
+      tracks: [{
+        kind: 'video', codec: 'H264', width: 1280, height: 720, recorded: true, packets_lost: 3,
+        gaps: [{ start: 600, duration: 40, cause: 'loss' }, { start: 2000, duration: 300, cause: 'pause', filled: true }],
+      }],
+    }),
     recording('door-camera', 1795089600, 'failed', { reason: 'storage is full', duration: 0, bytes: 0 }),
     ...Array.from({ length: 20 }, (_, i) => recording('door-camera', 1795003200 - i * 86_400, 'complete')),
   ];
@@ -102,19 +110,21 @@ export async function startMock({ token, account, nodes }) {
     },
     'GET /api/problems': (res) => json(res, 200, { problems }),
     ...(nodes && { 'GET /api/nodes/': (res) => json(res, 200, nodes) }),
+    'GET /api/load': (res) =>
+      json(res, 200, {
+        streams: streams.length, publishers: 2, viewers: 2, recordings: 1, time: new Date().toISOString(),
+        traffic: { received_bps: 4e6 + 1e5 * reads, sent_bps: 8e6 }, process: { cpu: 0.4, cpus: 4, memory_bytes: 8e7 },
+        storage: { type: 'fs', free_bytes: 4.1e11, failing: false, failed_recordings: 0 },
+      }),
     'GET /api/playback': (res) =>
       json(res, 200, [
         { stream: 'door-camera', recordings: 24, last_start: '2026-11-22T12:00:00Z', duration: 86_400, bytes: 5.2e10 + 1e9 * reads++ },
+        { stream: 'gate', recordings: 3, last_start: new Date(Date.now() - 7_200_000).toISOString(), duration: 3600, bytes: 1e9 },
         { stream: 'silent', recordings: 1, last_start: '2026-11-20T12:00:00Z', duration: 61, bytes: 1.5e6 },
+        ...Array.from({ length: many?.streams ?? 0 }, (_, i) => ({
+          stream: `cam${i + 1}`, recordings: many.recordings, last_start: new Date(Date.now() - 60_000 * i).toISOString(), duration: 3600 * many.recordings, bytes: 1e12,
+        })),
       ]),
-    'GET /api/playback/door-camera': (res, _, query) => {
-      const from = Number(query.get('after'));
-      const page = recordings.slice(from, from + Number(query.get('limit')));
-      const end = from + page.length;
-      json(res, 200, {
-        stream: 'door-camera', total: recordings.length, recordings: page, ...(end < recordings.length ? { next: `${end}` } : {}),
-      });
-    },
     'POST /whep/door-camera': (res) => json(res, 409, { error: 'the stream has no publisher now' }),
     'POST /whip/camera': (res) => json(res, 409, { error: 'stream "camera" has a publisher; stop it or choose another id' }),
     'DELETE /api/record/door-camera': (res) => {
@@ -128,6 +138,29 @@ export async function startMock({ token, account, nodes }) {
         ? { recording: true, started_at: new Date(Date.now() - 124_000).toISOString(), bytes: 31_000_000 }
         : { recording: false }),
   };
+  /** A page of the recordings of a stream: those of door-camera, or as many as there are to be, an hour each. */
+  const listOf = (res, id, query) => {
+    const from = Number(query.get('from') ?? 0);
+    const to = Number(query.get('to') ?? 1e12);
+    const hour = Math.floor(Date.now() / 3_600_000) * 3600;
+    const all = id.startsWith('cam')
+      ? Array.from({ length: many.recordings }, (_, i) => recording(id, hour - 3600 * i, i === 0 ? 'recording' : 'complete', { duration: 3600 }))
+      : recordings.filter((recording) => recording.stream === id);
+    const selected = all.filter((r) => Date.parse(r.start) / 1000 < to && (r.status === 'recording' || Date.parse(r.start) / 1000 + r.duration > from));
+    const begin = Number(query.get('after'));
+    const page = selected.slice(begin, begin + Number(query.get('limit')));
+    const end = begin + page.length;
+    json(res, 200, { stream: id, total: selected.length, recordings: page, ...(end < selected.length ? { next: `${end}` } : {}) });
+  };
+  /** Protects a recording, or deletes it. */
+  const change = async (res, req, kept) => {
+    if (req.method === 'DELETE') {
+      recordings.splice(recordings.indexOf(kept), 1);
+      return res.writeHead(204).end();
+    }
+    Object.assign(kept, JSON.parse(Buffer.concat(await req.toArray())));
+    return json(res, 200, kept);
+  };
   const open = ['/api/info', '/api/login', '/api/logout'];
   const known = ({ authorization, cookie }) =>
     authorization ? authorization === `Bearer ${token}` : session !== '' && cookie === `session=${session}`;
@@ -135,6 +168,11 @@ export async function startMock({ token, account, nodes }) {
     const { pathname, searchParams } = new URL(req.url, 'http://mock');
     const guarded = /^\/(api|whip|whep|session)\//.test(pathname) && !open.includes(pathname);
     if (guarded && !known(req.headers)) return json(res, 401, { error: 'credentials are needed' });
+    asked.push(`${req.method} ${pathname}`);
+    const list = req.method === 'GET' && /^\/api\/playback\/([^/]+)$/.exec(pathname);
+    if (list) return listOf(res, decodeURIComponent(list[1]), searchParams);
+    const kept = recordings.find((recording) => pathname === `/api/recordings/${recording.record_dir}`);
+    if (kept) return change(res, req, kept);
     const route = routes[`${req.method} ${pathname}`];
     if (route) return route(res, pathname === '/api/login' ? JSON.parse(Buffer.concat(await req.toArray())) : undefined, searchParams);
     if (guarded) return json(res, 404, { error: 'no such thing' });
@@ -159,6 +197,8 @@ export async function startMock({ token, account, nodes }) {
     wrong: (list) => {
       problems = list;
     },
+    /** Method and path of each request, but for the files of the page. */
+    asked: () => [...asked],
     endFeeds: () => {
       for (const feed of feeds) feed.end();
     },

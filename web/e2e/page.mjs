@@ -1,7 +1,7 @@
 // Looks at the built page with made-up answers: token, lists, errors in words, names of all
 // controls, narrow and dark. usage: node web/e2e/page.mjs [--out DIR] (after npm run build)
 
-import { check, id, openPage, option, runScript, Steps } from './lib.mjs';
+import { check, id, openPage, option, recordingsOf as openRecordings, runScript, Steps, stopRecording, view } from './lib.mjs';
 import { startMock } from './mock.mjs';
 
 const token = 'let-me-in';
@@ -26,8 +26,14 @@ async function checkLayout(page) {
 async function unlock(page) {
   await id(page, 'token-input').fill(token, { timeout: 60_000 });
   await id(page, 'token-save').click();
-  await id(page, 'stream-row-door-camera').waitFor({ timeout: 60_000 });
+  await id(page, 'strip-recording').waitFor({ timeout: 60_000 });
   await id(page, 'token-form').waitFor({ state: 'detached', timeout: 60_000 });
+}
+
+/** Goes to the recordings of a stream, and waits for them. */
+async function recordingsOf(page, stream) {
+  await openRecordings(page, stream);
+  await id(page, 'recording-row').first().waitFor({ timeout: 60_000 });
 }
 
 async function shows(locator, text) {
@@ -42,7 +48,7 @@ async function desktop(browser, base, out) {
   await steps.run('ask for the token', async () => {
     await page.goto(base, { timeout: 60_000 });
     await shows(id(page, 'token-form'), 'token');
-    check((await id(page, 'publish-start').count()) === 0, 'publishing is offered to who may do nothing yet');
+    check((await id(page, 'streams-list').count()) === 0, 'streams are listed to who may see nothing yet');
     await id(page, 'token-input').fill('wrong');
     await id(page, 'token-save').click();
     await shows(id(page, 'token-form'), 'did not accept');
@@ -50,13 +56,19 @@ async function desktop(browser, base, out) {
     await unlock(page);
   });
   const row = id(page, 'stream-row-door-camera');
-  await steps.run('list', async () => {
-    await id(id(page, 'recordings-stream-door-camera'), 'recordings-open').click();
-    await id(page, 'recording-row').nth(3).waitFor({ timeout: 60_000 });
-    await shows(id(row, 'record-state'), '2:0');
-    await shows(id(page, 'recording-facts').first(), 'H264 + opus · 1280×720, 640×360, 320×180');
+  await steps.run('streams', async () => {
+    await shows(id(page, 'strip-recording'), 'Recording 1 of 2 expected');
+    await shows(id(page, 'missing-row-gate'), 'Nobody publishes it');
     await checkLayout(page);
     await steps.picture('page-wide');
+  });
+  await steps.run('recordings', async () => {
+    await recordingsOf(page, 'door-camera');
+    await id(page, 'recording-row').nth(3).waitFor({ timeout: 60_000 });
+    await shows(id(page, 'recording-facts').first(), 'H264 + opus · 1280×720, 640×360, 320×180');
+    await shows(id(page, 'recording-row').nth(2), '3 packets were lost');
+    await checkLayout(page);
+    await steps.picture('page-recordings');
   });
   await steps.run('older recordings', async () => {
     await shows(page.locator('.more'), '20 of 24');
@@ -64,20 +76,45 @@ async function desktop(browser, base, out) {
     await id(page, 'recording-row').nth(23).waitFor({ timeout: 10_000 });
     check((await id(page, 'recordings-more').count()) === 0, 'more is offered where there is none');
   });
-  await steps.run('publishing fails in words', async () => {
-    await id(page, 'publish-start').click();
-    await shows(id(page, 'publish-error'), 'has a publisher');
-    await page.locator('[data-testid="publish-state"][data-state="idle"]').waitFor({ timeout: 60_000 });
-  });
-  await steps.run('recording fails in words', async () => {
-    await id(row, 'record-stop').click();
-    await id(row, 'record-start').click({ timeout: 60_000 });
-    await shows(id(row, 'record-error'), 'no space is left');
-  });
   await steps.run('playing fails in words', async () => {
     await id(id(page, 'recording-row').nth(1), 'recording-watch').click();
     await shows(id(page, 'player-error'), 'HTTP 404');
     await steps.picture('page-errors');
+  });
+  await steps.run('publishing fails in words', async () => {
+    await view(page, 'publish');
+    await id(page, 'publish-start').click();
+    await shows(id(page, 'publish-error'), 'has a publisher');
+    await page.locator('[data-testid="publish-state"][data-state="idle"]').waitFor({ timeout: 60_000 });
+    await checkLayout(page);
+    await steps.picture('page-publish');
+  });
+  await steps.run('recording fails in words', async () => {
+    await view(page, 'live');
+    await id(row, 'record-stop').click();
+    await id(page, 'confirm-no').click();
+    await stopRecording(page, row);
+    await id(row, 'record-start').click({ timeout: 60_000 });
+    await shows(id(row, 'record-error'), 'no space is left');
+  });
+  await steps.run('system', async () => {
+    await view(page, 'system');
+    await shows(id(page, 'system-facts'), 'v0.1.0');
+    await page.locator('.plot canvas').nth(3).waitFor({ timeout: 60_000 });
+    await checkLayout(page);
+    await steps.picture('page-system');
+  });
+  await steps.run('a theme and a language by a switch', async () => {
+    const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+    const light = await ground();
+    await id(page, 'theme').selectOption('dark');
+    check((await ground()) !== light, 'the dark theme is as light as the other');
+    await id(page, 'language').selectOption('zh');
+    await shows(id(page, 'nav-live'), '直播');
+    await page.reload({ timeout: 60_000 });
+    await shows(id(page, 'nav-live'), '直播');
+    check((await page.locator('html').getAttribute('lang')) === 'zh-CN', 'html has no lang=zh-CN');
+    check((await ground()) !== light, 'the theme is forgotten');
   });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
 }
@@ -171,6 +208,7 @@ async function problemsOfManager(browser, mock, out) {
     checkProblems(id(page, 'problems'), [{ place: 'catalogue', says: ['Catalogue: the database does not answer', 'until the database answers'], serious: true }]),
   );
   await steps.run('what is wrong with its nodes', async () => {
+    await view(page, 'nodes');
     await checkProblems(id(page, 'node-row-roof'), [{ place: 'storage', says: ['no space is left', 'make room on the disk'], serious: true }]);
     await shows(id(page, 'node-row-roof'), 'Storage does not take recordings');
     await shows(id(page, 'node-row-gate'), 'connection refused');
@@ -188,6 +226,7 @@ async function changes(browser, mock) {
   await page.clock.install();
   await page.goto(mock.base, { timeout: 60_000 });
   await unlock(page);
+  await view(page, 'recordings');
   const sums = id(page, 'recordings-stream-door-camera').locator('.note');
   await steps.run('sums of what is recorded', async () => {
     for (let i = 0; i < 4; i++) { // more often than the page reads when it opens
@@ -198,6 +237,7 @@ async function changes(browser, mock) {
   });
   const row = id(page, 'stream-row-door-camera');
   await steps.run('watch publishers that change', async () => {
+    await view(page, 'live');
     const asked = () => page.waitForRequest((r) => r.method() === 'POST' && r.url().endsWith('/whep/door-camera'), { timeout: 60_000 });
     const first = asked();
     await id(row, 'stream-watch').click();
@@ -210,20 +250,109 @@ async function changes(browser, mock) {
     await id(row, 'watch-idle').waitFor({ state: 'detached', timeout: 60_000 });
   });
   await steps.run('a server that does not answer', async () => {
+    await view(page, 'recordings');
     await page.route('**/api/playback*', (route) => route.abort());
     await id(page, 'recordings-refresh').click();
     await shows(id(page, 'recordings-error'), 'the server does not answer');
     await page.unroute('**/api/playback*');
   });
   await steps.run('a player whose server does not answer', async () => {
-    await id(id(page, 'recordings-stream-door-camera'), 'recordings-open').click();
+    await recordingsOf(page, 'door-camera');
     await page.route('**/api/record/object/**', (route) => route.abort());
     await id(id(page, 'recording-row').nth(1), 'recording-watch').click();
-    await shows(id(page, 'player-error'), 'the server does not answer');
+    for (let i = 0; i < 8; i++) await page.clock.fastForward(8_000); // the player's own attempts
+    await shows(id(page, 'player-note'), 'the server does not answer · Reconnecting');
   });
   await steps.run('a server that is back', async () => {
     mock.endFeeds();
     await id(page, 'recordings-error').waitFor({ state: 'detached', timeout: 60_000 });
+  });
+  check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
+}
+
+/** Two hundred streams with five hundred recordings each: few requests, and rows for what is seen alone. */
+async function manyStreams(browser, mock, out) {
+  const { page, problems } = await openPage(browser, mock.base);
+  const steps = new Steps(page, out);
+  await page.addInitScript((value) => sessionStorage.setItem('live777-token', value), token);
+  await steps.run('the first view', async () => {
+    await page.goto(mock.base, { timeout: 60_000 });
+    await id(page, 'stream-row-cam2').waitFor({ timeout: 60_000 });
+    await id(page, 'strip-disk').waitFor({ timeout: 60_000 });
+    const asked = mock.asked();
+    check(asked.length <= 10, `${asked.length} requests: ${asked.join(', ')}`);
+    check((await page.locator('[data-testid^=stream-row-]').count()) < 60, 'there is a row for each stream');
+  });
+  await steps.run('names in the order of people', async () => {
+    const names = await page.locator('[data-testid=streams-list] .name').allInnerTexts();
+    check(names.indexOf('cam10') > names.indexOf('cam9') && names.indexOf('cam2') > 0, `they are ${names.join(', ')}`);
+  });
+  await steps.run('the end of the list', async () => {
+    await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+    await id(page, 'stream-row-cam200').waitFor({ timeout: 60_000 });
+  });
+  await steps.run('search', async () => {
+    await page.keyboard.press('/');
+    await page.keyboard.type('cam17');
+    await id(page, 'stream-row-cam17').waitFor({ timeout: 60_000 });
+    check((await page.locator('[data-testid^=stream-row-]').count()) === 11, 'the search finds others'); // cam17, cam170 to cam179
+    check(page.url().includes('q=cam17'), `the search is not in the URL ${page.url()}`);
+  });
+  await steps.run('recordings of one of them', async () => {
+    await page.goto(`${mock.base}/?q=cam3#/recordings`, { timeout: 60_000 });
+    const before = mock.asked().length;
+    await id(id(page, 'recordings-stream-cam3'), 'recordings-open').click({ timeout: 60_000 });
+    await id(page, 'recording-row').nth(19).waitFor({ timeout: 60_000 });
+    await page.locator('[data-testid=ruler][data-spans="500"], [data-testid=ruler]:not([data-spans="0"])').waitFor({ timeout: 60_000 });
+    const asked = mock.asked().slice(before);
+    check(asked.length <= 10, `${asked.length} requests: ${asked.join(', ')}`);
+    await page.goBack({ timeout: 60_000 });
+    await id(page, 'recordings-of').waitFor({ state: 'detached', timeout: 60_000 });
+    await page.goForward({ timeout: 60_000 });
+    await id(page, 'recordings-of').waitFor({ timeout: 60_000 });
+    await steps.picture('page-many');
+  });
+  check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
+}
+
+/** Protects, deletes and takes that back, on the page and on the server. */
+async function keeping(browser, mock, out) {
+  const { page, problems } = await openPage(browser, mock.base);
+  const steps = new Steps(page, out);
+  await page.clock.install();
+  await page.goto(mock.base, { timeout: 60_000 });
+  await unlock(page);
+  await recordingsOf(page, 'door-camera');
+  const row = page.locator('[data-testid=recording-row][data-record-dir="door-camera/1795262400"]');
+  const gone = () => mock.asked().includes('DELETE /api/recordings/door-camera/1795262400');
+  await steps.run('protect', async () => {
+    await id(row, 'recording-protect').click();
+    await id(row, 'recording-protected').waitFor({ timeout: 60_000 });
+    check((await id(row, 'recording-delete').count()) === 0, 'a protected recording can be deleted');
+    await id(row, 'recording-protect').click();
+    await id(row, 'recording-protected').waitFor({ state: 'detached', timeout: 60_000 });
+  });
+  await steps.run('delete, and take it back', async () => {
+    await id(row, 'recording-delete').click();
+    await id(page, 'confirm-yes').click();
+    await row.waitFor({ state: 'detached', timeout: 60_000 });
+    await steps.picture('page-undo');
+    await id(page, 'undo').click();
+    await row.waitFor({ timeout: 60_000 });
+    await page.clock.fastForward(11_000);
+    check(!gone(), 'the server was told to delete what was taken back');
+  });
+  await steps.run('delete', async () => {
+    await id(row, 'recording-choose').check();
+    await id(page, 'bulk-delete').click();
+    await id(page, 'confirm-yes').click();
+    await row.waitFor({ state: 'detached', timeout: 60_000 });
+    check(!gone(), 'the server was told before the time to take it back was over');
+    const told = page.waitForResponse((r) => r.request().method() === 'DELETE', { timeout: 60_000 });
+    await page.clock.fastForward(11_000);
+    await told;
+    check(gone(), 'the server was not told');
+    check((await row.count()) === 0, 'what is deleted is back');
   });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
 }
@@ -242,7 +371,7 @@ async function login(browser, base, out) {
   await steps.run('log in', async () => {
     await page.goto(base, { timeout: 60_000 });
     await id(page, 'login-form').waitFor({ timeout: 60_000 });
-    check((await id(page, 'publish-start').count()) === 0, 'publishing is offered to who has not logged in');
+    check((await id(page, 'streams-list').count()) === 0, 'streams are listed to who has not logged in');
     await checkLayout(page);
     await submit('wrong');
     await shows(id(page, 'login-error'), 'no such name with this password');
@@ -253,13 +382,14 @@ async function login(browser, base, out) {
     await shows(id(page, 'account'), account.name);
   });
   await steps.run('what the account may', async () => {
-    check((await id(page, 'publish-start').count()) === 0, 'publishing is offered');
+    await id(page, 'nav-publish').waitFor({ state: 'detached', timeout: 60_000 });
     check((await page.locator('[data-testid=record-start], [data-testid=record-stop]').count()) === 0, 'recording is offered');
     await page.reload({ timeout: 60_000 }); // the session is the browser's
     await shows(id(page, 'account'), account.name);
   });
   await steps.run('a link for players', async () => {
-    await id(id(page, 'recordings-stream-door-camera'), 'recordings-open').click();
+    await recordingsOf(page, 'door-camera');
+    check((await id(page, 'recording-delete').count()) === 0, 'deleting is offered');
     await id(id(page, 'recording-row').nth(1), 'recording-link').click();
     const url = await id(page, 'recording-link-url').inputValue({ timeout: 60_000 });
     check(url === `${base}/api/play/abc/door-camera/1795262400/manifest.mpd`, `the link is ${url}`);
@@ -271,7 +401,7 @@ async function login(browser, base, out) {
     await id(page, 'login-form').waitFor({ timeout: 60_000 });
     await id(page, 'login-other').click();
     await unlock(page);
-    await id(page, 'publish-start').waitFor({ timeout: 60_000 });
+    await id(page, 'nav-publish').waitFor({ timeout: 60_000 });
   });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
 }
@@ -279,19 +409,22 @@ async function login(browser, base, out) {
 async function phone(browser, base, out) {
   const { page, problems } = await openPage(browser, base, {
     colorScheme: 'dark',
-    viewport: { width: 400, height: 800 },
+    viewport: { width: 390, height: 844 },
     locale: 'zh-CN',
   });
   const steps = new Steps(page, out);
   await steps.run('narrow, dark, Chinese', async () => {
     await page.goto(base, { timeout: 60_000 });
     await unlock(page);
-    await id(id(page, 'recordings-stream-door-camera'), 'recordings-open').click();
-    await id(page, 'recording-row').first().waitFor({ timeout: 60_000 });
-    await checkLayout(page);
-    await steps.picture('page-narrow');
-    await shows(id(page, 'publish-start'), '开始推流');
     check((await page.locator('html').getAttribute('lang')) === 'zh-CN', 'html has no lang=zh-CN');
+    for (const name of ['live', 'publish', 'system']) {
+      await view(page, name);
+      await checkLayout(page);
+      await steps.picture(`page-narrow-${name}`);
+    }
+    await recordingsOf(page, 'door-camera');
+    await checkLayout(page);
+    await steps.picture('page-narrow-recordings');
   });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
 }
@@ -305,6 +438,18 @@ await runScript(300_000, async (browser) => {
     await phone(browser, mock.base, out);
   } finally {
     mock.close();
+  }
+  const many = await startMock({ token, many: { streams: 200, recordings: 500 } });
+  try {
+    await manyStreams(browser, many, out);
+  } finally {
+    many.close();
+  }
+  const kept = await startMock({ token });
+  try {
+    await keeping(browser, kept, out);
+  } finally {
+    kept.close();
   }
   const changing = await startMock({ token });
   try {

@@ -9,7 +9,7 @@
 //          [--out DIR]         folder for screenshots
 //          [--timeout 360]     seconds for everything
 
-import { check, id, openPage, runScript, Steps } from './lib.mjs';
+import { check, openPage, runScript, Steps } from './lib.mjs';
 import { readOptions, Scenario } from './scenario.mjs';
 
 /** Average frame rate that left the browser between two readings. */
@@ -45,7 +45,7 @@ async function main(browser, options) {
   await steps.picture('1-recording');
   const row = await steps.run('find the running recording', () => scenario.recordingRow(started.record_dir));
   const live = await steps.run('play the running recording', () => scenario.playLive(row));
-  await steps.run('close the player', () => id(row, 'recording-watch').click());
+  await steps.run('close the player', () => scenario.closePlayer());
   await steps.run('wait for enough media', async () => {
     const left = options.seconds - (performance.now() / 1000 - scenario.startedAt);
     // Media time passes with the wall clock; nothing in the page announces it.

@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { check, id, option, StepError } from './lib.mjs';
+import { check, id, option, recordingsOf, StepError, stopRecording, view } from './lib.mjs';
 
 const codecs = { h264: 'H264', vp9: 'VP9', av1: 'AV1', vp8: 'VP8' };
 
@@ -57,7 +57,7 @@ export class Scenario {
   }
 
   async open() {
-    await this.page.goto(this.o.base, { waitUntil: 'load', timeout: 60_000 });
+    await this.page.goto(`${this.o.base}/#/publish`, { waitUntil: 'load', timeout: 60_000 });
     if (this.o.token) {
       await id(this.page, 'token-input').fill(this.o.token, { timeout: 60_000 });
       await id(this.page, 'token-save').click();
@@ -82,16 +82,17 @@ export class Scenario {
     check(state === 'connected', `publishing is ${state}`);
     // Frames must leave before a recording can begin.
     await page.waitForFunction(
-      () => Number(document.querySelector('[data-testid="publish-stats"]')?.dataset.frames) > 0,
+      () => Number(document.querySelector('[data-testid="strip-publishing"]')?.dataset.frames) > 0,
       undefined,
       { timeout: 60_000, polling: 200 },
     );
+    await view(page, 'live');
     await this.page.locator(`[data-testid="stream-row-${o.stream}"][data-live="true"]`).waitFor({ timeout: 60_000 });
   }
 
   /** What leaves the browser now, with the time of reading in seconds. */
   async outgoing() {
-    const data = await id(this.page, 'publish-stats').evaluate((e) => ({ ...e.dataset }));
+    const data = await id(this.page, 'strip-publishing').evaluate((e) => ({ ...e.dataset }));
     const n = (name) => Number(data[name]);
     return {
       at: performance.now() / 1000,
@@ -135,18 +136,21 @@ export class Scenario {
     return started;
   }
 
-  /** The row of a recording in the list, which is unfolded for it. */
+  /** The row of a recording among those of the stream, which are shown for it. */
   async recordingRow(recordDir) {
-    const stream = id(this.page, `recordings-stream-${this.o.stream}`);
-    await stream.waitFor({ timeout: 60_000 });
-    const open = id(stream, 'recordings-open');
-    if ((await open.getAttribute('aria-expanded')) !== 'true') await open.click();
-    const row = stream.locator(`[data-testid="recording-row"][data-record-dir="${recordDir}"]`);
+    await recordingsOf(this.page, this.o.stream);
+    const row = this.page.locator(`[data-testid="recording-row"][data-record-dir="${recordDir}"]`);
     await row.waitFor({ timeout: 60_000 });
     return row;
   }
 
-  /** Opens the player and waits for its first decoded frame. */
+  /** Leaves the player; the streams are shown. */
+  async closePlayer() {
+    await view(this.page, 'live');
+    await this.player.waitFor({ state: 'detached', timeout: 60_000 });
+  }
+
+  /** Plays a recording and waits for its first decoded frame. */
   async play(row, timeout) {
     await id(row, 'recording-watch').click();
     await this.player.waitFor({ timeout: 60_000 });
@@ -201,13 +205,15 @@ export class Scenario {
       (r) => r.request().method() === 'DELETE' && new URL(r.url()).pathname.startsWith('/api/record/'),
       { timeout: 60_000 },
     );
-    await id(this.row, 'record-stop').click();
+    await stopRecording(this.page, this.row);
     const response = await answered;
     check(response.ok(), `DELETE ${response.url()} answered ${response.status()}`);
     const stopped = await response.json();
     check(stopped.stopped === true, `the server says ${JSON.stringify(stopped)}`);
+    await view(this.page, 'publish');
     await id(this.page, 'publish-stop').click();
     await this.page.locator('[data-testid="publish-state"][data-state="idle"]').waitFor({ timeout: 60_000 });
+    await recordingsOf(this.page, this.o.stream);
     const sealed = row.and(this.page.locator(':not([data-status="recording"])'));
     await sealed.waitFor({ timeout: 60_000 });
     return {

@@ -65,7 +65,7 @@ const sentLayers = (page) =>
 async function untilLayers(page, count) {
   await page
     .waitForFunction(
-      (n) => Number(document.querySelector('[data-testid="publish-stats"]')?.dataset.layers) >= n,
+      (n) => Number(document.querySelector('[data-testid="strip-publishing"]')?.dataset.layers) >= n,
       count,
       { timeout: ramp * 1000, polling: 200 },
     )
@@ -116,7 +116,7 @@ async function main(browser, options) {
     const now = await scenario.until(() => true, 60_000, 'a picture');
     await scenario.until((v) => v.time > now.time + 2, 60_000, '2 s more of live playback');
   });
-  await steps.run('close the player', () => id(row, 'recording-watch').click());
+  await steps.run('close the player', () => scenario.closePlayer());
   await openLadder(page, `/api/record/object/${started.mpd_path}`);
   const live = await steps.run('switch in the running recording', () => switchThrough(page));
   const after = await sentLayers(page);

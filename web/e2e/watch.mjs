@@ -7,7 +7,7 @@
 //          [--out DIR]          folder for screenshots
 //          [--timeout 120]      seconds for everything
 
-import { check, id, openPage, option, runScript, Steps } from './lib.mjs';
+import { check, id, openPage, option, recordingsOf, runScript, Steps } from './lib.mjs';
 import { countSegments } from './players.mjs';
 import { Scenario } from './scenario.mjs';
 
@@ -33,10 +33,8 @@ async function main(browser) {
     await id(page, 'token-save').click();
   });
   const row = await steps.run('find', async () => {
-    const stream = id(page, `recordings-stream-${options.stream}`);
-    await stream.waitFor({ timeout: 20_000 });
-    if ((await id(stream, 'recordings-open').getAttribute('aria-expanded')) !== 'true') await id(stream, 'recordings-open').click();
-    const newest = id(stream, 'recording-row').first();
+    await recordingsOf(page, options.stream);
+    const newest = id(page, 'recording-row').first();
     await newest.waitFor({ timeout: 20_000 });
     return newest;
   });

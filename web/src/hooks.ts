@@ -1,7 +1,8 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import { t } from './i18n';
+import { t, tOr } from './i18n';
 import { ApiError } from './lib/http';
 import { onSession } from './lib/session';
+import { backoff } from './lib/sse';
 import { getToken, onToken } from './lib/token';
 
 /** The token in use; renders again when it changes. */
@@ -59,8 +60,61 @@ export function useNow(active: boolean): number {
   return now;
 }
 
+/** What is read from the server again and again. */
+export interface Polled<T> {
+  value: T | undefined; // what it said last, which stays while it does not answer
+  error: string; // why there is nothing newer
+  refresh: () => void;
+}
+
+/**
+ * Reads at once, interval milliseconds after each answer (0 never), and sooner after an error, later with each that follows.
+ * What was read of something else, by its key, is forgotten; no key reads nothing.
+ */
+export function usePolled<T>(key: string, interval: number, read: (signal: AbortSignal) => Promise<T>): Polled<T> {
+  const [state, setState] = useState<{ key: string; value?: T; error: string }>({ key, error: '' });
+  const [reads, setReads] = useState(0);
+  const now = useRef({ read, interval });
+  now.current = { read, interval };
+  useEffect(() => {
+    if (!key) return;
+    const abort = new AbortController();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let failures = 0;
+    const turn = async () => {
+      let wait = 0;
+      try {
+        const value = await now.current.read(abort.signal);
+        wait = now.current.interval;
+        failures = 0;
+        if (!abort.signal.aborted) setState({ key, value, error: '' });
+      } catch (reason) {
+        if (abort.signal.aborted) return;
+        wait = backoff(++failures);
+        setState((before) => ({ ...(before.key === key ? before : {}), key, error: words(reason) }));
+        if (reason instanceof ApiError && reason.status >= 400 && reason.status < 500) wait = now.current.interval;
+      }
+      if (!abort.signal.aborted && wait > 0) timer = setTimeout(() => void turn(), wait);
+    };
+    void turn();
+    return () => {
+      abort.abort();
+      clearTimeout(timer);
+    };
+  }, [key, reads]);
+  const own = state.key === key;
+  return {
+    value: own ? state.value : undefined,
+    error: own ? state.error : '',
+    refresh: useCallback(() => setReads((before) => before + 1), []),
+  };
+}
+
 /** Any thrown value as words. */
 export function words(reason: unknown): string {
   if (reason instanceof ApiError && reason.status === 0) return t('unreachable');
-  return reason instanceof Error ? reason.message : String(reason);
+  const text = reason instanceof Error ? reason.message : String(reason);
+  if (!(reason instanceof ApiError)) return text;
+  const kind = tOr(`http.${reason.status}`, '');
+  return kind ? t('serverSays', { kind, text }) : text;
 }

@@ -1,260 +1,17 @@
-// The page's texts in English and Chinese, chosen by the browser's language.
+// The page's texts in English and Chinese, as the reader has chosen, or else the browser.
 
-const en = {
-  title: 'Live777',
-  publish: 'Publish',
-  nodes: 'Nodes',
-  noNodes: 'No nodes yet. Add them to liveman.toml, or let them register.',
-  nodeLoad: '{streams} streams, {viewers} viewers, {recordings} being recorded',
-  nodeTraffic: '{received} in, {sent} out',
-  nodeProcess: '{cpu} of {cpus} CPUs, {memory} of memory',
-  nodeLocal: 'keeps its recordings itself',
-  nodeOriginal: 'original live777',
-  nodeFree: '{free} free',
-  nodeSpool: '{waiting} wait for storage since {time}',
-  nodeStorageFails: 'Storage does not take recordings',
-  problem: '{place}: {text}',
-  problemSince: '(since {time})',
-  'place.storage': 'Storage',
-  'place.spool': 'Spool',
-  'place.recordings': 'Recordings that run',
-  'place.catalogue': 'Catalogue',
-  'advice.storage.serious':
-    'Nothing can be written there until this is mended: make room on the disk, mount it again, or give the server the right to write to its folder.',
-  'advice.storage.minor': 'What is published is still recorded. If nobody has done this on purpose, look after the storage.',
-  'advice.spool.serious':
-    'No recording can begin until this is mended: make room on the disk of the spool, give the server the right to write to its folder, or bring remote storage back.',
-  'advice.spool.minor':
-    'What is published is still recorded. Recordings that have failed say in their list what is missing; delete those that are of no use.',
-  'advice.recordings.minor': 'Find out who removes files while they are recorded: somebody on that machine, or a rule of the bucket.',
-  'advice.catalogue.serious': 'Recordings cannot be listed until the database answers: start it again, or make room on its disk.',
-  'advice.catalogue.minor': 'There is nothing to do: the list of recordings is put right by itself as soon as that can be done.',
-  nodeClock: 'Its clock is {seconds} s off',
-  'node.up': 'up',
-  'node.down': 'down',
-  'node.connecting': 'connecting',
-  streams: 'Streams',
-  recordings: 'Recordings',
-  source: 'Picture',
-  'source.camera': 'Camera',
-  'source.screen': 'Screen',
-  'source.none': 'None (sound only)',
-  resolution: 'Resolution',
-  microphone: 'Microphone',
-  simulcast: 'Simulcast: three sizes of the picture',
-  codec: 'Video codec',
-  codecMissing: '(not in this browser)',
-  streamId: 'Stream id',
-  start: 'Start publishing',
-  stop: 'Stop publishing',
-  preview: 'Own picture',
-  'state.idle': 'Not publishing',
-  'state.capturing': 'Opening camera and microphone',
-  'state.new': 'Connecting',
-  'state.connecting': 'Connecting',
-  'state.connected': 'Connected',
-  'state.disconnected': 'Connection interrupted, waiting for it to come back',
-  'state.failed': 'Connection lost',
-  'state.closed': 'Ended',
-  limitedCpu: 'limited by this machine’s processor',
-  limitedBandwidth: 'limited by the network',
-  needSource: 'Choose a picture or switch the microphone on: there is nothing to publish.',
-  needStream: 'Give the stream an id first.',
-  badStream: 'A stream id has no slash, backslash or invisible character and does not start with a dot.',
-  denied: 'The browser refused access to the camera or microphone. Allow it in the address bar and try again.',
-  noDevice: 'No such device was found. Connect a camera or microphone, or choose another picture.',
-  busyDevice: 'The device is in use by another program. Close that program and try again.',
-  insecure: 'The browser gives camera and microphone to secure pages only. Open this page over https or on localhost.',
-  noMedia:
-    'No way for media: UDP {addresses} of the server was not reached. Firewalls, webrtc.listen and webrtc.public_ips of the server decide that; its log says more.',
-  noMediaLoopback:
-    'No way for media: the browser and the server have no address but loopback, which Firefox does not use. Give the machine another address, or set media.peerconnection.ice.loopback to true in about:config.',
-  lostConnection: 'The connection to the server was lost. Start again.',
-  sourceEnded: 'The picture or sound ended at its source.',
-  noStreams: 'No streams yet. Publish one above, or from any WHIP client.',
-  loading: 'Loading',
-  feedLost: 'The live list is interrupted ({error}); trying again.',
-  live: 'live',
-  idle: 'no publisher',
-  viewers: '{n} viewers',
-  viewer: '1 viewer',
-  recordingFor: 'recording {time}',
-  notRecorded: 'Not in the recording: {codecs}',
-  watch: 'Watch',
-  close: 'Close',
-  record: 'Start recording',
-  recordStop: 'Stop recording',
-  recordStopping: 'Sealing the recording',
-  lastRecordError: 'The last recording ended by an error: {error}',
-  watching: 'Live picture of {id}',
-  watchIdle: 'The publisher has left. The picture goes on when it is back.',
-  noRecordings: 'No recordings yet.',
-  refresh: 'Refresh',
-  more: 'Show more',
-  shown: '{n} of {total}',
-  counted: '{n} recordings, {time}, {size}',
-  countedOne: '1 recording, {time}, {size}',
-  noRecorder: 'This server was built without the recorder.',
-  'status.recording': 'recording',
-  'status.complete': 'complete',
-  'status.degraded': 'degraded',
-  'status.failed': 'failed',
-  download: 'Download',
-  player: 'Recording of {id}, {time}',
-  playerWaiting: 'Waiting for the first segments',
-  playerLoading: 'Loading',
-  playerLive: 'LIVE',
-  fromStart: 'From the start',
-  toLive: 'To the live edge',
-  playerGone: 'the server has no such file (HTTP 404)',
-  playerError: 'This recording cannot be played: {error}',
-  tokenAsk: 'This server asks for an access token.',
-  tokenWrong: 'The server did not accept this token.',
-  token: 'Access token',
-  tokenSave: 'Use token',
-  tokenForget: 'Forget token',
-  remember: 'Remember in this browser',
-  loginAsk: 'Log in to this server.',
-  loginName: 'Name',
-  loginPassword: 'Password',
-  login: 'Log in',
-  loginByToken: 'Use an access token instead',
-  loginByName: 'Log in by name instead',
-  logout: 'Log out',
-  link: 'Link for players',
-  linkUntil: 'For VLC and other players, until {time}:',
-  offline: 'The server cannot be asked: {error}.',
-  unreachable: 'the server does not answer',
-};
+import { keep, kept } from './lib/prefs';
+import { en } from './texts/en';
+import { zh } from './texts/zh';
 
 export type Key = keyof typeof en;
+export const languages = ['en', 'zh'] as const;
+export type Language = (typeof languages)[number];
 
-const zh: Record<Key, string> = {
-  title: 'Live777',
-  publish: '推流',
-  nodes: '节点',
-  noNodes: '还没有节点。请在 liveman.toml 中添加，或让节点自行注册。',
-  nodeLoad: '{streams} 个流，{viewers} 位观众，{recordings} 个正在录制',
-  nodeTraffic: '入 {received}，出 {sent}',
-  nodeProcess: 'CPU {cpu}/{cpus}，内存 {memory}',
-  nodeLocal: '录制保存在该节点',
-  nodeOriginal: '原版 live777',
-  nodeFree: '剩余 {free}',
-  nodeSpool: '{waiting} 等待上传，已等 {time}',
-  nodeStorageFails: '存储不接受录制',
-  problem: '{place}：{text}',
-  problemSince: '（自 {time} 起）',
-  'place.storage': '存储',
-  'place.spool': '待上传队列',
-  'place.recordings': '进行中的录制',
-  'place.catalogue': '录制目录',
-  'advice.storage.serious': '修复之前无法写入：请清理磁盘空间、重新挂载磁盘，或授予服务器写入该文件夹的权限。',
-  'advice.storage.minor': '推流仍在录制。如果这不是有意为之，请检查存储。',
-  'advice.spool.serious': '修复之前无法开始新的录制：请清理队列所在的磁盘、授予服务器写入其文件夹的权限，或恢复远程存储。',
-  'advice.spool.minor': '推流仍在录制。失败的录制会在列表中说明缺失的内容；不再需要的可以删除。',
-  'advice.recordings.minor': '请查明是谁在录制过程中删除文件：可能是该机器上的其他人，或存储桶的规则。',
-  'advice.catalogue.serious': '数据库恢复之前无法列出录制：请重新启动数据库，或清理其磁盘空间。',
-  'advice.catalogue.minor': '无需任何操作：录制列表会自动恢复。',
-  nodeClock: '时钟相差 {seconds} 秒',
-  'node.up': '在线',
-  'node.down': '离线',
-  'node.connecting': '正在连接',
-  streams: '直播流',
-  recordings: '录制',
-  source: '画面',
-  'source.camera': '摄像头',
-  'source.screen': '屏幕',
-  'source.none': '无（仅声音）',
-  resolution: '分辨率',
-  microphone: '麦克风',
-  simulcast: '联播（Simulcast）：三种画面尺寸',
-  codec: '视频编码',
-  codecMissing: '（浏览器不支持）',
-  streamId: '流 ID',
-  start: '开始推流',
-  stop: '停止推流',
-  preview: '本地画面',
-  'state.idle': '未推流',
-  'state.capturing': '正在打开摄像头和麦克风',
-  'state.new': '正在连接',
-  'state.connecting': '正在连接',
-  'state.connected': '已连接',
-  'state.disconnected': '连接中断，等待恢复',
-  'state.failed': '连接已断开',
-  'state.closed': '已结束',
-  limitedCpu: '受本机处理器限制',
-  limitedBandwidth: '受网络带宽限制',
-  needSource: '请选择画面或打开麦克风，否则没有可推送的内容。',
-  needStream: '请先填写流 ID。',
-  badStream: '流 ID 不能包含斜杠、反斜杠或不可见字符，也不能以点开头。',
-  denied: '浏览器拒绝了摄像头或麦克风的访问。请在地址栏中允许后重试。',
-  noDevice: '未找到设备。请连接摄像头或麦克风，或选择其他画面。',
-  busyDevice: '设备正被其他程序占用。请关闭该程序后重试。',
-  insecure: '浏览器只允许安全页面使用摄像头和麦克风。请通过 https 或 localhost 打开本页。',
-  noMedia:
-    '媒体无法连接：未能到达服务器的 UDP {addresses}。这取决于防火墙以及服务器的 webrtc.listen 和 webrtc.public_ips，详见服务器日志。',
-  noMediaLoopback:
-    '媒体无法连接：浏览器和服务器除回环地址外没有其他地址，而 Firefox 不使用回环地址。请为本机配置其他地址，或在 about:config 中把 media.peerconnection.ice.loopback 设为 true。',
-  lostConnection: '与服务器的连接已断开，请重新开始。',
-  sourceEnded: '画面或声音在来源处结束了。',
-  noStreams: '还没有直播流。可以在上方推流，或使用任意 WHIP 客户端。',
-  loading: '加载中',
-  feedLost: '实时列表中断（{error}），正在重试。',
-  live: '直播中',
-  idle: '无推流',
-  viewers: '{n} 位观众',
-  viewer: '1 位观众',
-  recordingFor: '录制中 {time}',
-  notRecorded: '未包含在录制中：{codecs}',
-  watch: '观看',
-  close: '关闭',
-  record: '开始录制',
-  recordStop: '停止录制',
-  recordStopping: '正在封存录制',
-  lastRecordError: '上次录制因错误结束：{error}',
-  watching: '{id} 的直播画面',
-  watchIdle: '推流端已离开，恢复推流后画面会继续。',
-  noRecordings: '还没有录制。',
-  refresh: '刷新',
-  more: '显示更多',
-  shown: '{n} / {total}',
-  counted: '{n} 个录制，{time}，{size}',
-  countedOne: '1 个录制，{time}，{size}',
-  noRecorder: '此服务器在构建时未包含录制功能。',
-  'status.recording': '录制中',
-  'status.complete': '完整',
-  'status.degraded': '有缺失',
-  'status.failed': '失败',
-  download: '下载',
-  player: '{id} 的录制，{time}',
-  playerWaiting: '等待首批分片',
-  playerLoading: '加载中',
-  playerLive: '直播',
-  fromStart: '从头播放',
-  toLive: '跳到最新',
-  playerGone: '服务器上没有该文件（HTTP 404）',
-  playerError: '无法播放此录制：{error}',
-  tokenAsk: '此服务器需要访问令牌。',
-  tokenWrong: '服务器不接受此令牌。',
-  token: '访问令牌',
-  tokenSave: '使用令牌',
-  tokenForget: '清除令牌',
-  remember: '在此浏览器中记住',
-  loginAsk: '请登录此服务器。',
-  loginName: '用户名',
-  loginPassword: '密码',
-  login: '登录',
-  loginByToken: '改用访问令牌',
-  loginByName: '改用用户名登录',
-  logout: '退出登录',
-  link: '播放器链接',
-  linkUntil: '供 VLC 等播放器使用，有效期至 {time}：',
-  offline: '无法访问服务器：{error}。',
-  unreachable: '服务器没有响应',
-};
+const languageKey = 'live777-language';
 
 /** The language for a list of preferred ones: Chinese if it comes before English, else English. */
-export function chooseLanguage(preferred: readonly string[]): 'en' | 'zh' {
+export function chooseLanguage(preferred: readonly string[]): Language {
   for (const tag of preferred) {
     if (/^zh\b/i.test(tag)) return 'zh';
     if (/^en\b/i.test(tag)) return 'en';
@@ -262,19 +19,39 @@ export function chooseLanguage(preferred: readonly string[]): 'en' | 'zh' {
   return 'en';
 }
 
-export const language = chooseLanguage(globalThis.navigator?.languages ?? []);
+export let language = chooseLanguage([kept(languageKey), ...(globalThis.navigator?.languages ?? [])]);
 
 /** The tag for Intl and for <html lang>. */
-export const locale = language === 'zh' ? 'zh-CN' : 'en';
+export let locale = localeOf(language);
 
-const texts: Record<Key, string> = language === 'zh' ? zh : en;
+function localeOf(chosen: Language): string {
+  return chosen === 'zh' ? 'zh-CN' : 'en';
+}
+
+const listeners = new Set<() => void>();
+
+/** Calls listener after every change of the language until the returned function is called. */
+export function onLanguage(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Speaks another language, now and on later visits. */
+export function setLanguage(chosen: Language): void {
+  language = chosen;
+  locale = localeOf(chosen);
+  keep(languageKey, chosen);
+  for (const listener of listeners) listener();
+}
+
+const texts: Record<Language, Record<Key, string>> = { en, zh };
 
 /** The text of key with its {placeholders} replaced. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  return texts[key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return texts[language][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
 /** The text of key if there is one, else fallback: for words that the server chooses. */
 export function tOr(key: string, fallback: string): string {
-  return key in texts ? t(key as Key) : fallback;
+  return Object.hasOwn(texts[language], key) ? t(key as Key) : fallback;
 }

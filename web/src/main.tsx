@@ -1,8 +1,11 @@
 import { render } from 'preact';
 import { App } from './app';
 import { locale, t } from './i18n';
+import { showTheme } from './lib/prefs';
 import './style.css';
+import './views.css';
 
+showTheme();
 document.documentElement.lang = locale;
 document.title = t('title');
 const root = document.getElementById('app');

@@ -25,6 +25,8 @@ export interface Stream {
   subscribe: Side;
   tracks?: StreamTrack[] | null;
   recording?: boolean;
+  recordingSince?: number; // Unix milliseconds; absent where the server does not say
+  stopped?: boolean; // by somebody, so that it is not begun again by itself
   node?: string; // where a manager says so: one of the nodes that have the stream
 }
 
@@ -99,6 +101,18 @@ export interface RecordingTrack {
   width?: number;
   height?: number;
   recorded?: boolean;
+  packets_lost?: number;
+  frames_dropped?: number;
+  missing?: string;
+  gaps?: Gap[] | null;
+}
+
+/** A span of a recording without media of a track's own, in seconds of media time. */
+export interface Gap {
+  start: number;
+  duration: number;
+  cause: string;
+  filled?: boolean;
 }
 
 export interface Recording {
@@ -114,6 +128,7 @@ export interface Recording {
   reason?: string;
   tracks?: RecordingTrack[] | null;
   node?: string;
+  protected?: boolean;
 }
 
 export interface StreamRecordings {
@@ -178,6 +193,7 @@ async function json<T>(url: string, init?: RequestInit): Promise<T> {
 }
 
 export const getInfo = () => json<Info>('/api/info');
+export const getLoad = () => json<NodeLoad>('/api/load');
 
 /** The URL of a stream's recording; a manager is told on which node. */
 const recordURL = (id: string, node?: string) =>
@@ -216,14 +232,29 @@ export async function listPlayback(count: number): Promise<Beginning<StreamRecor
   }
 }
 
-/** The newest count recordings of a stream, from as many pages as it takes, and how many there are. */
-export async function listRecordings(id: string, count: number): Promise<Beginning<Recording> & { total: number }> {
+/** The newest count recordings of a stream that overlap a time, and how many there are, from as many pages as it takes. */
+export async function listRecordings(
+  id: string,
+  count: number,
+  { from, to, signal }: { from?: number; to?: number; signal?: AbortSignal } = {}, // Unix milliseconds
+): Promise<Beginning<Recording> & { total: number }> {
   const rows: Recording[] = [];
   for (let after = ''; ; ) {
     const query = new URLSearchParams({ limit: `${Math.min(count - rows.length, largestPage.recordings)}`, after });
-    const page = await json<RecordingPage>(`/api/playback/${stream(id)}?${query}`);
+    if (from !== undefined) query.set('from', `${Math.floor(from / 1000)}`);
+    if (to !== undefined) query.set('to', `${Math.ceil(to / 1000)}`);
+    const page = await json<RecordingPage>(`/api/playback/${stream(id)}?${query}`, signal ? { signal } : {});
     rows.push(...(page.recordings ?? []));
     after = page.next ?? '';
     if (!after || rows.length >= count) return { rows, more: after !== '', total: page.total };
   }
+}
+
+/** Protects a recording from being deleted, or takes that away. */
+export const protectRecording = (path: string, on: boolean) =>
+  json<Recording>(`/api/recordings/${encodePath(path)}`, { method: 'PATCH', body: JSON.stringify({ protected: on }) });
+
+/** Deletes a recording for good. */
+export async function deleteRecording(path: string): Promise<void> {
+  await request(`/api/recordings/${encodePath(path)}`, { method: 'DELETE' });
 }

@@ -5,7 +5,9 @@ import { authHeaders } from './token';
 
 /** What the page uses of a player. */
 export interface Player {
-  load(uri: string): Promise<void>;
+  load(uri: string, startTime?: number): Promise<void>;
+  heights(): number[]; // of the pictures that there are to choose from, the biggest first
+  chooseHeight(height: number): void; // 0 leaves the choice to the player
   isLive(): boolean;
   seekRange(): { start: number; end: number };
   destroy(): Promise<void>;
@@ -62,7 +64,12 @@ export async function createPlayer(
   await player.attach(video);
   player.configure({
     streaming: { bufferingGoal: 20, rebufferingGoal: 1, bufferBehind: 60 },
-    manifest: { retryParameters: { maxAttempts: 4, baseDelay: 500, backoffFactor: 2, timeout: 15_000 } },
+    // The server suggests three segments, which suits all players; two are enough for this one.
+    manifest: {
+      defaultPresentationDelay: 12,
+      dash: { ignoreSuggestedPresentationDelay: true },
+      retryParameters: { maxAttempts: 4, baseDelay: 500, backoffFactor: 2, timeout: 15_000 },
+    },
   });
   player.getNetworkingEngine()?.registerRequestFilter((_type, request) => {
     // The token is for this server alone, whatever a manifest may name.
@@ -73,8 +80,14 @@ export async function createPlayer(
     onError(playerError((event as unknown as { detail: unknown }).detail));
   });
   return {
-    load: async (uri) => {
-      await player.load(uri);
+    load: async (uri, startTime) => {
+      await player.load(uri, startTime ?? null);
+    },
+    heights: () => [...new Set(player.getVariantTracks().map((track) => track.height ?? 0))].filter(Boolean).sort((a, b) => b - a),
+    chooseHeight: (height) => {
+      player.configure({ abr: { enabled: height === 0 } });
+      const chosen = player.getVariantTracks().find((track) => track.height === height);
+      if (chosen) player.selectVariantTrack(chosen, true);
     },
     isLive: () => player.isLive(),
     seekRange: () => player.seekRange(),

@@ -38,11 +38,36 @@ export function mediaAddresses(sdp: string): string[] {
 export const onlyLoopback = (addresses: readonly string[]) =>
   addresses.every((a) => /^(127\.|\[::1\])/.test(a));
 
+/** An answer whose video begins at a bit rate, in kbit/s: Chromium looks for that in the parameters of the codecs. */
+export function withStartBitrate(sdp: string, kbps: number): string {
+  let video = false;
+  return sdp
+    .split('\r\n')
+    .map((line) => {
+      if (line.startsWith('m=')) video = line.startsWith('m=video');
+      if (!video || !/^a=fmtp:\d+ /.test(line) || /\bapt=/.test(line)) return line;
+      return `${line};x-google-start-bitrate=${kbps}`;
+    })
+    .join('\r\n');
+}
+
+/** Has the encoders leave out frames rather than pixels where the machine or the network is slow: a new size begins a Period. */
+export async function keepSize(connection: RTCPeerConnection): Promise<void> {
+  for (const sender of connection.getSenders()) {
+    if (sender.track?.kind !== 'video') continue;
+    const parameters = sender.getParameters() as RTCRtpSendParameters & { degradationPreference?: string };
+    parameters.degradationPreference = 'maintain-resolution';
+    await sender.setParameters(parameters).catch(() => undefined); // a browser that has no such wish
+  }
+}
+
 /** A WebRTC session with the server. end() may be called at any time and more than once. */
 export class WishSession {
   readonly connection: RTCPeerConnection;
   /** Where the server takes media. */
   addresses: string[] = [];
+  /** What the answer's video is to begin at, in kbit/s; 0 leaves that to the browser. */
+  startBitrate = 0;
   #session = '';
   #ended = false;
   readonly #onPageHide = () => void this.end();
@@ -52,8 +77,8 @@ export class WishSession {
     addEventListener('pagehide', this.#onPageHide);
   }
 
-  /** Sends the offer and applies the answer. On any error the session is ended before it throws. */
-  async negotiate(endpoint: string): Promise<void> {
+  /** Sends the offer and applies the answer. On any error, and by signal, the session is ended before it throws. */
+  async negotiate(endpoint: string, signal?: AbortSignal): Promise<void> {
     try {
       const absolute = below(endpoint);
       await this.connection.setLocalDescription();
@@ -62,6 +87,7 @@ export class WishSession {
         method: 'POST',
         headers: { 'Content-Type': 'application/sdp', Accept: 'application/sdp' },
         body: this.connection.localDescription?.sdp ?? '',
+        ...(signal && { signal }),
       });
       // After a redirect the endpoint is where the answer came from.
       this.#session = sessionURL(response.headers.get('Location'), response.url || absolute);
@@ -71,7 +97,7 @@ export class WishSession {
         await this.#delete(); // stopped while the answer was on its way
         return;
       }
-      await this.connection.setRemoteDescription({ type: 'answer', sdp });
+      await this.connection.setRemoteDescription({ type: 'answer', sdp: this.startBitrate ? withStartBitrate(sdp, this.startBitrate) : sdp });
     } catch (reason) {
       await this.end();
       throw reason;
@@ -153,6 +179,7 @@ export interface OutgoingStats {
   framesSent: number;
   codec: string; // negotiated video codec, '' without video
   limited: string; // qualityLimitationReason: 'none', 'cpu', 'bandwidth', 'other'
+  silent: number; // ms since anything came from the server
 }
 
 /** One encoding of the video. */
@@ -166,6 +193,8 @@ interface Encoding extends Size {
 export function outgoingMeter(connection: RTCPeerConnection): () => Promise<OutgoingStats> {
   let lastBytes = 0;
   let lastTime = 0;
+  let heard = 0; // packets that came from the server
+  let heardAt = performance.now();
   return async () => {
     const report = await connection.getStats();
     const encodings: Encoding[] = [];
@@ -173,7 +202,9 @@ export function outgoingMeter(connection: RTCPeerConnection): () => Promise<Outg
     let codec = '';
     let bytes = 0;
     let time = 0;
+    let packets = 0;
     report.forEach((entry) => {
+      if (entry.type === 'candidate-pair') packets += (entry.packetsReceived ?? 0) + (entry.responsesReceived ?? 0);
       if (entry.type !== 'outbound-rtp') return;
       bytes += entry.bytesSent ?? 0;
       time = Math.max(time, entry.timestamp);
@@ -193,9 +224,12 @@ export function outgoingMeter(connection: RTCPeerConnection): () => Promise<Outg
     }
     lastBytes = bytes;
     lastTime = time;
+    if (packets !== heard || packets === 0) heardAt = performance.now(); // a browser that counts none is not judged
+    heard = packets;
     encodings.sort((a, b) => b.width - a.width);
     const sent = encodings.filter((encoding) => encoding.fps > 0);
     const main = sent[0] ?? encodings[0] ?? { width: 0, height: 0, fps: 0, framesSent: 0, limited: 'none' };
-    return { ...main, bitrate, codec, layers: sent.map(({ width, height }) => ({ width, height })) };
+    const silent = performance.now() - heardAt;
+    return { ...main, silent, bitrate, codec, layers: sent.map(({ width, height }) => ({ width, height })) };
   };
 }

@@ -1,18 +1,15 @@
 import { t, tOr } from '../i18n';
 import type { Node } from '../lib/api';
-import { ProblemList } from './problems';
+import { ProblemList } from '../parts/problems';
+import { useApp } from '../state';
 import { bitrate, bytes, duration } from '../lib/format';
 
 /** A clock that is off by less is nothing to talk about, in ms. */
 const clockTolerance = 2000;
 
-interface NodesProps {
-  nodes: Node[] | undefined;
-  error: string;
-}
-
 /** The nodes of a manager, and how they are. */
-export function NodesPart({ nodes, error }: NodesProps) {
+export function NodesView() {
+  const { nodes, nodesError: error } = useApp();
   return (
     <section class="card" aria-labelledby="nodes-title">
       <h2 id="nodes-title">{t('nodes')}</h2>

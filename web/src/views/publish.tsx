@@ -1,27 +1,34 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { t, tOr } from '../i18n';
-import { type Resolution, resolutions, type Source, sources } from '../lib/capture';
+import { listDevices, type Resolution, resolutions, type Source, sources } from '../lib/capture';
 import { sendableCodecs, videoCodecs } from '../lib/codecs';
 import { bitrate, pictureSizes } from '../lib/format';
-import { usePublisher } from './publisher';
+import { keep, kept } from '../lib/prefs';
+import { hrefOf } from '../lib/route';
+import { type Publisher, statsData } from '../parts/publisher';
+import { useSecondsUntil } from '../parts/watch';
+import { useApp } from '../state';
 
-/** Publishes camera, screen or microphone by WHIP. While the server asks for credentials it shows what goes on alone. */
-export function PublishPart({ locked }: { locked: boolean }) {
-  const [id, setId] = useState('camera');
+/** Publishes camera, screen or microphone by WHIP. It goes on in other views. */
+export function PublishView() {
+  const { publisher } = useApp();
+  const [id, setId] = useState(publisher.id || kept('live777-publish') || 'camera');
   const [source, setSource] = useState<Source>('camera');
   const [resolution, setResolution] = useState<Resolution>('720p');
   const [microphone, setMicrophone] = useState(true);
   const [simulcast, setSimulcast] = useState(false);
   const [sendable] = useState(sendableCodecs);
   const [codec, setCodec] = useState<string>(sendable[0] ?? 'H264');
-  const publisher = usePublisher();
+  const [cameraId, setCamera] = useState('');
+  const [microphoneId, setMicrophoneId] = useState('');
+  const devices = useDevices(publisher.state);
   const running = publisher.state !== 'idle';
 
   const start = (event: Event) => {
     event.preventDefault();
-    void publisher.start({ id: id.trim(), codec, source, microphone, resolution, simulcast });
+    keep('live777-publish', id.trim());
+    void publisher.start({ id: id.trim(), codec, source, microphone, resolution, simulcast, cameraId, microphoneId });
   };
-  if (locked && !running && !publisher.error) return null;
   return (
     <section class="card" aria-labelledby="publish-title">
       <h2 id="publish-title">{t('publish')}</h2>
@@ -53,6 +60,12 @@ export function PublishPart({ locked }: { locked: boolean }) {
               ))}
             </select>
           </label>
+          {source === 'camera' && (
+            <Devices name="camera" devices={devices.cameras} value={cameraId} disabled={running} onChange={setCamera} />
+          )}
+          {microphone && (
+            <Devices name="mic" devices={devices.microphones} value={microphoneId} disabled={running} onChange={setMicrophoneId} />
+          )}
           <label>
             {t('codec')}
             <select
@@ -120,8 +133,63 @@ export function PublishPart({ locked }: { locked: boolean }) {
   );
 }
 
-function PublishState({ publisher }: { publisher: ReturnType<typeof usePublisher> }) {
-  const { state, stats, error } = publisher;
+interface DevicesProps {
+  name: 'camera' | 'mic';
+  devices: MediaDeviceInfo[];
+  value: string;
+  disabled: boolean;
+  onChange: (id: string) => void;
+}
+
+/** Which of several devices; where there is one, there is nothing to choose. */
+function Devices({ name, devices, value, disabled, onChange }: DevicesProps) {
+  if (devices.length < 2) return null;
+  return (
+    <label>
+      {t(`device.${name}`)}
+      <select value={value} disabled={disabled} onChange={(event) => onChange(event.currentTarget.value)} data-testid={`publish-device-${name}`}>
+        <option value="">{t('device.any')}</option>
+        {devices.map((device) => (
+          <option key={device.deviceId} value={device.deviceId}>
+            {device.label}
+          </option>
+        ))}
+      </select>
+    </label>
+  );
+}
+
+/** The devices that there are; browsers tell their names when one has been opened. */
+function useDevices(state: string): Awaited<ReturnType<typeof listDevices>> {
+  const [devices, setDevices] = useState<Awaited<ReturnType<typeof listDevices>>>({ cameras: [], microphones: [] });
+  useEffect(() => {
+    let shown = true;
+    const read = () => void listDevices().then((list) => shown && setDevices(list));
+    read();
+    navigator.mediaDevices?.addEventListener?.('devicechange', read);
+    return () => {
+      shown = false;
+      navigator.mediaDevices?.removeEventListener?.('devicechange', read);
+    };
+  }, [state]);
+  return devices;
+}
+
+/** What becomes of what is published: whether it is recorded. */
+function RecordingNote({ id }: { id: string }) {
+  const { streams, recorder } = useApp();
+  const stream = streams?.find((known) => known.id === id);
+  if (!recorder || !stream) return null;
+  return (
+    <p class="note" data-testid="publish-recording">
+      {t(stream.recording ? 'publishRecorded' : 'publishNotRecorded')} <a href={hrefOf('live', '', { q: id })}>{t('view.live')}</a>
+    </p>
+  );
+}
+
+function PublishState({ publisher }: { publisher: Publisher }) {
+  const { state, stats, error, retryAt, id } = publisher;
+  const seconds = useSecondsUntil(retryAt);
   const shown = [
     stats?.codec,
     stats ? pictureSizes(stats.layers) : '',
@@ -135,24 +203,19 @@ function PublishState({ publisher }: { publisher: ReturnType<typeof usePublisher
       <p class="state">
         <span class={`dot ${state}`} aria-hidden="true" />
         <span role="status" data-testid="publish-state" data-state={state}>
-          {tOr(`state.${state}`, state)}
+          {state === 'reconnecting' ? t('reconnecting', { seconds }) : tOr(`state.${state}`, state)}
         </span>
       </p>
       {stats && (
         <p
           class="note"
           data-testid="publish-stats"
-          data-bitrate={Math.round(stats.bitrate)}
-          data-layers={stats.layers.length}
-          data-width={stats.width}
-          data-height={stats.height}
-          data-fps={stats.fps}
-          data-frames={stats.framesSent}
-          data-codec={stats.codec}
+          {...statsData(stats)}
         >
           {shown.filter(Boolean).join(' · ')}
         </p>
       )}
+      {state === 'connected' && <RecordingNote id={id} />}
       {error && (
         <p class="error" role="alert" data-testid="publish-error">
           {error}

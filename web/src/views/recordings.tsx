@@ -1,0 +1,435 @@
+import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { words } from '../hooks';
+import { locale, t, tOr } from '../i18n';
+import { listRecordings, type Recording, type StreamRecordings } from '../lib/api';
+import { coverage, type Hole, holesOf, nextHole } from '../lib/archive';
+import { bytes, dateTime, duration, seen } from '../lib/format';
+import { matches } from '../lib/natural';
+import { change, hrefOf, usePlace } from '../lib/route';
+import { parseMoment, type Range, showing } from '../lib/ruler';
+import { isDeleted } from '../lib/undo';
+import { firstOf, folder, useArchive } from '../parts/archive';
+import { Calendar, daysOf, isoDay } from '../parts/calendar';
+import { Stage, useMoment, useTimeline } from '../parts/player';
+import { Bulk, RecordingRow } from '../parts/recording';
+import { Rows } from '../parts/rows';
+import { Ruler } from '../parts/ruler';
+import { useDeletions } from '../parts/toasts';
+import { useApp } from '../state';
+
+const pageSize = 20;
+
+/** The recordings: the streams that have some, and the one that was chosen of them. */
+export function RecordingsView() {
+  const { recorder, sums, sumsError, sumsMore, refreshSums } = useApp();
+  const { subject, query } = usePlace();
+  const search = query.get('q') ?? '';
+  const shown = useMemo(() => sums?.filter((sum) => matches(sum.stream, search)) ?? [], [sums, search]);
+  if (!recorder) {
+    return (
+      <section class="card" aria-labelledby="recordings-title">
+        <h2 id="recordings-title">{t('recordings')}</h2>
+        <p class="note">{t('noRecorder')}</p>
+      </section>
+    );
+  }
+  return (
+    <div class="split" data-chosen={subject !== ''}>
+      <section class="card side" aria-labelledby="recordings-title" data-scroller>
+        <div class="row head">
+          <h2 id="recordings-title">{t('recordings')}</h2>
+          <button type="button" class="quiet" onClick={refreshSums} data-testid="recordings-refresh">
+            {t('refresh')}
+          </button>
+        </div>
+        {sumsError && (
+          <p class="error" role="alert" data-testid="recordings-error">
+            {sumsError}
+          </p>
+        )}
+        {!sums && !sumsError && <p class="note">{t('loading')}</p>}
+        {sums?.length === 0 && <p class="note">{t('noRecordings')}</p>}
+        {search && sums && shown.length === 0 && <p class="note">{t('nothingFound', { search })}</p>}
+        <Rows
+          items={shown}
+          keyOf={(sum) => sum.stream}
+          height={68}
+          testid="recordings-list"
+          row={(sum) => <StreamLink sum={sum} search={search} current={sum.stream === subject} />}
+        />
+        {sumsMore && <p class="note">{t('firstStreams', { n: sums?.length ?? 0 })}</p>}
+      </section>
+      {subject ? <StreamView key={subject} stream={subject} /> : sums && sums.length > 0 && <p class="note choose">{t('chooseStream')}</p>}
+    </div>
+  );
+}
+
+function StreamLink({ sum, search, current }: { sum: StreamRecordings; search: string; current: boolean }) {
+  return (
+    <div data-testid={`recordings-stream-${sum.stream}`}>
+      <a class="fold" href={hrefOf('recordings', sum.stream, { q: search })} aria-current={current ? 'page' : undefined} data-testid="recordings-open">
+        <strong class="name">{seen(sum.stream)}</strong>
+        <span class="note">
+          {t(sum.duration === 0 ? 'countedNew' : sum.recordings === 1 ? 'countedOne' : 'counted', {
+            n: sum.recordings,
+            time: duration(sum.duration),
+            size: bytes(sum.bytes),
+          })}
+        </span>
+      </a>
+    </div>
+  );
+}
+
+const hour = 3_600_000;
+
+/** The recordings of one stream: picture, time ruler, calendar and list, all of the same time. */
+function StreamView({ stream }: { stream: string }) {
+  const { streams } = useApp();
+  const { query } = usePlace();
+  const video = useRef<HTMLVideoElement>(null);
+  const [first] = useState(() => Number(query.get('t')) || 0);
+  const [range, setRange] = useState<Range>(() => {
+    const length = Number(query.get('span')) || 24 * hour;
+    const to = first ? first + length / 2 : Date.now() + length / 24;
+    return { from: to - length, to };
+  });
+  const day = query.get('day') ?? '';
+  const [month, setMonth] = useState(() => firstOf(new Date(day ? `${day}T00:00` : first || Date.now())));
+  const archive = useArchive(stream, range, month);
+  const [timeline, view] = useTimeline(video, { recordings: () => archive.recordings, refresh: archive.refresh });
+  const moment = useMoment(timeline, video);
+  const holes = useMemo(() => holesOf(archive.spans), [archive.spans]);
+  const days = useMemo(() => {
+    const dates = daysOf(month);
+    return coverage(archive.spans, dates).map((cover, i) => ({ date: dates[i] as Date, ...cover }));
+  }, [archive.spans, month]);
+  const seek = (to: number) => {
+    timeline?.seek(to);
+    setRange((before) => showing(before, to));
+    change({ t: `${Math.round(to)}` });
+  };
+  // Where the reader was before a reload, or what a link is of.
+  const begun = useRef(false);
+  useEffect(() => {
+    if (begun.current || !timeline || archive.recordings.length === 0) return;
+    begun.current = true;
+    if (first) timeline.seek(first);
+    else setRange((before) => newestIn(before, archive.recordings));
+  });
+  useKept(moment, range);
+  const [hole, setHole] = useState<Hole>();
+  const toHole = (forward: boolean) => {
+    const next = nextHole(holes, hole?.from ?? moment ?? (forward ? 0 : Date.now()), forward);
+    setHole(next);
+    if (next) seek(Math.max(next.from - 2000, archive.spans[0]?.from ?? 0));
+  };
+  useHoleKeys(toHole);
+  const running = streams?.some((known) => known.id === stream && known.recording) ?? false;
+  return (
+    <section class="stream" aria-labelledby="stream-title" data-testid="recordings-of">
+      <div class="card">
+        <div class="row head">
+          <h2 id="stream-title">{seen(stream)}</h2>
+          <a class="back" href={hrefOf('recordings')} data-testid="recordings-back">
+            {t('allStreams')}
+          </a>
+          <Jump near={moment ?? range.to - 1} onJump={seek} />
+        </div>
+        {archive.error && (
+          <p class="error" role="alert" data-testid="archive-error">
+            {archive.error}
+          </p>
+        )}
+        <Stage stream={stream} video={video} timeline={timeline} view={view} moment={moment} running={running} />
+        <Ruler
+          label={t('ruler', { id: seen(stream) })}
+          range={range}
+          spans={archive.spans}
+          moment={moment}
+          selection={undefined}
+          onRange={setRange}
+          onSeek={seek}
+          onSelect={() => undefined}
+        />
+        <Zoom range={range} moment={moment} onRange={setRange} onHole={toHole} />
+        {hole && (
+          <p class="note" role="status" data-testid="hole">
+            {t('hole', { time: dateTime(new Date(hole.from).toISOString(), locale), length: duration((hole.to - hole.from) / 1000), cause: tOr(`cause.${hole.cause}`, hole.cause) })}
+          </p>
+        )}
+      </div>
+      <div class="card">
+        <Calendar
+          month={month}
+          days={days}
+          chosen={day}
+          onMonth={setMonth}
+          onDay={(date) => {
+            const same = isoDay(date) === day;
+            change({ day: same ? undefined : isoDay(date) }, false);
+            if (!same) setRange({ from: date.getTime(), to: date.getTime() + 24 * hour });
+          }}
+        />
+      </div>
+      <div class="card">
+        <RecordingsList
+          stream={stream}
+          day={day}
+          played={view.recording}
+          known={archive.recordings}
+          onPlay={(recording) => {
+            timeline?.show(recording);
+            const start = Date.parse(recording.start);
+            setRange((before) => showing(before, start));
+            video.current?.scrollIntoView({ block: 'nearest' });
+          }}
+          onChange={archive.refresh}
+        />
+      </div>
+    </section>
+  );
+}
+
+/** A range as long as another that has the newest recording near its end. */
+function newestIn(range: Range, recordings: readonly Recording[]): Range {
+  const newest = recordings[0];
+  if (!newest) return range;
+  const end = Date.parse(newest.start) + newest.duration * 1000;
+  return end > range.from ? range : { from: end - (range.to - range.from) * 0.9, to: end + (range.to - range.from) * 0.1 };
+}
+
+const keepInterval = 5000; // ms between changes of the URL while something plays
+
+/** Keeps the moment and the length of what the ruler shows in the URL: a reload finds the place again. */
+function useKept(moment: number | undefined, range: Range): void {
+  const now = useRef({ moment, span: 0 });
+  now.current = { moment, span: Math.round(range.to - range.from) };
+  useEffect(() => {
+    const write = () => {
+      const { moment, span } = now.current;
+      if (moment !== undefined && location.hash.startsWith('#/recordings/')) change({ t: `${Math.round(moment)}`, span: `${span}` });
+    };
+    const timer = setInterval(write, keepInterval);
+    return () => clearInterval(timer);
+  }, []);
+}
+
+function useHoleKeys(toHole: (forward: boolean) => void): void {
+  const act = useRef(toHole);
+  act.current = toHole;
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).closest('input, select, textarea, dialog')) return;
+      if (event.key === 'n') act.current(true);
+      if (event.key === 'p') act.current(false);
+    };
+    addEventListener('keydown', onKey);
+    return () => removeEventListener('keydown', onKey);
+  }, []);
+}
+
+/** Takes a time, and goes there; typing a digit anywhere begins one. */
+function Jump({ near, onJump }: { near: number; onJump: (moment: number) => void }) {
+  const [text, setText] = useState('');
+  const [wrong, setWrong] = useState(false);
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (!/^\d$/.test(event.key) || event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).closest('input, select, textarea, dialog')) return;
+      input.current?.focus(); // which gets the digit
+    };
+    addEventListener('keydown', onKey);
+    return () => removeEventListener('keydown', onKey);
+  }, []);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    const moment = parseMoment(text, near, Date.now());
+    setWrong(moment === undefined);
+    if (moment === undefined) return;
+    onJump(moment);
+    input.current?.blur();
+  };
+  return (
+    <form class="jump" onSubmit={submit}>
+      <label>
+        <span class="unseen">{t('jump')}</span>
+        <input
+          ref={input}
+          value={text}
+          placeholder={t('jumpHint')}
+          autocomplete="off"
+          aria-invalid={wrong}
+          onInput={(event) => setText(event.currentTarget.value)}
+          data-testid="jump"
+        />
+      </label>
+      {wrong && (
+        <span class="note warning" role="alert">
+          {t('jumpWrong')}
+        </span>
+      )}
+    </form>
+  );
+}
+
+interface ZoomProps {
+  range: Range;
+  moment: number | undefined;
+  onRange: (range: Range) => void;
+  onHole: (forward: boolean) => void;
+}
+
+const lengths = { hour, day: 24 * hour, week: 168 * hour, month: 720 * hour } as const;
+
+function Zoom({ range, moment, onRange, onHole }: ZoomProps) {
+  const middle = moment ?? (range.from + range.to) / 2;
+  return (
+    <div class="buttons zoom" role="group" aria-label={t('zoom')}>
+      {Object.entries(lengths).map(([name, length]) => (
+        <button
+          key={name}
+          type="button"
+          class="quiet"
+          aria-pressed={Math.abs(range.to - range.from - length) < 1000}
+          onClick={() => onRange({ from: middle - length / 2, to: middle + length / 2 })}
+          data-testid={`zoom-${name}`}
+        >
+          {tOr(`zoom.${name}`, name)}
+        </button>
+      ))}
+      <button type="button" class="quiet" onClick={() => onHole(false)} data-testid="hole-before">
+        {t('holeBefore')}
+      </button>
+      <button type="button" class="quiet" onClick={() => onHole(true)} data-testid="hole-after">
+        {t('holeAfter')}
+      </button>
+    </div>
+  );
+}
+
+const filters = ['all', 'complete', 'degraded', 'failed', 'protected'] as const;
+
+interface ListProps {
+  stream: string;
+  day: string;
+  played: Recording | undefined;
+  known: readonly Recording[]; // some of them newer than the list
+  onPlay: (recording: Recording) => void;
+  onChange: () => void;
+}
+
+/** The recordings of a stream, or of one of its days, newest first. */
+function RecordingsList({ stream, day, played, known, onPlay, onChange }: ListProps) {
+  useDeletions();
+  const { query } = usePlace();
+  const filter = query.get('status') ?? 'all';
+  const [count, setCount] = useState(pageSize);
+  const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const { list, error, refresh } = useList(stream, count, day);
+  const newer = useMemo(() => new Map(known.map((recording) => [recording.mpd_path, recording])), [known]);
+  const rows = merged(list?.rows ?? [], known, newer, day).filter((recording) => passes(recording, filter));
+  const choose = (recording: Recording, on: boolean) => {
+    const next = new Set(chosen);
+    if (on) next.add(recording.mpd_path);
+    else next.delete(recording.mpd_path);
+    setChosen(next);
+  };
+  const done = () => {
+    setChosen(new Set());
+    onChange();
+    refresh();
+  };
+  return (
+    <>
+      <div class="row head">
+        <h2>{day ? dateTime(`${day}T00:00`, locale).replace(/,? ?0?0?:?\d*:\d\d:\d\d.*$/, '') || day : t('newest')}</h2>
+        <label class="switch">
+          <span class="unseen">{t('filter')}</span>
+          <select value={filter} onChange={(event) => change({ status: event.currentTarget.value === 'all' ? undefined : event.currentTarget.value })} data-testid="recordings-filter">
+            {filters.map((name) => (
+              <option key={name} value={name}>
+                {name === 'all' ? t('filterAll') : name === 'protected' ? t('protected') : t(`status.${name}`)}
+              </option>
+            ))}
+          </select>
+        </label>
+      </div>
+      {error && (
+        <p class="error" role="alert" data-testid="list-error">
+          {error}
+        </p>
+      )}
+      {!list && !error && <p class="note">{t('loading')}</p>}
+      {list && rows.length === 0 && <p class="note">{t(filter === 'all' ? 'noRecordings' : 'noneOfFilter')}</p>}
+      <Bulk chosen={rows.filter((recording) => chosen.has(recording.mpd_path))} onDone={done} />
+      <Rows
+        items={rows}
+        keyOf={(recording) => recording.mpd_path}
+        height={110}
+        testid="recordings-rows"
+        row={(recording) => (
+          <RecordingRow
+            recording={recording}
+            played={played?.mpd_path === recording.mpd_path}
+            chosen={chosen.has(recording.mpd_path)}
+            onPlay={() => onPlay(recording)}
+            onChoose={(on) => choose(recording, on)}
+            onChange={done}
+          />
+        )}
+      />
+      {list?.more && (
+        <p class="more">
+          <button type="button" class="quiet" onClick={() => setCount(count < 500 ? count * 4 : count + 500)} data-testid="recordings-more">
+            {t('more')}
+          </button>{' '}
+          <span class="note">{t('shown', { n: list.rows.length, total: list.total })}</span>
+        </p>
+      )}
+    </>
+  );
+}
+
+function passes(recording: Recording, filter: string): boolean {
+  if (filter === 'all') return true;
+  return filter === 'protected' ? recording.protected === true : recording.status === filter;
+}
+
+/** The rows of a list as they are known now, and those that have begun since it was read. */
+function merged(rows: readonly Recording[], known: readonly Recording[], newer: ReadonlyMap<string, Recording>, day: string): Recording[] {
+  const listed = new Set(rows.map((recording) => recording.mpd_path));
+  const newest = Date.parse(rows[0]?.start ?? '') || 0;
+  const begun = day ? [] : known.filter((recording) => !listed.has(recording.mpd_path) && Date.parse(recording.start) > newest);
+  return [...begun, ...rows.map((recording) => newer.get(recording.mpd_path) ?? recording)].filter(
+    (recording) => !isDeleted(folder(recording.mpd_path)),
+  );
+}
+
+/** A list of recordings, read when it is asked for; what runs is told by the archive. */
+function useList(stream: string, count: number, day: string) {
+  const { credentials } = useApp();
+  const [list, setList] = useState<Awaited<ReturnType<typeof listRecordings>>>();
+  const [error, setError] = useState('');
+  const [reads, setReads] = useState(0);
+  useEffect(() => {
+    const abort = new AbortController();
+    const from = day ? new Date(`${day}T00:00`).getTime() : undefined;
+    const to = day ? nextDay(day) : undefined;
+    listRecordings(stream, count, { signal: abort.signal, ...(from !== undefined && to !== undefined && { from, to }) }).then(
+      (next) => {
+        setError('');
+        setList(next);
+      },
+      (reason: unknown) => !abort.signal.aborted && setError(words(reason)),
+    );
+    return () => abort.abort();
+  }, [stream, count, day, credentials, reads]);
+  return { list, error, refresh: () => setReads((n) => n + 1) };
+}
+
+function nextDay(day: string): number {
+  const date = new Date(`${day}T00:00`);
+  date.setDate(date.getDate() + 1);
+  return date.getTime();
+}
