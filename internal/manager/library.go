@@ -295,8 +295,10 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 		}
 	}
 	query := url.Values{}
-	if zone := r.URL.Query().Get("tz"); zone != "" {
-		query.Set("tz", zone)
+	for _, name := range []string{"tz", "tracks", "height", "split"} { // of file.mp4
+		if value := r.URL.Query().Get(name); value != "" {
+			query.Set(name, value)
+		}
 	}
 	resp, err := n.client.do(r.Context(), call{
 		method: r.Method, path: "/api/record/object/" + api.EscapePath(key), query: query, header: header, wait: l.fleet.o.Timeout,
@@ -329,7 +331,7 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 	}
 	// The name decides. What a node says could make a page of its own in the manager's
 	// origin, or stay in caches of others.
-	h.Set("Content-Type", storage.ContentType(key))
+	h.Set("Content-Type", contentType(key, resp.Header))
 	h.Set("Cache-Control", playback.Believed(key, resp.Header.Get("Cache-Control")))
 	h.Set("X-Live777-Node", n.alias)
 	if name := savedAs(resp.Header); name != "" {
@@ -349,6 +351,16 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 		return fault.Errorf(fault.Unavailable, "relay of %q from node %q broke off: %w", key, n.alias, err)
 	}
 	return nil
+}
+
+// contentType returns the type of an object by its name. file.mp4 may be sound alone, or a
+// ZIP of several files, if the node says so.
+func contentType(key string, h http.Header) string {
+	said := h.Get("Content-Type")
+	if path.Base(key) == media.FileName && (said == playback.TypeSound || said == playback.TypeZIP) {
+		return said
+	}
+	return storage.ContentType(key)
 }
 
 // refusedByNode is the answer where the node says that there is no such object of this

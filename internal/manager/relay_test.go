@@ -405,6 +405,9 @@ func TestRelayOfFiles(t *testing.T) {
 	status.Store(http.StatusOK)
 	n := nodeOfObjects(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
+		if r.URL.Query().Get("split") == "true" {
+			w.Header().Set("Content-Type", "application/zip")
+		}
 		w.Header().Set("Content-Disposition", `attachment; filename="cam `+r.URL.Query().Get("tz")+`.mp4"; size=1`)
 		w.WriteHeader(int(status.Load()))
 		_, _ = io.WriteString(w, `{"error":"its video is VP8"}`)
@@ -419,6 +422,10 @@ func TestRelayOfFiles(t *testing.T) {
 	if got := a.Header.Get("Content-Disposition"); a.StatusCode != http.StatusOK || a.Header.Get("Content-Type") != "video/mp4" ||
 		got != `attachment; filename="cam Asia/Shanghai.mp4"` {
 		t.Errorf("%d, %q, saved as %q", a.StatusCode, a.Header.Get("Content-Type"), got)
+	}
+	zipped, _ := m.request(http.MethodGet, url+"&split=true", "")
+	if got := zipped.Header.Get("Content-Type"); got != "application/zip" {
+		t.Errorf("a ZIP is %q", got)
 	}
 	for _, refused := range []int{http.StatusConflict, http.StatusBadRequest} {
 		status.Store(int32(refused))

@@ -13,8 +13,6 @@ import (
 
 	"github.com/Eyevinn/mp4ff/bits"
 	"github.com/Eyevinn/mp4ff/mp4"
-
-	"github.com/live777/recorder/internal/base/fault"
 )
 
 // Title is what the file says of itself beside its media.
@@ -57,10 +55,11 @@ func (m *Movie) Held() int64 {
 // mdatHeader is the size of the header of an mdat that may be longer than 4 GiB.
 const mdatHeader = 16
 
-// layOut makes the file from its tracks, which have samples.
-func layOut(tracks []*track, keys []string, title Title) (*Movie, error) {
+// layOut makes the file from its tracks, which have samples, and are shown from start on
+// (earliest).
+func layOut(tracks []*track, keys []string, start int64, title Title) (*Movie, error) {
 	m := &Movie{keys: keys}
-	moov, err := newMoov(tracks, title)
+	moov, err := newMoov(tracks, start, title)
 	if err != nil {
 		return nil, err
 	}
@@ -116,12 +115,8 @@ func (m *Movie) validator() string {
 }
 
 // newMoov makes the moov box, whose size depends on the offsets' number alone.
-func newMoov(tracks []*track, title Title) (*mp4.MoovBox, error) {
-	if len(tracks) == 0 {
-		return nil, fault.New(fault.NotFound, "there is nothing in it that can be put into one file")
-	}
+func newMoov(tracks []*track, start int64, title Title) (*mp4.MoovBox, error) {
 	timescale := common(tracks)
-	start := earliest(tracks)
 	mvhd := mp4.CreateMvhd()
 	mvhd.Version = 1
 	mvhd.Timescale, mvhd.NextTrackID = timescale, uint32(len(tracks)+1)

@@ -27,14 +27,19 @@ import (
 	"github.com/live777/recorder/internal/testkit/shapes"
 )
 
-// studio keeps its clips for all tests.
-var studio *shapes.Studio
+// studio keeps its clips for all tests, and shelf what it has recorded.
+var (
+	studio *shapes.Studio
+	shelf  = map[string][]string{} // record_dirs, by shape
+	root   string                  // of the shelf
+)
 
 func TestMain(m *testing.M) {
 	clips, err := os.MkdirTemp("", "clips")
 	if err != nil {
 		panic(err)
 	}
+	root = filepath.Join(clips, "shelf")
 	studio = shapes.NewStudio(clips, 30)
 	code := m.Run()
 	_ = os.RemoveAll(clips)
@@ -54,23 +59,63 @@ type recorded struct {
 // record has a shape recorded as fast as that goes.
 func record(t *testing.T, name string) *recorded {
 	t.Helper()
+	return recordAll(t, name)[0]
+}
+
+// recordAll returns all recordings of a shape. Tests share them.
+func recordAll(t *testing.T, name string) (all []*recorded) {
+	t.Helper()
 	i := slices.IndexFunc(shapes.All(), func(s shapes.Shape) bool { return s.Name == name })
 	if i < 0 {
 		t.Fatalf("there is no shape %q", name)
 	}
 	shape := shapes.All()[i]
-	r := &recorded{root: t.TempDir()}
-	made, err := studio.Record(t.Context(), shape, r.root, shapes.Options{
-		Speed: 15, Segment: 4 * time.Second, Logger: slog.New(slog.DiscardHandler),
-	})
+	root := filepath.Join(root, name)
+	if shelf[name] == nil {
+		made, err := studio.Record(t.Context(), shape, root, shapes.Options{
+			Speed: 15, Segment: 4 * time.Second, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range made.Recordings {
+			shelf[name] = append(shelf[name], rec.RecordDir)
+		}
+	}
+	for _, dir := range shelf[name] {
+		all = append(all, at(t, root, dir))
+	}
+	return all
+}
+
+// at returns a recording that lies somewhere.
+func at(t *testing.T, root, dir string) *recorded {
+	t.Helper()
+	store, err := fs.New(root, fs.Options{NoSync: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.dir = made.Recordings[0].RecordDir
-	if r.store, err = fs.New(r.root, fs.Options{NoSync: true}); err != nil {
+	t.Cleanup(func() { _ = store.Close() })
+	return &recorded{root: root, store: store, dir: dir}
+}
+
+// copied returns a copy of the recording, which a test may damage.
+func (r *recorded) copied(t *testing.T) *recorded {
+	t.Helper()
+	c := at(t, t.TempDir(), r.dir)
+	if err := os.CopyFS(c.root, os.DirFS(r.root)); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = r.store.Close() })
+	return c
+}
+
+// referee has the recording read by code that is not that of the writer.
+func (r *recorded) referee(t *testing.T) *recorded {
+	t.Helper()
+	var err error
+	if r.rec, err = verify.ReadRecording(t.Context(), r.store, r.dir); err != nil {
+		t.Fatal(err)
+	}
 	return r
 }
 
@@ -95,10 +140,7 @@ func (r *recorded) open(t *testing.T) *recorded {
 	if int64(len(r.file)) != r.movie.Size() {
 		t.Fatalf("%d bytes, the size is said to be %d", len(r.file), r.movie.Size())
 	}
-	if r.rec, err = verify.ReadRecording(t.Context(), r.store, r.dir); err != nil {
-		t.Fatal(err)
-	}
-	return r
+	return r.referee(t)
 }
 
 // shapesOfOneFile are of one publisher with all that changes a file's tables: holes,

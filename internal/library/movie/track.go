@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"slices"
+	"time"
 
 	"github.com/Eyevinn/mp4ff/mp4"
 
@@ -36,6 +38,12 @@ type track struct {
 	run       chunkRun // of the last chunk
 	shifted   bool     // some sample has a composition offset
 	allKeys   bool
+
+	shift   media.Ticks // of the times of what is added now
+	stop    media.Ticks // nothing is added that is shown later
+	leaving bool        // samples are left out ...
+	until   media.Ticks // ... that end then or before
+	forKey  bool        // ... and until the next key frame
 }
 
 // chunk is a run of samples that lie in an object one after the other.
@@ -120,36 +128,95 @@ var opusSilence = []byte{0xfc, 0xff, 0xfe}
 // silent is the object of chunks that are made of opusSilence, and lie nowhere.
 const silent = -1
 
-// add adds the samples of a segment that lies in an object. A hole before them is bridged.
+// leaveOut leaves out the samples that end at a time or before it, and with forKey all
+// until the next key frame.
+func (t *track) leaveOut(until media.Ticks, forKey bool) {
+	t.leaving, t.until, t.forKey = true, until, forKey
+}
+
+// add adds the samples of a segment that lies in an object, as far as they are wanted. A
+// hole before them is bridged. Of what overlaps the media before, only the rest is added.
 func (t *track) add(object int32, tables []fmp4.Table) error {
-	for _, table := range tables {
-		switch hole := table.Time - t.end; {
-		case len(t.chunks) == 0:
-			t.start, t.end = table.Time, table.Time
-		case hole < 0:
-			return fmt.Errorf("media at %d begins %d ticks before the end of what is before it", table.Time, -hole)
-		case hole > 0:
-			if err := t.bridge(hole); err != nil {
-				return err
-			}
+	tables = t.before(tables)
+	for i := range tables {
+		table := &tables[i]
+		c := chunk{time: table.Time + t.shift, offset: table.Offset, object: object}
+		samples := t.rest(&c, table.Samples)
+		if len(samples) == 0 {
+			continue
 		}
-		c := chunk{time: table.Time, offset: table.Offset, object: object}
+		if len(t.chunks) == 0 {
+			t.start, t.end = c.time, c.time
+		} else if err := t.bridge(c.time - t.end); err != nil {
+			return err
+		}
 		shortest := uint32(math.MaxUint32)
-		for _, s := range table.Samples {
+		for _, s := range samples {
+			if s.Composition == 0 && t.end < t.stop {
+				s.Duration = uint32(min(media.Ticks(s.Duration), t.stop-t.end))
+			}
 			t.sample(s)
 			c.size += int64(s.Size)
 			shortest = min(shortest, s.Duration)
 		}
 		t.chunks = append(t.chunks, c)
-		t.count(uint32(len(table.Samples)), shortest)
+		t.count(uint32(len(samples)), shortest)
 	}
 	return nil
+}
+
+// before returns the tables up to the last sample that is shown before the track stops.
+// What is decoded before it stays, as it may be needed.
+func (t *track) before(tables []fmp4.Table) []fmp4.Table {
+	chunk, sample := -1, -1
+	for i := range tables {
+		time := tables[i].Time + t.shift
+		for j, s := range tables[i].Samples {
+			if time+media.Ticks(s.Composition) < t.stop {
+				chunk, sample = i, j
+			}
+			time += media.Ticks(s.Duration)
+		}
+	}
+	if chunk < 0 {
+		return nil
+	}
+	last := tables[chunk]
+	if chunk == len(tables)-1 && sample == len(last.Samples)-1 {
+		return tables
+	}
+	last.Samples = last.Samples[:sample+1]
+	return append(slices.Clone(tables[:chunk]), last)
+}
+
+// rest returns the samples of a chunk that are not left out, and where they begin.
+func (t *track) rest(c *chunk, samples []fmp4.Entry) []fmp4.Entry {
+	if early := t.end - c.time; !t.leaving && len(t.chunks) > 0 && early > 0 && early >= t.lastDuration() {
+		t.leaveOut(t.end, t.kind == media.Video)
+	}
+	for i, s := range samples {
+		if !t.leaving || c.time+media.Ticks(s.Duration) > t.until && (s.Key || !t.forKey) {
+			t.leaving = false
+			return samples[i:]
+		}
+		c.time += media.Ticks(s.Duration)
+		c.offset += int64(s.Size)
+	}
+	return nil
+}
+
+// lastDuration returns how long the last sample lasts.
+func (t *track) lastDuration() media.Ticks {
+	return media.Ticks(t.durations.SampleTimeDelta[len(t.durations.SampleTimeDelta)-1])
 }
 
 // bridge fills a hole behind the last sample. A picture lasts until the next one. Sound is
 // filled with packets of silence, because Chromium plays no more sound after a packet that
 // lasts for seconds.
 func (t *track) bridge(hole media.Ticks) error {
+	if hole <= 0 {
+		return t.extend(hole) // clocks are rounded where one recording follows another
+	}
 	packet := media.Ticks(t.timescale / 50)
 	packets := hole / packet
 	if !t.isPlainOpus() || packets == 0 {
@@ -206,7 +273,7 @@ func (t *track) last(duration uint32) {
 	d.SampleCount, d.SampleTimeDelta = append(d.SampleCount, 1), append(d.SampleTimeDelta, duration)
 }
 
-// extend has the last sample last longer.
+// extend has the last sample last longer, or shorter.
 func (t *track) extend(by media.Ticks) error {
 	if by == 0 {
 		return nil
@@ -214,6 +281,9 @@ func (t *track) extend(by media.Ticks) error {
 	d := &t.durations
 	n := len(d.SampleTimeDelta) - 1
 	whole := by + media.Ticks(d.SampleTimeDelta[n])
+	if whole <= 0 {
+		return fmt.Errorf("media begins %d ticks before the end of what is before it", -by)
+	}
 	if whole > math.MaxUint32 {
 		return fault.Errorf(fault.Conflict, "nothing was recorded for %v, which is too long for one file", by.Duration(t.timescale))
 	}
@@ -255,13 +325,20 @@ func (t *track) take(at int64) chunk {
 	return c
 }
 
-// box completes the trak box, for a movie that begins at start. shown is when the track
-// ends in it. Offsets are written when they are known; the box has room for them.
+// box completes the trak box, for a movie that begins at start, which may be after the
+// track's own beginning. shown is when the track ends in it. Offsets are written when they are known; the box has room for them.
 func (t *track) box(id, timescale uint32, start int64, title Title) (trak *mp4.TrakBox, shown uint64) {
-	length := scale(int64(t.end-t.start), t.timescale, timescale)
+	end := min(t.end, t.stop) // what is decoded behind it is not shown
+	length := scale(int64(end-t.start), t.timescale, timescale)
 	// From the movie's first instant on, so that no track is moved by rounding twice.
-	wait := scale(t.startTime()-start, 1_000_000_000, timescale)
-	shown = wait + length
+	wait, skip := int64(0), int64(0)
+	if late := t.startTime() - start; late >= 0 {
+		wait = int64(scale(late, 1_000_000_000, timescale))
+	} else {
+		skip = int64(media.TicksOf(time.Duration(-late), t.timescale))
+		length = scale(max(int64(end-t.start)-skip, 0), t.timescale, timescale)
+	}
+	shown = uint64(wait) + length
 
 	old := t.trak
 	tkhd := old.Tkhd
@@ -275,11 +352,12 @@ func (t *track) box(id, timescale uint32, start int64, title Title) (trak *mp4.T
 
 	trak = mp4.NewTrakBox()
 	trak.AddChild(tkhd)
-	if wait > 0 {
-		elst := &mp4.ElstBox{Version: 1, Entries: []mp4.ElstEntry{
-			{SegmentDuration: wait, MediaTime: -1, MediaRateInteger: 1},
-			{SegmentDuration: length, MediaRateInteger: 1},
-		}}
+	if wait > 0 || skip > 0 || end < t.end {
+		elst := &mp4.ElstBox{Version: 1}
+		if wait > 0 {
+			elst.Entries = append(elst.Entries, mp4.ElstEntry{SegmentDuration: uint64(wait), MediaTime: -1, MediaRateInteger: 1})
+		}
+		elst.Entries = append(elst.Entries, mp4.ElstEntry{SegmentDuration: length, MediaTime: skip, MediaRateInteger: 1})
 		edts := &mp4.EdtsBox{}
 		edts.AddChild(elst)
 		trak.AddChild(edts)

@@ -8,7 +8,9 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/movie"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/storage"
 )
 
 const (
@@ -30,60 +33,231 @@ const (
 	atOnce = 2
 )
 
-// file answers with the recording in the folder of key as one MP4 file, with ranges and
-// conditions. Of one that runs it has what is closed.
+// What a file is that is no MP4 of pictures, as Content-Type has it.
+const (
+	TypeSound = "audio/mp4"
+	TypeZIP   = "application/zip"
+)
+
+// Clip is a recording, or the part of one that a file is to have.
+type Clip struct {
+	Recording media.Recording
+	From, To  time.Duration // media time; to 0: to the end
+}
+
+// file answers with the recording in the folder of key as one MP4 file.
 func (s *Server) file(w http.ResponseWriter, r *http.Request, key string) error {
 	rec, err := s.recordingOf(r.Context(), key)
 	if err != nil {
 		return err
 	}
-	zone, err := time.LoadLocation(r.URL.Query().Get("tz"))
-	if err != nil {
-		return fault.Errorf(fault.Invalid, `tz %.100q is no time zone; write it as "Europe/Berlin"`, r.URL.Query().Get("tz"))
-	}
-	m, err := s.movie(r.Context(), rec)
-	if err != nil {
-		if r.Context().Err() != nil {
-			return nil //nolint:nilerr // the client has left
-		}
-		return err
-	}
-	h := w.Header()
-	setHeader(w, key, m.ETag(), cacheValidate)
-	h.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": fileName(rec, zone)}))
-	return s.send(w, r, rec, key, time.Time{}, m.NewReader(r.Context(), s.backend))
+	return s.File(w, r, []Clip{{Recording: rec}})
 }
 
-// fileName is under which name a recording is saved: file systems refuse slashes and
-// colons.
-func fileName(rec media.Recording, zone *time.Location) string {
-	stream := strings.Map(func(r rune) rune {
+// File answers with clips, which follow each other in time and are of one stream, as one
+// MP4 file, with ranges and conditions. Of a recording that runs it has what is closed.
+// The query of r says what of it is wanted: see wanted. What cannot be one file is a
+// fault.Conflict that says which spans can be had, or with split a ZIP of several.
+func (s *Server) File(w http.ResponseWriter, r *http.Request, clips []Clip) error {
+	want, err := wantedOf(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	f, err := s.plan(r.Context(), clips, want.Choice)
+	if err != nil {
+		return err
+	}
+	if want.split && len(f.plan.Files) > 1 {
+		err = s.zip(w, r, f, want)
+	} else {
+		err = s.one(w, r, f, want)
+	}
+	if r.Context().Err() != nil {
+		return nil //nolint:nilerr // the client has left
+	}
+	return err
+}
+
+// wanted is what the query of a request says.
+type wanted struct {
+	movie.Choice
+	zone  *time.Location // of the file's name
+	split bool           // several files, if they cannot be one
+}
+
+// wantedOf reads tz, tracks, height and split.
+func wantedOf(q url.Values) (want wanted, err error) {
+	if want.zone, err = time.LoadLocation(q.Get("tz")); err != nil {
+		return want, fault.Errorf(fault.Invalid, `tz %.100q is no time zone; write it as "Europe/Berlin"`, q.Get("tz"))
+	}
+	switch tracks := q.Get("tracks"); tracks {
+	case "":
+	case "audio":
+		want.Kinds = []media.Kind{media.Audio}
+	case "video":
+		want.Kinds = []media.Kind{media.Video}
+	default:
+		return want, fault.Errorf(fault.Invalid, `tracks %.100q is neither "audio" nor "video"`, tracks)
+	}
+	if h := q.Get("height"); h != "" {
+		if want.Height, err = strconv.Atoi(h); err != nil || want.Height <= 0 {
+			return want, fault.Errorf(fault.Invalid, "height %.100q is no number of lines", h)
+		}
+	}
+	if split := q.Get("split"); split != "" {
+		if want.split, err = strconv.ParseBool(split); err != nil {
+			return want, fault.Errorf(fault.Invalid, `split %.100q is neither "true" nor "false"`, split)
+		}
+	}
+	return want, nil
+}
+
+// extension is that of a file's name.
+func (w *wanted) extension() string {
+	if len(w.Kinds) == 1 && w.Kinds[0] == media.Audio {
+		return ".m4a"
+	}
+	return path.Ext(media.FileName)
+}
+
+// name is under which name a file is saved that begins at a time: file systems refuse
+// slashes and colons.
+func (w *wanted) name(stream string, at time.Time, extension string) string {
+	stream = strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/\:*?"<>|`, r) || media.IsHidden(r) {
 			return '_'
 		}
 		return r
-	}, rec.Stream)
-	return stream + " " + rec.Start.In(zone).Format("2006-01-02 15.04.05") + path.Ext(media.FileName)
+	}, stream)
+	return stream + " " + at.In(w.zone).Format("2006-01-02 15.04.05") + extension
 }
 
-// movie returns the file of a recording, made now or before.
-func (s *Server) movie(ctx context.Context, rec media.Recording) (*movie.Movie, error) {
-	manifest, err := s.manifest(ctx, rec.MPDPath)
-	if err != nil {
-		return nil, err
+// planned is what a request asks for.
+type planned struct {
+	plan  *movie.Plan
+	clips []Clip
+	hash  hash // of all that the files depend on
+	check bool // the storage may have lost segments
+}
+
+// plan reads the manifests of clips.
+func (s *Server) plan(ctx context.Context, clips []Clip, choice movie.Choice) (*planned, error) {
+	h := sha256.New()
+	p := &planned{clips: clips}
+	var sources []movie.Source
+	for _, c := range clips {
+		manifest, err := s.manifest(ctx, c.Recording.MPDPath)
+		if err != nil {
+			return nil, err
+		}
+		lost := s.losses.has(c.Recording.RecordDir)
+		p.check = p.check || lost
+		fmt.Fprintf(h, "%q %d %d %v %d\n", c.Recording.RecordDir, c.From, c.To, lost, len(manifest))
+		h.Write(manifest)
+		sources = append(sources, movie.Source{Dir: c.Recording.RecordDir, Manifest: manifest, From: c.From, To: c.To})
 	}
-	return s.movies.get(ctx, sha256.Sum256(fmt.Appendf(nil, "%q %s", rec.RecordDir, manifest)), func() (*movie.Movie, error) {
+	fmt.Fprintf(h, "%v", choice)
+	p.hash = hash(h.Sum(nil))
+	var err error
+	if p.plan, err = movie.NewPlan(sources, choice); err != nil {
+		return nil, fmt.Errorf("make a file of recording %q: %w", clips[0].Recording.RecordDir, err)
+	}
+	return p, nil
+}
+
+// one answers with the only file that is planned.
+func (s *Server) one(w http.ResponseWriter, r *http.Request, p *planned, want wanted) error {
+	f, err := p.plan.One()
+	if err != nil {
+		return fmt.Errorf("make one file of recording %q: %w", p.clips[0].Recording.RecordDir, err)
+	}
+	m, err := s.movie(r.Context(), p, f)
+	if err != nil {
+		return err
+	}
+	rec := p.clips[0].Recording
+	name := want.name(rec.Stream, p.begins(f), want.extension())
+	setHeader(w, name, m.ETag(), cacheValidate)
+	if want.extension() != path.Ext(media.FileName) {
+		w.Header().Set("Content-Type", TypeSound)
+	}
+	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
+	return s.send(w, r, rec, path.Join(rec.RecordDir, media.FileName), time.Time{}, s.reader(r.Context(), p, m))
+}
+
+// begins returns when a file begins that is saved: a whole recording when that began.
+func (p *planned) begins(f *movie.File) time.Time {
+	if c := p.clips[0]; f == p.plan.Files[0] && c.From == 0 {
+		return c.Recording.Start
+	}
+	return f.From
+}
+
+// movie returns a file that is planned, made now or before.
+func (s *Server) movie(ctx context.Context, p *planned, f *movie.File) (*movie.Movie, error) {
+	rec := p.clips[0].Recording
+	hash := sha256.Sum256(fmt.Appendf(p.hash[:], "%s", f.Span()))
+	return s.movies.get(ctx, hash, func() (*movie.Movie, error) {
 		title := movie.Title{Name: rec.Stream, Comment: verdict(rec)}
-		m, missing, err := movie.Open(ctx, s.backend, rec.RecordDir, manifest, title)
+		m, missing, err := p.plan.Open(ctx, f, movie.Opening{Backend: s.backend, Index: s.live.SampleIndex, Check: p.check, Title: title})
 		if err != nil {
 			return nil, fmt.Errorf("make one file of recording %q: %w", rec.RecordDir, err)
 		}
 		if len(missing) > 0 {
-			s.log.Warn("the file of a recording lacks segments that the storage has lost",
-				"stream", rec.Stream, "record_id", rec.RecordID, "record_dir", rec.RecordDir, "segments", len(missing), "first", missing[0])
+			s.log.Warn("the file of a recording lacks objects that the storage has lost",
+				"stream", rec.Stream, "record_id", rec.RecordID, "record_dir", rec.RecordDir, "objects", len(missing), "first", missing[0])
 		}
 		return m, nil
 	})
+}
+
+// reader returns a reader of a file. If it finds that the storage has lost a segment, the
+// next file of these recordings is made without.
+func (s *Server) reader(ctx context.Context, p *planned, m *movie.Movie) io.ReadSeekCloser {
+	return &attentive{m.NewReader(ctx, s.backend), func() {
+		for _, c := range p.clips {
+			s.losses.add(c.Recording.RecordDir)
+		}
+	}}
+}
+
+// attentive tells when an object is not there.
+type attentive struct {
+	io.ReadSeekCloser
+	lost func()
+}
+
+func (a *attentive) Read(p []byte) (int, error) {
+	n, err := a.ReadSeekCloser.Read(p)
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, io.ErrUnexpectedEOF) {
+		a.lost()
+	}
+	return n, err
+}
+
+// maxLosses is of how many recordings it is remembered that the storage has lost
+// something.
+const maxLosses = 1000
+
+// losses are the folders of such recordings. Safe for concurrent use.
+type losses struct {
+	mu   sync.Mutex
+	dirs map[string]bool
+}
+
+func (l *losses) has(dir string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.dirs[dir]
+}
+
+func (l *losses) add(dir string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.dirs == nil || len(l.dirs) >= maxLosses {
+		l.dirs = map[string]bool{} // it is found out again
+	}
+	l.dirs[dir] = true
 }
 
 // verdict is what the file says of the recording's completeness.

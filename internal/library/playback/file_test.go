@@ -1,12 +1,14 @@
 package playback
 
 import (
+	"archive/zip"
 	"context"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -160,6 +162,15 @@ func TestFileOfARunningRecording(t *testing.T) {
 	}
 }
 
+// fileOf returns the file of a whole recording.
+func (f *fixture) fileOf(ctx context.Context, rec media.Recording) (*movie.Movie, error) {
+	p, err := f.plan(context.WithoutCancel(ctx), []Clip{{Recording: rec}}, movie.Choice{})
+	if err != nil {
+		return nil, err
+	}
+	return f.movie(ctx, p, p.plan.Files[0])
+}
+
 // Who gives up leaves the making of a file to the next who asks.
 func TestFileLeftToTheNext(t *testing.T) {
 	f, _ := setupFile(t, "audio/mp4")
@@ -169,10 +180,10 @@ func TestFileLeftToTheNext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.movie(ctx, rec); err == nil {
+	if _, err := f.fileOf(ctx, rec); err == nil {
 		t.Fatal("a file was made for one who had left")
 	}
-	m, err := f.movie(t.Context(), rec)
+	m, err := f.fileOf(t.Context(), rec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +200,7 @@ func TestFilesAreBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	one, err := f.movie(t.Context(), rec)
+	one, err := f.fileOf(t.Context(), rec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,5 +239,93 @@ func TestFilesAreBounded(t *testing.T) {
 	clients.Wait()
 	if n := most.Load(); n > atOnce {
 		t.Errorf("%d were made at the same time, want at most %d", n, atOnce)
+	}
+}
+
+// The query says which tracks there are in it, and what is said wrong is refused.
+func TestFileOfTracks(t *testing.T) {
+	f, _ := setupFile(t, "audio/mp4")
+	sound := f.get(t, http.MethodGet, fileDir+"/file.mp4?tracks=audio")
+	_, params, err := mime.ParseMediaType(sound.header.Get("Content-Disposition"))
+	if sound.status != http.StatusOK || err != nil || !strings.HasSuffix(params["filename"], ".m4a") || sound.header.Get("Content-Type") != "audio/mp4" {
+		t.Errorf("sound alone: %d, %q, %q", sound.status, params["filename"], sound.header.Get("Content-Type"))
+	}
+	for query, want := range map[string]int{
+		"tracks=video": http.StatusNotFound, "tracks=subtitles": http.StatusBadRequest, "height=tall": http.StatusBadRequest,
+		"split=perhaps": http.StatusBadRequest, "split=true": http.StatusOK,
+	} {
+		if got := f.get(t, http.MethodGet, fileDir+"/file.mp4?"+query); got.status != want {
+			t.Errorf("%s: %d, want %d", query, got.status, want)
+		}
+	}
+}
+
+// What the storage has lost breaks one answer off; the next is a file without it.
+func TestFileOfLostSegments(t *testing.T) {
+	f, _ := setupFile(t, "audio/mp4")
+	if n := f.get(t, http.MethodGet, fileDir+"/file.mp4").length; n == 0 {
+		t.Fatal("there is no file")
+	}
+	if err := f.store.Delete(t.Context(), fileDir+"/a_seg_0001.m4s"); err != nil {
+		t.Fatal(err)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.url+fileDir+"/file.mp4", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, res.Body); err == nil {
+		t.Error("a file without one of its segments came whole")
+	}
+	_ = res.Body.Close()
+	<-f.handled
+	if again := f.get(t, http.MethodGet, fileDir+"/file.mp4"); again.status != http.StatusOK || !strings.Contains(again.body, "Lost by the storage: a_seg_0001.m4s") {
+		t.Errorf("the next file: %d, %d bytes", again.status, len(again.body))
+	}
+	var l losses
+	for i := range maxLosses + 1 {
+		l.add(fmt.Sprint(i))
+	}
+	if len(l.dirs) > maxLosses || !l.has(fmt.Sprint(maxLosses)) {
+		t.Errorf("%d are remembered", len(l.dirs))
+	}
+}
+
+// Where the codec changes there are several files, in a ZIP whose length is said before,
+// and which programs read.
+func TestZip(t *testing.T) {
+	f, _ := setupFile(t, "audio/mp4")
+	manifest := strings.Replace(fmt.Sprintf(soundManifest, "audio/mp4"), ` r="1"`, "", 1)
+	second := regexp.MustCompile(`(?s)<Period.*</Period>`).FindString(manifest)
+	second = strings.NewReplacer(`id="p1" start="PT0S"`, `id="p2" start="PT2S"`, `codecs="opus"`, `codecs="mp4a.40.2"`,
+		`startNumber="1"`, `startNumber="2"`, `t="0"`, `t="96000"`).Replace(second)
+	f.put(t, fileDir+"/manifest.mpd", strings.Replace(manifest, "</MPD>", second+"</MPD>", 1))
+	if got := f.get(t, http.MethodGet, fileDir+"/file.mp4"); got.status != http.StatusConflict {
+		t.Errorf("one file of two codecs: %d", got.status)
+	}
+	head := f.get(t, http.MethodHead, fileDir+"/file.mp4?split=true")
+	got := f.get(t, http.MethodGet, fileDir+"/file.mp4?split=true")
+	if got.status != http.StatusOK || got.length != int64(len(got.body)) || head.length != got.length || got.header.Get("Content-Type") != "application/zip" {
+		t.Fatalf("%d, %d bytes of %d, HEAD says %d", got.status, len(got.body), got.length, head.length)
+	}
+	z, err := zip.NewReader(strings.NewReader(got.body), got.length)
+	if err != nil || len(z.File) != 2 {
+		t.Fatal(err)
+	}
+	for i, file := range z.File {
+		r, err := file.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(r)
+		if err != nil || !strings.Contains(string(data), fmt.Sprintf("packet 99 of segment %d", i)) || strings.Contains(string(data), fmt.Sprintf("of segment %d", 1-i)) {
+			t.Errorf("%s has %d bytes, %v", file.Name, len(data), err)
+		}
+		if want := fmt.Sprintf("door_ west 2026-11-30 13.30.0%d.mp4", 2*i); file.Name != want {
+			t.Errorf("it is named %q, want %q", file.Name, want)
+		}
 	}
 }

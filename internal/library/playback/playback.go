@@ -39,6 +39,9 @@ type Live interface {
 	// Running returns what is known of the recording in a folder that runs, of
 	// which the catalogue hears now and then, until that has heard of its end.
 	Running(recordDir string) (media.Recording, bool)
+	// SampleIndex returns the sample index with the given key of a recording that
+	// runs, if it is not stored yet.
+	SampleIndex(key string) (data []byte, ok bool)
 }
 
 // Options configure New. Backend and Catalogue are needed.
@@ -56,6 +59,7 @@ type Server struct {
 	live      Live
 	log       *slog.Logger
 	movies    *movies
+	losses    losses
 }
 
 // New returns a Server.
@@ -77,6 +81,7 @@ func New(o Options) (*Server, error) {
 type nothingLive struct{}
 
 func (nothingLive) Manifest(string) ([]byte, time.Time, bool) { return nil, time.Time{}, false }
+func (nothingLive) SampleIndex(string) ([]byte, bool)         { return nil, false }
 func (nothingLive) Open(string) bool                          { return false }
 func (nothingLive) Running(string) (media.Recording, bool)    { return media.Recording{}, false }
 

@@ -47,6 +47,8 @@ func (l *fakeLive) Manifest(key string) ([]byte, time.Time, bool) {
 	return []byte(m), l.modified, ok
 }
 
+func (l *fakeLive) SampleIndex(string) ([]byte, bool) { return nil, false }
+
 func (l *fakeLive) Open(key string) bool { return l.open[key] }
 
 func (l *fakeLive) Running(dir string) (media.Recording, bool) {
