@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path"
 	"path/filepath"
 	"sync"
 	"time"
@@ -123,7 +122,7 @@ func (r *restorer) emptyBesideStorage(ctx context.Context) (why string, err erro
 		if err != nil {
 			return "the catalogue is empty, and storage could not be asked", nil // which is tried again
 		}
-		if path.Base(o.Key) == media.InfoName {
+		if o.Class() == storage.Info {
 			return "the catalogue is empty, and storage is not", nil
 		}
 	}

@@ -68,51 +68,79 @@ type Backend interface {
 	Delete(ctx context.Context, key string) error
 }
 
-// Creator is a backend that can grow an object in place, so that what has been
-// written survives a crash of the process and can be read before it is complete.
-type Creator interface {
-	// Create makes a new empty object. An object that exists is an error that
-	// errors.Is io/fs.ErrExist: nothing that was written is ever overwritten.
-	Create(ctx context.Context, key string) (File, error)
-}
+// Store is a Backend that recordings are written to. It is the whole contract: what a
+// store cannot do it says in Traits, or answers with an error.
+//
+// The Class of an object follows from its key (ClassOf). Media is stored once and never
+// replaced. Manifests and descriptions are replaced by Put. An Info that Create or Add
+// makes claims its folder: nobody else stores anything in it.
+type Store interface {
+	Backend
 
-// Adder is a backend that can store an object only where there is none, which is
-// decided by the backend itself: several nodes may share it.
-type Adder interface {
-	// Add is Put of a new object. One that exists, whatever is in it, is an error
-	// that errors.Is io/fs.ErrExist, and stays as it is.
+	// Traits says what callers have to know of the store. It never changes.
+	Traits() Traits
+
+	// Add is Put of a new object. If the object exists, whatever is in it, it stays as it
+	// is, and the error is fs.ErrExist. The store decides that itself: several processes
+	// may share it.
 	Add(ctx context.Context, key string, body io.Reader, size int64) error
-}
 
-// Repairer is a Creator whose objects can be ended after the process that
-// created them has died.
-type Repairer interface {
-	// Repair ends the object that a crash left open: what is after its first size
-	// bytes is cut off, and the rest is as durable as after Sync and Close. An object
-	// that is open in this process must not be repaired. One that has been closed
-	// already and has that size stays as it is. ErrNotFound if there is none.
+	// Create makes a new object, to which its File appends. If the object exists, it
+	// stays as it is, and the error of Create, or at the latest of File.Close, is
+	// fs.ErrExist. A store that uploads does not ask whether remote storage has an object
+	// of a folder that is claimed here: it would find that out when it uploads it.
+	Create(ctx context.Context, key string) (File, error)
+
+	// Repair ends an object that a crash left open: it cuts off what follows the first
+	// size bytes, and makes the rest as durable as Sync and Close do. Nobody may have the
+	// object open. If it has that size already, it stays as it is. If it is shorter, the
+	// error is a fault.Conflict. ErrNotFound if there is none.
 	Repair(ctx context.Context, key string, size int64) error
-}
 
-// Claimer is a Creator in front of a backend that others use too. What Create finds
-// free may be taken by another in the next moment.
-type Claimer interface {
-	// Claimed returns an error that errors.Is io/fs.ErrExist if the object that
-	// Create made here has turned out to be another's there. It does not wait long:
-	// nil means that nobody else is known to have it.
+	// Claimed returns fs.ErrExist if an object that was made here has turned out to be
+	// another's in the place that others use too. It does not wait long: nil means that
+	// nobody else is known to have it.
 	Claimed(ctx context.Context, key string) error
+
+	// Pending reports whether the object is on this machine only, or is still being
+	// written.
+	Pending(key string) bool
+
+	// Lost returns the objects of a folder, and not of folders in it, that have vanished
+	// from this machine before the remote storage had them. They stay Pending.
+	Lost(folder string) []string
+
+	// Hold keeps a folder on this machine until the next start, because something in it
+	// has to be repaired and could not be.
+	Hold(folder string)
 }
 
-// Buffer is a Store that keeps what it is given on this machine until a remote
-// backend has it.
-type Buffer interface {
-	// Pending reports whether the object is on this machine only, or is still
-	// being written.
-	Pending(key string) bool
-	// Lost returns the objects of a folder, and not of those within it, that have
-	// vanished from this machine before the backend had them. They stay Pending.
-	Lost(folder string) []string
+// Traits are the ways in which stores differ.
+type Traits struct {
+	// Uploads says that the store keeps what it is given on this machine until remote
+	// storage has it. Only then anything is Pending, Lost or held.
+	Uploads bool
+	// InPlace says that an object that is created can be read while it grows, and that
+	// what was written to it survives the end of the process. Otherwise the object
+	// appears, whole, when it is closed.
+	InPlace bool
 }
+
+// Direct has the methods of a Store that keeps every object in its one place from the
+// beginning, so that nothing is pending, lost or held.
+type Direct struct{}
+
+// Claimed implements Store.
+func (Direct) Claimed(ctx context.Context, _ string) error { return ctx.Err() }
+
+// Pending implements Store.
+func (Direct) Pending(string) bool { return false }
+
+// Lost implements Store.
+func (Direct) Lost(string) []string { return nil }
+
+// Hold implements Store.
+func (Direct) Hold(string) {}
 
 // File is an object that is being written. Not safe for concurrent use.
 type File interface {

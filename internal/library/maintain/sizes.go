@@ -15,7 +15,7 @@ import (
 func (v *checker) bySize(rec media.Recording, f folder, own []storage.Object, finding *Finding, problem func(where, format string, args ...any)) {
 	segments, bytes := 0, int64(0)
 	add := func(name string, size int64) {
-		if media.IsManifest(name) || name == media.InfoName || media.IsSampleIndex(name) {
+		if storage.ClassOf(name) != storage.Media || media.IsSampleIndex(name) {
 			return
 		}
 		bytes += size

@@ -63,7 +63,7 @@ func (k *Keeper) objects(ctx context.Context, dir string) (head, rest []storage.
 			continue
 		}
 		switch name := path.Base(o.Key); {
-		case media.IsManifest(name) || name == media.InfoName:
+		case storage.ClassOf(name) != storage.Media:
 			head = append(head, o)
 		case media.IsObjectName(name):
 			rest = append(rest, o)

@@ -109,7 +109,7 @@ func (a *absence) look(there func(name string) bool, name string) bool {
 // failed. If storage does not answer, nothing is known, and the recording has not
 // failed for that.
 func (rec *recording) audited(failure error) error {
-	if _, buffered := rec.r.o.Store.(storage.Buffer); buffered {
+	if rec.r.uploads() {
 		return failure // it is looked at when it is uploaded, and admitLost does the rest
 	}
 	a, err := rec.audit()
@@ -197,7 +197,7 @@ func (rec *recording) admitLost(lost []string) error {
 	isLost := func(name string) bool { return gone[path.Join(rec.dir, name)] }
 	a := rec.absent(func(name string) bool { return !isLost(name) })
 	a.unsent = true
-	if a.missing > 0 || slices.ContainsFunc(lost, func(key string) bool { return media.IsManifest(path.Base(key)) }) {
+	if a.missing > 0 || slices.ContainsFunc(lost, func(key string) bool { return storage.ClassOf(key) == storage.Manifest }) {
 		if _, err := rec.putManifests(); err != nil {
 			return err
 		}
@@ -206,7 +206,7 @@ func (rec *recording) admitLost(lost []string) error {
 		return err
 	}
 	maps.DeleteFunc(gone, func(key string, _ bool) bool {
-		return media.IsManifest(path.Base(key)) || path.Base(key) == infoName
+		return storage.ClassOf(key) != storage.Media
 	})
 	rec.admitted = len(gone)
 	rec.r.reporter.add(rec.snapshot())

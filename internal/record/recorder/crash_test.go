@@ -488,8 +488,9 @@ func TestCrashAndStayAway(t *testing.T) {
 // slowRemote is a store that does not say that it has what it was given.
 type slowRemote struct {
 	Store
-	storage.Repairer
 }
+
+func (slowRemote) Traits() storage.Traits { return storage.Traits{Uploads: true, InPlace: true} }
 
 func (slowRemote) Pending(string) bool { return true }
 
@@ -499,7 +500,7 @@ func (slowRemote) Lost(string) []string { return nil }
 func TestForget(t *testing.T) {
 	images, _ := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
 	g := after(t, images[100], time.Now().Add(time.Hour), time.Second)
-	g.recorder.o.Store = slowRemote{g.store, g.store}
+	g.recorder.o.Store = slowRemote{g.store}
 	if err := g.recorder.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}

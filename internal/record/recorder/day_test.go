@@ -30,6 +30,8 @@ import (
 // scale is a Store that keeps manifests and ledgers, and of segments only what
 // they begin with.
 type scale struct {
+	storage.Direct
+
 	t  *testing.T
 	mu sync.Mutex
 
@@ -65,6 +67,14 @@ func (s *scale) Put(_ context.Context, key string, body io.Reader, _ int64) erro
 	}
 	return nil
 }
+
+func (*scale) Traits() storage.Traits { return storage.Traits{InPlace: true} }
+
+func (s *scale) Add(ctx context.Context, key string, body io.Reader, size int64) error {
+	return s.Put(ctx, key, body, size)
+}
+
+func (*scale) Repair(context.Context, string, int64) error { return nil } // nothing is torn
 
 func (s *scale) Get(_ context.Context, key string, _, _ int64) (io.ReadCloser, error) {
 	s.mu.Lock()

@@ -264,11 +264,14 @@ func (r *Recorder) giveWay(ctx context.Context, info media.Recording, err error)
 	return errors.Join(err, r.o.Store.Delete(context.WithoutCancel(ctx), path.Join(info.RecordDir, infoName)))
 }
 
+// uploads reports whether storage keeps recordings on this machine until remote storage
+// has them.
+func (r *Recorder) uploads() bool { return r.o.Store.Traits().Uploads }
+
 // outOfReach reports whether err means that remote storage cannot be asked now, and
 // that this machine keeps meanwhile what it is given. Then only what is here counts.
 func (r *Recorder) outOfReach(err error) bool {
-	_, buffered := r.o.Store.(storage.Buffer)
-	return buffered && fault.KindOf(err) == fault.Unavailable
+	return r.uploads() && fault.KindOf(err) == fault.Unavailable
 }
 
 // newJournal begins the journal of a recording that is about to be claimed. It is nil
@@ -299,8 +302,8 @@ func (r *Recorder) createInfo(ctx context.Context, info media.Recording) error {
 		err = f.Sync() // with the folders, which it has made
 	}
 	err = errors.Join(err, f.Close())
-	if c, ok := r.o.Store.(storage.Claimer); ok && err == nil {
-		err = c.Claimed(ctx, key)
+	if err == nil {
+		err = r.o.Store.Claimed(ctx, key)
 	}
 	if err != nil {
 		// Nothing was recorded. The directory has to be free for the next try.

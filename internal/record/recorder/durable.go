@@ -4,8 +4,6 @@ import (
 	"path"
 	"slices"
 	"time"
-
-	"github.com/live777/recorder/internal/storage"
 )
 
 // stored is an object of a recording that has been handed to storage.
@@ -36,19 +34,18 @@ func (rec *recording) acknowledged() time.Duration {
 		}
 		through = min(through, at.Duration(s.Format.Timescale))
 	}
-	buffer, ok := rec.r.o.Store.(storage.Buffer)
-	if !ok {
+	if !rec.r.uploads() {
 		rec.unstored = nil
 		return through
 	}
-	lost := setOf(buffer.Lost(rec.dir))
+	lost := setOf(rec.r.o.Store.Lost(rec.dir))
 	rec.unstored = slices.DeleteFunc(rec.unstored, func(s stored) bool {
 		key := path.Join(rec.dir, s.name)
 		if lost[key] { // it will never be stored: do not wait for it
 			rec.intactUntil(s.from)
 			return true
 		}
-		return !buffer.Pending(key)
+		return !rec.r.o.Store.Pending(key)
 	})
 	for _, s := range rec.unstored {
 		through = min(through, s.from)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/storage"
 )
 
 // lagging is a store that acknowledges what it was given when it is told to.
@@ -13,6 +14,8 @@ type lagging struct {
 	Store
 	behind *atomic.Bool
 }
+
+func (lagging) Traits() storage.Traits { return storage.Traits{Uploads: true, InPlace: true} }
 
 func (l lagging) Pending(string) bool { return l.behind.Load() }
 

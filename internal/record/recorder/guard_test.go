@@ -104,7 +104,7 @@ func TestPanicInRecovery(t *testing.T) {
 	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
 	img := images[len(images)/2]
 	g := after(t, img, time.Now().Add(time.Hour), time.Second)
-	g.recorder.o.Store = panicking{g.store, g.store}
+	g.recorder.o.Store = panicking{g.store}
 	if err := g.recorder.Recover(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,6 @@ func writeFile(t *testing.T, name, content string) {
 // panicking is a store that ends in a panic where an open segment is looked for.
 type panicking struct {
 	Store
-	storage.Repairer
 }
 
 func (panicking) Stat(context.Context, string) (storage.Object, error) { panic("out of range") }

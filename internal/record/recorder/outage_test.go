@@ -24,6 +24,8 @@ func (a away) Stat(ctx context.Context, key string) (storage.Object, error) {
 	return o, err
 }
 
+func (away) Traits() storage.Traits { return storage.Traits{Uploads: true, InPlace: true} }
+
 // Pending says that what is here is elsewhere too, so that nothing waits for that.
 func (away) Pending(string) bool { return false }
 

@@ -26,10 +26,7 @@ import (
 )
 
 // Store is the storage that recordings are written to.
-type Store interface {
-	storage.Backend
-	storage.Creator
-}
+type Store = storage.Store
 
 // Catalogue is told of every recording when it starts, while it grows and when
 // it ends.
@@ -116,6 +113,9 @@ type Recorder struct {
 func New(o Options) (*Recorder, error) {
 	if o.Streams == nil || o.Store == nil || o.Catalogue == nil {
 		return nil, errors.New("recorder: Streams, Store and Catalogue are needed")
+	}
+	if !o.Store.Traits().InPlace {
+		return nil, errors.New("recorder: a crash would cost all of an open segment in this store: record to a spool before it")
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -434,7 +434,7 @@ func (r *Recorder) Recording(stream string) bool { return r.Status(stream).Recor
 // Manifest returns the manifest with the given key, DASH or HLS, of a recording that is
 // not sealed yet, and when it last changed.
 func (r *Recorder) Manifest(key string) (data []byte, modified time.Time, ok bool) {
-	if !media.IsManifest(path.Base(key)) {
+	if storage.ClassOf(key) != storage.Manifest {
 		return nil, time.Time{}, false
 	}
 	rec := r.activeIn(path.Dir(key))

@@ -12,6 +12,7 @@ import (
 	"github.com/live777/recorder/internal/base/quota"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/record/arrange"
+	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -514,4 +515,17 @@ func TestWhoNeverConnectsLeavesNothing(t *testing.T) {
 	}
 	s.send(time.Second)
 	g.stop("asked")
+}
+
+// onlyWhole is a store that takes objects only whole.
+type onlyWhole struct{ Store }
+
+func (onlyWhole) Traits() storage.Traits { return storage.Traits{} }
+
+// TestNewNeedsGrowth: nothing is recorded to a store that would lose an open segment.
+func TestNewNeedsGrowth(t *testing.T) {
+	g := newRig(t, nil)
+	if _, err := New(Options{Streams: g.streams, Store: onlyWhole{g.store}, Catalogue: g.catalogue}); err == nil {
+		t.Error("a store that takes objects only whole: no error")
+	}
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/live777/recorder/internal/record/arrange"
 	"github.com/live777/recorder/internal/record/manifest"
 	"github.com/live777/recorder/internal/record/segmenter"
-	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/journal"
 )
 
@@ -49,8 +48,7 @@ type laneOutput struct {
 func (o laneOutput) Closed(s media.Segment, tables []fmp4.Table) {
 	// After a power failure this line may be the only trace of a segment that has been
 	// uploaded and deleted here.
-	_, uploaded := o.r.o.Store.(storage.Buffer)
-	o.keep(o.note(o.closing(o.lane, s), uploaded))
+	o.keep(o.note(o.closing(o.lane, s), o.r.uploads()))
 	if full := o.indexes.add(o.lane, s, tables); full != nil {
 		o.putIndex(full)
 	}

@@ -28,12 +28,6 @@ import (
 // is waiting for the disk.
 const recoverers = 16
 
-// holder is a Store that can be told not to upload a recording: what is torn must not
-// go where it cannot be repaired any more.
-type holder interface {
-	Hold(recordDir string)
-}
-
 // orphan is a recording whose node died.
 type orphan struct {
 	*recording
@@ -105,8 +99,8 @@ func (r *Recorder) recoverAll(ctx context.Context, journals []*journal.Journal) 
 		switch {
 		case err != nil:
 			r.log.Error("recording was not recovered, will try again at the next start", "journal", j.Path(), "error", err)
-			if h, ok := r.o.Store.(holder); ok && o != nil {
-				h.Hold(o.dir)
+			if o != nil {
+				r.o.Store.Hold(o.dir)
 			}
 			_ = j.Close() // nothing was written
 		case o != nil:
@@ -320,14 +314,10 @@ func (o *orphan) scan(ctx context.Context, name string, f *media.Format, object 
 
 // repair cuts the torn end of a segment off.
 func (o *orphan) repair(ctx context.Context, object storage.Object, span media.Span) error {
-	repairer, ok := o.r.o.Store.(storage.Repairer)
-	if !ok {
-		return fmt.Errorf("repair %s: this storage cannot", object.Key)
-	}
 	if span.Bytes < object.Size {
 		o.r.log.Warn("torn end of a segment is cut off", "record_dir", o.dir, "object", object.Key, "bytes", object.Size-span.Bytes)
 	}
-	return repairer.Repair(ctx, object.Key, span.Bytes)
+	return o.r.o.Store.Repair(ctx, object.Key, span.Bytes)
 }
 
 // finish seals the recording.

@@ -14,7 +14,6 @@ import (
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/media/codec"
 	"github.com/live777/recorder/internal/record/arrange"
-	"github.com/live777/recorder/internal/storage"
 )
 
 // seal ends the recording, whose media has been closed, with a verdict. failure is nil
@@ -179,22 +178,22 @@ func (r *Recorder) Seal(recordDir string) error {
 // catalogue knows. Until then its journal stays, so that after a crash the next start
 // can do the rest. Called with storing held.
 func (r *Recorder) settle(rec *recording) error {
-	buffer, buffered := r.o.Store.(storage.Buffer)
-	if buffered && r.isUploading(rec) {
-		if err := rec.admitLost(buffer.Lost(rec.dir)); err != nil {
+	uploads := r.uploads()
+	if uploads && r.isUploading(rec) {
+		if err := rec.admitLost(r.o.Store.Lost(rec.dir)); err != nil {
 			return err
 		}
 	}
-	if buffered && (rec.manifestsPend(buffer) || buffer.Pending(path.Join(rec.dir, infoName))) {
+	if rec.manifestsPend() || r.o.Store.Pending(path.Join(rec.dir, infoName)) {
 		return nil
 	}
 	rec.mu.Lock()
 	all := rec.durableThrough() >= rec.end
 	rec.mu.Unlock()
-	if buffered && !all {
+	if uploads && !all {
 		return nil // storage refuses some of it, which the spool tells
 	}
-	if buffered && r.isUploading(rec) {
+	if uploads && r.isUploading(rec) {
 		if err := rec.auditUploaded(); err != nil {
 			return err
 		}
@@ -203,18 +202,18 @@ func (r *Recorder) settle(rec *recording) error {
 	info := rec.info
 	info.DurableThrough = rec.proved(info.Duration)
 	rec.mu.Unlock()
-	if !r.lastReport(rec, info, buffered) || rec.journal == nil {
+	if !r.lastReport(rec, info, uploads) || rec.journal == nil {
 		return nil
 	}
 	return rec.journal.Remove()
 }
 
 // manifestsPend reports whether storage has not acknowledged all manifests.
-func (rec *recording) manifestsPend(buffer storage.Buffer) bool {
+func (rec *recording) manifestsPend() bool {
 	rec.mu.Lock()
 	names := slices.Clone(rec.manifests())
 	rec.mu.Unlock()
-	return slices.ContainsFunc(names, func(name string) bool { return buffer.Pending(path.Join(rec.dir, name)) })
+	return slices.ContainsFunc(names, func(name string) bool { return rec.r.o.Store.Pending(path.Join(rec.dir, name)) })
 }
 
 func (r *Recorder) isUploading(rec *recording) bool {
@@ -226,13 +225,13 @@ func (r *Recorder) isUploading(rec *recording) bool {
 // lastReport takes a recording off those that are uploading, if the catalogue knows
 // that all of it is stored. Otherwise it tells the catalogue: a spool stores things
 // after the seal. It is false if there is nothing to take off.
-func (r *Recorder) lastReport(rec *recording, info media.Recording, buffered bool) bool {
+func (r *Recorder) lastReport(rec *recording, info media.Recording, uploads bool) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.uploading[rec.dir] != rec {
 		return false // forgotten, or settled
 	}
-	if buffered && !rec.durableReported { // now, or Forget could come before
+	if uploads && !rec.durableReported { // now, or Forget could come before
 		rec.durableReported = true
 		r.reporter.add(info)
 	}

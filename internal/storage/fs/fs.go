@@ -59,11 +59,12 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Store is a folder of the local file system as a storage.Backend, a
-// storage.Creator and a storage.Repairer. Files and folders whose names start with a dot, symbolic
-// links and special files are not objects and are never listed. The whole root
-// must be on one file system. Safe for concurrent use.
+// Store is a folder of the local file system as a storage.Store. Files and folders whose
+// names start with a dot, symbolic links and special files are not objects and are never
+// listed. The whole root must be on one file system. Safe for concurrent use.
 type Store struct {
+	storage.Direct
+
 	path   string // of the root, absolute
 	option string // that of Options
 	opened atomic.Pointer[os.Root]
@@ -77,11 +78,7 @@ type Store struct {
 	folders sync.RWMutex
 }
 
-var (
-	_ storage.Backend  = (*Store)(nil)
-	_ storage.Creator  = (*Store)(nil)
-	_ storage.Repairer = (*Store)(nil)
-)
+var _ storage.Store = (*Store)(nil)
 
 // New opens the folder root, which it makes when it is missing, and removes what
 // crashed processes left of unfinished Puts. A root that cannot be made or
@@ -167,6 +164,9 @@ func (s *Store) removeStale(cutoff time.Time) {
 		s.log.Info("removed the leftover of an unfinished upload", "file", name, "bytes", info.Size())
 	}
 }
+
+// Traits implements storage.Store.
+func (*Store) Traits() storage.Traits { return storage.Traits{InPlace: true} }
 
 // Stat implements storage.Backend.
 func (s *Store) Stat(ctx context.Context, key string) (storage.Object, error) {

@@ -54,7 +54,7 @@ func keys(t *testing.T, s *Store) []string {
 func TestContract(t *testing.T) {
 	for name, o := range map[string]Options{"sync": {}, "no sync": {NoSync: true}} {
 		t.Run(name, func(t *testing.T) {
-			storagetest.Run(t, func(t *testing.T) storage.Backend { return open(t, t.TempDir(), o) })
+			storagetest.Run(t, func(t *testing.T) storage.Store { return open(t, t.TempDir(), o) })
 		})
 	}
 }

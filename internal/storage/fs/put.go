@@ -15,23 +15,39 @@ import (
 // Put implements storage.Backend: a temporary file is written, made durable and
 // renamed to its name, and then the name is made durable.
 func (s *Store) Put(ctx context.Context, key string, body io.Reader, size int64) error {
+	return s.store(ctx, "put", key, body, size, (*os.Root).Rename)
+}
+
+// Add implements storage.Store, as Put does, but by a hard link: a file system without
+// them has no Add.
+func (s *Store) Add(ctx context.Context, key string, body io.Reader, size int64) error {
+	return s.store(ctx, "add", key, body, size, func(root *os.Root, temp, key string) error {
+		if err := root.Link(temp, key); err != nil {
+			return err
+		}
+		return root.Remove(temp)
+	})
+}
+
+// store writes a temporary file, which place gives its name.
+func (s *Store) store(ctx context.Context, verb, key string, body io.Reader, size int64, place func(root *os.Root, temp, key string) error) error {
 	if err := check(ctx, key); err != nil {
-		return fmt.Errorf("put object: %w", err)
+		return fmt.Errorf("%s object: %w", verb, err)
 	}
 	if size < 0 {
-		return fault.Errorf(fault.Invalid, "put object %q: size is %d", key, size)
+		return fault.Errorf(fault.Invalid, "%s object %q: size is %d", verb, key, size)
 	}
 	temp, err := s.stage(ctx, body, size)
 	if err != nil {
-		return fmt.Errorf("put object %q: %w", key, classify(err))
+		return fmt.Errorf("%s object %q: %w", verb, key, classify(err))
 	}
-	newDir, err := s.inDir(key, func() error { return s.root().Rename(temp, key) })
+	newDir, err := s.inDir(key, func() error { return place(s.root(), temp, key) })
 	if err != nil {
 		_ = s.root().Remove(temp)
-		return fmt.Errorf("put object %q: %w", key, classify(err))
+		return fmt.Errorf("%s object %q: %w", verb, key, classify(err))
 	}
 	if err := s.syncDir(key, newDir); err != nil {
-		return fmt.Errorf("put object %q: sync its folder: %w", key, classify(err))
+		return fmt.Errorf("%s object %q: sync its folder: %w", verb, key, classify(err))
 	}
 	return nil
 }
@@ -79,7 +95,7 @@ func (s *Store) createTemp() (f *os.File, name string, err error) {
 	return f, name, err
 }
 
-// Create implements storage.Creator.
+// Create implements storage.Store.
 func (s *Store) Create(ctx context.Context, key string) (storage.File, error) {
 	if err := check(ctx, key); err != nil {
 		return nil, fmt.Errorf("create object: %w", err)

@@ -10,7 +10,7 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// Repair implements storage.Repairer. An object that is shorter than size is a
+// Repair implements storage.Store. An object that is shorter than size is a
 // fault.Conflict and stays as it is: what is missing cannot be invented.
 func (s *Store) Repair(ctx context.Context, key string, size int64) error {
 	if err := check(ctx, key); err != nil {

@@ -49,13 +49,15 @@ type Options struct {
 	Getenv func(string) string
 }
 
-// Store is a bucket as a storage.Backend, storage.Adder and storage.Presigner.
+// Store is a bucket as a storage.Store and a storage.Presigner.
 // Objects whose names are no keys (media.CheckPath) are never listed. Safe for
 // concurrent use.
 //
 // Add relies on x-oss-forbid-overwrite, which OSS ignores in a bucket with
 // versioning: there it replaces, and the old version stays as a version.
 type Store struct {
+	storage.Direct
+
 	client  *alioss.Client
 	bucket  string
 	prefix  string // "" or ends in a slash
@@ -66,8 +68,7 @@ type Store struct {
 }
 
 var (
-	_ storage.Backend   = (*Store)(nil)
-	_ storage.Adder     = (*Store)(nil)
+	_ storage.Store     = (*Store)(nil)
 	_ storage.Presigner = (*Store)(nil)
 )
 

@@ -82,15 +82,19 @@ func put(t *testing.T, b storage.Backend, key, content string) {
 
 func TestContract(t *testing.T) {
 	t.Run("Bucket", func(t *testing.T) {
-		storagetest.Run(t, func(t *testing.T) storage.Backend {
+		storagetest.Run(t, func(t *testing.T) storage.Store {
 			_, store := openDefault(t)
 			return store
 		})
 	})
+	t.Run("Presigner", func(t *testing.T) {
+		_, store := openDefault(t)
+		storagetest.RunPresigner(t, store, store)
+	})
 	// Below a root, beside objects of others, with temporary credentials and
 	// listings of many pages.
 	t.Run("Root", func(t *testing.T) {
-		storagetest.Run(t, func(t *testing.T) storage.Backend {
+		storagetest.Run(t, func(t *testing.T) storage.Store {
 			s := startServer(t, osstest.Options{PageSize: 2, Keys: map[string]osstest.Key{
 				"STS.1": {Secret: secret, Token: "token"}, "other": {Secret: secret},
 			}})

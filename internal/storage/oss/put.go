@@ -44,9 +44,22 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, size int64)
 	return s.store(ctx, "put", key, body, size, nil)
 }
 
-// Add implements storage.Adder.
+// Add implements storage.Store.
 func (s *Store) Add(ctx context.Context, key string, body io.Reader, size int64) error {
 	return s.store(ctx, "add", key, body, size, forbidOverwrite)
+}
+
+// Traits implements storage.Store.
+func (*Store) Traits() storage.Traits { return storage.Traits{} }
+
+// Create implements storage.Store. The object is uploaded when it is closed.
+func (s *Store) Create(ctx context.Context, key string) (storage.File, error) {
+	return storage.CreateWhole(ctx, s, key)
+}
+
+// Repair implements storage.Store.
+func (s *Store) Repair(ctx context.Context, key string, size int64) error {
+	return storage.RepairWhole(ctx, s, key, size)
 }
 
 func (s *Store) store(ctx context.Context, verb, key string, body io.Reader, size int64, forbid *string) error {

@@ -12,10 +12,9 @@ import (
 	"github.com/live777/recorder/internal/storage/s3"
 )
 
-// Storage is a backend that other processes use too.
+// Storage is a store that other processes use too.
 type Storage interface {
-	storage.Backend
-	storage.Adder
+	storage.Store
 	storage.Presigner
 	// Check finds out whether the storage can be used: a fault.Invalid names the
 	// option that is wrong, a fault.Unavailable says that nobody answers.

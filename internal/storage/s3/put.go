@@ -42,11 +42,24 @@ func (s *Store) Put(ctx context.Context, key string, body io.Reader, size int64)
 	return s.write(ctx, "put", key, body, size, nil)
 }
 
-// Add implements storage.Adder. An object that exists can be the one that this
+// Add implements storage.Store. An object that exists can be the one that this
 // very call, or one before it, has stored, where the answer was lost. A server without
 // conditional writes is asked for the object before it is written.
 func (s *Store) Add(ctx context.Context, key string, body io.Reader, size int64) error {
 	return s.write(ctx, "add", key, body, size, aws.String("*"))
+}
+
+// Traits implements storage.Store.
+func (*Store) Traits() storage.Traits { return storage.Traits{} }
+
+// Create implements storage.Store. The object is uploaded when it is closed.
+func (s *Store) Create(ctx context.Context, key string) (storage.File, error) {
+	return storage.CreateWhole(ctx, s, key)
+}
+
+// Repair implements storage.Store.
+func (s *Store) Repair(ctx context.Context, key string, size int64) error {
+	return storage.RepairWhole(ctx, s, key, size)
 }
 
 func (s *Store) write(ctx context.Context, verb, key string, body io.Reader, size int64, ifNoneMatch condition) error {

@@ -70,12 +70,13 @@ type Options struct {
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
-// Store is a folder of a bucket as a storage.Backend, a storage.Adder and a
-// storage.Presigner. Objects whose keys media.CheckPath refuses, such as the
+// Store is a folder of a bucket as a storage.Store and a storage.Presigner. Objects whose keys media.CheckPath refuses, such as the
 // markers that stand for folders, are never listed. A call lasts until its ctx
 // ends, or until nothing has been sent or received for half a minute. Safe for
 // concurrent use.
 type Store struct {
+	storage.Direct
+
 	bucket      string
 	root        string // without slashes at its ends; "" for the whole bucket
 	endpoint    string // for messages; "" for Amazon's
@@ -91,8 +92,7 @@ type Store struct {
 }
 
 var (
-	_ storage.Backend   = (*Store)(nil)
-	_ storage.Adder     = (*Store)(nil)
+	_ storage.Store     = (*Store)(nil)
 	_ storage.Presigner = (*Store)(nil)
 )
 

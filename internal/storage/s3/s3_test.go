@@ -43,12 +43,6 @@ func open(t *testing.T, o Options) *Store {
 	return s
 }
 
-// unsigned is a Store that is no storage.Presigner.
-type unsigned struct {
-	storage.Backend
-	storage.Adder
-}
-
 func TestContract(t *testing.T) {
 	clearEnv(t)
 	server := miniotest.Start(t)
@@ -57,16 +51,19 @@ func TestContract(t *testing.T) {
 	folder.Root = "/recordings/of a node/"
 	for name, o := range map[string]Options{"folder at MinIO": folder, "bucket with Amazon's defaults": amazonOptions(t, server)} {
 		t.Run(name, func(t *testing.T) {
-			storagetest.Run(t, func(t *testing.T) storage.Backend {
+			next := func(t *testing.T) storage.Store {
 				n++
 				o.Bucket = fmt.Sprintf("contract-%d", n)
 				server.NewBucket(o.Bucket)
-				s := open(t, o)
-				if o.Endpoint == "" { // its URLs would lead to Amazon
-					return unsigned{s, s}
-				}
-				return s
-			})
+				return open(t, o)
+			}
+			storagetest.Run(t, next)
+			if o.Endpoint != "" { // else its URLs would lead to Amazon
+				t.Run("Presigner", func(t *testing.T) {
+					s := next(t).(*Store)
+					storagetest.RunPresigner(t, s, s)
+				})
+			}
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 )
@@ -92,7 +93,7 @@ func (s *Spool) scanClaims(ctx context.Context) error {
 		return fmt.Errorf("read the claims in the spool: %w", err)
 	}
 	for _, f := range s.folders {
-		name := s.claims.name(path.Join(f.name, infoName))
+		name := s.claims.name(path.Join(f.name, media.InfoName))
 		size, ok := names[name]
 		switch {
 		case !ok:
@@ -114,7 +115,7 @@ func (s *Spool) scanClaims(ctx context.Context) error {
 	return nil
 }
 
-// Claimed implements storage.Claimer. It waits about two seconds for what remote
+// Claimed implements storage.Store. It waits about two seconds for what remote
 // storage says of the claim, and not at all while remote storage is known to fail.
 func (s *Spool) Claimed(ctx context.Context, key string) error {
 	limit := time.NewTimer(s.tune.ask)
@@ -143,8 +144,7 @@ func (s *Spool) Claimed(ctx context.Context, key string) error {
 	}
 }
 
-// Hold keeps a folder from being uploaded until the next start, because something in it
-// has to be repaired and could not be.
+// Hold implements storage.Store.
 func (s *Spool) Hold(folder string) {
 	s.mu.Lock()
 	defer s.unlock()

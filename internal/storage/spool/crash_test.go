@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 )
@@ -122,7 +123,7 @@ func openCrashed(ctx context.Context, dir string, fail float64) (*Spool, error) 
 		case err != nil:
 		case strings.HasSuffix(o.Key, ".m4s") && o.Size%chunk != 0:
 			err = s.Repair(ctx, o.Key, o.Size-o.Size%chunk)
-		case path.Base(o.Key) == infoName:
+		case path.Base(o.Key) == media.InfoName:
 			var text string
 			if text, err = read(ctx, s, o.Key); err == nil && !json.Valid([]byte(text)) {
 				err = s.Delete(ctx, o.Key)
@@ -155,7 +156,7 @@ func recordOne(ctx context.Context, s *Spool, dir string) error {
 	store := func(name, text string) error {
 		return s.Put(ctx, path.Join(dir, name), strings.NewReader(text), int64(len(text)))
 	}
-	f, err := s.Create(ctx, path.Join(dir, infoName))
+	f, err := s.Create(ctx, path.Join(dir, media.InfoName))
 	if err != nil {
 		return err
 	}
@@ -186,10 +187,10 @@ func recordOne(ctx context.Context, s *Spool, dir string) error {
 		}
 		fmt.Println(key, chunks)
 		if rand.IntN(3) == 0 || n == segments-1 {
-			if err := store(manifestName, fmt.Sprint(n+1)); err != nil {
+			if err := store(media.ManifestName, fmt.Sprint(n+1)); err != nil {
 				return err
 			}
-			if err := store(infoName, fmt.Sprintf(`"%d segments"`, n+1)); err != nil {
+			if err := store(media.InfoName, fmt.Sprintf(`"%d segments"`, n+1)); err != nil {
 				return err
 			}
 			fmt.Println("mpd", dir, n+1)
@@ -241,7 +242,7 @@ func TestKill(t *testing.T) {
 	}
 	for record, n := range manifests {
 		// A newer one may have been stored before the kill and not printed.
-		got, err := read(t.Context(), remote, path.Join(record, manifestName))
+		got, err := read(t.Context(), remote, path.Join(record, media.ManifestName))
 		if last, atoiErr := strconv.Atoi(got); err != nil || atoiErr != nil || last < n {
 			t.Errorf("manifest of %s = %q, %v; want %d", record, got, err, n)
 		}
@@ -283,7 +284,7 @@ func checkRemote(t *testing.T, dir string) storage.Backend {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if path.Base(o.Key) == manifestName {
+		if path.Base(o.Key) == media.ManifestName {
 			var n int
 			if _, err := fmt.Sscan(text, &n); err != nil || n < 1 {
 				t.Errorf("%s is torn: %q", o.Key, text)

@@ -9,6 +9,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -82,7 +83,7 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 	e := s.entries[key]
 	if e == nil {
 		f := s.folders[path.Dir(key)]
-		if f != nil && kindOf(key) == infoKind {
+		if f != nil && storage.ClassOf(key) == storage.Info {
 			f.owned = false
 			s.forgetLost(f)
 		}
@@ -122,7 +123,7 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 	if remote && e.unsure > s.ticks(time.Now()) {
 		s.deleteAgain(key, e.unsure)
 	}
-	if e.kind == infoKind {
+	if e.class == storage.Info {
 		e.folder.owned = false
 		s.forgetLost(e.folder)
 	}
@@ -141,7 +142,7 @@ func (s *Spool) mayHave(ctx context.Context, f *folder) (bool, error) {
 	if frozen || !undecided {
 		return !frozen, nil
 	}
-	theirs, err := s.isTheirs(ctx, path.Join(f.name, infoName))
+	theirs, err := s.isTheirs(ctx, path.Join(f.name, media.InfoName))
 	if err != nil {
 		return false, err
 	}

@@ -32,7 +32,7 @@ func (f *file) reserve(n int64) error {
 	if f.e.state == gone {
 		return nil
 	}
-	if f.e.kind == mediaKind {
+	if f.e.class == storage.Media {
 		if err := f.s.full(n, f.s.o.MaxBytes); err != nil {
 			return err
 		}

@@ -383,31 +383,6 @@ func TestNoWindow(t *testing.T) {
 	}
 }
 
-// signer is a remote that is a storage.Presigner.
-type signer struct{ *memRemote }
-
-func (signer) PresignGet(_ context.Context, key string, _ time.Duration) (string, error) {
-	return "https://signed/" + key, nil
-}
-
-// TestPresign: only what is remote has a URL.
-func TestPresign(t *testing.T) {
-	s := openSpool(t, Options{Remote: newMemRemote()})
-	if _, err := s.PresignGet(t.Context(), "d/seg", time.Hour); fault.KindOf(err) != fault.Unsupported {
-		t.Errorf("a remote without URLs: %v", err)
-	}
-	s = openSpool(t, Options{Remote: signer{newMemRemote()}})
-	put(t, s, "d/seg", "x")
-	if _, err := s.PresignGet(t.Context(), "d/seg", time.Hour); !errors.Is(err, storage.ErrNotFound) {
-		t.Errorf("an object that is not uploaded: %v", err)
-	}
-	s.Start()
-	settled(t, s)
-	if url, err := s.PresignGet(t.Context(), "d/seg", time.Hour); err != nil || url != "https://signed/d/seg" {
-		t.Errorf("PresignGet = %q, %v", url, err)
-	}
-}
-
 // TestClose: uploads under way may end until the context does.
 func TestClose(t *testing.T) {
 	for _, patient := range []bool{true, false} {

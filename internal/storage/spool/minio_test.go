@@ -17,6 +17,7 @@ import (
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
 )
@@ -70,16 +71,16 @@ func (m *minio) record() {
 	m.n++
 	dir := fmt.Sprintf("cam%d/%d", m.n%3, m.n)
 	start := time.Now()
-	m.write(dir, infoName, []byte(`{"status":"recording"}`))
+	m.write(dir, media.InfoName, []byte(`{"status":"recording"}`))
 	for i := range 6 {
 		data := make([]byte, 50_000+rand.IntN(100_000))
 		for j := range data {
 			data[j] = byte(rand.Uint32())
 		}
 		m.write(dir, fmt.Sprintf("v_seg_%04d.m4s", i), data)
-		m.put(dir, manifestName, fmt.Appendf(nil, "%d", i+1))
+		m.put(dir, media.ManifestName, fmt.Appendf(nil, "%d", i+1))
 	}
-	m.put(dir, infoName, []byte(`{"status":"complete"}`))
+	m.put(dir, media.InfoName, []byte(`{"status":"complete"}`))
 	if took := time.Since(start); took > m.spool.tune.ask+20*time.Second {
 		m.t.Errorf("recording took %v while the server was out", took)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -105,9 +106,9 @@ func (m *model) step() {
 	key := fmt.Sprintf("%s/seg%d", m.dir, m.rand.IntN(8))
 	switch m.rand.IntN(4) {
 	case 0:
-		key = m.dir + "/" + manifestName
+		key = m.dir + "/" + media.ManifestName
 	case 1:
-		key = m.dir + "/" + infoName
+		key = m.dir + "/" + media.InfoName
 	}
 	m.n++
 	text := fmt.Sprintf("%s, content %d", key, m.n)
@@ -117,10 +118,10 @@ func (m *model) step() {
 		m.remove(key)
 	case action < 4:
 		m.look(key)
-	case kindOf(key) == infoKind && !exists && action < 8: // a claim
+	case storage.ClassOf(key) == storage.Info && !exists && action < 8: // a claim
 		write(m.t, m.s, key, text)
 		m.want[key] = text
-	case kindOf(key) != mediaKind:
+	case storage.ClassOf(key) != storage.Media:
 		put(m.t, m.s, key, text)
 		m.want[key] = text
 	case !exists:

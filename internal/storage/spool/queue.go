@@ -9,15 +9,6 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// kind says by which rules an object is uploaded.
-type kind uint8
-
-const (
-	mediaKind    kind = iota // written once
-	manifestKind             // replaceable, after the media and the manifests before it
-	infoKind                 // replaceable, after the manifests; a claim if Create made it
-)
-
 // state is where an entry is on its way.
 type state uint8
 
@@ -44,7 +35,7 @@ type entry struct {
 	version   uint32 // changes with the content
 	acks      uint32 // objects that were acknowledged, of any entry, when it first failed
 	attempts  uint16 // that failed in a row
-	kind      kind
+	class     storage.Class
 	state     state
 
 	fresh   bool // made here by Create, and never sent anywhere
@@ -79,8 +70,8 @@ func (s *Spool) scan(ctx context.Context) error {
 		found = append(found, o)
 	}
 	slices.SortStableFunc(found, func(a, b storage.Object) int {
-		if ka, kb := kindOf(a.Key), kindOf(b.Key); ka != kb {
-			return int(ka) - int(kb) // a manifest may name anything that is here
+		if ca, cb := a.Class(), b.Class(); ca != cb {
+			return int(ca) - int(cb) // a manifest may name anything that is here
 		}
 		return a.Modified.Compare(b.Modified)
 	})
@@ -122,13 +113,13 @@ func (s *Spool) forgetFolders() {
 // add makes an entry, which is open.
 func (s *Spool) add(key string, size int64) *entry {
 	f := s.folderOf(key)
-	e := &entry{key: key, folder: f, kind: kindOf(key), at: s.now().UnixNano()}
-	switch e.kind {
-	case manifestKind:
+	e := &entry{key: key, folder: f, class: storage.ClassOf(key), at: s.now().UnixNano()}
+	switch e.class {
+	case storage.Manifest:
 		f.manifests = append(f.manifests, e)
-	case infoKind:
+	case storage.Info:
 		f.info = e
-	case mediaKind:
+	case storage.Media:
 	}
 	f.count++
 	s.entries[key] = e
@@ -138,7 +129,7 @@ func (s *Spool) add(key string, size int64) *entry {
 
 // resize notes an object's size.
 func (s *Spool) resize(e *entry, size int64) {
-	if e.kind == mediaKind {
+	if e.class == storage.Media {
 		s.used += size - e.size
 		s.watchLevel()
 	}
@@ -153,11 +144,11 @@ func (s *Spool) enqueue(e *entry) {
 	}
 	e.at, e.notBefore, e.attempts, e.check = s.now().UnixNano(), 0, 0, false
 	e.setLost(false)
-	if e.seq == 0 || e.kind != mediaKind {
+	if e.seq == 0 || e.class != storage.Media {
 		s.catchUp.left(e)
 		s.seq++
 		e.seq = s.seq
-		if e.kind == mediaKind {
+		if e.class == storage.Media {
 			e.folder.media = append(e.folder.media, e)
 		}
 	}
@@ -177,12 +168,12 @@ func (s *Spool) remove(e *entry) {
 	delete(s.entries, e.key)
 	f := e.folder
 	e.state = gone
-	switch e.kind {
-	case manifestKind:
+	switch e.class {
+	case storage.Manifest:
 		f.manifests = slices.DeleteFunc(f.manifests, func(m *entry) bool { return m == e })
-	case infoKind:
+	case storage.Info:
 		f.info = nil
-	case mediaKind:
+	case storage.Media:
 	}
 	if f.count--; f.count == 0 && !f.owned && !f.frozen {
 		delete(s.folders, f.name)

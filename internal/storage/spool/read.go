@@ -3,13 +3,9 @@ package spool
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
-	"time"
 
-	"github.com/live777/recorder/internal/base/fault"
-	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -75,21 +71,4 @@ func (s *Spool) List(ctx context.Context, prefix string) iter.Seq2[storage.Objec
 			}
 		}
 	}
-}
-
-// PresignGet implements storage.Presigner. The error is storage.ErrNotFound for an
-// object that is still on this machine (Get has it), and a fault.Unsupported if the
-// remote is no Presigner. PresignGet does not ask whether the remote has the object.
-func (s *Spool) PresignGet(ctx context.Context, key string, ttl time.Duration) (string, error) {
-	if err := media.CheckPath(key); err != nil {
-		return "", fmt.Errorf("presign object: %w", err)
-	}
-	p, ok := s.o.Remote.(storage.Presigner)
-	switch {
-	case !ok:
-		return "", fault.Errorf(fault.Unsupported, "presign object %q: this storage has no presigned URLs", key)
-	case s.Pending(key):
-		return "", fmt.Errorf("presign object %q: it is not uploaded yet: %w", key, storage.ErrNotFound)
-	}
-	return p.PresignGet(ctx, key, ttl)
 }

@@ -6,7 +6,7 @@
 //
 // The manifests (manifest.mpd and the HLS playlists) and recording.json may be replaced;
 // the newest one replaces an older one that still waits. Everything else is written once, and uploaded so that
-// nothing remote is ever overwritten (storage.Adder). Where the remote has an object
+// nothing remote is ever overwritten (Remote.Add). Where the remote has an object
 // of that name already, it is read back: the same bytes are an upload whose answer
 // was lost; others are a conflict: the local object stays, is logged and counted,
 // and does not hold up the rest of its recording.
@@ -33,15 +33,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
-	"path"
 	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
-	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 )
@@ -49,7 +48,8 @@ import (
 // Remote is the backend that a Spool uploads to.
 type Remote interface {
 	storage.Backend
-	storage.Adder
+	// Add stores an object that does not exist: see storage.Store.
+	Add(ctx context.Context, key string, body io.Reader, size int64) error
 }
 
 // Options are the settings of a Spool. Dir and Remote are needed.
@@ -144,14 +144,7 @@ type Spool struct {
 	deniedAt time.Time // when a refusal was last logged
 }
 
-var (
-	_ storage.Backend   = (*Spool)(nil)
-	_ storage.Creator   = (*Spool)(nil)
-	_ storage.Repairer  = (*Spool)(nil)
-	_ storage.Buffer    = (*Spool)(nil)
-	_ storage.Claimer   = (*Spool)(nil)
-	_ storage.Presigner = (*Spool)(nil)
-)
+var _ storage.Store = (*Spool)(nil)
 
 // New opens the spool in o.Dir, which it makes when it is missing, with what an
 // earlier process left there. It asks the remote nothing. Torn objects have to be
@@ -265,14 +258,17 @@ func (s *Spool) Close(ctx context.Context) error {
 	return nil
 }
 
-// Pending implements storage.Buffer.
+// Traits implements storage.Store.
+func (*Spool) Traits() storage.Traits { return storage.Traits{Uploads: true, InPlace: true} }
+
+// Pending implements storage.Store.
 func (s *Spool) Pending(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.entries[key] != nil
 }
 
-// Lost implements storage.Buffer.
+// Lost implements storage.Store.
 func (s *Spool) Lost(folder string) (keys []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -298,20 +294,4 @@ func (s *Spool) poke() {
 	case s.wake <- struct{}{}:
 	default: // it will look anyway
 	}
-}
-
-// The objects of a recording that may be replaced are its manifests and its description.
-const (
-	manifestName = media.ManifestName
-	infoName     = media.InfoName
-)
-
-func kindOf(key string) kind {
-	switch name := path.Base(key); {
-	case media.IsManifest(name):
-		return manifestKind
-	case name == infoName:
-		return infoKind
-	}
-	return mediaKind
 }

@@ -7,6 +7,7 @@ import (
 	iofs "io/fs"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -105,34 +106,70 @@ func read(ctx context.Context, s storage.Backend, key string) (string, error) {
 
 // TestContract: nothing is uploaded, all is local.
 func TestContract(t *testing.T) {
-	storagetest.Run(t, func(t *testing.T) storage.Backend {
-		s := openSpool(t, Options{Remote: newMemRemote()})
-		return struct { // no storage.Presigner: what is local has no URLs
-			storage.Backend
-			storage.Creator
-			storage.Repairer
-		}{s, s, s}
+	storagetest.Run(t, func(t *testing.T) storage.Store {
+		return openSpool(t, Options{Remote: newMemRemote()})
 	})
 }
 
 // drained is a Spool that everything has been uploaded of.
 type drained struct {
 	*Spool
-	t *testing.T
+	t    *testing.T
+	held string // a folder
 }
 
-func (d drained) Put(ctx context.Context, key string, body io.Reader, size int64) error {
+func (d *drained) settle(key string) {
+	d.t.Helper()
+	if d.held == "" {
+		settled(d.t, d.Spool)
+		return
+	}
+	for path.Dir(key) != d.held && d.Pending(key) && d.t.Context().Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func (d *drained) Hold(folder string) {
+	d.Spool.Hold(folder)
+	d.held = folder
+}
+
+func (d *drained) Put(ctx context.Context, key string, body io.Reader, size int64) error {
 	err := d.Spool.Put(ctx, key, body, size)
-	settled(d.t, d.Spool)
+	d.settle(key)
+	return err
+}
+
+func (d *drained) Add(ctx context.Context, key string, body io.Reader, size int64) error {
+	err := d.Spool.Add(ctx, key, body, size)
+	d.settle(key)
+	return err
+}
+
+func (d *drained) Create(ctx context.Context, key string) (storage.File, error) {
+	f, err := d.Spool.Create(ctx, key)
+	return drainedFile{f, d, key}, err
+}
+
+// drainedFile is uploaded when it is closed.
+type drainedFile struct {
+	storage.File
+	d   *drained
+	key string
+}
+
+func (f drainedFile) Close() error {
+	err := f.File.Close()
+	f.d.settle(f.key)
 	return err
 }
 
 // TestContractUploaded: all is remote.
 func TestContractUploaded(t *testing.T) {
-	storagetest.Run(t, func(t *testing.T) storage.Backend {
+	storagetest.Run(t, func(t *testing.T) storage.Store {
 		s := openSpool(t, Options{Remote: newMemRemote()})
 		s.Start()
-		return struct{ storage.Backend }{drained{s, t}} // what is remote has no folders to be told from objects
+		return &drained{Spool: s, t: t}
 	})
 }
 

@@ -140,7 +140,7 @@ func (s *Spool) send(ctx context.Context, e *entry, up *upload) error {
 			break
 		}
 		fallthrough
-	case e.kind != mediaKind && !up.claim:
+	case e.class != storage.Media && !up.claim:
 		err = s.o.Remote.Put(ctx, e.key, up.body, size)
 	default:
 		err = s.addOnce(ctx, e.key, up.body)
@@ -308,7 +308,7 @@ func (s *Spool) acknowledged(e *entry, up *upload, now time.Time) {
 	}
 	switch {
 	case e.deleted || e.busy || e.version != up.version || up.stale:
-	case e.kind != mediaKind && !up.check && e.unsure > s.ticks(now):
+	case e.class != storage.Media && !up.check && e.unsure > s.ticks(now):
 		e.check, e.notBefore = true, e.unsure
 	default:
 		if s.removing(e, up, s.local.Delete) {

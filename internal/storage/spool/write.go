@@ -92,7 +92,7 @@ func (s *Spool) awaitRemoval(ctx context.Context, key string) (*entry, error) {
 	}
 }
 
-// Create implements storage.Creator. The remote is asked whether it has the object,
+// Create implements storage.Store. The remote is asked whether it has the object,
 // but for folders that this spool has claimed; when it does not answer in about two
 // seconds, or is known to fail, what is here decides. recording.json is a claim of
 // its folder. storage.ErrFull when the spool is.
@@ -105,29 +105,65 @@ func (s *Spool) Create(ctx context.Context, key string) (storage.File, error) {
 	if err := s.mayCreate(ctx, key); err != nil {
 		return nil, fmt.Errorf("create object %q: %w", key, err)
 	}
-	claim := kindOf(key) == infoKind
-	if claim {
-		if err := s.claims.begin(ctx, key); err != nil {
-			return nil, s.explainFull(err)
-		}
-	}
-	f, err := s.local.Create(ctx, key)
+	var f storage.File
+	err = s.makeLocal(ctx, key, func() (err error) {
+		f, err = s.local.Create(ctx, key)
+		return err
+	})
 	if err != nil {
-		if claim {
-			err = errors.Join(err, s.claims.end(context.WithoutCancel(ctx), key))
-		}
-		return nil, s.explainFull(err)
+		return nil, err
 	}
 	s.mu.Lock()
 	defer s.unlock()
-	delete(s.deleted, key)
-	e := s.add(key, 0)
-	e.fresh, e.claim = true, claim
+	return &file{s: s, e: s.made(key, 0), f: f}, nil
+}
+
+// Add implements storage.Store: what Create says of the remote is true of Add, too.
+func (s *Spool) Add(ctx context.Context, key string, body io.Reader, size int64) error {
+	unlock, err := s.lockKey(ctx, key)
+	if err != nil {
+		return fmt.Errorf("add object: %w", err)
+	}
+	defer unlock()
+	if err := s.mayCreate(ctx, key); err != nil {
+		return fmt.Errorf("add object %q: %w", key, err)
+	}
+	if err := s.makeLocal(ctx, key, func() error { return s.local.Add(ctx, key, body, size) }); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.unlock()
+	e := s.made(key, size)
+	e.version++
+	s.enqueue(e)
+	return nil
+}
+
+// makeLocal makes a new object on the local disk, after its claim if it has one.
+func (s *Spool) makeLocal(ctx context.Context, key string, do func() error) error {
+	claim := storage.ClassOf(key) == storage.Info
 	if claim {
+		if err := s.claims.begin(ctx, key); err != nil {
+			return s.explainFull(err)
+		}
+	}
+	err := do()
+	if err != nil && claim {
+		err = errors.Join(err, s.claims.end(context.WithoutCancel(ctx), key))
+	}
+	return s.explainFull(err)
+}
+
+// made adds the entry of an object that makeLocal has made. Called with mu held.
+func (s *Spool) made(key string, size int64) *entry {
+	delete(s.deleted, key)
+	e := s.add(key, size)
+	e.fresh, e.claim = true, e.class == storage.Info
+	if e.claim {
 		e.folder.owned = true
 		e.folder.frozen = e.folder.frozen && e.folder.count > 1 // the other's is gone
 	}
-	return &file{s: s, e: e, f: f}, nil
+	return e
 }
 
 // mayCreate reports why an object cannot be created.
@@ -135,7 +171,7 @@ func (s *Spool) mayCreate(ctx context.Context, key string) error {
 	s.mu.Lock()
 	_, here := s.entries[key]
 	f := s.folders[path.Dir(key)]
-	owned, claim := f != nil && f.owned, kindOf(key) == infoKind
+	owned, claim := f != nil && f.owned, storage.ClassOf(key) == storage.Info
 	ask := (claim || !owned) && !s.breaker.open
 	full := s.full(0, s.o.MaxBytes)
 	if claim {
@@ -172,7 +208,7 @@ func (s *Spool) askRemote(ctx context.Context, key string) error {
 	return nil
 }
 
-// Repair implements storage.Repairer. An object that is being uploaded, or is
+// Repair implements storage.Store. An object that is being uploaded, or is
 // remote, is not changed any more: one of another size is a fault.Conflict.
 func (s *Spool) Repair(ctx context.Context, key string, size int64) error {
 	unlock, err := s.lockKey(ctx, key)

@@ -12,7 +12,7 @@ import (
 )
 
 // testAtomicReplace: a reader sees one whole object, however often it is replaced.
-func testAtomicReplace(ctx context.Context, t *testing.T, b storage.Backend) {
+func testAtomicReplace(ctx context.Context, t *testing.T, b storage.Store) {
 	version := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i%26)}, 10_000+i*100) }
 	put(ctx, t, b, "dir/manifest", string(version(0)))
 	done := make(chan struct{})
@@ -46,7 +46,7 @@ func testAtomicReplace(ctx context.Context, t *testing.T, b storage.Backend) {
 
 // testConcurrency: objects that come and go in shared folders do not disturb
 // each other.
-func testConcurrency(ctx context.Context, t *testing.T, b storage.Backend) {
+func testConcurrency(ctx context.Context, t *testing.T, b storage.Store) {
 	var workers sync.WaitGroup
 	for w := range 4 {
 		workers.Go(func() {

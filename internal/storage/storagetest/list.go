@@ -9,7 +9,7 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-func testListOrder(ctx context.Context, t *testing.T, b storage.Backend) {
+func testListOrder(ctx context.Context, t *testing.T, b storage.Store) {
 	keys := []string{ // in lexical order of the whole key; '-' and '.' sort before '/'
 		"a-b/x", "a-c", "a.b", "a.d/x", "a/1", "a/10", "a/2", "a/b-c", "a/b/c/d", "a/b/d", "a/b0", "a0", "ab/x", "b", "Ä/x",
 	}
@@ -35,7 +35,7 @@ func testListOrder(ctx context.Context, t *testing.T, b storage.Backend) {
 	}
 }
 
-func testListStops(ctx context.Context, t *testing.T, b storage.Backend) {
+func testListStops(ctx context.Context, t *testing.T, b storage.Store) {
 	for i := range 5 {
 		put(ctx, t, b, fmt.Sprintf("dir/%d", i), "x")
 	}

@@ -12,12 +12,11 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// testPresigner holds a backend that is a storage.Presigner against that contract.
-func testPresigner(ctx context.Context, t *testing.T, b storage.Backend) {
-	p, ok := b.(storage.Presigner)
-	if !ok {
-		return
-	}
+// RunPresigner holds a store whose objects have URLs against the contract of
+// storage.Presigner.
+func RunPresigner(t *testing.T, b storage.Store, p storage.Presigner) {
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
 	for _, key := range []string{"plain", "dir/a b+%25&=?#~/摄像头.m4s"} {
 		content := "content of " + key
 		put(ctx, t, b, key, content)

@@ -35,7 +35,7 @@ var badKeys = []struct{ name, key string }{
 	{"long path", strings.Repeat("x/", 400) + "x"},
 }
 
-func testBadKeys(ctx context.Context, t *testing.T, b storage.Backend) {
+func testBadKeys(ctx context.Context, t *testing.T, b storage.Store) {
 	for _, test := range badKeys {
 		t.Run(test.name, func(t *testing.T) {
 			calls := map[string]func() error{
@@ -43,6 +43,7 @@ func testBadKeys(ctx context.Context, t *testing.T, b storage.Backend) {
 				"Get":    func() error { _, err := read(ctx, b, test.key, 0, -1); return err },
 				"Stat":   func() error { _, err := b.Stat(ctx, test.key); return err },
 				"Delete": func() error { return b.Delete(ctx, test.key) },
+				"Create": func() error { _, err := b.Create(ctx, test.key); return err },
 			}
 			if test.key != "" { // all there is
 				calls["List"] = func() error {
@@ -51,9 +52,6 @@ func testBadKeys(ctx context.Context, t *testing.T, b storage.Backend) {
 					}
 					return nil
 				}
-			}
-			if c, ok := b.(storage.Creator); ok {
-				calls["Create"] = func() error { _, err := c.Create(ctx, test.key); return err }
 			}
 			for name, call := range calls {
 				if err := call(); fault.KindOf(err) != fault.Invalid {
@@ -67,7 +65,7 @@ func testBadKeys(ctx context.Context, t *testing.T, b storage.Backend) {
 	}
 }
 
-func testBadArguments(ctx context.Context, t *testing.T, b storage.Backend) {
+func testBadArguments(ctx context.Context, t *testing.T, b storage.Store) {
 	put(ctx, t, b, "key", "content")
 	if _, err := read(ctx, b, "key", -1, 1); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("Get at offset -1: error %v, want a fault.Invalid", err)
@@ -78,7 +76,7 @@ func testBadArguments(ctx context.Context, t *testing.T, b storage.Backend) {
 	wantContent(ctx, t, b, "key", "content")
 }
 
-func testLongKeys(ctx context.Context, t *testing.T, b storage.Backend) {
+func testLongKeys(ctx context.Context, t *testing.T, b storage.Store) {
 	for _, key := range []string{
 		strings.Repeat("x", 200),
 		strings.Repeat("x/", 399) + "x",
@@ -95,7 +93,7 @@ func testLongKeys(ctx context.Context, t *testing.T, b storage.Backend) {
 	}
 }
 
-func testSizeMismatch(ctx context.Context, t *testing.T, b storage.Backend) {
+func testSizeMismatch(ctx context.Context, t *testing.T, b storage.Store) {
 	put(ctx, t, b, "old", "old content")
 	for _, key := range []string{"old", "new/key"} {
 		for _, size := range []int64{0, 4, 6, 1 << 20} {
@@ -113,7 +111,7 @@ func testSizeMismatch(ctx context.Context, t *testing.T, b storage.Backend) {
 	}
 }
 
-func testBodyFails(ctx context.Context, t *testing.T, b storage.Backend) {
+func testBodyFails(ctx context.Context, t *testing.T, b storage.Store) {
 	broken := errors.New("the body broke")
 	put(ctx, t, b, "old", "old content")
 	for _, key := range []string{"old", "new/key"} {
@@ -130,7 +128,7 @@ type failingReader struct{ err error }
 
 func (r *failingReader) Read([]byte) (int, error) { return 0, r.err }
 
-func testCancelled(ctx context.Context, t *testing.T, b storage.Backend) {
+func testCancelled(ctx context.Context, t *testing.T, b storage.Store) {
 	put(ctx, t, b, "old", "old content")
 	cancelled, cancel := context.WithCancel(ctx)
 	cancel()
@@ -156,7 +154,7 @@ func testCancelled(ctx context.Context, t *testing.T, b storage.Backend) {
 }
 
 // testCancelledUnderWay ends the context when a call has begun.
-func testCancelledUnderWay(ctx context.Context, t *testing.T, b storage.Backend) {
+func testCancelledUnderWay(ctx context.Context, t *testing.T, b storage.Store) {
 	putCtx, cancelPut := context.WithCancel(ctx)
 	body := io.MultiReader(strings.NewReader("x"), readFunc(func(p []byte) (int, error) {
 		cancelPut()

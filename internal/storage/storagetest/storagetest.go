@@ -1,5 +1,5 @@
-// Package storagetest is the contract of storage.Backend, and of the optional
-// interfaces beside it, as tests: every backend passes them.
+// Package storagetest is the contract of storage.Store as tests: all stores pass all of
+// them. Where the contract lets stores differ, the tests look at Traits.
 package storagetest
 
 import (
@@ -18,12 +18,12 @@ import (
 // timeout bounds each test of the suite.
 const timeout = time.Minute
 
-// Run holds backends against the contract. open returns a new, empty backend for
-// the test that it is given; it cleans up by t.Cleanup.
-func Run(t *testing.T, open func(t *testing.T) storage.Backend) {
+// Run holds stores against the contract. open returns a new, empty store for the test
+// that it is given; it cleans up by t.Cleanup.
+func Run(t *testing.T, open func(t *testing.T) storage.Store) {
 	tests := []struct {
 		name string
-		run  func(context.Context, *testing.T, storage.Backend)
+		run  func(context.Context, *testing.T, storage.Store)
 	}{
 		{"PutGet", testPutGet},
 		{"Replace", testReplace},
@@ -42,12 +42,14 @@ func Run(t *testing.T, open func(t *testing.T) storage.Backend) {
 		{"AtomicReplace", testAtomicReplace},
 		{"Concurrency", testConcurrency},
 		{"Reader", testReader},
-		{"Creator", testCreator},
-		{"CreatorConcurrency", testCreatorConcurrency},
-		{"Repairer", testRepairer},
-		{"Adder", testAdder},
-		{"AdderConcurrency", testAdderConcurrency},
-		{"Presigner", testPresigner},
+		{"Create", testCreate},
+		{"CreateConcurrency", testCreateConcurrency},
+		{"Repair", testRepair},
+		{"Add", testAdd},
+		{"AddConcurrency", testAddConcurrency},
+		{"Classes", testClasses},
+		{"Pending", testPending},
+		{"Hold", testHold},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -58,7 +60,7 @@ func Run(t *testing.T, open func(t *testing.T) storage.Backend) {
 	}
 }
 
-func put(ctx context.Context, t *testing.T, b storage.Backend, key, content string) {
+func put(ctx context.Context, t *testing.T, b storage.Store, key, content string) {
 	t.Helper()
 	if err := b.Put(ctx, key, strings.NewReader(content), int64(len(content))); err != nil {
 		t.Fatalf("Put(%q): %v", key, err)
@@ -66,7 +68,7 @@ func put(ctx context.Context, t *testing.T, b storage.Backend, key, content stri
 }
 
 // read returns the bytes of a Get, or the first error.
-func read(ctx context.Context, b storage.Backend, key string, offset, length int64) (string, error) {
+func read(ctx context.Context, b storage.Store, key string, offset, length int64) (string, error) {
 	r, err := b.Get(ctx, key, offset, length)
 	if err != nil {
 		return "", err
@@ -75,14 +77,14 @@ func read(ctx context.Context, b storage.Backend, key string, offset, length int
 	return string(data), errors.Join(err, r.Close())
 }
 
-func wantContent(ctx context.Context, t *testing.T, b storage.Backend, key, want string) {
+func wantContent(ctx context.Context, t *testing.T, b storage.Store, key, want string) {
 	t.Helper()
 	if got, err := read(ctx, b, key, 0, -1); err != nil || got != want {
 		t.Errorf("Get(%q) = %.60q, %v; want %.60q", key, got, err, want)
 	}
 }
 
-func wantMissing(ctx context.Context, t *testing.T, b storage.Backend, key string) {
+func wantMissing(ctx context.Context, t *testing.T, b storage.Store, key string) {
 	t.Helper()
 	if _, err := b.Stat(ctx, key); !errors.Is(err, storage.ErrNotFound) {
 		t.Errorf("Stat(%q): error %v, want ErrNotFound", key, err)
@@ -92,7 +94,7 @@ func wantMissing(ctx context.Context, t *testing.T, b storage.Backend, key strin
 	}
 }
 
-func list(ctx context.Context, t *testing.T, b storage.Backend, prefix string) []string {
+func list(ctx context.Context, t *testing.T, b storage.Store, prefix string) []string {
 	t.Helper()
 	var keys []string
 	for o, err := range b.List(ctx, prefix) {
@@ -104,7 +106,7 @@ func list(ctx context.Context, t *testing.T, b storage.Backend, prefix string) [
 	return keys
 }
 
-func testPutGet(ctx context.Context, t *testing.T, b storage.Backend) {
+func testPutGet(ctx context.Context, t *testing.T, b storage.Store) {
 	for _, key := range []string{
 		"plain", "camera/1762842203/manifest.mpd", "a b/ü+%25&=?#~/摄像头.m4s", "x/-", "x/_", "x/a:b*c\"<>|",
 	} {
@@ -128,7 +130,7 @@ func testPutGet(ctx context.Context, t *testing.T, b storage.Backend) {
 	}
 }
 
-func testReplace(ctx context.Context, t *testing.T, b storage.Backend) {
+func testReplace(ctx context.Context, t *testing.T, b storage.Store) {
 	etags := map[string]string{}
 	for _, content := range []string{"first", "2nd", "third, which is longer", "other, which is long'", ""} {
 		put(ctx, t, b, "dir/key", content)
@@ -144,7 +146,7 @@ func testReplace(ctx context.Context, t *testing.T, b storage.Backend) {
 	}
 }
 
-func testRanges(ctx context.Context, t *testing.T, b storage.Backend) {
+func testRanges(ctx context.Context, t *testing.T, b storage.Store) {
 	const content = "0123456789"
 	put(ctx, t, b, "dir/key", content)
 	for _, test := range []struct {
@@ -167,7 +169,7 @@ func testRanges(ctx context.Context, t *testing.T, b storage.Backend) {
 	}
 }
 
-func testStat(ctx context.Context, t *testing.T, b storage.Backend) {
+func testStat(ctx context.Context, t *testing.T, b storage.Store) {
 	before := time.Now().Add(-time.Minute)
 	put(ctx, t, b, "dir/key", "content")
 	o, err := b.Stat(ctx, "dir/key")
@@ -194,7 +196,7 @@ func testStat(ctx context.Context, t *testing.T, b storage.Backend) {
 	}
 }
 
-func testMissing(ctx context.Context, t *testing.T, b storage.Backend) {
+func testMissing(ctx context.Context, t *testing.T, b storage.Store) {
 	wantMissing(ctx, t, b, "none")
 	wantMissing(ctx, t, b, "no/such/object")
 	put(ctx, t, b, "dir/sub/key", "x")
@@ -215,7 +217,7 @@ func testMissing(ctx context.Context, t *testing.T, b storage.Backend) {
 	}
 }
 
-func testDelete(ctx context.Context, t *testing.T, b storage.Backend) {
+func testDelete(ctx context.Context, t *testing.T, b storage.Store) {
 	put(ctx, t, b, "dir/sub/one", "1")
 	put(ctx, t, b, "dir/sub/two", "2")
 	for range 2 { // the second time there is nothing to delete
@@ -239,7 +241,7 @@ func testDelete(ctx context.Context, t *testing.T, b storage.Backend) {
 	wantContent(ctx, t, b, "dir", "now an object")
 }
 
-func testReader(ctx context.Context, t *testing.T, b storage.Backend) {
+func testReader(ctx context.Context, t *testing.T, b storage.Store) {
 	const content = "0123456789"
 	put(ctx, t, b, "dir/key", content)
 	o, err := b.Stat(ctx, "dir/key")
