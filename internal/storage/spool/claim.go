@@ -99,9 +99,9 @@ func (s *Spool) scanClaims(ctx context.Context) error {
 		case !ok:
 			continue
 		case f.info != nil:
-			f.info.claim = true
+			s.happens(f, foundWithClaim)
 		case size > 0: // a deletion of what is not to be uploaded was interrupted
-			f.frozen = true
+			s.happens(f, foundClaimOnly)
 		default:
 			continue
 		}
@@ -125,11 +125,11 @@ func (s *Spool) Claimed(ctx context.Context, key string) error {
 	for {
 		s.mu.Lock()
 		e := s.entries[key]
-		undecided := e != nil && e.claim && !s.breaker.open
-		frozen := e != nil && e.folder.frozen
+		undecided := e != nil && e.isClaim() && !s.breaker.open
+		denied := e != nil && e.folder.state.stays()
 		s.mu.Unlock()
 		switch {
-		case frozen:
+		case denied:
 			return fault.Errorf(fault.Conflict, "claim %q: remote storage has another recording there: %w", key, iofs.ErrExist)
 		case !undecided:
 			return nil
@@ -149,6 +149,6 @@ func (s *Spool) Hold(folder string) {
 	s.mu.Lock()
 	defer s.unlock()
 	if f := s.folders[folder]; f != nil {
-		f.frozen = true
+		s.happens(f, heldBack)
 	}
 }

@@ -84,7 +84,7 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 	if e == nil {
 		f := s.folders[path.Dir(key)]
 		if f != nil && storage.ClassOf(key) == storage.Info {
-			f.owned = false
+			s.happens(f, infoDeleted)
 			s.forgetLost(f)
 		}
 		s.mu.Unlock()
@@ -102,7 +102,7 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 		}
 	}
 	s.mu.Lock()
-	fresh, claim := e.fresh, e.claim
+	fresh, claim := e.fresh, e.class == storage.Info && e.fresh || e.isClaim()
 	s.mu.Unlock()
 	if err == nil && !fresh {
 		remote, err = s.mayHave(ctx, e.folder)
@@ -124,7 +124,7 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 		s.deleteAgain(key, e.unsure)
 	}
 	if e.class == storage.Info {
-		e.folder.owned = false
+		s.happens(e.folder, infoDeleted)
 		s.forgetLost(e.folder)
 	}
 	if e.state != gone { // by an upload that was awaited
@@ -137,10 +137,10 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 // the remote as here. If its claim is not decided, the remote is asked.
 func (s *Spool) mayHave(ctx context.Context, f *folder) (bool, error) {
 	s.mu.Lock()
-	frozen, undecided := f != nil && f.frozen, f != nil && f.claiming()
+	stays, undecided := f != nil && f.state.stays(), f != nil && f.state == claiming
 	s.mu.Unlock()
-	if frozen || !undecided {
-		return !frozen, nil
+	if stays || !undecided {
+		return !stays, nil
 	}
 	theirs, err := s.isTheirs(ctx, path.Join(f.name, media.InfoName))
 	if err != nil {
@@ -148,15 +148,11 @@ func (s *Spool) mayHave(ctx context.Context, f *folder) (bool, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if theirs && f.claiming() { // else it has been acknowledged, and replaced, meanwhile
-		f.frozen = true
+	if theirs && f.state == claiming { // else it has been acknowledged, and replaced, meanwhile
+		s.happens(f, denied)
 	}
-	return !f.frozen, nil
+	return !f.state.stays(), nil
 }
-
-// claiming reports whether a folder has a claim that is not acknowledged. Called with
-// mu held.
-func (f *folder) claiming() bool { return f.info != nil && f.info.claim }
 
 // isTheirs reports whether the remote has a recording.json that is not the claim here.
 // It reads the claim last: a claim stays the same until it is acknowledged, and is then

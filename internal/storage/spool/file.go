@@ -60,7 +60,7 @@ func (f *file) Close() error {
 	switch {
 	case f.e.state != opened: // deleted, or closed before
 	case err != nil:
-		f.e.state = torn
+		f.e.become(torn)
 	default:
 		f.s.enqueue(f.e)
 	}

@@ -65,7 +65,7 @@ func (s *Spool) loseMissing(ctx context.Context) error {
 	s.mu.Lock()
 	var waiting []*entry
 	for _, e := range s.entries {
-		if e.state != opened && !e.lost {
+		if e.state != opened && e.state != lost {
 			waiting = append(waiting, e)
 		}
 	}
@@ -95,19 +95,8 @@ func (s *Spool) loseMissing(ctx context.Context) error {
 // lose gives an entry up whose object is gone. Called with mu held.
 func (s *Spool) lose(e *entry) {
 	s.giveUp(e)
-	e.setLost(true)
+	e.become(lost)
 	s.resize(e, 0)
-}
-
-// setLost notes whether an entry's object is gone. Called with mu held.
-func (e *entry) setLost(lost bool) {
-	switch {
-	case lost && !e.lost:
-		e.folder.lost++
-	case e.lost && !lost:
-		e.folder.lost--
-	}
-	e.lost = lost
 }
 
 // forgetLost forgets the lost objects of a recording that is deleted. Called with mu
@@ -117,7 +106,7 @@ func (s *Spool) forgetLost(f *folder) {
 		return
 	}
 	for _, e := range s.entries {
-		if e.lost && e.folder == f {
+		if e.state == lost && e.folder == f {
 			s.remove(e)
 		}
 	}

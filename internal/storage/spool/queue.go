@@ -18,6 +18,7 @@ const (
 	waiting                // for its upload
 	uploading              //
 	refused                // the remote cannot take it; it stays here
+	lost                   // its object has vanished from the local disk
 	gone                   // not an entry any more
 )
 
@@ -41,24 +42,25 @@ type entry struct {
 	fresh   bool // made here by Create, and never sent anywhere
 	busy    bool // Put is replacing it
 	deleted bool // Delete is under way
-	claim   bool // its claim is not acknowledged
 	check   bool // acknowledged, but an older upload may still overtake it: look again
-	lost    bool // its object has vanished from the local disk
 }
 
-// folder has the entries of one recording.
-type folder struct {
-	name      string
-	media     []*entry // by seq; those that wait no more are dropped when they come first
-	manifests []*entry // a few
-	info      *entry
-	count     int // entries of all kinds and states
-	inFlight  int
-	lost      int  // entries that are
-	owned     bool // claimed by this process
-	frozen    bool // claimed by somebody else: what is remote is not ours
-	active    bool // is in Spool.active
+// become changes the state of an entry. Called with mu held.
+func (e *entry) become(to state) {
+	switch {
+	case to == lost && e.state != lost:
+		e.folder.lost++
+	case to != lost && e.state == lost:
+		e.folder.lost--
+	}
+	e.state = to
 }
+
+// stuck reports whether an entry will not be uploaded unless somebody acts.
+func (e *entry) stuck() bool { return e.state == refused || e.state == lost }
+
+// isClaim reports whether an entry is a claim that is not acknowledged. Called with mu held.
+func (e *entry) isClaim() bool { return e.class == storage.Info && e.folder.state == claiming }
 
 // scan makes entries of what is on the disk, in the order in which it was written.
 func (s *Spool) scan(ctx context.Context) error {
@@ -78,7 +80,7 @@ func (s *Spool) scan(ctx context.Context) error {
 	s.mu.Lock()
 	for _, o := range found {
 		e := s.add(o.Key, o.Size)
-		e.folder.owned = true // or it would not be here
+		s.happens(e.folder, foundObject) // it is this node's, or it would not be here
 		s.enqueue(e)
 		e.at = o.Modified.UnixNano()
 	}
@@ -140,10 +142,9 @@ func (s *Spool) resize(e *entry, size int64) {
 // goes to the end: it may name all that is queued.
 func (s *Spool) enqueue(e *entry) {
 	if e.state != uploading { // which sees that the version has changed
-		e.state = waiting
+		e.become(waiting)
 	}
 	e.at, e.notBefore, e.attempts, e.check = s.now().UnixNano(), 0, 0, false
-	e.setLost(false)
 	if e.seq == 0 || e.class != storage.Media {
 		s.catchUp.left(e)
 		s.seq++
@@ -152,8 +153,8 @@ func (s *Spool) enqueue(e *entry) {
 			e.folder.media = append(e.folder.media, e)
 		}
 	}
-	if !e.folder.active {
-		e.folder.active = true
+	if !e.folder.listed {
+		e.folder.listed = true
 		s.active = append(s.active, e.folder)
 	}
 	s.poke()
@@ -162,12 +163,11 @@ func (s *Spool) enqueue(e *entry) {
 // remove forgets an entry.
 func (s *Spool) remove(e *entry) {
 	s.resize(e, 0)
-	e.setLost(false)
 	s.catchUp.left(e)
 	s.noteCaughtUp()
 	delete(s.entries, e.key)
 	f := e.folder
-	e.state = gone
+	e.become(gone)
 	switch e.class {
 	case storage.Manifest:
 		f.manifests = slices.DeleteFunc(f.manifests, func(m *entry) bool { return m == e })
@@ -175,24 +175,11 @@ func (s *Spool) remove(e *entry) {
 		f.info = nil
 	case storage.Media:
 	}
-	if f.count--; f.count == 0 && !f.owned && !f.frozen {
+	if f.count--; f.count == 0 && f.state == unclaimed {
 		delete(s.folders, f.name)
 	}
 	f.trim()
 	s.poke() // others may have waited for it
-}
-
-// trim drops from the queue what does not wait any more.
-func (f *folder) trim() {
-	waits := func(e *entry) bool { return e.state == waiting || e.state == uploading }
-	for len(f.media) > 0 && !waits(f.media[0]) {
-		f.media[0] = nil
-		f.media = f.media[1:]
-	}
-	// Deleting from the back must not leave a long tail of nothing.
-	if n := len(f.media); n > 0 && !waits(f.media[n-1]) {
-		f.media = f.media[:n-1]
-	}
 }
 
 // pick returns the entry that is uploaded next: of the folder with the fewest
@@ -204,7 +191,7 @@ func (s *Spool) pick(now int64, probe bool) (best *entry, at int64) {
 		if f.count > 0 {
 			return false
 		}
-		f.active = false
+		f.listed = false
 		return true
 	})
 	for _, f := range s.active {
@@ -230,52 +217,4 @@ func (e *entry) before(o *entry, probe bool) bool {
 		return n < m
 	}
 	return e.seq < o.seq
-}
-
-// next returns the folder's entry that is to be uploaded next, or when there may be one.
-func (f *folder) next(now int64, probe bool) (best *entry, at int64) {
-	if f.frozen {
-		return nil, 0
-	}
-	consider := func(e *entry) {
-		switch {
-		case e.state != waiting || e.deleted || e.busy:
-		case e.notBefore > now && (!probe || e.check):
-			if at == 0 || e.notBefore < at {
-				at = e.notBefore
-			}
-		case best == nil || e.before(best, probe):
-			best = e
-		}
-	}
-	if f.info != nil && f.info.claim {
-		consider(f.info)
-		return best, at
-	}
-	for _, m := range f.manifests {
-		if f.sentBefore(m.seq) && !f.manifestBefore(m.seq) {
-			consider(m)
-		}
-	}
-	if i := f.info; i != nil && f.sentBefore(i.seq) && !f.manifestBefore(i.seq) {
-		consider(i)
-	}
-	for _, e := range f.media {
-		if consider(e); best != nil && (!probe || best.attempts == 0) {
-			break
-		}
-	}
-	return best, at
-}
-
-// manifestBefore reports whether a manifest from before seq is to be uploaded.
-func (f *folder) manifestBefore(seq uint64) bool {
-	return slices.ContainsFunc(f.manifests, func(m *entry) bool { return !m.check && m.state != refused && m.seq < seq })
-}
-
-// sentBefore reports whether all media before seq has been acknowledged, or never
-// will be.
-func (f *folder) sentBefore(seq uint64) bool {
-	f.trim()
-	return len(f.media) == 0 || f.media[0].seq > seq
 }

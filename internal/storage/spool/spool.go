@@ -277,7 +277,7 @@ func (s *Spool) Lost(folder string) (keys []string) {
 		return nil
 	}
 	for key, e := range s.entries {
-		if e.lost && e.folder == f {
+		if e.state == lost && e.folder == f {
 			keys = append(keys, key)
 		}
 	}

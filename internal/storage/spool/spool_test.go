@@ -28,7 +28,7 @@ func openSpool(t testing.TB, o Options) *Spool {
 		o.Dir = t.TempDir()
 	}
 	if o.Logger == nil {
-		o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+		o.Logger = slog.New(strict{slog.NewTextHandler(t.Output(), nil), t})
 	}
 	o.NoSync = true
 	s, err := New(context.Background(), o)

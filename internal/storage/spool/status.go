@@ -50,7 +50,7 @@ func (s *Spool) Status() Status {
 	}
 	now := s.now().UnixNano()
 	for _, e := range s.entries {
-		if e.lost {
+		if e.state == lost {
 			st.Lost++
 			continue
 		}

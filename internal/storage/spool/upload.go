@@ -102,9 +102,10 @@ func (s *Spool) launch() (wait time.Duration, ok bool) {
 // begin starts the upload of an entry. Called with mu held.
 func (s *Spool) begin(e *entry) {
 	ctx, cancel := context.WithCancelCause(s.ctx)
-	up := &upload{version: e.version, claim: e.claim, check: e.check, cancel: cancel, done: make(chan struct{})}
+	up := &upload{version: e.version, claim: e.isClaim(), check: e.check, cancel: cancel, done: make(chan struct{})}
 	up.body = newBody(ctx, cancel, s.tune)
-	e.up, e.state = up, uploading
+	e.up = up
+	e.become(uploading)
 	e.fresh = false
 	s.inFlight++
 	e.folder.inFlight++
@@ -287,7 +288,7 @@ func (s *Spool) finish(e *entry, up *upload, err error) {
 	}
 	e.up = nil
 	if e.state == uploading {
-		e.state = waiting
+		e.become(waiting)
 	}
 	s.poke()
 }
@@ -304,7 +305,7 @@ func (s *Spool) acknowledged(e *entry, up *upload, now time.Time) {
 		if !s.removing(e, up, s.claims.end) {
 			return
 		}
-		e.claim = false
+		s.happens(e.folder, acknowledged)
 	}
 	switch {
 	case e.deleted || e.busy || e.version != up.version || up.stale:
@@ -341,7 +342,7 @@ func (s *Spool) refuse(e *entry, up *upload, err error) {
 	}
 	s.giveUp(e)
 	if up.claim {
-		e.folder.frozen = true
+		s.happens(e.folder, denied)
 		s.note(func() {
 			s.log.Error("another recording has this record_dir in remote storage: this one stays in the spool and is not uploaded",
 				"record_dir", e.folder.name, "dir", s.o.Dir, "error", err)
@@ -356,7 +357,8 @@ func (s *Spool) refuse(e *entry, up *upload, err error) {
 func (s *Spool) giveUp(e *entry) {
 	s.catchUp.left(e)
 	s.noteCaughtUp()
-	e.state, e.seq = refused, 0
+	e.become(refused)
+	e.seq = 0
 	e.folder.media = slices.DeleteFunc(e.folder.media, func(o *entry) bool { return o == e })
 }
 

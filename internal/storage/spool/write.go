@@ -158,10 +158,13 @@ func (s *Spool) makeLocal(ctx context.Context, key string, do func() error) erro
 func (s *Spool) made(key string, size int64) *entry {
 	delete(s.deleted, key)
 	e := s.add(key, size)
-	e.fresh, e.claim = true, e.class == storage.Info
-	if e.claim {
-		e.folder.owned = true
-		e.folder.frozen = e.folder.frozen && e.folder.count > 1 // the other's is gone
+	e.fresh = true
+	switch {
+	case e.class != storage.Info:
+	case e.folder.count == 1:
+		s.happens(e.folder, createdAlone)
+	default:
+		s.happens(e.folder, created)
 	}
 	return e
 }
@@ -171,7 +174,7 @@ func (s *Spool) mayCreate(ctx context.Context, key string) error {
 	s.mu.Lock()
 	_, here := s.entries[key]
 	f := s.folders[path.Dir(key)]
-	owned, claim := f != nil && f.owned, storage.ClassOf(key) == storage.Info
+	owned, claim := f != nil && f.state.ours(), storage.ClassOf(key) == storage.Info
 	ask := (claim || !owned) && !s.breaker.open
 	full := s.full(0, s.o.MaxBytes)
 	if claim {
