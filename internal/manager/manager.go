@@ -147,8 +147,12 @@ func (m *Manager) sources() metrics.FleetSources {
 
 // serveWith makes the server of the API.
 func (m *Manager) serveWith(lib *library, shelf *shelf, o Options) (err error) {
+	timelines, err := newTimelines(m.fleet, m.catalogue)
+	if err != nil {
+		return err
+	}
 	m.api, err = api.NewManager(api.ManagerOptions{
-		Fleet: m.fleet, Playback: lib, Recordings: shelf, Auth: auth.New(m.cfg.Auth.Options()), Page: web.Handler(lib.redirectsTo),
+		Fleet: m.fleet, Playback: lib, Archive: timelines, Recordings: shelf, Auth: auth.New(m.cfg.Auth.Options()), Page: web.Handler(lib.redirectsTo),
 		RegistrationToken: string(m.cfg.Registration.Token), CORSOrigins: m.cfg.HTTP.CORSOrigins,
 		BasePath: m.cfg.HTTP.BasePath, TrustedProxies: m.cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: m.cfg.HTTP.RequestsPerAddress, Refused: m.metrics.Refused,

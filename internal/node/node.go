@@ -61,6 +61,8 @@ type recorder interface {
 	// api returns what the recorder's routes are served by; nil where they
 	// are not.
 	api() (api.Recorder, api.Playback)
+	// archive returns what shows recordings as one timeline; nil likewise.
+	archive() (api.Archive, error)
 	// recordings returns what gives access to each recording; nil likewise.
 	recordings() api.Recordings
 	// measure adds what there is to say about recordings and storage.
@@ -108,8 +110,12 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	n.health.Add("clock", health.Clock())
 	n.recorder.watch(n.health)
 	rec, play := n.recorder.api()
+	timelines, err := n.recorder.archive()
+	if err != nil {
+		return n, err
+	}
 	n.api, err = api.New(api.Options{
-		Streams: n.streams, WHIP: n.whip, Recorder: rec, Playback: play, Recordings: n.recorder.recordings(),
+		Streams: n.streams, WHIP: n.whip, Recorder: rec, Playback: play, Archive: timelines, Recordings: n.recorder.recordings(),
 		Auth: auth.New(cfg.Auth.Options()), Page: web.Handler(nil), Metrics: n.metrics(), CORSOrigins: cfg.HTTP.CORSOrigins,
 		BasePath: cfg.HTTP.BasePath, TrustedProxies: cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: cfg.HTTP.RequestsPerAddress, Refused: n.refused,

@@ -24,6 +24,7 @@ func newRecorder(context.Context, *config.Config, *live.Streams, *quota.Quotas, 
 
 func (noRecorder) onPublish(*live.Stream)            {}
 func (noRecorder) api() (api.Recorder, api.Playback) { return nil, nil }
+func (noRecorder) archive() (api.Archive, error)     { return nil, nil } //nolint:nilnil // its routes answer 501
 func (noRecorder) recordings() api.Recordings        { return nil }
 func (noRecorder) measure(*metrics.Sources)          {}
 func (noRecorder) watch(*health.Watch)               {}

@@ -295,6 +295,7 @@ func (s scaled) checkPlans(tb testing.TB) {
 	s.checkPlan(tb, "after", afterSQL+" ORDER BY "+afterOrder, at, false, "list_stream")
 	s.checkPlan(tb, "changes, from the first", changesSQL(largest), []any{5}, true, "recordings_by_seq", "removals_by_seq")
 	s.checkPlan(tb, "changes, from the middle", changesSQL(largest), []any{s.recordings / 2}, true, "recordings_by_seq", "removals_by_seq")
+	s.checkPlan(tb, "archives", extents("SELECT * FROM streams ORDER BY stream LIMIT 1000"), nil, false, "list_stream")
 	s.checkPlan(tb, "ended", endedSQL, []any{dayZero, "", 10}, false, "by_end")
 	s.checkPlan(tb, "one", oneSQL, []any{"stream-100050/1"}, false, "recordings")
 }

@@ -2,6 +2,7 @@ package catalogue
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"math"
 	"strconv"
@@ -96,4 +97,45 @@ func (db *DB) StreamsPage(ctx context.Context, q media.StreamQuery) (page []medi
 		return nil, 0, fmt.Errorf("sum up streams: %w", db.wrap(err))
 	}
 	return page, total, nil
+}
+
+// extents is the SELECT of when the archives of the streams of a statement begin and end:
+// where their first recording does the one, and the one that began last the other.
+func extents(statement string) string {
+	const of = " FROM recordings WHERE stream = page.stream ORDER BY start_ms + 0"
+	return `SELECT stream, recordings, last_start_ms, duration_us, bytes,
+		(SELECT start_ms` + of + ` LIMIT 1),
+		(SELECT start_ms + CAST(duration * 1000 AS BIGINT)` + of + ` DESC LIMIT 1),
+		(SELECT end_ms` + of + ` DESC LIMIT 1)
+		FROM (` + statement + `) AS page ORDER BY stream`
+}
+
+// Archives returns the archives of the streams that q selects, by their ids in the order
+// of their bytes. Their first and last times are of the recordings of all nodes.
+func (db *DB) Archives(ctx context.Context, q media.StreamQuery) (page []media.ArchiveStream, err error) {
+	ctx, cancel := db.limit(ctx)
+	defer cancel()
+	selected := streamQuery(q)
+	statement, args := selected.statement()
+	rows, err := db.read.QueryContext(ctx, extents(statement), args...)
+	if err != nil {
+		return nil, fmt.Errorf("list archives: %w", db.wrap(err))
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err has the error
+	for rows.Next() {
+		var s media.ArchiveStream
+		var lastStart, duration int64
+		var first, last, ended sql.NullInt64
+		if err := rows.Scan(&s.Stream, &s.Recordings, &lastStart, &duration, &s.Bytes, &first, &last, &ended); err != nil {
+			return nil, fmt.Errorf("list archives: %w", db.wrap(err))
+		}
+		s.LastStart, s.Duration = time.UnixMilli(lastStart).UTC(), float64(duration)/1e6
+		s.First, s.Last = time.UnixMilli(first.Int64).UTC(), time.UnixMilli(last.Int64).UTC()
+		s.Running = !ended.Valid
+		page = append(page, s)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list archives: %w", db.wrap(err))
+	}
+	return page, nil
 }

@@ -34,7 +34,7 @@ var publicRoutes = []string{
 // that are of no stream: what they answer is to be about those streams alone
 // (TestListsAreFiltered).
 var filteredRoutes = []string{
-	"GET /api/me", "GET /api/playback", "GET /api/sse/streams", "GET /api/streams", "GET /api/streams/{$}",
+	"GET /api/archive", "GET /api/me", "GET /api/playback", "GET /api/sse/streams", "GET /api/streams", "GET /api/streams/{$}",
 }
 
 // setup is a way to configure who may do what, and how somebody with certain

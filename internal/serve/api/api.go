@@ -87,6 +87,7 @@ type Options struct {
 	WHIP     WHIP
 	Recorder Recorder // nil in a build without it: its routes answer 501
 	Playback Playback // nil likewise
+	Archive  Archive  // nil likewise
 	// Recordings is nil likewise.
 	Recordings Recordings
 	Auth       *auth.Auth

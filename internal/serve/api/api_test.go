@@ -184,7 +184,7 @@ func newNode(t *testing.T, change func(*Options)) *node {
 	n.streams = live.New(live.Options{Logger: logger})
 	t.Cleanup(n.streams.Close)
 	o := Options{
-		Streams: n.streams, WHIP: fakeWHIP{n.fakes}, Recorder: fakeRecorder{n.fakes}, Playback: fakePlayback{n.fakes}, Recordings: &fakeRecordings{fakes: n.fakes},
+		Streams: n.streams, WHIP: fakeWHIP{n.fakes}, Recorder: fakeRecorder{n.fakes}, Playback: fakePlayback{n.fakes}, Archive: fakeArchive{n.fakes}, Recordings: &fakeRecordings{fakes: n.fakes},
 		Auth: auth.New(auth.Options{Anonymous: true}),
 		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "page "+r.URL.Path) }),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

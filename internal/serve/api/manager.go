@@ -150,11 +150,12 @@ type NodeError struct{ NodeAnswer }
 // Error implements error.
 func (e *NodeError) Error() string { return fmt.Sprintf("node %q answers %d", e.Node, e.Status) }
 
-// ManagerOptions configure NewManager. Fleet, Playback, Recordings, Auth and
-// Page are needed.
+// ManagerOptions configure NewManager. Fleet, Playback, Archive, Recordings, Auth
+// and Page are needed.
 type ManagerOptions struct {
 	Fleet      Fleet
 	Playback   Playback
+	Archive    Archive
 	Recordings Recordings
 	Auth       *auth.Auth
 	Page       http.Handler // everything that is not the API
@@ -180,14 +181,14 @@ type ManagerOptions struct {
 
 // NewManager returns the handler of a manager.
 func NewManager(o ManagerOptions) (*API, error) {
-	if o.Fleet == nil || o.Playback == nil || o.Recordings == nil || o.Auth == nil || o.Page == nil {
-		return nil, errors.New("api: Fleet, Playback, Recordings, Auth and Page are needed")
+	if o.Fleet == nil || o.Playback == nil || o.Archive == nil || o.Recordings == nil || o.Auth == nil || o.Page == nil {
+		return nil, errors.New("api: Fleet, Playback, Archive, Recordings, Auth and Page are needed")
 	}
 	if o.Metrics == nil {
 		o.Metrics = http.NotFoundHandler()
 	}
 	a := newAPI(Options{
-		Metrics: o.Metrics, Observe: o.Observe, Problems: o.Problems, Playback: o.Playback, Recordings: o.Recordings, Auth: o.Auth, Page: o.Page,
+		Metrics: o.Metrics, Observe: o.Observe, Problems: o.Problems, Playback: o.Playback, Archive: o.Archive, Recordings: o.Recordings, Auth: o.Auth, Page: o.Page,
 		CORSOrigins: o.CORSOrigins, RequestsPerAddress: o.RequestsPerAddress, Refused: o.Refused, Info: o.Info, Now: o.Now, Logger: o.Logger,
 	})
 	a.fleet, a.ready, a.document = o.Fleet, o.Ready, openapi.Liveman()

@@ -71,7 +71,7 @@ func newManager(t *testing.T, change func(*ManagerOptions)) *node {
 	t.Helper()
 	n := &node{fakes: &fakes{}, logs: &logtest.Buffer{}}
 	o := ManagerOptions{
-		Fleet: fakeFleet{n.fakes}, Playback: fakePlayback{n.fakes}, Recordings: &fakeRecordings{fakes: n.fakes},
+		Fleet: fakeFleet{n.fakes}, Playback: fakePlayback{n.fakes}, Archive: fakeArchive{n.fakes}, Recordings: &fakeRecordings{fakes: n.fakes},
 		Auth: auth.New(auth.Options{Anonymous: true}), RegistrationToken: registrationToken,
 		Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -192,6 +192,8 @@ func TestOpenAPIFields(t *testing.T) {
 	checkFields(t, documentOf(t, newNode(t, nil).API), map[string]reflect.Type{
 		"Recording": reflect.TypeFor[media.Recording](), "RecordingTrack": reflect.TypeFor[media.RecordingTrack](), "Gap": reflect.TypeFor[media.Gap](),
 		"StreamSummary": reflect.TypeFor[media.StreamSummary](), "Info": reflect.TypeFor[Info](), "Identity": reflect.TypeFor[identity](),
+		"Timeline": reflect.TypeFor[media.Timeline](), "TimelineSpan": reflect.TypeFor[media.TimelineSpan](),
+		"TimelineTrack": reflect.TypeFor[media.TimelineTrack](), "MissingMedia": reflect.TypeFor[media.MissingMedia](),
 		"Change": reflect.TypeFor[media.Change](), "Error": reflect.TypeFor[errorBody](),
 		"NodeLoad": reflect.TypeFor[NodeLoad](), "TrafficLoad": reflect.TypeFor[TrafficLoad](), "ProcessLoad": reflect.TypeFor[ProcessLoad](),
 		"StorageLoad": reflect.TypeFor[StorageLoad](), "SpoolLoad": reflect.TypeFor[SpoolLoad](),

@@ -40,41 +40,56 @@ func (a *API) listRecorded(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Playback == nil {
 		return errNoPlayback
 	}
-	q := r.URL.Query()
-	limit, err := parseLimit(q.Get("limit"), MaxStreams, MaxStreams)
+	after, limit, err := parseStreamPage(r.URL.Query())
 	if err != nil {
 		return err
 	}
-	after := q.Get("after")
-	if after != "" {
-		if err := media.CheckStreamID(after); err != nil {
-			return fault.Errorf(fault.Invalid, "after: %w", err)
-		}
-	}
-	page, more, err := a.recorded(r.Context(), grantOf(r), after, limit)
+	page, more, err := recorded(r.Context(), grantOf(r), after, limit, a.o.Playback.Streams,
+		func(s media.StreamSummary) string { return s.Stream })
 	if err != nil {
 		return err
 	}
 	if more {
-		next := url.Values{"after": {page[len(page)-1].Stream}, "limit": {strconv.Itoa(limit)}}
-		w.Header().Set("Link", "<"+prefixOf(r)+"/api/playback?"+next.Encode()+`>; rel="next"`)
+		linkNext(w, r, "/api/playback", page[len(page)-1].Stream, limit)
 	}
 	a.writeJSON(w, http.StatusOK, page)
 	return nil
 }
 
+// parseStreamPage reads after and limit of a list of streams.
+func parseStreamPage(q url.Values) (after string, limit int, err error) {
+	if limit, err = parseLimit(q.Get("limit"), MaxStreams, MaxStreams); err != nil {
+		return "", 0, err
+	}
+	if after = q.Get("after"); after != "" {
+		if err := media.CheckStreamID(after); err != nil {
+			return "", 0, fault.Errorf(fault.Invalid, "after: %w", err)
+		}
+	}
+	return after, limit, nil
+}
+
+// linkNext says where the page of streams that follows is (RFC 8288).
+func linkNext(w http.ResponseWriter, r *http.Request, path, last string, limit int) {
+	next := url.Values{"after": {last}, "limit": {strconv.Itoa(limit)}}
+	w.Header().Set("Link", "<"+prefixOf(r)+path+"?"+next.Encode()+`>; rel="next"`)
+}
+
 // recorded returns the first streams after one that g may view, and whether there are
-// more. Where g is for few streams it looks only where their ids may be.
-func (a *API) recorded(ctx context.Context, g *auth.Grant, after string, limit int) (page []media.StreamSummary, more bool, err error) {
-	page = []media.StreamSummary{}
+// more; list gives what a query selects, and id the stream of one. Where g is for few
+// streams it looks only where their ids may be.
+func recorded[S any](ctx context.Context, g *auth.Grant, after string, limit int,
+	list func(context.Context, media.StreamQuery) ([]S, error), id func(S) string,
+) (page []S, more bool, err error) {
+	page = []S{}
 	for _, prefix := range g.Prefixes() {
 		for q := (media.StreamQuery{After: after, Prefix: prefix, Limit: limit + 1}); ; {
-			found, err := a.o.Playback.Streams(ctx, q)
+			found, err := list(ctx, q)
 			if err != nil {
 				return nil, false, err
 			}
 			for _, s := range found {
-				if g.Allows(auth.View, s.Stream) != nil {
+				if g.Allows(auth.View, id(s)) != nil {
 					continue
 				}
 				if len(page) == limit {
@@ -85,7 +100,7 @@ func (a *API) recorded(ctx context.Context, g *auth.Grant, after string, limit i
 			if len(found) < q.Limit {
 				break
 			}
-			q.After, q.Limit = found[len(found)-1].Stream, MaxStreams+1 // g is for few of them
+			q.After, q.Limit = id(found[len(found)-1]), MaxStreams+1 // g is for few of them
 		}
 	}
 	return page, false, nil

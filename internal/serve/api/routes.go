@@ -27,6 +27,8 @@ func (a *API) commonRoutes() []route {
 		{http.MethodGet, "/api/record/object/{path...}", viewObject, a.getObject},
 		{http.MethodGet, "/api/playback", listRecorded, a.listRecorded},
 		{http.MethodGet, "/api/playback/{stream}", viewStream, a.listRecordings},
+		{http.MethodGet, "/api/archive", listRecorded, a.listArchives},
+		{http.MethodGet, "/api/archive/{stream}", viewStream, a.getArchive},
 		{http.MethodPost, "/api/sign/{record_dir...}", viewRecording, a.signRecording},
 		{http.MethodGet, "/api/play/{token}/{path...}", signedObject, a.getObject},
 		// Beside the recordings, where their manifests find it whatever is before their

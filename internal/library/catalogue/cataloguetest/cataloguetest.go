@@ -62,6 +62,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalogue.DB) {
 		{"Removed", testRemoved},
 		{"Overlapping", testOverlapping},
 		{"Nearest", testNearest},
+		{"Archives", testArchives},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package cataloguetest
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -85,7 +86,7 @@ func testNearest(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		find    find
 		hours   int
 		without []string
-		want    int // hours; negative: none
+		want    int // hours, or -1 for none
 	}{
 		{"before", db.Before, 5, nil, 1}, {"before its end", db.Before, 2, nil, 1}, {"before all", db.Before, 0, nil, -1},
 		{"after", db.After, 3, nil, 7}, {"after its start", db.After, 1, nil, 1}, {"after all", db.After, 10, nil, -1},
@@ -98,5 +99,30 @@ func testNearest(ctx context.Context, t *testing.T, db *catalogue.DB) {
 		case c.want >= 0 && (err != nil || r.RecordDir != recording("camera", c.want).RecordDir):
 			t.Errorf("%s: %q, %v; want the one of hour %d", c.name, r.RecordDir, err, c.want)
 		}
+	}
+}
+
+// testArchives lists when the recordings of each stream begin and end.
+func testArchives(ctx context.Context, t *testing.T, db *catalogue.DB) {
+	runs := recording("b", 9)
+	runs.End, runs.Status, runs.Duration = nil, media.StatusRecording, 30
+	elsewhere := recording("d", 1)
+	elsewhere.Node = "node-2"
+	put(ctx, t, db, recording("a", 3), recording("a", 1), recording("b", 2), runs, recording("c", 0), elsewhere)
+	at := func(hours int) time.Time { return start.Add(time.Duration(hours) * time.Hour) }
+	sum := func(stream string, recordings, last int, duration float64, bytes int64) media.StreamSummary {
+		return media.StreamSummary{Stream: stream, Recordings: recordings, LastStart: at(last), Duration: duration, Bytes: bytes << 40}
+	}
+	want := []media.ArchiveStream{
+		{StreamSummary: sum("a", 2, 3, 7200.000022, 2), First: at(1), Last: at(4)},
+		{StreamSummary: sum("b", 2, 9, 3630.000011, 2), First: at(2), Last: at(9).Add(30 * time.Second), Running: true},
+		{StreamSummary: sum("c", 1, 0, 3600.000011, 1), First: at(0), Last: at(1)},
+	}
+	got, err := db.Archives(ctx, media.StreamQuery{Without: []string{"node-2"}})
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("all, %v\n  got  %+v\n  want %+v", err, got, want)
+	}
+	if got, err = db.Archives(ctx, media.StreamQuery{After: "a", Limit: 1}); err != nil || !reflect.DeepEqual(got, want[1:2]) {
+		t.Errorf("a page, %v\n  got  %+v\n  want %+v", err, got, want[1:2])
 	}
 }

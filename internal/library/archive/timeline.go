@@ -1,0 +1,297 @@
+package archive
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/media"
+)
+
+// behind is how far what is known of a recording that runs may be behind the clock
+// without a gap at its end.
+const behind = 30 * time.Second
+
+// Timeline returns a part of the archive of a stream. A stream of which nothing is
+// recorded is a fault.NotFound.
+func (a *Archive) Timeline(ctx context.Context, q media.TimelineQuery) (media.Timeline, error) {
+	span := q.Span
+	if span.From.IsZero() {
+		first, err := a.o.Catalogue.After(ctx, q.Stream, time.Unix(0, 0), a.o.Without()...)
+		switch {
+		case fault.KindOf(err) == fault.NotFound:
+			return media.Timeline{}, fault.Errorf(fault.NotFound, "nothing of stream %q is recorded", q.Stream)
+		case err != nil:
+			return media.Timeline{}, err
+		case !first.Start.Before(span.To):
+			return media.Timeline{}, fault.New(fault.Invalid, "to is before the beginning of the archive, "+first.Start.Format(time.RFC3339Nano))
+		}
+		span.From = first.Start
+	}
+	recordings, more, err := a.Recordings(ctx, q.Stream, span, MaxLedgers)
+	if err != nil {
+		return media.Timeline{}, err
+	}
+	t := media.Timeline{Stream: q.Stream, From: span.From.UTC(), To: span.To.UTC(), Recordings: len(recordings)}
+	if len(recordings) == 0 {
+		if t.Before, t.After, err = a.Nearest(ctx, q.Stream, span); err != nil {
+			return media.Timeline{}, err
+		}
+	}
+	if more {
+		return media.Timeline{}, fault.Errorf(fault.Invalid, "there are more than %d recordings from %s to %s: ask for a shorter time", MaxLedgers, span.From.Format(time.RFC3339), span.To.Format(time.RFC3339))
+	}
+	spans := exact(Pieces(recordings, span), span, a.o.Now())
+	for _, s := range spans {
+		t.Bytes += s.Bytes
+		if s.Kind == media.SpanMedia {
+			t.MediaSeconds += s.To.Sub(s.From).Seconds()
+		}
+	}
+	t.MediaSeconds = milli(t.MediaSeconds)
+	if len(spans) > q.Buckets {
+		width := span.To.Sub(span.From) / time.Duration(q.Buckets)
+		t.Resolution = milli(width.Seconds())
+		spans = merge(spans, span, q.Buckets)
+	}
+	t.Spans = make([]media.TimelineSpan, len(spans))
+	for i, s := range spans {
+		t.Spans[i] = s.TimelineSpan
+	}
+	return t, nil
+}
+
+// milli rounds seconds to milliseconds.
+func milli(s float64) float64 { return math.Round(s*1000) / 1000 }
+
+// part is a span with the piece that it is of.
+type part struct {
+	media.TimelineSpan
+	piece int // -1: of none
+}
+
+// exact returns all spans of a part of the archive, as short as they are.
+func exact(pieces []Piece, span media.TimeSpan, now time.Time) []part {
+	var parts []part
+	at := span.From
+	var before *media.Recording
+	for i := range pieces {
+		p := &pieces[i]
+		if at.Add(seam).Before(p.From) || i == 0 && at.Before(p.From) {
+			parts = append(parts, between(before, at, p.From))
+			at = p.From
+		}
+		// Without a gap to see, this goes on from where the one before ends.
+		parts = append(parts, p.parts(i, at)...)
+		at, before = p.To, p.Recording
+	}
+	end := minTime(span.To, now)
+	if before != nil && (end.Sub(at) <= seam || before.Status == media.StatusRecording && now.Sub(at) < behind) {
+		return parts // what is going on has not been told of yet
+	}
+	if at.Before(end) {
+		parts = append(parts, between(before, at, end))
+	}
+	return parts
+}
+
+// between returns the gap after a recording, which is nil before the first.
+func between(before *media.Recording, from, to time.Time) part {
+	g := part{media.TimelineSpan{From: from.UTC(), To: to.UTC(), Kind: media.SpanGap, Cause: media.CauseNone}, -1}
+	if before != nil {
+		switch {
+		case before.Status == media.StatusFailed:
+			g.Cause = media.CauseFailed
+		case before.Recovered > 0 && before.End != nil && before.End.Sub(endOf(before)) < seam:
+			g.Cause = media.CauseNode // after a crash a recording ends with its media
+		}
+	}
+	return g
+}
+
+// parts returns the spans of a piece, the first from a time on.
+func (p *Piece) parts(index int, at time.Time) (parts []part) {
+	i, _ := slices.BinarySearchFunc(p.holes, at, func(h hole, t time.Time) int { return h.to.Compare(t) })
+	for ; i < len(p.holes) && p.holes[i].from.Before(p.To); i++ {
+		h := p.holes[i]
+		h.from, h.to = maxTime(h.from, at), minTime(h.to, p.To)
+		if !h.from.Before(h.to) {
+			continue
+		}
+		if at.Before(h.from) {
+			parts = append(parts, p.part(index, at, h.from))
+		}
+		s := p.part(index, h.from, h.to)
+		if h.kind == "" {
+			s.TimelineSpan = media.TimelineSpan{From: s.From, To: s.To, Kind: media.SpanGap, Cause: h.cause, RecordDir: s.RecordDir, Node: s.Node, Copies: s.Copies}
+		} else {
+			s.Missing = []media.MissingMedia{{Kind: h.kind, Cause: h.cause, Seconds: milli(h.to.Sub(h.from).Seconds()), Count: 1}}
+		}
+		parts = append(parts, s)
+		at = h.to
+	}
+	if at.Before(p.To) {
+		parts = append(parts, p.part(index, at, p.To))
+	}
+	return parts
+}
+
+// part returns a span of media of a piece.
+func (p *Piece) part(index int, from, to time.Time) part {
+	r := p.Recording
+	s := media.TimelineSpan{
+		From: from.UTC(), To: to.UTC(), Kind: media.SpanMedia, RecordDir: r.RecordDir, Node: r.Node, Recordings: 1,
+		Status: r.Status, Running: r.Status == media.StatusRecording, Tracks: tracksOf(r),
+		Bytes: int64(float64(r.Bytes) * to.Sub(from).Seconds() / r.Duration),
+	}
+	if p.Copies > 1 {
+		s.Copies = p.Copies
+	}
+	return part{s, index}
+}
+
+// tracksOf returns the tracks of a recording that have media.
+func tracksOf(r *media.Recording) []media.TimelineTrack {
+	tracks := make([]media.TimelineTrack, 0, len(r.Tracks))
+	for _, t := range r.Tracks {
+		if t.Recorded {
+			tracks = append(tracks, media.TimelineTrack{Kind: t.Kind, Layer: t.Layer, Codec: t.Codec, Codecs: t.RFC6381, Width: t.Width, Height: t.Height})
+		}
+	}
+	return tracks
+}
+
+// bucket is what is of one stretch of a timeline.
+type bucket struct {
+	part
+	last int // piece
+	long time.Duration
+}
+
+// merge makes spans that are no more than buckets.
+func merge(parts []part, span media.TimeSpan, buckets int) []part {
+	width := span.To.Sub(span.From) / time.Duration(buckets)
+	all := make([]bucket, 0, buckets)
+	for i := range buckets {
+		from := span.From.Add(time.Duration(i) * width)
+		to := from.Add(width)
+		if i == buckets-1 {
+			to = span.To
+		}
+		to = minTime(to, parts[len(parts)-1].To)
+		if !from.Before(to) {
+			break
+		}
+		for len(parts) > 1 && !parts[0].To.After(from) {
+			parts = parts[1:]
+		}
+		all = append(all, sum(parts, from, to))
+	}
+	return joined(all)
+}
+
+// sum returns what parts, by time, have from one time to another.
+func sum(parts []part, from, to time.Time) bucket {
+	b := bucket{part: part{media.TimelineSpan{From: from.UTC(), To: to.UTC(), Kind: media.SpanGap}, -1}, last: -1}
+	lacks := map[[2]string]*media.MissingMedia{}
+	lack := func(kind, cause string, long time.Duration) {
+		m := lacks[[2]string{kind, cause}]
+		if m == nil {
+			m = &media.MissingMedia{Kind: kind, Cause: cause}
+			lacks[[2]string{kind, cause}] = m
+		}
+		m.Seconds += long.Seconds()
+		m.Count++
+	}
+	for i := range parts {
+		p := &parts[i]
+		if !p.From.Before(to) {
+			break
+		}
+		long := minTime(p.To, to).Sub(maxTime(p.From, from))
+		if long <= 0 {
+			continue
+		}
+		if p.Kind == media.SpanGap {
+			lack("", p.Cause, long)
+			continue
+		}
+		b.add(p, long)
+		for _, m := range p.Missing {
+			lack(m.Kind, m.Cause, long)
+		}
+	}
+	for _, m := range lacks {
+		m.Seconds = milli(m.Seconds)
+		b.Missing = append(b.Missing, *m)
+	}
+	slices.SortFunc(b.Missing, func(x, y media.MissingMedia) int {
+		return cmp.Or(cmp.Compare(x.Kind, y.Kind), cmp.Compare(rank(x.Cause), rank(y.Cause)), cmp.Compare(x.Cause, y.Cause))
+	})
+	if b.Kind == media.SpanGap {
+		b.gap()
+	}
+	return b
+}
+
+// gap makes a bucket without media a gap, for the cause that lasts longest.
+func (b *bucket) gap() {
+	longest := 0.0
+	for _, m := range b.Missing {
+		if m.Seconds > longest {
+			longest, b.Cause = m.Seconds, m.Cause
+		}
+	}
+	b.Missing = nil
+}
+
+// add adds so much of a span of media.
+func (b *bucket) add(p *part, long time.Duration) {
+	b.Bytes += int64(float64(p.Bytes) * float64(long) / float64(p.To.Sub(p.From)))
+	b.Copies = max(b.Copies, p.Copies)
+	b.Running = b.Running || p.Running
+	if b.Kind == media.SpanGap {
+		b.Kind, b.RecordDir, b.Node, b.Status, b.Recordings, b.piece = p.Kind, p.RecordDir, p.Node, p.Status, 1, p.piece
+	} else if p.piece != b.last {
+		b.Recordings++
+	}
+	if grade(p.Status) > grade(b.Status) {
+		b.Status = p.Status
+	}
+	if long > b.long { // of several kinds of recordings that which most is of
+		b.long, b.Tracks = long, p.Tracks
+	}
+	b.last = p.piece
+}
+
+// joined makes one span of those that follow one another and are alike, where nothing
+// is missing.
+func joined(all []bucket) []part {
+	var parts []part
+	last := -1 // piece of the span before
+	for _, b := range all {
+		if n := len(parts); n > 0 && alike(&parts[n-1], &b.part) {
+			s := &parts[n-1]
+			s.To = b.To
+			s.Bytes += b.Bytes
+			s.Recordings += b.Recordings
+			if b.piece == last && b.Recordings > 0 {
+				s.Recordings--
+			}
+			s.Copies, s.Running = max(s.Copies, b.Copies), s.Running || b.Running
+		} else {
+			parts = append(parts, b.part)
+		}
+		last = b.last
+	}
+	return parts
+}
+
+// alike reports whether two spans can be one.
+func alike(a, b *part) bool {
+	return a.Kind == b.Kind && a.Cause == b.Cause && a.Missing == nil && b.Missing == nil && a.Node == b.Node &&
+		a.Status == b.Status && slices.Equal(a.Tracks, b.Tracks)
+}
