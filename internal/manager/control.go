@@ -39,7 +39,7 @@ func (f *fleet) Record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer
 	if err != nil || answer.Status != http.StatusOK {
 		return answer, err
 	}
-	if r.Method != http.MethodGet {
+	if r.Method == http.MethodPost || r.Method == http.MethodDelete {
 		n.setRecording(r.Stream, r.Method == http.MethodPost)
 	}
 	answer.Body = n.mountAnswer(answer.Body)
@@ -268,6 +268,8 @@ func nothingRecorded(r api.RecordRequest) (api.NodeAnswer, error) {
 	switch r.Method {
 	case http.MethodGet:
 		return api.NodeAnswer{Status: http.StatusOK, Body: []byte(`{"recording":false}` + "\n")}, nil
+	case http.MethodPatch:
+		return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "no node that is up records stream %q, so there is nothing to pause: start a recording first, with POST /api/record/%s", r.Stream, r.Stream)
 	case http.MethodDelete:
 		body, err := json.Marshal(map[string]any{"id": r.Stream, "recording": false, "stopped": false})
 		return api.NodeAnswer{Status: http.StatusOK, Body: append(body, '\n')}, err
@@ -314,12 +316,18 @@ func (n *node) record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer,
 	if r.Method == http.MethodGet {
 		q.wait = n.fleet.o.Timeout
 	}
+	body := map[string]any{}
 	if r.BaseDir != "" {
-		body, err := json.Marshal(map[string]string{"base_dir": r.BaseDir})
-		if err != nil {
-			return api.NodeAnswer{}, fmt.Errorf("encode base_dir: %w", err)
+		body["base_dir"] = r.BaseDir
+	}
+	if r.Method == http.MethodPatch {
+		body["paused"] = r.Pause
+	}
+	if len(body) > 0 {
+		var err error
+		if q.body, err = json.Marshal(body); err != nil {
+			return api.NodeAnswer{}, fmt.Errorf("encode request: %w", err)
 		}
-		q.body = body
 	}
 	return n.pass(ctx, q)
 }

@@ -54,6 +54,14 @@ func TestStreamOnTwoNodes(t *testing.T) {
 	}
 	a.awaitMedia("cam")
 	b.awaitMedia("cam")
+	for _, paused := range []string{"true", "false"} {
+		var state struct {
+			PausedSince string `json:"paused_since"`
+		}
+		if code := m.call(http.MethodPatch, "/api/record/cam?node=a", `{"paused":`+paused+`}`, &state); code != http.StatusOK || (state.PausedSince != "") != (paused == "true") {
+			t.Errorf("PATCH paused %s: %d %+v", paused, code, state)
+		}
+	}
 	for _, node := range []string{"?node=a", ""} {
 		if code := m.call(http.MethodDelete, "/api/record/cam"+node, "", &said); code != http.StatusOK || !said.Stopped {
 			t.Errorf("DELETE %s: %d %+v", node, code, said)
@@ -61,6 +69,9 @@ func TestStreamOnTwoNodes(t *testing.T) {
 	}
 	if code := m.call(http.MethodDelete, "/api/record/cam", "", &said); code != http.StatusOK || said.Stopped {
 		t.Errorf("DELETE of nothing: %d %+v", code, said)
+	}
+	if code := m.call(http.MethodPatch, "/api/record/cam", `{"paused":true}`, &said); code != http.StatusNotFound || !strings.Contains(said.Error, "start a recording") {
+		t.Errorf("PATCH of nothing: %d %+v", code, said)
 	}
 	// Two folders of one name stay apart.
 	until(t, "both recordings are listed", func() bool {

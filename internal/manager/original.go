@@ -245,8 +245,11 @@ func (n *node) recordOriginal(ctx context.Context, r api.RecordRequest) (api.Nod
 		}
 		return nothingRecorded(r)
 	}
-	if r.Method == http.MethodPost {
+	switch r.Method {
+	case http.MethodPost:
 		return n.startOriginal(ctx, r)
+	case http.MethodPatch:
+		return api.NodeAnswer{}, fault.Errorf(fault.Unsupported, "node %q is an original live777, which cannot pause recordings", n.alias)
 	}
 	recording, err := n.isRecording(ctx, r.Stream)
 	if err != nil {

@@ -39,6 +39,9 @@ type Recording struct {
 	// Recovered is how often the node died while it recorded this. After each restart
 	// it went on with the recording or ended it.
 	Recovered int `json:"recovered,omitempty"`
+	// PausedSince is since when nothing of the running recording is recorded because
+	// somebody has paused it; nil: it is not paused.
+	PausedSince *time.Time `json:"paused_since,omitempty"`
 	// Protected: nobody deletes it before the protection is taken away.
 	Protected bool `json:"protected,omitempty"`
 	// DurableThrough is the media time, in seconds, up to which the storage has
@@ -97,7 +100,7 @@ type RecordingTrack struct {
 type Gap struct {
 	Start    float64 `json:"start"`    // seconds of media time
 	Duration float64 `json:"duration"` // seconds
-	Cause    string  `json:"cause"`    // "loss", "pause", "reconnect", "overrun", "layer", "absent", "node", "limit"
+	Cause    string  `json:"cause"`    // "loss", "pause", "reconnect", "overrun", "layer", "absent", "node", "limit", "paused"
 	// Filled says that something stands there that was not sent at that time: silence,
 	// the last picture or a neutral one. Otherwise the presentation has a hole.
 	Filled bool `json:"filled,omitempty"`

@@ -47,6 +47,9 @@ func (a *auditor) audit() {
 	if d := a.info.Start.Sub(a.rec.Start).Abs(); !a.rec.Start.IsZero() && d > ledgerError {
 		a.problem("says that it started at %s, the manifest %s", a.info.Start.Format(timeFormat), a.rec.Start.Format(timeFormat))
 	}
+	if a.info.End != nil && a.info.PausedSince != nil {
+		a.problem("has ended, and is paused since %s", a.info.PausedSince.Format(timeFormat))
+	}
 	if a.info.End != nil && a.info.End.Before(a.info.Start.Add(a.rec.Duration-clockError)) {
 		a.problem("says that it ended at %s, but started at %s it lasts %s", a.info.End.Format(timeFormat), a.info.Start.Format(timeFormat), sec(a.rec.Duration))
 	}
@@ -179,6 +182,9 @@ func (a *auditor) overlaps(l *media.RecordingTrack) {
 		sum += seconds(g.Duration)
 		if g.Duration <= 0 || g.Cause == "" {
 			a.problem("%s: has a gap at %.3f s that lasts %.3f s, with the cause %q", name(l), g.Start, g.Duration, g.Cause)
+		}
+		if g.Filled && g.Cause == "paused" {
+			a.problem("%s: says that something was filled in at %.3f s, where it was paused", name(l), g.Start)
 		}
 	}
 	for _, s := range all {

@@ -348,6 +348,8 @@ func mutations() map[string]mutation {
 		"a size":                        {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { v.Width = 640 }), want: "640x180"},
 		"complete with losses":          {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { v.PacketsLost = 3 }), want: "says complete, but 3 packets"},
 		"complete with a lost gap":      {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { v.Gaps[0].Cause = "loss" }), want: "says complete, but video has a gap"},
+		"filled in a pause":             {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { v.Gaps[0].Cause = "paused" }), want: "where it was paused"},
+		"sealed and paused":             {forge: ledger(func(i *media.Recording, _, _ *media.RecordingTrack) { i.PausedSince = &i.Start }), want: "has ended, and is paused"},
 		"complete after a standstill":   {forge: ledger(func(_ *media.Recording, v, _ *media.RecordingTrack) { v.Gaps[1].Cause = "node" }), want: "with the cause node"},
 		"complete after a crash":        {forge: ledger(func(i *media.Recording, _, _ *media.RecordingTrack) { i.Recovered = 1 }), want: "says complete, but the node died"},
 		"complete with what is missing": {forge: ledger(func(_ *media.Recording, _, a *media.RecordingTrack) { a.Missing = "undecodable" }), want: "says complete, but audio is not"},

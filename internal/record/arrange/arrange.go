@@ -21,6 +21,7 @@ const (
 	CauseLoss      = "loss"      // packets were lost on the way
 	CausePause     = "pause"     // the sender sent nothing
 	CauseReconnect = "reconnect" // there was no publisher
+	CausePaused    = "paused"    // somebody had paused the recording
 	CauseLayer     = "layer"     // a simulcast layer was not sent, or waited for a Period
 	CauseOverrun   = "overrun"   // packets came and were dropped, for storage was too slow
 	CauseAbsent    = "absent"    // announced, and nothing had come yet that can be decoded
@@ -140,6 +141,10 @@ type Arranger struct {
 	begun       time.Time     // when the Periods of before do not count any more
 	crowdTold   bool          // it was said that there are too many
 	deaf        bool          // it was said that the sender ignores requests for key frames
+
+	paused bool     // nothing is recorded
+	afresh bool     // no Period has begun since the last pause did
+	pauses []paused // the last pausesKept
 }
 
 // publication has what one publisher sends.
@@ -199,7 +204,7 @@ func (a *Arranger) RotateAt(at time.Duration) { a.rotateAt, a.rotating = at, fal
 // publisher's clocks is kept.
 func (a *Arranger) Reset() {
 	a.end = a.Ended()
-	a.kinds, a.cur, a.remap, a.rotateAt = nil, nil, false, 0
+	a.kinds, a.cur, a.remap, a.rotateAt, a.pauses = nil, nil, false, 0, nil
 	for _, l := range a.lanes {
 		src, audio := l.src, l.audio.sound
 		*l = lane{Lane: l.Lane, codec: l.codec, src: src}
@@ -212,7 +217,7 @@ func (a *Arranger) Reset() {
 	for _, s := range a.pub.sources {
 		s.placed, s.held, s.pair = false, nil, nil
 		s.before, s.keyCame, s.earlyTold = nil, false, time.Time{}
-		if s.Kind == media.Video && !s.keyWanted {
+		if s.Kind == media.Video && !s.keyWanted && !a.paused {
 			a.wantKey(s)
 		}
 	}
@@ -223,6 +228,7 @@ func (a *Arranger) Reset() {
 func (a *Arranger) Join(now time.Time, tracks []Track) {
 	a.advance(now)
 	a.ticked = now
+	a.endPause(a.clock())
 	a.pub = &publication{}
 	mapped := make([]media.Track, 0, len(tracks))
 	for _, t := range tracks {
@@ -241,13 +247,28 @@ func (a *Arranger) Join(now time.Time, tracks []Track) {
 	}
 	a.pub.time = timeline.New(mapped)
 	for _, s := range a.pub.videos {
-		a.wantKey(s)
+		if !a.paused {
+			a.wantKey(s)
+		}
 	}
 }
 
 // Leave removes the publisher. What is held back is decided now, and the Period ends
 // for all lanes at once.
 func (a *Arranger) Leave() {
+	if a.pub == nil {
+		return
+	}
+	a.finish()
+	a.endPause(a.clock())
+	a.pub = nil
+	for _, l := range a.lanes {
+		l.src = nil
+	}
+}
+
+// finish decides what is held back, and ends the Period for all lanes at once.
+func (a *Arranger) finish() {
 	if a.pub == nil {
 		return
 	}
@@ -260,10 +281,6 @@ func (a *Arranger) Leave() {
 		}
 	}
 	a.close()
-	a.pub = nil
-	for _, l := range a.lanes {
-		l.src = nil
-	}
 }
 
 // lane returns the lane of a track.
@@ -384,7 +401,7 @@ func (a *Arranger) Advance(now time.Time) {
 	a.advance(now)
 	step := min(a.now.Sub(a.ticked), maxStep)
 	a.ticked = a.now
-	if a.pub == nil {
+	if a.pub == nil || a.paused {
 		return
 	}
 	for _, s := range a.pub.videos {

@@ -39,6 +39,7 @@ type script struct {
 	report time.Duration // from one report to the next
 	sounds []media.Ticks // where sound was placed that was sent
 	failed bool          // storage fails
+	paused bool          // the recording is
 }
 
 // simulated is a layer of simulcast. Its pictures have the timestamps of the others'.
@@ -168,7 +169,7 @@ func trackOf(layer int) media.TrackID {
 func (s *script) frame(id media.TrackID, f *media.Frame) {
 	f.Track, f.Arrival = id, s.now()
 	s.a.Packet(id, f.Arrival)
-	if s.failed {
+	if s.failed || s.paused {
 		s.a.Watch(id, f)
 		return
 	}

@@ -116,7 +116,7 @@ func (a *Arranger) pictureLane() *lane {
 // is still in the Period before the last.
 func (a *Arranger) open(at time.Duration, rotate bool) {
 	a.settle(at)
-	if rotate || a.BeginsAnother() {
+	if rotate || a.BeginsAnother() || a.overdue(at) {
 		a.out.BeginRecording(at)
 		a.rotateAt, a.kinds = 0, nil
 		a.waitAnew()
@@ -136,6 +136,7 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 		}
 	}
 	a.remap = false
+	a.endPause(at)
 	a.count()
 	a.cur = &period{at: at}
 	a.reach, a.moved = max(a.reach, at), true
@@ -200,10 +201,14 @@ func (a *Arranger) enter(l *lane, f *media.Format, at time.Duration) {
 	if cause := a.returnCause(l); l.had && cause != "" && l.duration(t-l.ended) > endSlack {
 		from := l.duration(l.ended)
 		if came := a.othersCame(l); came > from {
-			a.out.Gap(l.Lane, Gap{Start: from, End: came, Cause: CauseReconnect})
+			a.absent(l, came, CauseReconnect)
 			from = came
 		}
-		a.out.Gap(l.Lane, Gap{Start: from, End: l.duration(t), Cause: cause})
+		if cause == CauseReconnect {
+			a.absent(l, l.duration(t), cause)
+		} else {
+			a.out.Gap(l.Lane, Gap{Start: from, End: l.duration(t), Cause: cause})
+		}
 	}
 	if !l.had || l.real < t {
 		l.real = t
@@ -299,7 +304,7 @@ func (a *Arranger) close() {
 	for _, l := range a.lanes {
 		if l.period == nil {
 			if l.had && l.Kind == media.Video && l.duration(l.ended) < end {
-				a.out.Gap(l.Lane, Gap{Start: l.duration(l.ended), End: end, Cause: CauseLayer})
+				a.absent(l, end, CauseLayer)
 			}
 			continue
 		}

@@ -212,6 +212,9 @@ func (s *source) goOnAt(from, to int64) {
 // early notes pictures that came before the first key frame of their publication, while
 // there is a recording or before what it will begin with.
 func (a *Arranger) early(s *source, arrival time.Time, pictures int) {
+	if a.afresh {
+		return // what comes before it belongs to the pause
+	}
 	s.before = append(s.before, early{arrival, pictures})
 	if a.cur != nil {
 		a.tellEarly(s, time.Time{})

@@ -45,7 +45,10 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	s.mu.Lock()
 	s.rec, s.failure = rec, nil
 	s.mu.Unlock()
-	if s.pub != nil {
+	switch {
+	case s.paused():
+		rec.keep(rec.note(s.pauseEntry(), false))
+	case s.pub != nil:
 		s.announce()
 	}
 	s.r.reporter.add(rec.snapshot())

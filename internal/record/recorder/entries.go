@@ -25,6 +25,7 @@ type entry struct {
 	PeriodEnd *periodEndEntry  `json:"period_end,omitempty"`
 	Gap       *gapEntry        `json:"gap,omitempty"`
 	Waiting   *waitingEntry    `json:"waiting,omitempty"`
+	Pause     *pauseEntry      `json:"pause,omitempty"`
 	Aborted   bool             `json:"aborted,omitempty"` // what was open has ended where it is stored
 	Protect   *bool            `json:"protect,omitempty"`
 	Info      *media.Recording `json:"info,omitempty"` // with the ledger as far as it is not in the others
@@ -34,7 +35,7 @@ type entry struct {
 
 // journalVersion is the version of the entries. A change that makes older programs read
 // an entry wrongly, or not at all, takes the next number.
-const journalVersion = 1
+const journalVersion = 2
 
 // claimEntry begins a journal.
 type claimEntry struct {
@@ -148,6 +149,11 @@ type periodEndEntry struct {
 	End    time.Duration `json:"end"`
 }
 
+// pauseEntry says since when the recording is paused. Without that it goes on.
+type pauseEntry struct {
+	Since *time.Time `json:"since,omitempty"`
+}
+
 // gapEntry is a gap for the ledger. If the lane's last gap has the same start, this one
 // replaces it: a gap is noted again as it grows.
 type gapEntry struct {
@@ -215,6 +221,8 @@ func (rec *recording) apply(e *entry) error {
 		rec.applyGap(e.Gap.Lane, e.Gap.Gap)
 	case e.Waiting != nil:
 		rec.applyWaiting(e.Waiting)
+	case e.Pause != nil:
+		rec.info.PausedSince = e.Pause.Since
 	case e.Aborted:
 		rec.applyAborted()
 	case e.Protect != nil:

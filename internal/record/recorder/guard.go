@@ -50,4 +50,7 @@ func (s *session) rearrange() {
 	zero, end := s.arr.Zero(), s.arr.Ended()
 	s.arr = s.newArranger()
 	s.arr.GoOn(zero, end, nil, nil)
+	if s.paused() {
+		s.arr.Pause(s.pausedAt)
+	}
 }

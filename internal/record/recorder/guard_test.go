@@ -121,8 +121,8 @@ func TestJournalOfOthers(t *testing.T) {
 	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
 	img := images[len(images)/2]
 	for name, change := range map[string]func(journal string) string{
-		"a later version": func(j string) string { return strings.Replace(j, `"version":1`, `"version":2`, 1) },
-		"no version":      func(j string) string { return strings.Replace(j, `"version":1,`, "", 1) },
+		"a later version": func(j string) string { return strings.Replace(j, `"version":2`, `"version":3`, 1) },
+		"no version":      func(j string) string { return strings.Replace(j, `"version":2,`, "", 1) },
 		"an entry":        func(j string) string { return j + `{"paused":"2026-01-02T03:04:05Z"}` + "\n" },
 	} {
 		t.Run(name, func(t *testing.T) {

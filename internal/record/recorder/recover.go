@@ -186,8 +186,8 @@ func readEntry(line []byte) (e entry, err error) {
 	switch {
 	case e == entry{}:
 		return e, fmt.Errorf("this program does not know the entry %.40q: %s", line, otherProgram)
-	case e.Claim != nil && e.Claim.Version != journalVersion:
-		return e, fmt.Errorf("it has version %d, and this program reads version %d: %s", e.Claim.Version, journalVersion, otherProgram)
+	case e.Claim != nil && (e.Claim.Version < 1 || e.Claim.Version > journalVersion):
+		return e, fmt.Errorf("it has version %d, and this program reads versions up to %d: %s", e.Claim.Version, journalVersion, otherProgram)
 	}
 	return e, nil
 }
@@ -344,7 +344,7 @@ func (r *Recorder) resumable(orphans []*orphan) map[string]*orphan {
 	now := r.o.Now()
 	waiting := map[string]*orphan{}
 	for _, o := range orphans {
-		if o.ended || o.holed || o.broken || now.Sub(o.seen) >= r.o.Reconnect {
+		if o.ended || o.holed || o.broken || now.Sub(o.seen) >= r.o.Reconnect && o.info.PausedSince == nil {
 			continue
 		}
 		if other := waiting[o.info.Stream]; other == nil || o.info.Start.After(other.info.Start) {
@@ -391,6 +391,10 @@ func (o *orphan) endPeriods() {
 func (s *session) goOn(o *orphan) {
 	s.rec, s.dirs = o.recording, 1
 	s.report = s.now.Add(reportEvery)
+	if o.info.PausedSince != nil {
+		s.pausedAt = *o.info.PausedSince
+		defer func() { s.arr.Pause(s.pausedAt) }()
+	}
 	if o.isEmpty() {
 		return
 	}

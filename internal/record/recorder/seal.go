@@ -37,7 +37,7 @@ func (rec *recording) conclude(failure error) media.Recording {
 	rec.bookHoles(failure != nil || rec.info.Status == media.StatusFailed)
 	rec.info.Periods = rec.pres.Count()
 	info := rec.info
-	info.Tracks = slices.Clone(info.Tracks)
+	info.Tracks, info.PausedSince = slices.Clone(info.Tracks), nil
 	rec.total(info.Tracks)
 	if rec.crashed {
 		now = info.Start.Add(rec.end) // and not when that was found out

@@ -68,6 +68,9 @@ type session struct {
 	asked    atomic.Bool // Start wants a recording now, with or without media
 	stopping atomic.Bool // ended by Stop or Close
 
+	orders    chan pauseOrder                    // capacity 1
+	interrupt atomic.Pointer[context.CancelFunc] // of the read that is under way
+
 	ended atomic.Bool  // run seals what there is
 	dealt atomic.Int64 // items of sub that run has finished: tests wait for it
 
@@ -91,6 +94,8 @@ type session struct {
 	retryAt   time.Time         // when a recording that storage has stopped is tried again
 	retries   int               // without a segment in between
 	joined    *live.Publication
+	pausedAt  time.Time     // since when nothing is recorded because somebody wants that; zero: it is
+	order     *pauseOrder   // that waits for what came before it; nil: none does
 	held      bool          // no recording may begin yet: packets that come are counted
 	silent    bool          // started by auto_streams, and no packet has come yet: a publisher that never connects leaves no recording
 	ticket    *quota.Ticket // from the first recording on
@@ -104,7 +109,7 @@ func newSession(r *Recorder, st *live.Stream, sub *live.Subscription, baseDir st
 	s := &session{
 		r: r, log: r.log.With("stream", st.ID()), stream: st.ID(), source: st, sub: sub, baseDir: baseDir,
 		started: make(chan struct{}), done: make(chan struct{}), now: r.o.Now(), leftAt: r.o.Now(),
-		places: map[lane]place{},
+		places: map[lane]place{}, orders: make(chan pauseOrder, 1),
 	}
 	s.arr = s.newArranger()
 	s.ready = sync.OnceFunc(func() { close(s.started) })
@@ -188,6 +193,7 @@ func (s *session) run() {
 	for {
 		n, err := s.read(items)
 		s.deal(items[:n], err != nil)
+		s.obey(n)
 		clear(items[:n]) // so that the packets can be freed
 		s.ready()
 		if err != nil || s.waking == nil && !s.due() && s.retire() {
@@ -289,8 +295,12 @@ func (s *session) refuse(err error) {
 func (s *session) read(items []live.Item) (int, error) {
 	ctx, cancel := context.WithTimeout(s.r.ctx, readTimeout)
 	defer cancel()
+	s.interrupt.Store(&cancel)
+	if len(s.orders) > 0 {
+		cancel() // it came before there was something to interrupt
+	}
 	n, err := s.sub.Read(ctx, items)
-	if errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) && s.r.ctx.Err() == nil {
 		err = nil
 	}
 	if err != nil && !errors.Is(err, io.EOF) && s.r.ctx.Err() == nil {
@@ -324,7 +334,7 @@ func (s *session) handle(item *live.Item) error {
 	case s.pub == nil:
 		return nil
 	case item.Discarded != nil:
-		if s.rec != nil {
+		if s.rec != nil && !s.paused() {
 			s.rec.discard(*item.Discarded)
 		}
 	case item.Report != nil:
@@ -350,7 +360,7 @@ func (s *session) handle(item *live.Item) error {
 func (s *session) overrun(packets int) {
 	s.log.Error("storage is too slow: packets were dropped before they could be recorded", "packets", packets)
 	s.overrunAt = s.now
-	if s.rec != nil {
+	if s.rec != nil && !s.paused() {
 		s.rec.overrun(packets)
 	}
 }
@@ -363,7 +373,7 @@ func (s *session) join(p *live.Publication) error {
 	if s.rec == nil {
 		return s.resume()
 	}
-	if !s.arr.BeginsAnother() {
+	if !s.paused() && !s.arr.BeginsAnother() {
 		s.announce()
 	}
 	return nil
@@ -389,19 +399,15 @@ func (s *session) leave() error {
 	if s.pub == nil {
 		return nil
 	}
-	var err error
-	for _, tr := range s.pub.ordered {
-		s.results = tr.dep.Flush(s.results[:0])
-		err = errors.Join(err, s.take(tr, s.results))
-	}
+	err := s.finish()
 	s.arr.Leave()
-	if s.rec != nil {
+	if s.rec != nil && !s.paused() {
 		s.announce() // if it was to begin another, and has not
 		s.rec.placed()
 	}
 	err = errors.Join(err, s.arranged())
-	s.noteUndecodable()
 	s.account()
+	s.noteUndecodable()
 	s.pub, s.leftAt, s.cur = nil, s.now, nil
 	return err
 }
@@ -409,14 +415,14 @@ func (s *session) leave() error {
 // take records the frames and losses that the depacketizer has decided.
 func (s *session) take(tr *track, results []depacket.Result) error {
 	if n := tr.dep.Stats().FramesBeforeKey; n > tr.early {
-		if s.rec != nil {
+		if s.rec != nil && !s.paused() {
 			s.arr.Early(tr.ID, s.now, int(n-tr.early))
 		}
 		tr.early = n
 	}
 	for i := range results {
 		res := &results[i]
-		if res.Lost {
+		if res.Lost && !s.paused() && !tr.resting {
 			s.lost(tr, res.Err)
 		}
 		if res.Resync {
@@ -426,10 +432,11 @@ func (s *session) take(tr *track, results []depacket.Result) error {
 		if res.Frame == nil {
 			continue
 		}
-		if s.rec == nil { // storage is failing
-			s.arr.Watch(tr.ID, res.Frame)
+		if s.rec == nil || s.paused() { // storage is failing, or nobody wants it
+			s.watch(tr, res.Frame)
 			continue
 		}
+		s.goesOn(tr)
 		tr.losing = false
 		s.arr.Frame(tr.ID, res.Frame)
 		if err := s.arranged(); err != nil {
@@ -457,7 +464,7 @@ func (s *session) lost(tr *track, reason error) {
 func (s *session) noteUndecodable() {
 	for _, tr := range s.pub.tracks {
 		st := tr.dep.Stats()
-		if s.rec == nil || s.pub.decoded[tr.lane] || st.PacketsReceived == 0 {
+		if s.rec == nil || s.pub.decoded[tr.lane] || st.PacketsReceived == tr.apart {
 			continue
 		}
 		why := reasonUndecodable
@@ -533,14 +540,20 @@ func (rec *recording) placed() {
 // account brings the recording's ledger up to date. If the publication is to begin
 // another recording, what it sends is counted there.
 func (s *session) account() {
-	if s.pub == nil || s.arr.BeginsAnother() {
+	if s.pub == nil {
 		return
 	}
+	another := s.arr.BeginsAnother()
 	for _, tr := range s.pub.tracks {
+		apart := s.paused() || tr.resting
+		if another && !apart {
+			continue
+		}
 		st, was := tr.dep.Stats(), tr.counted
 		tr.counted = st
-		if s.rec == nil {
-			continue // what happens between two recordings belongs to neither
+		if s.rec == nil || apart {
+			tr.apart += st.PacketsReceived - was.PacketsReceived
+			continue // what happens between two recordings, or in a pause, belongs to none
 		}
 		if tr.dep.OrderUntold() && !tr.untold {
 			tr.untold = true

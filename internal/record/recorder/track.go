@@ -22,6 +22,8 @@ type track struct {
 	codec   *codec.Codec
 	dep     *depacket.Depacketizer
 	counted depacket.Stats // what the ledger has of dep's
+	apart   int64          // packets that came while nothing was recorded
+	resting bool           // nothing has come since a pause that can be recorded
 	early   int64          // pictures before its first key frame, that the arranger knows of
 	losing  bool           // the loss has been logged
 	untold  bool           // reasonOrder has been logged

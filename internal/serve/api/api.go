@@ -41,6 +41,9 @@ type Recorder interface {
 	Start(ctx context.Context, stream, baseDir string) (media.Recording, error)
 	// Stop returns when the recording is sealed; stopped is false if there was none.
 	Stop(ctx context.Context, stream string) (rec media.Recording, stopped bool, err error)
+	// Pause pauses the running recording of a stream, or goes on with it; a
+	// fault.NotFound if there is none.
+	Pause(ctx context.Context, stream string, pause bool) (media.Recording, error)
 	Status(stream string) RecordStatus
 	// Recording is Status(stream).Recording.
 	Recording(stream string) bool

@@ -105,6 +105,9 @@ func (f fakeRecorder) Start(_ context.Context, stream, baseDir string) (media.Re
 func (f fakeRecorder) Stop(_ context.Context, stream string) (media.Recording, bool, error) {
 	return f.rec, f.stopped, f.call("stop(%s)", stream)
 }
+func (f fakeRecorder) Pause(_ context.Context, stream string, pause bool) (media.Recording, error) {
+	return f.rec, f.call("pause(%s,%v)", stream, pause)
+}
 func (f fakeRecorder) Status(string) RecordStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -108,11 +108,15 @@ func (a *API) forwardRecord(w http.ResponseWriter, r *http.Request) error {
 		method = http.MethodGet
 	}
 	request := RecordRequest{Method: method, Stream: r.PathValue("stream"), Node: r.URL.Query().Get("node")}
-	if method == http.MethodPost {
-		var err error
-		if request.BaseDir, err = readBaseDir(w, r); err != nil {
-			return err
-		}
+	var err error
+	switch method {
+	case http.MethodPost:
+		request.BaseDir, err = readBaseDir(w, r)
+	case http.MethodPatch:
+		request.Pause, err = readPause(w, r)
+	}
+	if err != nil {
+		return err
 	}
 	answer, err := a.fleet.Record(r.Context(), request)
 	if err != nil {

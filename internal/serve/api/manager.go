@@ -130,10 +130,11 @@ type StreamSession struct {
 
 // RecordRequest is a request about the recording of a stream.
 type RecordRequest struct {
-	Method  string // POST, GET or DELETE
+	Method  string // POST, GET, PATCH or DELETE
 	Stream  string
 	Node    string // alias of the node that is meant; empty: of the one that has the stream
 	BaseDir string // of POST
+	Pause   bool   // of PATCH
 }
 
 // NodeAnswer is what a node answered.
@@ -215,6 +216,7 @@ func (a *API) managerRoutes() []route {
 
 		{http.MethodPost, "/api/record/{stream}", recordStream, a.forwardRecord},
 		{http.MethodGet, "/api/record/{stream}", statusStream, a.forwardRecord},
+		{http.MethodPatch, "/api/record/{stream}", recordStream, a.forwardRecord},
 		{http.MethodDelete, "/api/record/{stream}", recordStream, a.forwardRecord},
 
 		{http.MethodGet, "/api/health", public, a.getHealth},

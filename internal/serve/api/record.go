@@ -67,6 +67,34 @@ func readBaseDir(w http.ResponseWriter, r *http.Request) (string, error) {
 	return baseDir, nil
 }
 
+// readPause returns whether a request wants a recording to be paused.
+func readPause(w http.ResponseWriter, r *http.Request) (bool, error) {
+	var body struct {
+		Paused *bool `json:"paused"`
+	}
+	if err := readJSON(w, r, &body); err != nil {
+		return false, err
+	}
+	if body.Paused == nil {
+		return false, fault.New(fault.Invalid, `nothing to change: the body must be {"paused": true} or {"paused": false}`)
+	}
+	return *body.Paused, nil
+}
+
+func (a *API) pauseRecording(w http.ResponseWriter, r *http.Request) error {
+	if a.o.Recorder == nil {
+		return errNoRecorder
+	}
+	pause, err := readPause(w, r)
+	if err != nil {
+		return err
+	}
+	if _, err := a.o.Recorder.Pause(r.Context(), r.PathValue("stream"), pause); err != nil {
+		return err
+	}
+	return a.getRecording(w, r)
+}
+
 func (a *API) getRecording(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Recorder == nil {
 		return errNoRecorder
@@ -91,7 +119,9 @@ func (a *API) getRecording(w http.ResponseWriter, r *http.Request) error {
 		Recording bool `json:"recording"`
 		*recordPlace
 		StartedAt time.Time `json:"started_at,omitzero"` // absent until there is media
-		Duration  float64   `json:"duration"`
+		// PausedSince is absent unless somebody has paused it.
+		PausedSince *time.Time `json:"paused_since,omitempty"`
+		Duration    float64    `json:"duration"`
 		// DurableThrough is the media time up to which storage has acknowledged everything.
 		DurableThrough float64                `json:"durable_through"`
 		Recovered      int                    `json:"recovered,omitempty"`
@@ -101,7 +131,7 @@ func (a *API) getRecording(w http.ResponseWriter, r *http.Request) error {
 		Reason         string                 `json:"reason,omitempty"`
 		Tracks         []media.RecordingTrack `json:"tracks"`
 		Error          string                 `json:"error,omitempty"`
-	}{true, placeOf(status.Info), started, status.Info.Duration,
+	}{true, placeOf(status.Info), started, status.Info.PausedSince, status.Info.Duration,
 		status.Info.DurableThrough, status.Info.Recovered, status.Info.Protected, status.Info.Bytes,
 		status.Info.Status, status.Info.Reason, tracks, status.Error})
 	return nil

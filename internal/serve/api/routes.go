@@ -90,6 +90,7 @@ func (a *API) recordingRoutes() []route {
 	return []route{
 		{http.MethodPost, "/api/record/{stream}", recordStream, a.startRecording},
 		{http.MethodGet, "/api/record/{stream}", statusStream, a.getRecording},
+		{http.MethodPatch, "/api/record/{stream}", recordStream, a.pauseRecording},
 		{http.MethodDelete, "/api/record/{stream}", recordStream, a.stopRecording},
 		{http.MethodPatch, "/api/recordings", viewAll, a.ackSessions},
 		{http.MethodDelete, "/api/recordings", viewAll, a.dropSessions},

@@ -155,7 +155,7 @@ func TestUnknownPathsAndMethods(t *testing.T) {
 	}
 	for path, allow := range map[string]string{
 		"/api/streams/a": "DELETE, GET, HEAD, POST", "/whip/a": "GET, HEAD, OPTIONS, POST", "/session/a/b": "DELETE, GET, HEAD, OPTIONS, PATCH",
-		"/api/record/a": "DELETE, GET, HEAD, POST", "/api/record/object/a/b": "GET, HEAD", "/api/info": "GET, HEAD", "/api/streams/": "GET, HEAD",
+		"/api/record/a": "DELETE, GET, HEAD, PATCH, POST", "/api/record/object/a/b": "GET, HEAD", "/api/info": "GET, HEAD", "/api/streams/": "GET, HEAD",
 	} {
 		w := n.do(t, http.MethodPut, path, "")
 		expect(t, w, http.StatusMethodNotAllowed)

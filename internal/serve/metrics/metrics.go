@@ -50,6 +50,7 @@ var (
 	received   = describe("received_bytes_total", "Bytes of RTP payload from publishers.")
 	sent       = describe("sent_bytes_total", "Bytes of RTP payload to viewers.")
 	recording  = describe("recordings", "Recordings that are being written, or wait for their publisher.")
+	pausedNow  = describe("recordings_paused", "Recordings that somebody has paused.")
 
 	leftOut = describe("recorder_left_out_packets_total", "RTP packets that are in no recording because recordings of their streams began too often.")
 
@@ -122,7 +123,11 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 
 func collectRecordings(recordings []media.Recording, gauge func(*prometheus.Desc, float64, ...string)) {
 	gauge(recording, float64(len(recordings)))
+	paused := 0
 	for _, r := range recordings {
+		if r.PausedSince != nil {
+			paused++
+		}
 		gauge(recordingMedia, r.Duration, r.Stream, r.RecordDir)
 		gauge(recordingDurable, r.DurableThrough, r.Stream, r.RecordDir)
 		gauge(recordingBytes, float64(r.Bytes), r.Stream, r.RecordDir)
@@ -133,6 +138,7 @@ func collectRecordings(recordings []media.Recording, gauge func(*prometheus.Desc
 			gauge(recordingDropped, float64(t.FramesDropped), labels...)
 		}
 	}
+	gauge(pausedNow, float64(paused))
 }
 
 func collectSpool(s spool.Status, gauge func(*prometheus.Desc, float64, ...string), out chan<- prometheus.Metric) {

@@ -37,7 +37,7 @@ func TestHandler(t *testing.T) {
 		},
 	})
 	for _, want := range []string{
-		"live777_received_bytes_total 5\n", "live777_sent_bytes_total 6\n", "live777_streams_publishing 2\n", "live777_viewers 3\n", "live777_recorder_left_out_packets_total 8\n", "live777_recordings 1\n",
+		"live777_received_bytes_total 5\n", "live777_sent_bytes_total 6\n", "live777_streams_publishing 2\n", "live777_viewers 3\n", "live777_recorder_left_out_packets_total 8\n", "live777_recordings 1\n", "live777_recordings_paused 0\n",
 		`live777_recording_media_seconds{record_dir="a/1",stream="a\"b"} 12` + "\n",
 		`live777_recording_durable_seconds{record_dir="a/1",stream="a\"b"} 6` + "\n",
 		`live777_recording_packets_lost{kind="video",layer="1",record_dir="a/1",stream="a\"b"} 7` + "\n",
