@@ -155,8 +155,8 @@ func changedIDs(before, after map[string]api.NodeStream) []string {
 }
 
 func sameStream(a, b api.NodeStream) bool {
-	return a.CreatedAt == b.CreatedAt && a.Recording == b.Recording && a.Stopped == b.Stopped && slices.Equal(a.Tracks, b.Tracks) &&
-		slices.Equal(a.Codecs, b.Codecs) && samePresence(a.Publish, b.Publish) && samePresence(a.Subscribe, b.Subscribe)
+	return a.CreatedAt == b.CreatedAt && a.Recording == b.Recording && a.RecordingSince == b.RecordingSince && a.Stopped == b.Stopped &&
+		slices.Equal(a.Tracks, b.Tracks) && slices.Equal(a.Codecs, b.Codecs) && samePresence(a.Publish, b.Publish) && samePresence(a.Subscribe, b.Subscribe)
 }
 
 func samePresence(a, b api.StreamPresence) bool {

@@ -86,13 +86,13 @@ func TestStreams(t *testing.T) {
 	expect(t, n.do(t, http.MethodPost, "/api/streams/room", ""), http.StatusNoContent)
 	expect(t, n.do(t, http.MethodPost, "/api/streams/room", ""), http.StatusConflict)
 	expect(t, n.do(t, http.MethodPost, "/api/streams/hall", `{"x":1}`), http.StatusBadRequest)
-	n.status.Recording = true
+	n.status.Recording, n.status.Info.Start = true, time.UnixMilli(1500)
 	w := n.do(t, http.MethodGet, "/api/streams/room", "")
 	var got map[string]any
 	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if got["id"] != "room" || got["recording"] != true || got["createdAt"] == nil || got["publish"] == nil || got["subscribe"] == nil || got["tracks"] == nil {
+	if got["id"] != "room" || got["recording"] != true || got["recordingSince"] != 1500.0 || got["createdAt"] == nil || got["publish"] == nil || got["subscribe"] == nil || got["tracks"] == nil {
 		t.Errorf("a stream: %s", w.Body)
 	}
 	if w := n.do(t, http.MethodGet, "/api/streams", ""); w.Code != 200 || !strings.HasPrefix(w.Body.String(), `[{"id":"room"`) {

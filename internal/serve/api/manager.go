@@ -107,6 +107,8 @@ type NodeStream struct {
 	Tracks    []live.TrackInfo `json:"tracks"`
 	Codecs    []live.CodecInfo `json:"codecs"`
 	Recording bool             `json:"recording"`
+	// RecordingSince is 0 where the node does not say.
+	RecordingSince live.UnixMillis `json:"recordingSince,omitzero"`
 	// Stopped says that somebody has stopped its recording, and that its publisher
 	// is still the same.
 	Stopped bool `json:"stopped"`

@@ -10,7 +10,9 @@ import (
 type streamInfo struct {
 	live.Info
 	Recording bool `json:"recording"`
-	Stopped   bool `json:"stopped"`
+	// RecordingSince is when its media begin, or when it was asked for while there are none.
+	RecordingSince live.UnixMillis `json:"recordingSince,omitzero"`
+	Stopped        bool            `json:"stopped"`
 }
 
 func (a *API) streamInfo(info live.Info) streamInfo {
@@ -18,7 +20,11 @@ func (a *API) streamInfo(info live.Info) streamInfo {
 	if a.o.Recorder != nil {
 		// In this order: what has just been stopped is not taken for what ended by
 		// itself.
-		s.Recording = a.o.Recorder.Recording(info.ID)
+		status := a.o.Recorder.Status(info.ID)
+		s.Recording = status.Recording
+		if start := status.Info.Start; s.Recording && !start.IsZero() {
+			s.RecordingSince = live.UnixMillis(start.UnixMilli())
+		}
 		s.Stopped = !s.Recording && a.o.Recorder.Stopped(info.ID)
 	}
 	return s

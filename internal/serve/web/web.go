@@ -3,6 +3,7 @@ package web
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"embed"
@@ -12,6 +13,7 @@ import (
 	"mime"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -57,6 +59,7 @@ func Handler(media func(context.Context) string) http.Handler {
 // asset is one file of the page, ready to be served.
 type asset struct {
 	content     []byte
+	packed      []byte // content by gzip; nil where that saves nothing
 	contentType string
 	cache       string
 	etag        string // strong entity tag, quoted
@@ -95,12 +98,40 @@ func newAsset(name string, content []byte) *asset {
 		cache:       "no-cache", // keep, but ask each time: the entity tag makes that cheap
 		etag:        `"` + hex.EncodeToString(sum[:16]) + `"`,
 	}
+	if packed := pack(content); len(packed) < len(content) {
+		a.packed = packed
+	}
 	if strings.HasPrefix(name, "assets/") {
 		// The build puts a hash of the content into these names.
 		a.cache = "public, max-age=31536000, immutable"
 	}
 	return a
 }
+
+// pack returns content by gzip.
+func pack(content []byte) []byte {
+	var b bytes.Buffer
+	w, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
+		panic("web: " + err.Error()) // the level is one of the package's own
+	}
+	_, _ = w.Write(content) // a buffer takes everything
+	_ = w.Close()
+	return b.Bytes()
+}
+
+// takesGzip reports whether the sender of r understands gzip: every browser does.
+func takesGzip(r *http.Request) bool {
+	for _, offer := range strings.Split(r.Header.Get("Accept-Encoding"), ",") {
+		coding, weight, _ := strings.Cut(strings.TrimSpace(offer), ";")
+		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+			return !zeroWeight.MatchString(weight)
+		}
+	}
+	return false
+}
+
+var zeroWeight = regexp.MustCompile(`^\s*q=0(\.0*)?\s*$`)
 
 // contentType does not leave the common types to the tables of the system that
 // the server happens to run on: a wrong type for a script breaks the page.
@@ -168,9 +199,17 @@ func serve(w http.ResponseWriter, r *http.Request, a *asset, connect string) {
 		sum := sha256.Sum256([]byte(a.etag + connect))
 		tag = `"` + hex.EncodeToString(sum[:16]) + `"`
 	}
+	content := a.content
+	if a.packed != nil {
+		header.Set("Vary", "Accept-Encoding")
+		if takesGzip(r) {
+			content, tag = a.packed, strings.TrimSuffix(tag, `"`)+`-gzip"`
+			header.Set("Content-Encoding", "gzip")
+		}
+	}
 	header.Set("ETag", tag)
 	header.Set("Referrer-Policy", "no-referrer")
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(a.content))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }
 
 const unbuiltPage = `<!doctype html>

@@ -1,8 +1,10 @@
 package web
 
 import (
+	"compress/gzip"
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -156,6 +158,35 @@ func TestEntityTags(t *testing.T) {
 	other := do(t, h, http.MethodGet, "/", map[string]string{"If-None-Match": `"other"`})
 	if other.status != http.StatusOK || other.body == "" {
 		t.Errorf("status %d with body %q, want 200 with the page", other.status, other.body)
+	}
+}
+
+func TestGzip(t *testing.T) {
+	text := strings.Repeat("let a = 1;", 100)
+	h := newHandler(fstest.MapFS{"index.html": {Data: []byte("page")}, "assets/long-1.js": {Data: []byte(text)}}, nil)
+	plain := do(t, h, http.MethodGet, "/assets/long-1.js", nil)
+	for _, accept := range []string{"gzip, deflate, br", "br;q=1.0, GZIP;q=0.5"} {
+		packed := do(t, h, http.MethodGet, "/assets/long-1.js", map[string]string{"Accept-Encoding": accept})
+		r, err := gzip.NewReader(strings.NewReader(packed.body))
+		if err != nil {
+			t.Fatalf("%s: %v", accept, err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != text || len(packed.body) >= len(text) {
+			t.Errorf("%s: %d bytes become %d: %v", accept, len(packed.body), len(got), err)
+		}
+		if packed.header.Get("Content-Encoding") != "gzip" || packed.header.Get("Vary") != "Accept-Encoding" ||
+			packed.header.Get("ETag") == plain.header.Get("ETag") {
+			t.Errorf("%s: headers are %v", accept, packed.header)
+		}
+	}
+	for _, accept := range []string{"", "br", "gzip;q=0", "gzip; q=0.00"} {
+		got := do(t, h, http.MethodGet, "/assets/long-1.js", map[string]string{"Accept-Encoding": accept})
+		if got.body != text || got.header.Get("Content-Encoding") != "" {
+			t.Errorf("%q: it is packed for who cannot unpack it", accept)
+		}
+	}
+	if short := do(t, h, http.MethodGet, "/", map[string]string{"Accept-Encoding": "gzip"}); short.body != "page" {
+		t.Errorf("what is longer by gzip is packed: %q", short.body)
 	}
 }
 
