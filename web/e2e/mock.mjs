@@ -171,6 +171,8 @@ export async function startMock({ token, account, nodes, many }) {
     asked.push(`${req.method} ${pathname}`);
     const list = req.method === 'GET' && /^\/api\/playback\/([^/]+)$/.exec(pathname);
     if (list) return listOf(res, decodeURIComponent(list[1]), searchParams);
+    const clip = req.method === 'POST' && /^\/api\/archive\/([^/]+\/[\d.]+\/[\d.]+)\/sign$/.exec(pathname);
+    if (clip) return json(res, 200, { url: `/api/play/abc/${clip[1]}/manifest.mpd`, expires: new Date(Date.now() + 3_600_000).toISOString() });
     const kept = recordings.find((recording) => pathname === `/api/recordings/${recording.record_dir}`);
     if (kept) return change(res, req, kept);
     const route = routes[`${req.method} ${pathname}`];

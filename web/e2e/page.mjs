@@ -1,6 +1,7 @@
 // Looks at the built page with made-up answers: token, lists, errors in words, names of all
 // controls, narrow and dark. usage: node web/e2e/page.mjs [--out DIR] (after npm run build)
 
+import { readFile } from 'node:fs/promises';
 import { check, id, openPage, option, recordingsOf as openRecordings, runScript, Steps, stopRecording, view } from './lib.mjs';
 import { startMock } from './mock.mjs';
 
@@ -17,7 +18,22 @@ function inspect() {
   return { nameless: nameless.map(show), wide: wide.map(show), scroll: document.documentElement.scrollWidth - innerWidth };
 }
 
+const axe = await readFile(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
+
+/** Faults that keep people with other senses or hands out, as a program of others finds them. */
+async function checkAccess(page) {
+  await page.evaluate(axe);
+  const faults = await page.evaluate(async () => {
+    const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] });
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(' ')}`);
+  });
+  check(faults.length === 0, `faults of access: ${faults.join(' | ')}`);
+}
+
 async function checkLayout(page) {
+  await checkAccess(page);
   const found = await page.evaluate(inspect);
   check(found.nameless.length === 0, `controls without a name: ${found.nameless.join(' ')}`);
   check(found.wide.length === 0 && found.scroll <= 0, `wider than the window: ${found.wide.join(' ')}`);
@@ -96,6 +112,51 @@ async function desktop(browser, base, out) {
     await stopRecording(page, row);
     await id(row, 'record-start').click({ timeout: 60_000 });
     await shows(id(row, 'record-error'), 'no space is left');
+  });
+  await steps.run('a clip', async () => {
+    const from = 1795262400_000 + 60_000;
+    await page.goto(`${base}/?t=${from}&span=3600000&from=${from}&to=${from + 30_000}#/recordings/door-camera`, { timeout: 60_000 });
+    await shows(id(page, 'clip'), '0:30');
+    const end = id(page, 'handle-to');
+    await end.press('ArrowRight');
+    check(Number(await id(page, 'clip').getAttribute('data-to')) > from + 30_000, 'the end of the clip does not move');
+    const handle = await end.boundingBox();
+    await page.mouse.move(handle.x + 7, handle.y + 20);
+    await page.mouse.down();
+    await page.mouse.move(handle.x + 107, handle.y + 20);
+    await page.mouse.up();
+    check(Number(await id(page, 'clip').getAttribute('data-to')) > from + 120_000, 'the end of the clip cannot be pulled');
+    await id(page, 'guests').click();
+    await id(page, 'guests-url').waitFor({ timeout: 60_000 });
+    const url = await id(page, 'guests-url').inputValue();
+    check(url.startsWith(`${base}/api/play/abc/door-camera/${from / 1000}/`) && url.endsWith('/manifest.mpd'), `the link for guests is ${url}`);
+    await id(page, 'clip-save').click();
+    await id(page, 'clip-error').waitFor({ timeout: 60_000 }); // of which the server has no file
+    await checkLayout(page);
+    await steps.picture('page-clip');
+  });
+  await steps.run('the ruler', async () => {
+    const ruler = id(page, 'ruler');
+    const length = async () => Number(await ruler.getAttribute('data-to')) - Number(await ruler.getAttribute('data-from'));
+    const before = await length();
+    await ruler.evaluate((element) => element.scrollIntoView({ block: 'center' }));
+    await ruler.hover({ position: { x: 30, y: 40 } });
+    await shows(id(page, 'ruler-hover'), 'nothing recorded');
+    await page.mouse.wheel(0, 500);
+    await page.waitForFunction((b) => {
+      const { from, to } = document.querySelector('[data-testid=ruler]').dataset;
+      return to - from > 2 * b;
+    }, before, { timeout: 60_000 });
+    await page.keyboard.type('2026-11-20 12:11');
+    await page.keyboard.press('Enter');
+    const t = Number(await id(page, 'player').getAttribute('data-moment'));
+    check(new Date(t).toString().includes('Nov 20 2026 12:11:00'), `a time that is typed goes to ${new Date(t)}`);
+    await id(page, 'hole-after').click();
+    await shows(id(page, 'hole'), 'the sender paused');
+    await page.keyboard.press('p');
+    await id(page, 'hole').filter({ hasText: 'packets were lost' }).waitFor({ timeout: 60_000 });
+    await checkLayout(page);
+    await steps.picture('page-ruler');
   });
   await steps.run('system', async () => {
     await view(page, 'system');
@@ -304,7 +365,7 @@ async function manyStreams(browser, mock, out) {
     await id(id(page, 'recordings-stream-cam3'), 'recordings-open').click({ timeout: 60_000 });
     await id(page, 'recording-row').nth(19).waitFor({ timeout: 60_000 });
     await page.locator('[data-testid=ruler][data-spans="500"], [data-testid=ruler]:not([data-spans="0"])').waitFor({ timeout: 60_000 });
-    const asked = mock.asked().slice(before);
+    const asked = mock.asked().slice(before).filter((path) => !/load|problems|favicon/.test(path)); // which are asked for by the clock
     check(asked.length <= 10, `${asked.length} requests: ${asked.join(', ')}`);
     await page.goBack({ timeout: 60_000 });
     await id(page, 'recordings-of').waitFor({ state: 'detached', timeout: 60_000 });

@@ -40,6 +40,7 @@ export class Timeline {
   readonly #changed: (view: PlayView) => void;
   #player: Player | undefined;
   #making: Promise<Player> | undefined;
+  #target: number | undefined; // the moment that is to be shown, while it cannot be yet
   #waiting: AbortSignal | undefined; // of what is waited for, since it has failed
   #abort = new AbortController(); // of what is played now
   readonly #gone = new AbortController(); // of everything
@@ -62,7 +63,7 @@ export class Timeline {
   /** The wall-clock time of the picture, in Unix milliseconds; undefined where there is none. */
   get moment(): number | undefined {
     const { recording } = this.view;
-    return recording && Date.parse(recording.start) + this.#video.currentTime * 1000;
+    return this.#target ?? (recording && Date.parse(recording.start) + this.#video.currentTime * 1000);
   }
 
   /** Shows what was recorded at a moment, or what comes next. */
@@ -113,6 +114,7 @@ export class Timeline {
     this.#abort.abort();
     const { signal } = (this.#abort = new AbortController());
     const again = this.#failures > 0;
+    this.#target = Date.parse(recording.start) + (offset ?? 0) * 1000;
     this.#set({ state: again ? 'reconnecting' : 'loading', error: again ? this.view.error : '', live: false, recording, retryAt: 0 });
     const { createPlayer, playerError } = await import('../lib/shaka');
     if (signal.aborted) return;
@@ -121,6 +123,7 @@ export class Timeline {
       const player = (this.#player = await this.#making);
       if (!(await this.#load(player, recording, offset, signal))) return;
       this.#failures = 0;
+      this.#target = undefined;
       this.#set({ state: 'playing', error: '', live: player.isLive() });
       void this.#video.play().catch(() => undefined); // the browser wants a click first
     } catch (reason) {
@@ -160,7 +163,8 @@ export class Timeline {
     if (!unreachable && status < 500) return this.#set({ state: 'error', error: status === 404 ? t('playerGone') : message });
     if (this.#waiting === signal) return;
     this.#waiting = signal;
-    const offset = this.#video.currentTime || undefined;
+    this.#target = this.moment;
+    const offset = this.#target === undefined ? undefined : (this.#target - Date.parse(recording.start)) / 1000;
     const wait = backoff(++this.#failures);
     this.#set({ state: 'reconnecting', error: unreachable ? t('unreachable') : message, retryAt: Date.now() + wait });
     void pause(wait, signal).then(() => {

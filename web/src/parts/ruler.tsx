@@ -2,22 +2,18 @@ import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { locale, t, tOr } from '../i18n';
 import type { Span } from '../lib/archive';
 import { coloursOf } from '../lib/colours';
+import type { Clip } from '../lib/clip';
 import { marks, markText, moved, type Range, zoomed } from '../lib/ruler';
-
-export interface Selection {
-  from: number;
-  to: number;
-}
 
 interface RulerProps {
   label: string;
   range: Range;
   spans: readonly Span[];
   moment: number | undefined; // that is played
-  selection: Selection | undefined;
+  selection: Clip | undefined;
   onRange: (range: Range) => void;
   onSeek: (moment: number) => void;
-  onSelect: (selection: Selection) => void;
+  onSelect: (selection: Clip) => void;
 }
 
 const height = { marks: 22, lane: 34, all: 60 }; // CSS pixels
@@ -79,8 +75,8 @@ export function Ruler({ label, range, spans, moment, selection, onRange, onSeek,
       </div>
       {selection && (
         <>
-          <Handle side="from" x={x(selection.from)} value={selection.from} at={(dx) => onSelect(ordered({ ...selection, from: selection.from + dx * ((range.to - range.from) / width) }))} />
-          <Handle side="to" x={x(selection.to)} value={selection.to} at={(dx) => onSelect(ordered({ ...selection, to: selection.to + dx * ((range.to - range.from) / width) }))} />
+          <Handle side="from" x={x(selection.from)} width={width} value={selection.from} at={(dx) => onSelect(ordered({ ...selection, from: selection.from + dx * ((range.to - range.from) / width) }))} />
+          <Handle side="to" x={x(selection.to)} width={width} value={selection.to} at={(dx) => onSelect(ordered({ ...selection, to: selection.to + dx * ((range.to - range.from) / width) }))} />
         </>
       )}
     </div>
@@ -93,18 +89,20 @@ function spanText(span: Span | undefined): string {
   return span.cause ? tOr(`cause.${span.cause}`, span.cause) : t(`span.${span.kind}`);
 }
 
-const ordered = ({ from, to }: Selection): Selection => ({ from: Math.min(from, to - 100), to: Math.max(to, from + 100) });
+const ordered = ({ from, to }: Clip): Clip => ({ from: Math.min(from, to - 100), to: Math.max(to, from + 100) });
 
 interface HandleProps {
   side: 'from' | 'to';
   x: number;
+  width: number; // of the ruler
   value: number;
   at: (pixels: number) => void;
 }
 
 /** One end of a clip: pulled by mouse or finger, moved by the arrow keys. */
-function Handle({ side, x, value, at }: HandleProps) {
+function Handle({ side, x, width, value, at }: HandleProps) {
   const last = useRef<number | undefined>(undefined);
+  if (x < -1 || x > width + 1) return null; // it is elsewhere in time
   return (
     <div
       class={`handle ${side}`}
@@ -223,7 +221,7 @@ interface Picture {
   range: Range;
   spans: readonly Span[];
   moment: number | undefined;
-  selection: Selection | undefined;
+  selection: Clip | undefined;
   width: number;
 }
 

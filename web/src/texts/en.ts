@@ -260,4 +260,12 @@ export const en = {
   'http.503': 'unavailable',
   'http.507': 'no space left',
   countedNew: '{n} recordings, the first has just begun',
+  clipBegin: 'Cut a clip (i, o)',
+  clipSave: 'Download MP4',
+  copyLink: 'Copy link',
+  copied: 'Copied',
+  guests: 'Link for guests',
+  guestsFor: 'How long the link for guests works',
+  guestsUntil: 'Plays without an account until {time}:',
+  hours: '{n} h',
 };

@@ -259,4 +259,12 @@ export const zh: Record<keyof typeof en, string> = {
   'http.503': '服务器暂时不可用',
   'http.507': '存储空间不足',
   countedNew: '{n} 个录制，刚刚开始',
+  clipBegin: '剪辑片段 (i, o)',
+  clipSave: '下载 MP4',
+  copyLink: '复制链接',
+  copied: '已复制',
+  guests: '访客链接',
+  guestsFor: '访客链接有效期',
+  guestsUntil: '无需账户即可播放，有效期至 {time}：',
+  hours: '{n} 小时',
 };

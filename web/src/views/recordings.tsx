@@ -3,6 +3,7 @@ import { words } from '../hooks';
 import { locale, t, tOr } from '../i18n';
 import { listRecordings, type Recording, type StreamRecordings } from '../lib/api';
 import { coverage, type Hole, holesOf, nextHole } from '../lib/archive';
+import type { Clip } from '../lib/clip';
 import { bytes, dateTime, duration, seen } from '../lib/format';
 import { matches } from '../lib/natural';
 import { change, hrefOf, usePlace } from '../lib/route';
@@ -10,6 +11,7 @@ import { parseMoment, type Range, showing } from '../lib/ruler';
 import { isDeleted } from '../lib/undo';
 import { firstOf, folder, useArchive } from '../parts/archive';
 import { Calendar, daysOf, isoDay } from '../parts/calendar';
+import { ClipBar } from '../parts/clip';
 import { Stage, useMoment, useTimeline } from '../parts/player';
 import { Bulk, RecordingRow } from '../parts/recording';
 import { Rows } from '../parts/rows';
@@ -82,6 +84,8 @@ function StreamLink({ sum, search, current }: { sum: StreamRecordings; search: s
 }
 
 const hour = 3_600_000;
+const beforeHole = 2000; // ms before a gap that playing begins at
+const nearHole = 10_000; // ms
 
 /** The recordings of one stream: picture, time ruler, calendar and list, all of the same time. */
 function StreamView({ stream }: { stream: string }) {
@@ -117,12 +121,24 @@ function StreamView({ stream }: { stream: string }) {
     if (first) timeline.seek(first);
     else setRange((before) => newestIn(before, archive.recordings));
   });
-  useKept(moment, range);
+  const [clip, setClip] = useState<Clip | undefined>(() => clipOf(query));
+  useKept(moment, range, clip);
+  const cut = (next: Clip | undefined) => {
+    setClip(next);
+    change({ from: next && `${Math.round(next.from)}`, to: next && `${Math.round(next.to)}` });
+    // A clip that cannot be seen cannot be pulled at: the ruler shows ten times its length.
+    if (next && next.to - next.from < (range.to - range.from) / 50) {
+      const length = (next.to - next.from) * 10;
+      setRange({ from: (next.from + next.to - length) / 2, to: (next.from + next.to + length) / 2 });
+    }
+  };
   const [hole, setHole] = useState<Hole>();
   const toHole = (forward: boolean) => {
-    const next = nextHole(holes, hole?.from ?? moment ?? (forward ? 0 : Date.now()), forward);
+    // Who has just been brought to a gap goes on from there; who has played on, from where they are.
+    const at = moment ?? (forward ? 0 : Date.now());
+    const next = nextHole(holes, hole && Math.abs(at - hole.from) < nearHole ? hole.from : at, forward);
     setHole(next);
-    if (next) seek(Math.max(next.from - 2000, archive.spans[0]?.from ?? 0));
+    if (next) seek(Math.max(next.from - beforeHole, archive.spans[0]?.from ?? 0));
   };
   useHoleKeys(toHole);
   const running = streams?.some((known) => known.id === stream && known.recording) ?? false;
@@ -147,12 +163,13 @@ function StreamView({ stream }: { stream: string }) {
           range={range}
           spans={archive.spans}
           moment={moment}
-          selection={undefined}
+          selection={clip}
           onRange={setRange}
           onSeek={seek}
-          onSelect={() => undefined}
+          onSelect={setClip}
         />
         <Zoom range={range} moment={moment} onRange={setRange} onHole={toHole} />
+        <ClipBar stream={stream} clip={clip} moment={moment} onClip={cut} />
         {hole && (
           <p class="note" role="status" data-testid="hole">
             {t('hole', { time: dateTime(new Date(hole.from).toISOString(), locale), length: duration((hole.to - hole.from) / 1000), cause: tOr(`cause.${hole.cause}`, hole.cause) })}
@@ -191,6 +208,12 @@ function StreamView({ stream }: { stream: string }) {
   );
 }
 
+/** The clip that a URL has. */
+function clipOf(query: URLSearchParams): Clip | undefined {
+  const [from, to] = [Number(query.get('from')), Number(query.get('to'))];
+  return from > 0 && to > from ? { from, to } : undefined;
+}
+
 /** A range as long as another that has the newest recording near its end. */
 function newestIn(range: Range, recordings: readonly Recording[]): Range {
   const newest = recordings[0];
@@ -202,13 +225,14 @@ function newestIn(range: Range, recordings: readonly Recording[]): Range {
 const keepInterval = 5000; // ms between changes of the URL while something plays
 
 /** Keeps the moment and the length of what the ruler shows in the URL: a reload finds the place again. */
-function useKept(moment: number | undefined, range: Range): void {
-  const now = useRef({ moment, span: 0 });
-  now.current = { moment, span: Math.round(range.to - range.from) };
+function useKept(moment: number | undefined, range: Range, clip: Clip | undefined): void {
+  const now = useRef({ moment, span: 0, clip });
+  now.current = { moment, span: Math.round(range.to - range.from), clip };
   useEffect(() => {
     const write = () => {
-      const { moment, span } = now.current;
-      if (moment !== undefined && location.hash.startsWith('#/recordings/')) change({ t: `${Math.round(moment)}`, span: `${span}` });
+      const { moment, span, clip } = now.current;
+      if (moment === undefined || !location.hash.startsWith('#/recordings/')) return;
+      change({ t: `${Math.round(moment)}`, span: `${span}`, ...(clip && { from: `${Math.round(clip.from)}`, to: `${Math.round(clip.to)}` }) });
     };
     const timer = setInterval(write, keepInterval);
     return () => clearInterval(timer);

@@ -1,0 +1,159 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { useAction } from '../hooks';
+import { locale, t } from '../i18n';
+import { type Clip, clipURL, copyText, linkTo, signClip } from '../lib/clip';
+import { dateTime, duration } from '../lib/format';
+import { request } from '../lib/http';
+
+interface ClipProps {
+  stream: string;
+  clip: Clip | undefined;
+  moment: number | undefined;
+  onClip: (clip: Clip | undefined) => void;
+}
+
+/** Of the moment that is shown, in ms. */
+const around = 15_000;
+
+/** Lifetimes of links for guests, in seconds: none is longer than the server allows. */
+const lifetimes = [3600, 8 * 3600, 24 * 3600];
+
+/** A clip of a stream, and what can be done with it: save it, link to it, let guests see it. I and O set its ends. */
+export function ClipBar({ stream, clip, moment, onClip }: ClipProps) {
+  useEnds(clip, moment, onClip);
+  if (!clip) {
+    return (
+      <div class="buttons clip">
+        <button
+          type="button"
+          disabled={moment === undefined}
+          onClick={() => moment !== undefined && onClip({ from: moment - around, to: moment + around })}
+          data-testid="clip-begin"
+        >
+          {t('clipBegin')}
+        </button>
+        <CopyButton text={() => linkTo(stream, moment)} label={t('copyLink')} testid="copy-link" />
+      </div>
+    );
+  }
+  return (
+    <div class="buttons clip" data-testid="clip" data-from={Math.round(clip.from)} data-to={Math.round(clip.to)}>
+      <span class="note">
+        {new Date(clip.from).toLocaleTimeString(locale)} – {new Date(clip.to).toLocaleTimeString(locale)}, {duration((clip.to - clip.from) / 1000)}
+      </span>
+      <Save stream={stream} clip={clip} />
+      <CopyButton text={() => linkTo(stream, clip.from, clip)} label={t('copyLink')} testid="copy-link" />
+      <Guests key={`${clip.from} ${clip.to}`} stream={stream} clip={clip} />
+      <button type="button" class="quiet" onClick={() => onClip(undefined)} data-testid="clip-end">
+        {t('cancel')}
+      </button>
+    </div>
+  );
+}
+
+/** I and O begin and end a clip at the moment that is shown. */
+function useEnds(clip: Clip | undefined, moment: number | undefined, onClip: (clip: Clip) => void): void {
+  const now = useRef({ clip, moment, onClip });
+  now.current = { clip, moment, onClip };
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      const { clip, moment, onClip } = now.current;
+      if (moment === undefined || event.ctrlKey || event.metaKey || event.altKey || (event.target as Element).closest('input, select, textarea, dialog')) return;
+      if (event.key === 'i') onClip({ from: moment, to: Math.max(clip?.to ?? 0, moment + 1000) });
+      if (event.key === 'o') onClip({ from: Math.min(clip?.from ?? moment - around, moment - 1000), to: moment });
+    };
+    addEventListener('keydown', onKey);
+    return () => removeEventListener('keydown', onKey);
+  }, []);
+}
+
+/** Saves a clip as one MP4 file: the browser loads it by a signed URL, which needs no header, and shows how far it is. */
+function Save({ stream, clip }: { stream: string; clip: Clip }) {
+  const { busy, error, run } = useAction();
+  const save = () =>
+    run(async () => {
+      await request(clipURL(stream, clip, 'file.mp4'), { headers: { Range: 'bytes=0-0' } }); // says why there is none
+      const { folder } = await signClip(stream, clip);
+      const zone = new URLSearchParams({ tz: Intl.DateTimeFormat().resolvedOptions().timeZone });
+      Object.assign(document.createElement('a'), { href: `${folder}file.mp4?${zone}`, download: '' }).click();
+    });
+  return (
+    <>
+      <button type="button" class="primary" disabled={busy} onClick={() => void save()} data-testid="clip-save">
+        {t('clipSave')}
+      </button>
+      {error && (
+        <span class="error" role="alert" data-testid="clip-error">
+          {error}
+        </span>
+      )}
+    </>
+  );
+}
+
+/** Makes a URL of a clip that plays without credentials for a while. */
+function Guests({ stream, clip }: { stream: string; clip: Clip }) {
+  const [lifetime, setLifetime] = useState(lifetimes[0] as number);
+  const [link, setLink] = useState<{ url: string; expires: string }>();
+  const { busy, error, run } = useAction();
+  return (
+    <>
+      <label class="switch">
+        <span class="unseen">{t('guestsFor')}</span>
+        <select value={lifetime} onChange={(event) => setLifetime(Number(event.currentTarget.value))} data-testid="guests-for">
+          {lifetimes.map((seconds) => (
+            <option key={seconds} value={seconds}>
+              {t('hours', { n: seconds / 3600 })}
+            </option>
+          ))}
+        </select>
+      </label>
+      <button type="button" disabled={busy} onClick={() => void run(async () => setLink(await signClip(stream, clip, lifetime)))} data-testid="guests">
+        {t('guests')}
+      </button>
+      {link && (
+        <label class="link">
+          {t('guestsUntil', { time: dateTime(link.expires, locale) })}
+          <input readOnly value={link.url} onFocus={(event) => event.currentTarget.select()} data-testid="guests-url" />
+        </label>
+      )}
+      {error && (
+        <span class="error" role="alert" data-testid="guests-error">
+          {error}
+        </span>
+      )}
+    </>
+  );
+}
+
+/** Copies a text, and says that it did. */
+function CopyButton({ text, label, testid }: { text: () => string; label: string; testid: string }) {
+  const [copied, setCopied] = useState(false);
+  const { error, run } = useAction();
+  useEffect(() => {
+    if (!copied) return;
+    const timer = setTimeout(() => setCopied(false), 3000);
+    return () => clearTimeout(timer);
+  }, [copied]);
+  return (
+    <>
+      <button
+        type="button"
+        onClick={() =>
+          void run(async () => {
+            await copyText(text());
+            setCopied(true);
+          })
+        }
+        data-testid={testid}
+      >
+        {copied ? t('copied') : label}
+      </button>
+      {error && (
+        <span class="error" role="alert">
+          {error}
+        </span>
+      )}
+    </>
+  );
+}
