@@ -47,6 +47,7 @@ type Node struct {
 	recorder recorder
 	gauge    *gauge
 	health   *health.Watch
+	metrics  *metrics.Node
 	quotas   *quota.Quotas
 	api      *api.API
 	server   *http.Server
@@ -85,7 +86,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	n = &Node{cfg: cfg, log: o.Logger, quotas: quotasOf(cfg.Limits)}
+	n = &Node{cfg: cfg, log: o.Logger, quotas: quotasOf(cfg.Limits), metrics: metrics.NewNode()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close(ctx))
@@ -95,7 +96,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 		Logger: o.Logger, Keeper: parameters, MaxStreams: cfg.Limits.Streams,
 		OnPublish: func(st *live.Stream) { n.recorder.onPublish(st) },
 	})
-	if n.recorder, err = newRecorder(ctx, cfg, n.streams, n.quotas, o.Logger); err != nil {
+	if n.recorder, err = newRecorder(ctx, cfg, n.streams, n.quotas, n.metrics, o.Logger); err != nil {
 		return n, err
 	}
 	var listen net.ListenConfig
@@ -116,7 +117,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	}
 	n.api, err = api.New(api.Options{
 		Streams: n.streams, WHIP: n.whip, Recorder: rec, Playback: play, Archive: timelines, Recordings: n.recorder.recordings(),
-		Auth: auth.New(cfg.Auth.Options()), Page: web.Handler(nil), Metrics: n.metrics(), CORSOrigins: cfg.HTTP.CORSOrigins,
+		Auth: auth.New(cfg.Auth.Options()), Page: web.Handler(nil), Metrics: n.scraped(), Observe: n.metrics.Request, CORSOrigins: cfg.HTTP.CORSOrigins,
 		BasePath: cfg.HTTP.BasePath, TrustedProxies: cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: cfg.HTTP.RequestsPerAddress, Refused: n.refused,
 		Info: api.Info{
@@ -132,9 +133,9 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	return n, nil
 }
 
-// metrics returns what answers Prometheus.
-func (n *Node) metrics() http.Handler {
-	s := metrics.Sources{Traffic: n.streams.Traffic, Streams: func() (publishing, watching int) {
+// scraped returns what answers Prometheus.
+func (n *Node) scraped() http.Handler {
+	s := metrics.Sources{Traffic: n.streams.Traffic, PerStream: n.streams.TrafficOfStreams, Failures: n.failures, Sessions: n.sessions, Streams: func() (publishing, watching int) {
 		for _, st := range n.streams.List() {
 			publishing += len(st.Publish.Sessions)
 			watching += len(st.Subscribe.Sessions)
@@ -143,7 +144,27 @@ func (n *Node) metrics() http.Handler {
 	}, Refused: n.refusals}
 	s.Problems = n.health.Problems
 	n.recorder.measure(&s)
-	return metrics.Handler(s)
+	return n.metrics.Handler(s)
+}
+
+// failures counts sessions that failed by cause.
+func (n *Node) failures() map[string]int64 {
+	f := n.whip.Failures()
+	return map[string]int64{"ice": f.ICE, "dtls": f.DTLS, "lost": f.Lost}
+}
+
+// sessions counts those of all streams by side and state.
+func (n *Node) sessions() map[metrics.Session]int {
+	counts := map[metrics.Session]int{}
+	for _, st := range n.streams.List() {
+		for _, s := range st.Publish.Sessions {
+			counts[metrics.Session{Side: "publisher", State: s.State}]++
+		}
+		for _, s := range st.Subscribe.Sessions {
+			counts[metrics.Session{Side: "viewer", State: s.State}]++
+		}
+	}
+	return counts
 }
 
 func newWHIP(cfg *config.Config, streams *live.Streams, quotas *quota.Quotas, log *slog.Logger) (*whip.Server, error) {

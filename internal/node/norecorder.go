@@ -18,7 +18,7 @@ import (
 // noRecorder is the recorder of a build without one.
 type noRecorder struct{}
 
-func newRecorder(context.Context, *config.Config, *live.Streams, *quota.Quotas, *slog.Logger) (recorder, error) {
+func newRecorder(context.Context, *config.Config, *live.Streams, *quota.Quotas, *metrics.Node, *slog.Logger) (recorder, error) {
 	return noRecorder{}, nil
 }
 

@@ -31,7 +31,7 @@ type withRecorder struct {
 	restorer  *restorer
 }
 
-func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams, quotas *quota.Quotas, log *slog.Logger) (_ recorder, err error) {
+func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams, quotas *quota.Quotas, meter *metrics.Node, log *slog.Logger) (_ recorder, err error) {
 	o := cfg.Recorder
 	w := &withRecorder{}
 	defer func() {
@@ -45,6 +45,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 	if w.catalogue, err = catalogue.Open(ctx, string(cfg.Database.URL)); err != nil {
 		return nil, err
 	}
+	w.catalogue.Measure(meter)
 	if w.keeper, err = newKeeper(o.Retention, w, log); err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 		Streams: streams, Store: w.depot.Store, Catalogue: w.catalogue, Journals: w.depot.journals,
 		NodeAlias: o.NodeAlias, AutoStreams: o.AutoStreams,
 		MaxRecording: o.MaxRecording.Duration(), SegmentDuration: o.Segment.Duration(),
-		ChunkDuration: o.Chunk.Duration(), Reconnect: o.Reconnect.Duration(), Sync: syncOf(o), Quotas: quotas, Deleting: w.keeper.Deleting, Logger: log,
+		ChunkDuration: o.Chunk.Duration(), Reconnect: o.Reconnect.Duration(), Sync: syncOf(o), Quotas: quotas, Deleting: w.keeper.Deleting, Ended: meter.Ended, Logger: log,
 	})
 	if err != nil {
 		return nil, err
@@ -78,7 +79,7 @@ func (w *withRecorder) api() (api.Recorder, api.Playback) {
 }
 
 func (w *withRecorder) measure(s *metrics.Sources) {
-	s.Recordings, s.LeftOut = w.Active, w.LeftOut
+	s.Recordings, s.LeftOut, s.Failed, s.Free = w.Active, w.LeftOut, w.Failed, w.depot.freeDisks
 	if w.depot.spool != nil {
 		s.Spool = w.depot.spool.Status
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,6 +65,14 @@ func TestProtectAndDelete(t *testing.T) {
 	var rec media.Recording
 	if code := n.call(http.MethodGet, resource, "", &rec); code != 200 || rec.Status != media.StatusComplete || len(rec.Tracks) != 2 {
 		t.Errorf("GET: %d %+v", code, rec)
+	}
+	for _, want := range []string{
+		`live777_recordings_total{reason="none",status="complete"} 1`, `live777_stream_segments_total{kind="video",layer="0",stream="camera"} `,
+		`live777_disk_free_bytes{disk="storage"} `, `live777_database_seconds_count `, `live777_requests_total{code="200",method="GET",route="/api/record/{stream}"} 1`,
+	} {
+		if text := n.metrics(); !strings.Contains(text, want) {
+			t.Errorf("there is no %q in\n%s", want, text)
+		}
 	}
 	if code := n.call(http.MethodPatch, resource, `{"protected": true}`, &rec); code != 200 || !rec.Protected {
 		t.Errorf("PATCH: %d %+v", code, rec)

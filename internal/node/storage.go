@@ -188,3 +188,16 @@ func checkRemote(ctx context.Context, o config.Recorder, backend remote.Storage,
 func describe(o config.Storage) string {
 	return fmt.Sprintf("%s bucket %q, root %q, region %q, endpoint %q", o.Type, o.Bucket, strings.Trim(o.Root, "/"), o.Region, o.Endpoint)
 }
+
+// freeDisks returns the free bytes of the disk that recordings are written to, by what
+// it is for: none where that cannot be told.
+func (d *depot) freeDisks() map[string]int64 {
+	name, free := placeStorage, d.free
+	if d.spool != nil {
+		name, free = "spool", d.spool.Free
+	}
+	if bytes, err := free(); err == nil {
+		return map[string]int64{name: bytes}
+	}
+	return nil
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -14,6 +15,8 @@ type Stream struct {
 	streams *Streams
 	id      string
 	since   time.Time
+	packets atomic.Int64 // of all its publishers
+	bytes   atomic.Int64 // of their payload
 
 	// mu is held for reading while a packet is handed out, so that packets of
 	// different tracks do not wait for each other, and for writing while
@@ -150,7 +153,7 @@ func (st *Stream) forward(pub *Publication, item Item) {
 		return
 	}
 	if item.Packet != nil {
-		st.streams.traffic.received.Add(int64(len(item.Packet.Payload)))
+		st.countReceived(len(item.Packet.Payload))
 	}
 	for _, sub := range st.subscribers {
 		sub.push(item)

@@ -1,6 +1,10 @@
 package live
 
-import "sync/atomic"
+import (
+	"maps"
+	"slices"
+	"sync/atomic"
+)
 
 // traffic counts bytes of RTP payload, from the start on.
 type traffic struct{ received, sent atomic.Int64 }
@@ -20,4 +24,29 @@ func (s *Subscription) countSent(items []Item) {
 		}
 	}
 	s.stream.streams.traffic.sent.Add(int64(bytes))
+}
+
+// StreamTraffic is what the publishers of a stream have sent since it came.
+type StreamTraffic struct {
+	Stream         string
+	Packets, Bytes int64 // of RTP, and of its payload
+}
+
+// TrafficOfStreams returns what the publishers of each stream have sent, in no order.
+func (s *Streams) TrafficOfStreams() []StreamTraffic {
+	s.mu.Lock()
+	streams := slices.Collect(maps.Values(s.streams))
+	s.mu.Unlock()
+	all := make([]StreamTraffic, len(streams))
+	for i, st := range streams {
+		all[i] = StreamTraffic{Stream: st.id, Packets: st.packets.Load(), Bytes: st.bytes.Load()}
+	}
+	return all
+}
+
+// countReceived counts a packet of the stream's publisher.
+func (st *Stream) countReceived(payload int) {
+	st.packets.Add(1)
+	st.bytes.Add(int64(payload))
+	st.streams.traffic.received.Add(int64(payload))
 }

@@ -38,4 +38,7 @@ func TestTraffic(t *testing.T) {
 	if received, sent := s.Traffic(); received != 120 || sent != 240 {
 		t.Errorf("%d bytes came and %d left, not 120 and 240", received, sent)
 	}
+	if got := s.TrafficOfStreams(); len(got) != 1 || got[0] != (StreamTraffic{Stream: "camera", Packets: 2, Bytes: 120}) {
+		t.Errorf("of the stream came %+v", got)
+	}
 }

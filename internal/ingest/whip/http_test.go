@@ -435,6 +435,9 @@ func TestPublisherThatNeverConnectsIsReaped(t *testing.T) {
 	}
 	eventually(t, "the stream is gone", func() bool { return len(n.streams.List()) == 0 })
 	eventually(t, "the session is gone", func() bool { return !n.has(res.Header.Get("Location")) })
+	if f := n.whip.Failures(); f != (Failures{ICE: 1}) {
+		t.Errorf("counted as %+v", f)
+	}
 }
 
 func TestNewRefusesBadOptions(t *testing.T) {

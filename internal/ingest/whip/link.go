@@ -8,7 +8,6 @@ import (
 
 	"github.com/pion/ice/v4"
 	"github.com/pion/stun/v4"
-	"github.com/pion/webrtc/v4"
 )
 
 // pathSilent is how long the way that a client chose may be silent before another way,
@@ -87,8 +86,8 @@ func addressOf(c ice.Candidate) netip.AddrPort {
 // whyNot says, to an operator, why a session has not connected.
 func (se *session) whyNot() string {
 	m := se.server.Media()
-	switch state := se.pc.ICEConnectionState(); {
-	case se.link.checks.Load() > 0 && (state == webrtc.ICEConnectionStateConnected || state == webrtc.ICEConnectionStateCompleted):
+	switch {
+	case se.iceIsUp():
 		return "ICE is up, but the DTLS handshake with the client has not ended"
 	case se.link.checks.Load() > 0:
 		return fmt.Sprintf("%d connectivity checks came from the client, but it chose no pair: "+

@@ -109,6 +109,7 @@ type Server struct {
 	ingest    *interceptor.Registry
 	egress    *interceptor.Registry
 	iceLinks  []string
+	failures  failures
 	closeOnce sync.Once
 
 	mu       sync.Mutex

@@ -332,6 +332,7 @@ func (se *session) end(reason string) {
 func (se *session) lost(reason string) {
 	if !se.isConnected() && se.ctx.Err() == nil {
 		se.log.Warn("the client did not connect", "why", se.whyNot())
+		se.countFailure()
 	}
 	se.end(reason)
 }
@@ -374,6 +375,9 @@ func (se *session) stateChanged(state webrtc.PeerConnectionState) {
 	se.mu.Lock()
 	attached := se.attached
 	first := state == webrtc.PeerConnectionStateConnected && !se.connected
+	if state == webrtc.PeerConnectionStateFailed && se.connected {
+		se.server.failures.lost.Add(1)
+	}
 	se.connected = se.connected || first
 	se.mu.Unlock()
 	if first {

@@ -55,6 +55,9 @@ type Options struct {
 	// Deleting reports whether a recording is being deleted, so that its record_dir is
 	// not free yet. With nil, nothing is being deleted.
 	Deleting func(recordDir string) bool
+	// Ended is told of each recording that ends, with its verdict and ledger, and must
+	// not block; nil: nobody is.
+	Ended func(media.Recording)
 
 	Now    func() time.Time // time.Now by default
 	Logger *slog.Logger
@@ -125,6 +128,9 @@ func New(o Options) (*Recorder, error) {
 	}
 	if o.Deleting == nil {
 		o.Deleting = func(string) bool { return false }
+	}
+	if o.Ended == nil {
+		o.Ended = func(media.Recording) {}
 	}
 	for _, p := range o.AutoStreams {
 		if _, err := path.Match(p, ""); err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -300,7 +301,15 @@ func TestRotationIsGapless(t *testing.T) {
 // rotate records a video over several recordings.
 func rotate(t *testing.T, video string) {
 	t.Helper()
-	g := newRig(t, func(o *Options) { o.MaxRecording = 10 * time.Second })
+	var ended sync.Map // by record_dir: how often each was told to have ended
+	g := newRig(t, func(o *Options) {
+		o.MaxRecording = 10 * time.Second
+		o.Ended = func(r media.Recording) {
+			if _, twice := ended.LoadOrStore(r.RecordDir, r.Status); twice || r.End == nil {
+				t.Errorf("%s ended twice, or without an end", r.RecordDir)
+			}
+		}
+	})
 	s := g.publish("camera", source(t, video), source(t, "opus_stereo.ogg"))
 	dirs := []string{g.start("camera", "").RecordDir}
 	for range 35 {
@@ -325,6 +334,9 @@ func rotate(t *testing.T, video string) {
 		report := g.compare(s.log, rec, compare.Options{TailUnits: -1})
 		if got := g.catalogue.get(dir); got.Status != media.StatusComplete {
 			t.Errorf("%s: %s %s", dir, got.Status, got.Reason)
+		}
+		if told, ok := ended.Load(dir); !ok || told != media.StatusComplete {
+			t.Errorf("%s: its end was told as %v", dir, told)
 		}
 		if rec.Duration > 11*time.Second {
 			t.Errorf("%s lasts %v, the limit is 10 s and a GOP 1 s", dir, rec.Duration)

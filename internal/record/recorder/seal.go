@@ -73,6 +73,7 @@ func (rec *recording) sealAs(info media.Recording) error {
 	info = rec.snapshot()
 	log.Info("recording ended", "status", info.Status, "reason", info.Reason,
 		"duration", info.Duration, "bytes", info.Bytes)
+	rec.r.o.Ended(info)
 	return err
 }
 

@@ -2,8 +2,6 @@ package metrics
 
 import (
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,41 +37,32 @@ type NodeState struct {
 
 // Manager counts what a manager does. Safe for concurrent use.
 type Manager struct {
+	requests
+	database
 	registry   *prometheus.Registry
-	requests   *prometheus.CounterVec
-	answers    *prometheus.HistogramVec
 	refused    *prometheus.CounterVec
 	relayBytes *prometheus.CounterVec
 	relayFails *prometheus.CounterVec
-	dbCalls    prometheus.Histogram
-	dbErrors   prometheus.Counter
 }
 
 const managerPrefix = "liveman_"
 
 // NewManager returns a Manager that has counted nothing.
 func NewManager(s FleetSources) *Manager {
-	seconds := []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: managerPrefix + name, Help: help}, labels)
 	}
 	m := &Manager{
-		registry: prometheus.NewRegistry(),
-		requests: counter("requests_total", "HTTP requests that were answered.", "route", "method", "code"),
-		answers: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: managerPrefix + "answer_seconds", Help: "How long requests wait for their answers to begin.", Buckets: seconds,
-		}, []string{"route"}),
+		registry:   prometheus.NewRegistry(),
+		requests:   newRequests(managerPrefix),
+		database:   newDatabase(managerPrefix),
 		refused:    counter("refused_total", "Connections and requests that a limit refused.", "of", "limit"),
 		relayBytes: counter("relay_bytes_total", "Bytes of objects that were relayed from a node.", "node"),
 		relayFails: counter("relay_errors_total", "Objects that could not be relayed from a node, or not to their end.", "node"),
-		dbCalls: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: managerPrefix + "database_seconds", Help: "How long uses of the database take.", Buckets: seconds,
-		}),
-		dbErrors: prometheus.NewCounter(prometheus.CounterOpts{Name: managerPrefix + "database_errors_total", Help: "Errors of the database."}),
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.answers, m.refused, m.relayBytes, m.relayFails, m.dbCalls, m.dbErrors, fleetCollector{s},
+		m.answered, m.waited, m.refused, m.relayBytes, m.relayFails, m.calls, m.errors, fleetCollector{s},
 	)
 	return m
 }
@@ -81,18 +70,6 @@ func NewManager(s FleetSources) *Manager {
 // Handler answers GET /metrics, as the function of this name does for a node.
 func (m *Manager) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
-}
-
-// Request counts a request whose answer begins after some time. The route is the
-// pattern of http.ServeMux that it matched, or "" where it matched none.
-func (m *Manager) Request(route, method string, status int, after time.Duration) {
-	if _, path, ok := strings.Cut(route, " "); ok {
-		route = path
-	} else if route == "" || method != http.MethodGet && method != http.MethodHead {
-		method = "" // whatever a client has made up: each would be counted for ever
-	}
-	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
-	m.answers.WithLabelValues(route).Observe(after.Seconds())
 }
 
 // Refused counts what a limit has refused, as quota.Refusal.
@@ -105,12 +82,6 @@ func (m *Manager) Relayed(node string, bytes int64, failed bool) {
 		m.relayFails.WithLabelValues(node).Inc()
 	}
 }
-
-// Call implements catalogue.Meter.
-func (m *Manager) Call(took time.Duration) { m.dbCalls.Observe(took.Seconds()) }
-
-// Failed implements catalogue.Meter.
-func (m *Manager) Failed() { m.dbErrors.Inc() }
 
 func describeFleet(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(managerPrefix+name, help, labels, nil)
