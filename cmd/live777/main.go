@@ -16,15 +16,14 @@ import (
 var version string
 
 var program = command.Program{
-	Name: "live777",
-	Usage: `usage: live777 [serve] [flags]             run the node
-       live777 rebuild [flags]             make the catalogue from what is in storage
-       live777 verify [flags] [FOLDER...]  check the recordings, all or those in folders of the storage
-       live777 hash-password               print what goes into auth.users for a password on standard input
-
-`,
+	Name: "live777", Version: version,
+	Summary: "a WebRTC live node that records what it carries",
 	Commands: map[string]command.Command{
-		"serve": {Declare: service().Serve}, "rebuild": {Declare: rebuild}, "verify": {Declare: verify, Arguments: true},
+		"serve":   {Summary: "run the node", Declare: service().Serve},
+		"rebuild": {Summary: "make the catalogue from what is in storage", Declare: rebuild},
+		"verify": {
+			Summary: "check the recordings, all or those in folders of the storage", Declare: verify, Operands: "[FOLDER...]",
+		},
 		"hash-password": command.HashPassword,
 	},
 }

@@ -18,14 +18,12 @@ import (
 var version string
 
 var program = command.Program{
-	Name: "liveman",
-	Usage: `usage: liveman [serve] [flags]     run the manager
-       liveman rebuild [flags]     make the catalogue from what is in storage, and from what nodes keep themselves
-       liveman hash-password       print what goes into auth.users for a password on standard input
-
-`,
+	Name: "liveman", Version: version,
+	Summary: "a manager of many live777 nodes: one catalogue of their recordings, and one address to play, start and stop them",
 	Commands: map[string]command.Command{
-		"serve": {Declare: service().Serve}, "rebuild": {Declare: rebuild}, "hash-password": command.HashPassword,
+		"serve":         {Summary: "run the manager", Declare: service().Serve},
+		"rebuild":       {Summary: "make the catalogue from what is in storage, and from what nodes keep themselves", Declare: rebuild},
+		"hash-password": command.HashPassword,
 	},
 }
 

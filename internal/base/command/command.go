@@ -20,7 +20,8 @@ const Default = "serve"
 // Program is what can be run. Its Commands have one of the name Default.
 type Program struct {
 	Name     string
-	Usage    string // of all commands, with line feeds at its end
+	Summary  string // what it is, in a line
+	Version  string // of a release build
 	Commands map[string]Command
 }
 
@@ -28,8 +29,9 @@ type Program struct {
 type Command struct {
 	// Declare declares the command's flags and returns what to do with them.
 	Declare func(*flag.FlagSet) Action
-	// Arguments says that there may be some behind the flags.
-	Arguments bool
+	Summary string // what it does, in a line
+	// Operands says what may stand behind the flags; empty: nothing.
+	Operands string
 }
 
 // Action does what a command is for; the code is that of the process. An error is
@@ -53,23 +55,26 @@ func (p *Program) Main() {
 // the exit code: 2 for a wrong command line.
 func (p *Program) Run(ctx context.Context, args []string, s Surroundings) int {
 	name := Default
+	if len(args) > 0 && builtin[args[0]] != nil {
+		return p.runBuiltin(args[0], args[1:], s)
+	}
 	if len(args) > 0 && p.Commands[args[0]].Declare != nil {
 		name, args = args[0], args[1:]
 	}
 	command := p.Commands[name]
-	flags := flag.NewFlagSet(p.Name+" "+name, flag.ContinueOnError)
+	flags, do := p.flags(name)
 	flags.SetOutput(s.Stderr)
 	flags.Usage = func() {
-		_, _ = fmt.Fprintf(s.Stderr, "%sflags of %s %s:\n", p.Usage, p.Name, name)
+		p.usage(s.Stderr)
+		_, _ = fmt.Fprintf(s.Stderr, "flags of %s %s:\n", p.Name, name)
 		flags.PrintDefaults()
 	}
-	do := command.Declare(flags)
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
 	case err != nil:
 		return 2
-	case flags.NArg() > 0 && !command.Arguments:
+	case flags.NArg() > 0 && command.Operands == "":
 		p.complain(s.Stderr, fmt.Errorf("unexpected argument %q; %s -help tells what there is", flags.Arg(0), p.Name))
 		return 2
 	}
@@ -86,7 +91,7 @@ func (p *Program) complain(stderr io.Writer, err error) {
 }
 
 // HashPassword is the command that prints the hash of a password.
-var HashPassword = Command{Declare: func(*flag.FlagSet) Action {
+var HashPassword = Command{Summary: "print what goes into auth.users for a password on standard input", Declare: func(*flag.FlagSet) Action {
 	return func(_ context.Context, s Surroundings, _ []string) (int, error) {
 		if err := auth.HashCommand(os.Stdin, s.Stdout, s.Stderr); err != nil {
 			return 1, err
