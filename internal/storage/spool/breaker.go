@@ -30,8 +30,16 @@ type catchUp struct {
 	bytes   int64 // acknowledged before
 }
 
+// outage follows whether the remote works. Guarded by Spool.mu.
+type outage struct {
+	breaker  breaker
+	catchUp  catchUp
+	deniedAt time.Time // when a refusal was last logged
+}
+
 // left notes that an entry has left its place in the queue.
-func (c *catchUp) left(e *entry) {
+func (o *outage) left(e *entry) {
+	c := &o.catchUp
 	if e.seq != 0 && e.seq <= c.last && c.waiting > 0 {
 		c.waiting--
 	}
@@ -40,7 +48,7 @@ func (c *catchUp) left(e *entry) {
 // failed notes that the remote failed, for an object for the attempts-th time in a row.
 // Called with mu held.
 func (s *Spool) failed(now time.Time, key string, attempts int, err error) {
-	b := &s.breaker
+	b := &s.outage.breaker
 	b.last = err
 	s.logDenied(now, err)
 	if b.open {
@@ -68,10 +76,10 @@ func (s *Spool) failed(now time.Time, key string, attempts int, err error) {
 // logDenied logs now and then that credentials are refused, because somebody has to
 // act.
 func (s *Spool) logDenied(now time.Time, err error) {
-	if !errors.Is(err, storage.ErrDenied) || now.Sub(s.deniedAt) < deniedEvery {
+	if !errors.Is(err, storage.ErrDenied) || now.Sub(s.outage.deniedAt) < deniedEvery {
 		return
 	}
-	s.deniedAt = now
+	s.outage.deniedAt = now
 	s.note(func() {
 		s.log.Error("remote storage refuses access, uploads are tried again: check the credentials and rights of recorder.storage", "error", err)
 	})
@@ -79,15 +87,15 @@ func (s *Spool) logDenied(now time.Time, err error) {
 
 // answered notes that the remote works. Called with mu held.
 func (s *Spool) answered(now time.Time) {
-	b := s.breaker
-	s.breaker = breaker{}
+	b := s.outage.breaker
+	s.outage.breaker = breaker{}
 	if !b.open {
 		return
 	}
-	s.catchUp = catchUp{last: s.seq, since: now, bytes: s.total.bytes}
-	for _, e := range s.entries {
+	s.outage.catchUp = catchUp{last: s.queue.seq, since: now, bytes: s.uploads.bytes}
+	for _, e := range s.queue.entries {
 		if e.seq != 0 && e.state != refused {
-			s.catchUp.waiting++
+			s.outage.catchUp.waiting++
 		}
 		if !e.check {
 			e.notBefore = 0
@@ -103,12 +111,12 @@ func (s *Spool) answered(now time.Time) {
 // noteCaughtUp logs once that all that waited when the breaker closed is remote.
 // Called with mu held.
 func (s *Spool) noteCaughtUp() {
-	c := s.catchUp
+	c := s.outage.catchUp
 	if c.last == 0 || c.waiting > 0 {
 		return
 	}
-	s.catchUp = catchUp{}
-	took, sent := time.Since(c.since), s.total.bytes-c.bytes
+	s.outage.catchUp = catchUp{}
+	took, sent := time.Since(c.since), s.uploads.bytes-c.bytes
 	s.note(func() {
 		s.log.Info("the spool has caught up with the outage", "took", took, "bytes", sent,
 			"bytes_per_second", int64(float64(sent)/max(took.Seconds(), 1e-3)))

@@ -88,12 +88,12 @@ func (c *claims) all(ctx context.Context) (map[string]int64, error) {
 
 // scanClaims connects the claims on the disk with the entries.
 func (s *Spool) scanClaims(ctx context.Context) error {
-	names, err := s.claims.all(ctx)
+	names, err := s.disk.claims.all(ctx)
 	if err != nil {
 		return fmt.Errorf("read the claims in the spool: %w", err)
 	}
-	for _, f := range s.folders {
-		name := s.claims.name(path.Join(f.name, media.InfoName))
+	for _, f := range s.queue.folders {
+		name := s.disk.claims.name(path.Join(f.name, media.InfoName))
 		size, ok := names[name]
 		switch {
 		case !ok:
@@ -108,7 +108,7 @@ func (s *Spool) scanClaims(ctx context.Context) error {
 		delete(names, name)
 	}
 	for name := range names { // of objects that were never made
-		if err := s.claims.store.Delete(ctx, name); err != nil {
+		if err := s.disk.claims.store.Delete(ctx, name); err != nil {
 			return fmt.Errorf("remove a claim from the spool: %w", err)
 		}
 	}
@@ -124,8 +124,8 @@ func (s *Spool) Claimed(ctx context.Context, key string) error {
 	defer look.Stop()
 	for {
 		s.mu.Lock()
-		e := s.entries[key]
-		undecided := e != nil && e.isClaim() && !s.breaker.open
+		e := s.queue.entries[key]
+		undecided := e != nil && e.isClaim() && !s.outage.breaker.open
 		denied := e != nil && e.folder.state.stays()
 		s.mu.Unlock()
 		switch {
@@ -148,7 +148,7 @@ func (s *Spool) Claimed(ctx context.Context, key string) error {
 func (s *Spool) Hold(folder string) {
 	s.mu.Lock()
 	defer s.unlock()
-	if f := s.folders[folder]; f != nil {
+	if f := s.queue.folders[folder]; f != nil {
 		s.happens(f, heldBack)
 	}
 }

@@ -118,7 +118,7 @@ func openCrashed(ctx context.Context, dir string, fail float64) (*Spool, error) 
 		return nil, err
 	}
 	s.tune.backoffMin, s.tune.backoffMax, s.tune.probeMax = time.Millisecond, 10*time.Millisecond, 10*time.Millisecond
-	for o, err := range s.local.List(ctx, "") {
+	for o, err := range s.disk.objects.List(ctx, "") {
 		switch {
 		case err != nil:
 		case strings.HasSuffix(o.Key, ".m4s") && o.Size%chunk != 0:

@@ -44,19 +44,19 @@ func (s *Spool) Delete(ctx context.Context, key string) error {
 // upload without an answer may be carried out after the first Delete. It does not if
 // something has been written under the key since. Called with mu held.
 func (s *Spool) deleteAgain(key string, at int64) {
-	if s.closed {
+	if s.run.closed {
 		return
 	}
 	s.deleted[key] = struct{}{}
-	s.work.Go(func() {
-		timer := time.NewTimer(time.Duration(at - s.ticks(time.Now())))
+	s.run.work.Go(func() {
+		timer := time.NewTimer(time.Duration(at - s.clock.ticks(time.Now())))
 		defer timer.Stop()
 		select {
-		case <-s.stop:
+		case <-s.run.stop:
 			return
 		case <-timer.C:
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, deleteTimeout)
+		ctx, cancel := context.WithTimeout(s.run.ctx, deleteTimeout)
 		defer cancel()
 		unlock, err := s.keys.lock(ctx, key)
 		if err != nil {
@@ -80,9 +80,9 @@ func (s *Spool) deleteAgain(key string, at int64) {
 // object too.
 func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err error) {
 	s.mu.Lock()
-	e := s.entries[key]
+	e := s.queue.entries[key]
 	if e == nil {
-		f := s.folders[path.Dir(key)]
+		f := s.queue.folders[path.Dir(key)]
 		if f != nil && storage.ClassOf(key) == storage.Info {
 			s.happens(f, infoDeleted)
 			s.forgetLost(f)
@@ -108,10 +108,10 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 		remote, err = s.mayHave(ctx, e.folder)
 	}
 	if err == nil && claim && (fresh || remote) {
-		err = s.claims.end(ctx, key)
+		err = s.disk.claims.end(ctx, key)
 	}
 	if err == nil {
-		err = s.local.Delete(ctx, key)
+		err = s.disk.objects.Delete(ctx, key)
 	}
 	s.mu.Lock()
 	defer s.unlock()
@@ -120,7 +120,7 @@ func (s *Spool) deleteLocal(ctx context.Context, key string) (remote bool, err e
 		s.poke()
 		return false, err
 	}
-	if remote && e.unsure > s.ticks(time.Now()) {
+	if remote && e.unsure > s.clock.ticks(time.Now()) {
 		s.deleteAgain(key, e.unsure)
 	}
 	if e.class == storage.Info {
@@ -167,7 +167,7 @@ func (s *Spool) isTheirs(ctx context.Context, key string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	claim, err := contentOf(ctx, s.claims.store, s.claims.name(key))
+	claim, err := contentOf(ctx, s.disk.claims.store, s.disk.claims.name(key))
 	if errors.Is(err, storage.ErrNotFound) {
 		return false, nil
 	}

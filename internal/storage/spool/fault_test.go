@@ -135,10 +135,10 @@ func TestClockPutBack(t *testing.T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	failed := time.Now()
-	s.later(s.entries["d/v_seg_0001.m4s"], failed)
+	s.later(s.queue.entries["d/v_seg_0001.m4s"], failed)
 	soon := putBack(failed.Add(s.tune.backoffMax), 8*time.Hour)
-	if e, at := s.pick(s.ticks(soon), false); e == nil {
-		t.Errorf("it is tried again in %v", time.Duration(at-s.ticks(soon)))
+	if e, at := s.queue.pick(s.clock.ticks(soon), false); e == nil {
+		t.Errorf("it is tried again in %v", time.Duration(at-s.clock.ticks(soon)))
 	}
 }
 
@@ -487,7 +487,7 @@ func TestClaimTwice(t *testing.T) {
 	settled(t, s)
 	wantRemote(t, remote, "d/recording.json", "second")
 	wantRemote(t, remote, "d/seg", "media")
-	if names, err := s.claims.all(t.Context()); err != nil || len(names) != 0 {
+	if names, err := s.disk.claims.all(t.Context()); err != nil || len(names) != 0 {
 		t.Errorf("claims left: %v, %v", names, err)
 	}
 }
@@ -566,7 +566,7 @@ func TestDefective(t *testing.T) {
 	}
 	put(t, s, "d/bad", "x")
 	put(t, s, "d/missing", "x")
-	if err := s.local.Delete(t.Context(), "d/missing"); err != nil {
+	if err := s.disk.objects.Delete(t.Context(), "d/missing"); err != nil {
 		t.Fatal(err)
 	}
 	put(t, s, "d/manifest.mpd", "<MPD/>")

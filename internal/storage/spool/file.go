@@ -21,7 +21,7 @@ func (f *file) Write(p []byte) (int, error) {
 	n, err := f.f.Write(p)
 	if err != nil {
 		f.release(int64(len(p) - n))
-		return n, f.s.explainFull(err)
+		return n, f.s.disk.explain(err)
 	}
 	return n, nil
 }
@@ -33,7 +33,7 @@ func (f *file) reserve(n int64) error {
 		return nil
 	}
 	if f.e.class == storage.Media {
-		if err := f.s.full(n, f.s.o.MaxBytes); err != nil {
+		if err := f.s.budget.full(n, f.s.budget.max); err != nil {
 			return err
 		}
 	}
@@ -50,7 +50,7 @@ func (f *file) release(n int64) {
 }
 
 // Sync implements storage.File.
-func (f *file) Sync() error { return f.s.explainFull(f.f.Sync()) }
+func (f *file) Sync() error { return f.s.disk.explain(f.f.Sync()) }
 
 // Close implements storage.File: the object is uploaded from now on.
 func (f *file) Close() error {
@@ -64,5 +64,5 @@ func (f *file) Close() error {
 	default:
 		f.s.enqueue(f.e)
 	}
-	return f.s.explainFull(err)
+	return f.s.disk.explain(err)
 }

@@ -71,7 +71,7 @@ func TestFolderStates(t *testing.T) {
 	state := func(r *rig) folderState {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if f := r.folders[path.Dir(info)]; f != nil {
+		if f := r.queue.folders[path.Dir(info)]; f != nil {
 			return f.state
 		}
 		return unclaimed

@@ -395,7 +395,7 @@ func TestClose(t *testing.T) {
 			}
 			close(begun)
 			if patient {
-				<-s.stop // Close has begun
+				<-s.run.stop // Close has begun
 				return nil
 			}
 			<-ctx.Done()

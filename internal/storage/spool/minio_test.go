@@ -258,7 +258,7 @@ func BenchmarkCatchUp(b *testing.B) {
 func BenchmarkOutage(b *testing.B) {
 	const objects = 100_000
 	for range b.N {
-		s := &Spool{now: time.Now, entries: map[string]*entry{}, folders: map[string]*folder{}, wake: make(chan struct{}, 1)}
+		s := &Spool{clock: clock{now: time.Now}, queue: queue{entries: map[string]*entry{}, folders: map[string]*folder{}}, run: running{wake: make(chan struct{}, 1)}}
 		before := heap()
 		for i := range objects {
 			e := s.add(fmt.Sprintf("camera%02d/1762842203/v_seg_%05d.m4s", i%20, i/20), 1)
@@ -267,7 +267,7 @@ func BenchmarkOutage(b *testing.B) {
 		b.ReportMetric(float64(heap()-before)/objects, "B/object")
 		start := time.Now()
 		for range 1000 {
-			if e, _ := s.pick(s.ticks(time.Now()), false); e == nil {
+			if e, _ := s.queue.pick(s.clock.ticks(time.Now()), false); e == nil {
 				b.Fatal("nothing to upload")
 			}
 		}

@@ -87,7 +87,7 @@ func TestModel(t *testing.T) {
 	if got := remote.keys(); !slices.Equal(got, want) {
 		t.Errorf("remote has %d objects, want %d:\n%q\n%q", len(got), len(want), got, want)
 	}
-	if left := slices.Collect(maps.Keys(s.entries)); len(left) != 0 {
+	if left := slices.Collect(maps.Keys(s.queue.entries)); len(left) != 0 {
 		t.Errorf("left in the spool: %q", left)
 	}
 }

@@ -3,8 +3,10 @@ package spool
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
+	"time"
 
 	"github.com/live777/recorder/internal/storage"
 )
@@ -65,7 +67,7 @@ func (e *entry) isClaim() bool { return e.class == storage.Info && e.folder.stat
 // scan makes entries of what is on the disk, in the order in which it was written.
 func (s *Spool) scan(ctx context.Context) error {
 	var found []storage.Object
-	for o, err := range s.local.List(ctx, "") {
+	for o, err := range s.disk.objects.List(ctx, "") {
 		if err != nil {
 			return fmt.Errorf("read the spool: %w", err)
 		}
@@ -88,34 +90,32 @@ func (s *Spool) scan(ctx context.Context) error {
 	return s.scanClaims(ctx)
 }
 
-// The functions below are called with mu held.
+// queue has the entries of a spool, by their folders. Guarded by Spool.mu.
+type queue struct {
+	entries map[string]*entry
+	folders map[string]*folder
+	active  []*folder // those with entries that wait
+	seq     uint64    // of the last entry that was queued
+}
 
-// folderOf returns the folder of a key, which is made where there is none.
-func (s *Spool) folderOf(key string) *folder {
+// folder returns the folder of a key, which is made where there is none.
+func (q *queue) folder(key string) *folder {
 	name := path.Dir(key)
-	f := s.folders[name]
+	f := q.folders[name]
 	if f == nil {
-		if len(s.folders) >= maxFolders {
-			s.forgetFolders()
+		if len(q.folders) >= maxFolders {
+			maps.DeleteFunc(q.folders, func(_ string, f *folder) bool { return f.count == 0 })
 		}
 		f = &folder{name: name}
-		s.folders[name] = f
+		q.folders[name] = f
 	}
 	return f
 }
 
-func (s *Spool) forgetFolders() {
-	for name, f := range s.folders {
-		if f.count == 0 {
-			delete(s.folders, name)
-		}
-	}
-}
-
-// add makes an entry, which is open.
-func (s *Spool) add(key string, size int64) *entry {
-	f := s.folderOf(key)
-	e := &entry{key: key, folder: f, class: storage.ClassOf(key), at: s.now().UnixNano()}
+// insert makes an entry, which is open.
+func (q *queue) insert(key string, at time.Time) *entry {
+	f := q.folder(key)
+	e := &entry{key: key, folder: f, class: storage.ClassOf(key), at: at.UnixNano()}
 	switch e.class {
 	case storage.Manifest:
 		f.manifests = append(f.manifests, e)
@@ -124,48 +124,28 @@ func (s *Spool) add(key string, size int64) *entry {
 	case storage.Media:
 	}
 	f.count++
-	s.entries[key] = e
-	s.resize(e, size)
+	q.entries[key] = e
 	return e
 }
 
-// resize notes an object's size.
-func (s *Spool) resize(e *entry, size int64) {
-	if e.class == storage.Media {
-		s.used += size - e.size
-		s.watchLevel()
-	}
-	e.size = size
-}
-
-// enqueue lets an entry wait for its upload; it is as new. A replaceable object
-// goes to the end: it may name all that is queued.
-func (s *Spool) enqueue(e *entry) {
-	if e.state != uploading { // which sees that the version has changed
-		e.become(waiting)
-	}
-	e.at, e.notBefore, e.attempts, e.check = s.now().UnixNano(), 0, 0, false
+// append gives an entry the last place. Media keeps the one that it has.
+func (q *queue) append(e *entry) {
 	if e.seq == 0 || e.class != storage.Media {
-		s.catchUp.left(e)
-		s.seq++
-		e.seq = s.seq
+		q.seq++
+		e.seq = q.seq
 		if e.class == storage.Media {
 			e.folder.media = append(e.folder.media, e)
 		}
 	}
 	if !e.folder.listed {
 		e.folder.listed = true
-		s.active = append(s.active, e.folder)
+		q.active = append(q.active, e.folder)
 	}
-	s.poke()
 }
 
-// remove forgets an entry.
-func (s *Spool) remove(e *entry) {
-	s.resize(e, 0)
-	s.catchUp.left(e)
-	s.noteCaughtUp()
-	delete(s.entries, e.key)
+// drop forgets an entry, and its folder if nothing is known of it without entries.
+func (q *queue) drop(e *entry) {
+	delete(q.entries, e.key)
 	f := e.folder
 	e.become(gone)
 	switch e.class {
@@ -176,9 +156,40 @@ func (s *Spool) remove(e *entry) {
 	case storage.Media:
 	}
 	if f.count--; f.count == 0 && f.state == unclaimed {
-		delete(s.folders, f.name)
+		delete(q.folders, f.name)
 	}
 	f.trim()
+}
+
+// The functions of Spool below are called with mu held.
+
+// add makes an entry, which is open.
+func (s *Spool) add(key string, size int64) *entry {
+	e := s.queue.insert(key, s.clock.now())
+	s.resize(e, size)
+	return e
+}
+
+// enqueue lets an entry wait for its upload; it is as new. A replaceable object
+// goes to the end: it may name all that is queued.
+func (s *Spool) enqueue(e *entry) {
+	if e.state != uploading { // which sees that the version has changed
+		e.become(waiting)
+	}
+	e.at, e.notBefore, e.attempts, e.check = s.clock.now().UnixNano(), 0, 0, false
+	if e.class != storage.Media {
+		s.outage.left(e) // its place
+	}
+	s.queue.append(e)
+	s.poke()
+}
+
+// remove forgets an entry.
+func (s *Spool) remove(e *entry) {
+	s.resize(e, 0)
+	s.outage.left(e)
+	s.noteCaughtUp()
+	s.queue.drop(e)
 	s.poke() // others may have waited for it
 }
 
@@ -186,15 +197,15 @@ func (s *Spool) remove(e *entry) {
 // uploads under way, the oldest. A probe is one whatever its last failures were,
 // but another one each time. If there is none, at is the time when that can change,
 // or 0; times are those of Spool.ticks.
-func (s *Spool) pick(now int64, probe bool) (best *entry, at int64) {
-	s.active = slices.DeleteFunc(s.active, func(f *folder) bool {
+func (q *queue) pick(now int64, probe bool) (best *entry, at int64) {
+	q.active = slices.DeleteFunc(q.active, func(f *folder) bool {
 		if f.count > 0 {
 			return false
 		}
 		f.listed = false
 		return true
 	})
-	for _, f := range s.active {
+	for _, f := range q.active {
 		e, next := f.next(now, probe)
 		if e == nil {
 			if next != 0 && (at == 0 || next < at) {

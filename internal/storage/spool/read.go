@@ -15,7 +15,7 @@ import (
 // Get implements storage.Backend. An object that has been opened here is read to its
 // end, even if it leaves the disk meanwhile.
 func (s *Spool) Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error) {
-	r, err := s.local.Get(ctx, key, offset, length)
+	r, err := s.disk.objects.Get(ctx, key, offset, length)
 	if errors.Is(err, storage.ErrNotFound) {
 		return s.o.Remote.Get(ctx, key, offset, length)
 	}
@@ -27,9 +27,9 @@ func (s *Spool) Get(ctx context.Context, key string, offset, length int64) (io.R
 // remote has not answered other questions. An object's ETag, and perhaps its time,
 // changes when it is uploaded.
 func (s *Spool) Stat(ctx context.Context, key string) (storage.Object, error) {
-	o, err := s.local.Stat(ctx, key)
+	o, err := s.disk.objects.Stat(ctx, key)
 	if errors.Is(err, storage.ErrNotFound) {
-		return s.statRemote(ctx, key, s.tune.stat)
+		return s.asker.stat(ctx, key, s.tune.stat)
 	}
 	return o, err
 }
@@ -40,7 +40,7 @@ func (s *Spool) List(ctx context.Context, prefix string) iter.Seq2[storage.Objec
 	return func(yield func(storage.Object, error) bool) {
 		// All that is here before anything that is there: see above.
 		var here []storage.Object
-		for o, err := range s.local.List(ctx, prefix) {
+		for o, err := range s.disk.objects.List(ctx, prefix) {
 			if err != nil {
 				yield(storage.Object{}, err)
 				return

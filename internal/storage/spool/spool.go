@@ -35,14 +35,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/storage"
-	"github.com/live777/recorder/internal/storage/fs"
 )
 
 // Remote is the backend that a Spool uploads to.
@@ -109,40 +106,44 @@ func defaultTuning() tuning {
 // Close. Safe for concurrent use.
 type Spool struct {
 	o      Options
-	tune   tuning
-	now    func() time.Time
-	began  time.Time
+	tune   *tuning
 	log    *slog.Logger
-	local  *fs.Store
-	claims claims
-	lock   *os.File
+	clock  clock
+	disk   *disk
+	asker  *asker
+	sender *sender
+	run    running
+	keys   keyLocks
 
-	ctx    context.Context // of uploads
-	cancel context.CancelFunc
-	wake   chan struct{} // something changed that the dispatcher waits for
-	stop   chan struct{} // closed by Close: begin no more uploads
-	work   sync.WaitGroup
-
-	keys keyLocks
-
-	mu       sync.Mutex
-	started  bool
-	closed   bool
-	entries  map[string]*entry
-	folders  map[string]*folder
-	deleted  map[string]struct{} // see deleteAgain
-	active   []*folder           // those with entries that wait
-	seq      uint64              // of the last entry that was queued
-	used     int64               // bytes of segments, which Options.MaxBytes bounds
-	level    int                 // of levels, that has been logged
-	inFlight int
-	breaker  breaker
-	silence  silence
-	catchUp  catchUp
-	total    totals
-	notes    []func()  // see note
-	deniedAt time.Time // when a refusal was last logged
+	mu      sync.Mutex // guards what follows, and running's booleans
+	queue   queue
+	budget  budget
+	outage  outage
+	uploads uploads
+	deleted map[string]struct{} // see deleteAgain
+	notes   []func()            // see note
 }
+
+// running is what a spool does beside its callers.
+type running struct {
+	ctx     context.Context // of uploads
+	cancel  context.CancelFunc
+	wake    chan struct{} // something changed that the dispatcher waits for
+	stop    chan struct{} // closed by Close: begin no more uploads
+	work    sync.WaitGroup
+	started bool
+	closed  bool
+}
+
+// clock is the time.
+type clock struct {
+	now   func() time.Time
+	began time.Time
+}
+
+// ticks is t as the time since New in ns. Nobody sets this clock: a wall clock that
+// is put back by hours must not hold up uploads for so long.
+func (c clock) ticks(t time.Time) int64 { return int64(t.Sub(c.began)) }
 
 var _ storage.Store = (*Spool)(nil)
 
@@ -167,70 +168,35 @@ func New(ctx context.Context, o Options) (*Spool, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	d, err := openDisk(o)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	tune := defaultTuning()
 	s := &Spool{
-		o: o, tune: defaultTuning(), now: o.Now, began: time.Now(), log: o.Logger,
-		wake: make(chan struct{}, 1), stop: make(chan struct{}),
-		entries: map[string]*entry{}, folders: map[string]*folder{}, deleted: map[string]struct{}{},
+		o: o, tune: &tune, log: o.Logger, clock: clock{now: o.Now, began: time.Now()}, disk: d,
+		asker:  &asker{remote: o.Remote, tune: &tune},
+		sender: &sender{remote: o.Remote, disk: d, tune: &tune, log: o.Logger},
+		run:    running{wake: make(chan struct{}, 1), stop: make(chan struct{})},
+		queue:  queue{entries: map[string]*entry{}, folders: map[string]*folder{}},
+		budget: budget{max: o.MaxBytes}, deleted: map[string]struct{}{},
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if err := s.open(ctx); err != nil {
-		s.cancel()
-		return nil, errors.Join(err, s.release())
+	if err := s.scan(ctx); err != nil {
+		return nil, errors.Join(err, d.close())
 	}
+	s.run.ctx, s.run.cancel = context.WithCancel(context.Background())
 	return s, nil
-}
-
-// open takes the directory and reads what is there.
-func (s *Spool) open(ctx context.Context) (err error) {
-	if err := os.MkdirAll(s.o.Dir, dirMode); err != nil {
-		return dirError(s.o.Dir, err)
-	}
-	// Of another version others may have had it.
-	if err := os.Chmod(s.o.Dir, dirMode); err != nil {
-		return dirError(s.o.Dir, err)
-	}
-	if s.lock, err = openLock(filepath.Join(s.o.Dir, lockName)); err != nil {
-		return dirError(s.o.Dir, err)
-	}
-	option := fs.Options{Mode: fileMode, NoSync: s.o.NoSync, Option: "recorder.spool.dir", Logger: s.log}
-	if s.local, err = fs.New(filepath.Join(s.o.Dir, objectsName), option); err != nil {
-		return err
-	}
-	s.claims = claims{dir: filepath.Join(s.o.Dir, claimsName), sync: !s.o.NoSync}
-	if s.claims.store, err = fs.New(s.claims.dir, option); err != nil {
-		return err
-	}
-	return s.scan(ctx)
-}
-
-func dirError(dir string, err error) error {
-	return fmt.Errorf("recorder.spool.dir: cannot use the directory %q: %w", dir, err)
-}
-
-// release gives the directory back.
-func (s *Spool) release() error {
-	var errs []error
-	if s.local != nil {
-		errs = append(errs, s.local.Close())
-	}
-	if s.claims.store != nil {
-		errs = append(errs, s.claims.store.Close())
-	}
-	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // Start begins to upload what waits. Calls after the first do nothing.
 func (s *Spool) Start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.started || s.closed {
+	if s.run.started || s.run.closed {
 		return
 	}
-	s.started = true
-	s.work.Go(s.dispatch)
+	s.run.started = true
+	s.run.work.Go(s.dispatch)
 }
 
 // Close ends the uploads, waiting for those under way until ctx ends, and gives the
@@ -238,21 +204,21 @@ func (s *Spool) Start() {
 // be used any more.
 func (s *Spool) Close(ctx context.Context) error {
 	s.mu.Lock()
-	if s.closed {
+	if s.run.closed {
 		s.mu.Unlock()
 		return nil
 	}
-	s.closed = true
-	close(s.stop)
+	s.run.closed = true
+	close(s.run.stop)
 	s.mu.Unlock()
-	giveUp := context.AfterFunc(ctx, s.cancel)
-	s.work.Wait()
+	giveUp := context.AfterFunc(ctx, s.run.cancel)
+	s.run.work.Wait()
 	giveUp()
-	s.cancel()
+	s.run.cancel()
 	if left := s.Status(); left.WaitingObjects > 0 {
 		s.log.Info("objects wait in the spool for the next start", "objects", left.WaitingObjects, "bytes", left.WaitingBytes)
 	}
-	if err := s.release(); err != nil {
+	if err := s.disk.close(); err != nil {
 		return fmt.Errorf("close the spool: %w", err)
 	}
 	return nil
@@ -265,18 +231,18 @@ func (*Spool) Traits() storage.Traits { return storage.Traits{Uploads: true, InP
 func (s *Spool) Pending(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.entries[key] != nil
+	return s.queue.entries[key] != nil
 }
 
 // Lost implements storage.Store.
 func (s *Spool) Lost(folder string) (keys []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.folders[folder]
+	f := s.queue.folders[folder]
 	if f == nil || f.lost == 0 {
 		return nil
 	}
-	for key, e := range s.entries {
+	for key, e := range s.queue.entries {
 		if e.state == lost && e.folder == f {
 			keys = append(keys, key)
 		}
@@ -284,14 +250,10 @@ func (s *Spool) Lost(folder string) (keys []string) {
 	return keys
 }
 
-// ticks is t as the time since New in ns. Nobody sets this clock: a wall clock that
-// is put back by hours must not hold up uploads for so long.
-func (s *Spool) ticks(t time.Time) int64 { return int64(t.Sub(s.began)) }
-
 // poke wakes the dispatcher.
 func (s *Spool) poke() {
 	select {
-	case s.wake <- struct{}{}:
+	case s.run.wake <- struct{}{}:
 	default: // it will look anyway
 	}
 }

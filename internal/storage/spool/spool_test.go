@@ -200,7 +200,7 @@ func TestUploads(t *testing.T) {
 		if s.Pending(key) {
 			t.Errorf("%s is pending", key)
 		}
-		if _, err := s.local.Stat(t.Context(), key); !errors.Is(err, storage.ErrNotFound) {
+		if _, err := s.disk.objects.Stat(t.Context(), key); !errors.Is(err, storage.ErrNotFound) {
 			t.Errorf("%s is still on the disk: %v", key, err)
 		}
 		if got, err := read(t.Context(), s, key); err != nil || got != want {
@@ -360,7 +360,7 @@ func TestSilence(t *testing.T) {
 		}
 		impatient, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := s.Stat(impatient, "d/seg"); !errors.Is(err, context.Canceled) || s.silence.failures != 0 {
+		if _, err := s.Stat(impatient, "d/seg"); !errors.Is(err, context.Canceled) || s.asker.silence.failures != 0 {
 			t.Errorf("Stat by one who does not wait: %v", err)
 		}
 	})

@@ -31,8 +31,9 @@ type Status struct {
 	UploadedBytes   int64
 }
 
-// totals counts since New. Guarded by Spool.mu.
-type totals struct {
+// uploads counts those under way, and since New. Guarded by Spool.mu.
+type uploads struct {
+	inFlight                int
 	retries, objects, bytes int64
 }
 
@@ -41,15 +42,15 @@ func (s *Spool) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := Status{
-		UsedBytes: s.used, MaxBytes: s.o.MaxBytes, Uploading: s.inFlight,
-		Failing: s.breaker.open, FailingSince: s.breaker.since,
-		Retries: s.total.retries, UploadedObjects: s.total.objects, UploadedBytes: s.total.bytes,
+		UsedBytes: s.budget.used, MaxBytes: s.budget.max, Uploading: s.uploads.inFlight,
+		Failing: s.outage.breaker.open, FailingSince: s.outage.breaker.since,
+		Retries: s.uploads.retries, UploadedObjects: s.uploads.objects, UploadedBytes: s.uploads.bytes,
 	}
-	if s.breaker.last != nil {
-		st.LastError = s.breaker.last.Error()
+	if s.outage.breaker.last != nil {
+		st.LastError = s.outage.breaker.last.Error()
 	}
-	now := s.now().UnixNano()
-	for _, e := range s.entries {
+	now := s.clock.now().UnixNano()
+	for _, e := range s.queue.entries {
 		if e.state == lost {
 			st.Lost++
 			continue

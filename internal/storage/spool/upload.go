@@ -1,16 +1,11 @@
 package spool
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
@@ -27,18 +22,6 @@ var (
 // socketBuffer is how much the operating system may take from an upload before it
 // is sent (tcp_wmem of Linux).
 const socketBuffer = 4 << 20
-
-// errDiffers: the remote has other bytes under the key.
-var errDiffers = fault.New(fault.Conflict, "remote storage has another object of that name, which is not overwritten")
-
-// errBroken is errDiffers where the remote has only the beginning of our object: a
-// proxy on the way has cut it off.
-var errBroken = fmt.Errorf("%w: it is the beginning of this one", errDiffers)
-
-// looks is how often a remote object must differ before that is believed. One answer
-// may be a proxy's, and an object that belongs to somebody else has to wait for a
-// person.
-const looks = 8
 
 // localError is an error of the local disk: no fault of the remote.
 type localError struct{ err error }
@@ -63,9 +46,9 @@ func (s *Spool) dispatch() {
 	defer timer.Stop()
 	for {
 		select {
-		case <-s.stop:
+		case <-s.run.stop:
 			return
-		case <-s.wake:
+		case <-s.run.wake:
 		case <-timer.C:
 		}
 		if wait, ok := s.launch(); ok {
@@ -79,20 +62,20 @@ func (s *Spool) dispatch() {
 func (s *Spool) launch() (wait time.Duration, ok bool) {
 	s.mu.Lock()
 	defer s.unlock()
-	for s.inFlight < s.o.Uploads && !s.closed {
+	for s.uploads.inFlight < s.o.Uploads && !s.run.closed {
 		now := time.Now()
-		probe := s.breaker.open
+		probe := s.outage.breaker.open
 		if probe {
-			if s.inFlight > 0 {
+			if s.uploads.inFlight > 0 {
 				return 0, false
 			}
-			if d := s.breaker.next.Sub(now); d > 0 {
+			if d := s.outage.breaker.next.Sub(now); d > 0 {
 				return d, true
 			}
 		}
-		e, at := s.pick(s.ticks(now), probe)
+		e, at := s.queue.pick(s.clock.ticks(now), probe)
 		if e == nil {
-			return time.Duration(at - s.ticks(now)), at != 0
+			return time.Duration(at - s.clock.ticks(now)), at != 0
 		}
 		s.begin(e)
 	}
@@ -101,17 +84,17 @@ func (s *Spool) launch() (wait time.Duration, ok bool) {
 
 // begin starts the upload of an entry. Called with mu held.
 func (s *Spool) begin(e *entry) {
-	ctx, cancel := context.WithCancelCause(s.ctx)
+	ctx, cancel := context.WithCancelCause(s.run.ctx)
 	up := &upload{version: e.version, claim: e.isClaim(), check: e.check, cancel: cancel, done: make(chan struct{})}
-	up.body = newBody(ctx, cancel, s.tune)
+	up.body = newBody(ctx, cancel, *s.tune)
 	e.up = up
 	e.become(uploading)
 	e.fresh = false
-	s.inFlight++
+	s.uploads.inFlight++
 	e.folder.inFlight++
-	s.work.Go(func() {
+	s.run.work.Go(func() {
 		defer close(up.done)
-		err := s.send(ctx, e, up)
+		err := s.sender.send(ctx, e, up)
 		up.body.close()
 		if cause := context.Cause(ctx); err != nil && cause != nil && !errors.Is(err, cause) {
 			err = fmt.Errorf("%w: %w", cause, err)
@@ -121,156 +104,27 @@ func (s *Spool) begin(e *entry) {
 	})
 }
 
-// send uploads the content.
-func (s *Spool) send(ctx context.Context, e *entry, up *upload) error {
-	f, size, err := s.openFor(ctx, e.key, up)
-	if err != nil {
-		return &localError{err}
-	}
-	limit := time.AfterFunc(s.tune.grace+time.Duration(size/s.tune.rate)*time.Second, func() { up.cancel(errSlow) })
-	defer limit.Stop()
-	if !up.body.set(f, size) {
-		return errDeleted
-	}
-	switch {
-	case up.check:
-		if err = s.compare(ctx, e.key, up.body); !errors.Is(err, errDiffers) && !errors.Is(err, storage.ErrNotFound) {
-			break
-		}
-		if _, err = up.body.Seek(0, io.SeekStart); err != nil {
-			break
-		}
-		fallthrough
-	case e.class != storage.Media && !up.claim:
-		err = s.o.Remote.Put(ctx, e.key, up.body, size)
-	default:
-		err = s.addOnce(ctx, e.key, up.body)
-	}
-	if broken := up.body.failure(); err != nil && broken != nil {
-		return &localError{broken}
-	}
-	return err
-}
-
-// addOnce stores an object that is written once. If the remote has only the beginning
-// of it, that is ours and of no use, and is deleted first.
-func (s *Spool) addOnce(ctx context.Context, key string, b *body) error {
-	err := s.o.Remote.Add(ctx, key, b, b.size)
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if err = s.compareOften(ctx, key, b); !errors.Is(err, errBroken) {
-		return err
-	}
-	s.log.Warn("remote storage has a part of an object, which is uploaded again", "object", key)
-	if err := s.o.Remote.Delete(ctx, key); err != nil {
-		return err
-	}
-	if _, err := b.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	if err = s.o.Remote.Add(ctx, key, b, b.size); errors.Is(err, fs.ErrExist) {
-		return fault.Errorf(fault.Unavailable, "remote storage does not let go of a part of the object: %w", err)
-	}
-	return err
-}
-
-// compareOften compares several times, and reports a difference only if each look finds one.
-func (s *Spool) compareOften(ctx context.Context, key string, b *body) error {
-	var differs error
-	for range looks {
-		err := s.compare(ctx, key, b)
-		if !errors.Is(err, errDiffers) {
-			return err
-		}
-		if differs == nil || !errors.Is(err, errBroken) {
-			differs = err
-		}
-	}
-	return differs
-}
-
-// openFor opens what is to be uploaded of an entry.
-func (s *Spool) openFor(ctx context.Context, key string, up *upload) (f *os.File, size int64, err error) {
-	if up.claim {
-		filled, fillErr := s.claims.fill(ctx, key, s.local)
-		if fillErr != nil {
-			return nil, 0, fillErr
-		}
-		up.stale = !filled
-		f, err = s.claims.open(ctx, key)
-	} else {
-		f, err = s.local.Open(ctx, key)
-	}
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, errors.Join(err, f.Close())
-	}
-	return f, info.Size(), nil
-}
-
-// compare returns errDiffers if the remote object has other bytes than body, and
-// errBroken if it has only the first of them.
-func (s *Spool) compare(ctx context.Context, key string, b *body) error {
-	o, err := s.o.Remote.Stat(ctx, key)
-	if err != nil {
-		return err
-	}
-	if o.Size > b.size {
-		return errDiffers
-	}
-	if _, err := b.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	r, err := s.o.Remote.Get(ctx, key, 0, -1)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	here, there := make([]byte, 32<<10), make([]byte, 32<<10)
-	for left := o.Size; left > 0; {
-		n := min(left, int64(len(here)))
-		if _, err := io.ReadFull(b, here[:n]); err != nil {
-			return err
-		}
-		if _, err := io.ReadFull(r, there[:n]); err != nil { // also where it ends before its size
-			return fault.Errorf(fault.Unavailable, "read the object back: %w", err)
-		}
-		if !bytes.Equal(here[:n], there[:n]) {
-			return errDiffers
-		}
-		left -= n
-	}
-	if o.Size < b.size {
-		return errBroken
-	}
-	return nil
-}
-
 // finish handles the result of an upload.
 func (s *Spool) finish(e *entry, up *upload, err error) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.unlock()
-	s.inFlight--
+	s.uploads.inFlight--
 	e.folder.inFlight--
 	var broken *localError
 	if err != nil && up.body.sent() {
-		e.unsure = s.ticks(now.Add(s.tune.settle)) // it may be carried out yet
+		e.unsure = s.clock.ticks(now.Add(s.tune.settle)) // it may be carried out yet
 	}
 	switch {
 	case err == nil:
 		s.answered(now)
 		s.acknowledged(e, up, now)
-	case s.ctx.Err() != nil, e.deleted, errors.Is(err, errDeleted): // nobody's fault
+	case s.run.ctx.Err() != nil, e.deleted, errors.Is(err, errDeleted): // nobody's fault
 	case errors.Is(err, errDiffers):
 		s.answered(now)
 		s.refuse(e, up, err)
 	case errors.As(err, &broken):
-		s.total.retries++
+		s.uploads.retries++
 		s.later(e, now)
 		if errors.Is(err, storage.ErrNotFound) && e.version == up.version && !e.busy {
 			s.vanished(e)
@@ -278,11 +132,11 @@ func (s *Spool) finish(e *entry, up *upload, err error) {
 		}
 		s.defective(e, up, err)
 	default:
-		s.total.retries++
+		s.uploads.retries++
 		s.later(e, now)
 		s.failed(now, e.key, int(e.attempts), err)
 		// If others get through, the object itself is at fault.
-		if fault.KindOf(err) == fault.Invalid && uint32(s.total.objects)-e.acks >= uint32(s.tune.refusals) { //nolint:gosec // wraps, as the difference does
+		if fault.KindOf(err) == fault.Invalid && uint32(s.uploads.objects)-e.acks >= uint32(s.tune.refusals) { //nolint:gosec // wraps, as the difference does
 			s.defective(e, up, err)
 		}
 	}
@@ -298,21 +152,21 @@ func (s *Spool) finish(e *entry, up *upload, err error) {
 func (s *Spool) acknowledged(e *entry, up *upload, now time.Time) {
 	e.attempts, e.notBefore = 0, 0
 	if !up.check {
-		s.total.objects++
-		s.total.bytes += up.body.size
+		s.uploads.objects++
+		s.uploads.bytes += up.body.size
 	}
 	if up.claim {
-		if !s.removing(e, up, s.claims.end) {
+		if !s.removing(e, up, s.disk.claims.end) {
 			return
 		}
 		s.happens(e.folder, acknowledged)
 	}
 	switch {
 	case e.deleted || e.busy || e.version != up.version || up.stale:
-	case e.class != storage.Media && !up.check && e.unsure > s.ticks(now):
+	case e.class != storage.Media && !up.check && e.unsure > s.clock.ticks(now):
 		e.check, e.notBefore = true, e.unsure
 	default:
-		if s.removing(e, up, s.local.Delete) {
+		if s.removing(e, up, s.disk.objects.Delete) {
 			s.remove(e)
 		}
 	}
@@ -322,7 +176,7 @@ func (s *Spool) acknowledged(e *entry, up *upload, now time.Time) {
 func (s *Spool) removing(e *entry, up *upload, remove func(context.Context, string) error) bool {
 	up.removing = true
 	s.unlock()
-	err := remove(context.WithoutCancel(s.ctx), e.key)
+	err := remove(context.WithoutCancel(s.run.ctx), e.key)
 	s.mu.Lock()
 	up.removing = false
 	if err != nil {
@@ -355,7 +209,7 @@ func (s *Spool) refuse(e *entry, up *upload, err error) {
 }
 
 func (s *Spool) giveUp(e *entry) {
-	s.catchUp.left(e)
+	s.outage.left(e)
 	s.noteCaughtUp()
 	e.become(refused)
 	e.seq = 0
@@ -376,12 +230,12 @@ func (s *Spool) defective(e *entry, up *upload, err error) {
 // later postpones the next try of an entry. Called with mu held.
 func (s *Spool) later(e *entry, now time.Time) {
 	if e.attempts == 0 {
-		e.acks = uint32(s.total.objects) //nolint:gosec // wraps, as the difference does
+		e.acks = uint32(s.uploads.objects) //nolint:gosec // wraps, as the difference does
 	}
 	if e.attempts < 1<<15 {
 		e.attempts++
 	}
-	e.notBefore = s.ticks(now.Add(s.tune.backoff(int(e.attempts), s.tune.backoffMax)))
+	e.notBefore = s.clock.ticks(now.Add(s.tune.backoff(int(e.attempts), s.tune.backoffMax)))
 }
 
 // backoff returns how long to wait after so many failures: exponential, with full
@@ -392,101 +246,4 @@ func (t tuning) backoff(failures int, limit time.Duration) time.Duration {
 		d = min(limit, t.backoffMin<<failures)
 	}
 	return rand.N(d) //nolint:gosec // nobody gains from guessing it
-}
-
-// body is the local object that an upload reads. It notices when reading stops, and can
-// be broken off so that the remote never gets all of it.
-type body struct {
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	limit  time.Duration // without progress
-	rate   int64         // bytes per second
-	stall  *time.Timer
-	size   int64
-
-	mu      sync.Mutex
-	file    io.ReadSeekCloser
-	pos     int64
-	aborted bool
-	err     error // of the local disk
-}
-
-func newBody(ctx context.Context, cancel context.CancelCauseFunc, t tuning) *body {
-	return &body{
-		ctx: ctx, cancel: cancel, limit: t.stall, rate: t.rate,
-		stall: time.AfterFunc(t.stall, func() { cancel(errStalled) }),
-	}
-}
-
-// set gives the body its file, which body closes. It reports whether the file is still
-// wanted.
-func (b *body) set(f io.ReadSeekCloser, size int64) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.file, b.size = f, size
-	return !b.aborted
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.aborted {
-		return 0, errDeleted
-	}
-	if err := b.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := b.file.Read(p)
-	b.pos += int64(n)
-	limit := b.limit
-	if b.pos >= b.size { // and much of it may still be in this machine
-		limit += time.Duration(min(b.size, socketBuffer)/b.rate) * time.Second
-	}
-	b.stall.Reset(limit)
-	if err != nil && !errors.Is(err, io.EOF) {
-		b.err = err
-	}
-	return n, err
-}
-
-func (b *body) Seek(offset int64, whence int) (int64, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	pos, err := b.file.Seek(offset, whence)
-	if err == nil {
-		b.pos = pos
-	}
-	return pos, err
-}
-
-// sent reports whether all has been read, so that the remote may have it.
-func (b *body) sent() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.file != nil && b.pos >= b.size
-}
-
-// abort breaks the upload off, unless the remote may have all of it.
-func (b *body) abort() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.file == nil || b.pos < b.size {
-		b.aborted = true
-		b.cancel(errDeleted)
-	}
-}
-
-func (b *body) failure() error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.err
-}
-
-func (b *body) close() {
-	b.stall.Stop()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.file != nil {
-		_ = b.file.Close() // only read
-	}
 }

@@ -48,7 +48,7 @@ func (s *Spool) Put(ctx context.Context, key string, body io.Reader, size int64)
 	if err != nil {
 		return fmt.Errorf("put object %q: %w", key, err)
 	}
-	err = s.local.Put(ctx, key, body, size)
+	err = s.disk.objects.Put(ctx, key, body, size)
 	s.mu.Lock()
 	defer s.unlock()
 	if e != nil {
@@ -56,7 +56,7 @@ func (s *Spool) Put(ctx context.Context, key string, body io.Reader, size int64)
 		s.poke()
 	}
 	if err != nil {
-		return s.explainFull(err)
+		return s.disk.explain(err)
 	}
 	delete(s.deleted, key)
 	if e == nil {
@@ -73,7 +73,7 @@ func (s *Spool) Put(ctx context.Context, key string, body io.Reader, size int64)
 // to remove its object. Called with mu held, which it lets go meanwhile.
 func (s *Spool) awaitRemoval(ctx context.Context, key string) (*entry, error) {
 	for {
-		e := s.entries[key]
+		e := s.queue.entries[key]
 		if e == nil || e.up == nil || !e.up.removing {
 			return e, nil
 		}
@@ -107,7 +107,7 @@ func (s *Spool) Create(ctx context.Context, key string) (storage.File, error) {
 	}
 	var f storage.File
 	err = s.makeLocal(ctx, key, func() (err error) {
-		f, err = s.local.Create(ctx, key)
+		f, err = s.disk.objects.Create(ctx, key)
 		return err
 	})
 	if err != nil {
@@ -128,7 +128,7 @@ func (s *Spool) Add(ctx context.Context, key string, body io.Reader, size int64)
 	if err := s.mayCreate(ctx, key); err != nil {
 		return fmt.Errorf("add object %q: %w", key, err)
 	}
-	if err := s.makeLocal(ctx, key, func() error { return s.local.Add(ctx, key, body, size) }); err != nil {
+	if err := s.makeLocal(ctx, key, func() error { return s.disk.objects.Add(ctx, key, body, size) }); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -143,15 +143,15 @@ func (s *Spool) Add(ctx context.Context, key string, body io.Reader, size int64)
 func (s *Spool) makeLocal(ctx context.Context, key string, do func() error) error {
 	claim := storage.ClassOf(key) == storage.Info
 	if claim {
-		if err := s.claims.begin(ctx, key); err != nil {
-			return s.explainFull(err)
+		if err := s.disk.claims.begin(ctx, key); err != nil {
+			return s.disk.explain(err)
 		}
 	}
 	err := do()
 	if err != nil && claim {
-		err = errors.Join(err, s.claims.end(context.WithoutCancel(ctx), key))
+		err = errors.Join(err, s.disk.claims.end(context.WithoutCancel(ctx), key))
 	}
-	return s.explainFull(err)
+	return s.disk.explain(err)
 }
 
 // made adds the entry of an object that makeLocal has made. Called with mu held.
@@ -172,13 +172,13 @@ func (s *Spool) made(key string, size int64) *entry {
 // mayCreate reports why an object cannot be created.
 func (s *Spool) mayCreate(ctx context.Context, key string) error {
 	s.mu.Lock()
-	_, here := s.entries[key]
-	f := s.folders[path.Dir(key)]
+	_, here := s.queue.entries[key]
+	f := s.queue.folders[path.Dir(key)]
 	owned, claim := f != nil && f.state.ours(), storage.ClassOf(key) == storage.Info
-	ask := (claim || !owned) && !s.breaker.open
-	full := s.full(0, s.o.MaxBytes)
+	ask := (claim || !owned) && !s.outage.breaker.open
+	full := s.budget.full(0, s.budget.max)
 	if claim {
-		full = s.full(0, s.o.MaxBytes*roomToStart/100)
+		full = s.budget.full(0, s.budget.roomToStart())
 	}
 	s.mu.Unlock()
 	switch {
@@ -196,7 +196,7 @@ func (s *Spool) mayCreate(ctx context.Context, key string) error {
 
 // askRemote returns fs.ErrExist if the remote says that it has an object.
 func (s *Spool) askRemote(ctx context.Context, key string) error {
-	_, err := s.statRemote(ctx, key, s.tune.ask)
+	_, err := s.asker.stat(ctx, key, s.tune.ask)
 	switch {
 	case err == nil:
 		return fault.Errorf(fault.Conflict, "it is in remote storage: %w", fs.ErrExist)
@@ -243,13 +243,13 @@ func (s *Spool) Repair(ctx context.Context, key string, size int64) error {
 	if err != nil {
 		return fmt.Errorf("repair object %q: %w", key, err)
 	}
-	err = s.local.Repair(ctx, key, size)
+	err = s.disk.objects.Repair(ctx, key, size)
 	s.mu.Lock()
 	defer s.unlock()
 	e.busy = false
 	s.poke()
 	if err != nil {
-		return s.explainFull(err)
+		return s.disk.explain(err)
 	}
 	if e.size != size || e.state == torn {
 		e.version++
@@ -260,7 +260,7 @@ func (s *Spool) Repair(ctx context.Context, key string, size int64) error {
 }
 
 func (s *Spool) repairRemote(ctx context.Context, key string, size int64) error {
-	o, err := s.statRemote(ctx, key, s.tune.stat)
+	o, err := s.asker.stat(ctx, key, s.tune.stat)
 	if err != nil {
 		return fmt.Errorf("repair object: %w", err)
 	}
