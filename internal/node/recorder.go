@@ -51,7 +51,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 	}
 	w.Recorder, err = rec.New(rec.Options{
 		Streams: streams, Store: w.depot.Store, Catalogue: w.catalogue, Journals: w.depot.journals,
-		NodeAlias: o.NodeAlias, AutoStreams: o.AutoStreams,
+		NodeAlias: o.NodeAlias, AutoStreams: o.AutoStreams, Preroll: o.Preroll.Duration(), PrerollStreams: o.PrerollStreams,
 		MaxRecording: o.MaxRecording.Duration(), SegmentDuration: o.Segment.Duration(),
 		ChunkDuration: o.Chunk.Duration(), Reconnect: o.Reconnect.Duration(), Sync: syncOf(o), Quotas: quotas, Deleting: w.keeper.Deleting, Ended: meter.Ended, Logger: log,
 	})

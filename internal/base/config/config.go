@@ -124,6 +124,10 @@ type Recorder struct {
 	// AutoStreams are path.Match patterns of streams that are recorded
 	// whenever they are published.
 	AutoStreams []string `toml:"auto_streams"`
+	// Preroll is how much of a stream from before its recording is started that has;
+	// PrerollStreams are the patterns of the streams that have it; empty: all.
+	Preroll        Seconds  `toml:"preroll_seconds" default:"0" min:"0" max:"60"`
+	PrerollStreams []string `toml:"preroll_streams"`
 	// MaxRecording is the longest recording; a longer one goes on in a new
 	// record_dir. 0: never.
 	MaxRecording Seconds `toml:"max_recording_seconds" default:"86400" min:"0" max:"31536000"`

@@ -216,6 +216,7 @@ func (l *loader) checkPatterns(at string, patterns []string) {
 
 func (l *loader) checkRecorder(r *Recorder) {
 	l.checkPatterns("recorder.auto_streams", r.AutoStreams)
+	l.checkPatterns("recorder.preroll_streams", r.PrerollStreams)
 	if strings.ContainsFunc(r.NodeAlias, media.IsHidden) {
 		l.fail("recorder.node_alias", "%q has characters that are not seen; leave control and format characters out", r.NodeAlias)
 	}

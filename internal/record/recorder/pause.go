@@ -74,7 +74,7 @@ func (s *session) obey(read int) {
 			return
 		}
 	}
-	if s.waking != nil || read == readBatch && s.now.Before(s.order.at) {
+	if s.waking != nil || len(s.kept.items) > 0 || read == readBatch && s.now.Before(s.order.at) {
 		return
 	}
 	o := s.order

@@ -45,6 +45,8 @@ type Options struct {
 
 	NodeAlias       string
 	AutoStreams     []string      // patterns of path.Match
+	Preroll         time.Duration // how much of a stream from before its recording is started that has; 0: nothing
+	PrerollStreams  []string      // patterns of the streams that have it; empty: all
 	MaxRecording    time.Duration // a recording is rotated at it; 0: never
 	SegmentDuration time.Duration
 	ChunkDuration   time.Duration
@@ -101,9 +103,12 @@ type Recorder struct {
 	periods  int          // that a recording may have: maxPeriods, or fewer in tests
 	pace     pace
 
+	prerolled struct{ bytes atomic.Int64 } // what all prerolls keep
+
 	mu        sync.Mutex
 	closed    bool
 	sessions  map[string]*session          // by stream
+	prerolls  map[string]*preroll          // by stream: of streams that are not recorded
 	sealing   map[*session]struct{}        // ended, while another session records the stream already
 	active    map[string]*recording        // by record_dir: not yet sealed for good
 	uploading map[string]*recording        // by record_dir: sealed, and not yet acknowledged by storage
@@ -132,14 +137,17 @@ func New(o Options) (*Recorder, error) {
 	if o.Ended == nil {
 		o.Ended = func(media.Recording) {}
 	}
-	for _, p := range o.AutoStreams {
-		if _, err := path.Match(p, ""); err != nil {
-			return nil, fault.Errorf(fault.Invalid, "recorder.auto_streams: pattern %q: %w", p, err)
+	for key, patterns := range map[string][]string{"auto_streams": o.AutoStreams, "preroll_streams": o.PrerollStreams} {
+		for _, p := range patterns {
+			if _, err := path.Match(p, ""); err != nil {
+				return nil, fault.Errorf(fault.Invalid, "recorder.%s: pattern %q: %w", key, p, err)
+			}
 		}
 	}
 	r := &Recorder{
 		o: o, log: o.Logger, periods: maxPeriods, pace: pace{streams: map[string]*paced{}},
 		sessions:  map[string]*session{},
+		prerolls:  map[string]*preroll{},
 		sealing:   map[*session]struct{}{},
 		active:    map[string]*recording{},
 		uploading: map[string]*recording{},
@@ -248,6 +256,7 @@ func (r *Recorder) Start(ctx context.Context, stream, baseDir string) (media.Rec
 
 // startFresh begins the recording of a new session.
 func (r *Recorder) startFresh(ctx context.Context, s *session) (media.Recording, error) {
+	s.takeOver()
 	err := s.mayBegin()
 	if err == nil {
 		err = s.begin(ctx, s.now)
@@ -301,7 +310,7 @@ func (r *Recorder) session(stream, baseDir string) (s *session, fresh bool, err 
 	if err := recordable(pub.Tracks()); err != nil {
 		return nil, false, err
 	}
-	s, err = r.newSession(st, baseDir)
+	s, err = r.newSession(st, baseDir, r.takePreroll(stream))
 	if err != nil {
 		return nil, false, err
 	}
@@ -310,52 +319,23 @@ func (r *Recorder) session(stream, baseDir string) (s *session, fresh bool, err 
 	return s, true, nil
 }
 
-// newSession subscribes to st. Called with r.mu held.
-func (r *Recorder) newSession(st *live.Stream, baseDir string) (*session, error) {
-	sub, err := st.Subscribe(live.SubscribeOptions{MaxBytes: queueBytes, MaxItems: queueItems})
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to stream %s: %w", st.ID(), err)
+// newSession subscribes to st, or takes over the subscription of what has been kept of it,
+// if p is not nil. Called with r.mu held.
+func (r *Recorder) newSession(st *live.Stream, baseDir string, p *preroll) (*session, error) {
+	var sub *live.Subscription
+	if p != nil {
+		sub = p.sub
+	} else {
+		var err error
+		if sub, err = st.Subscribe(live.SubscribeOptions{MaxBytes: queueBytes, MaxItems: queueItems}); err != nil {
+			return nil, fmt.Errorf("subscribe to stream %s: %w", st.ID(), err)
+		}
 	}
 	delete(r.errors, st.ID())
 	delete(r.stopped, st.ID())
-	return newSession(r, st, sub, baseDir), nil
-}
-
-// OnPublish starts a session for a stream that auto_streams names.
-// live.Options.OnPublish calls it before the publisher's first packet, so that no
-// packet is missed. The recording itself begins with the first packet, because many
-// publishers never connect. OnPublish does not wait for storage.
-func (r *Recorder) OnPublish(st *live.Stream) {
-	if !r.auto(st.ID()) {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	old := r.sessions[st.ID()]
-	if r.closed || old != nil && !old.ended.Load() {
-		return // a running session sees the publisher come back
-	}
-	s, err := r.newSession(st, "")
-	if err != nil {
-		r.log.Error("automatic recording did not start", "stream", st.ID(), "error", err)
-		return
-	}
-	if old != nil { // storage may hold it up for long
-		r.sealing[old] = struct{}{}
-	}
-	s.awaitMedia()
-	r.sessions[st.ID()] = s
-	r.wg.Go(s.run)
-}
-
-// auto reports whether auto_streams names the stream.
-func (r *Recorder) auto(stream string) bool {
-	for _, p := range r.o.AutoStreams {
-		if ok, _ := path.Match(p, stream); ok { // New has checked the patterns
-			return true
-		}
-	}
-	return false
+	s := newSession(r, st, sub, baseDir)
+	s.kept.preroll = p
+	return s, nil
 }
 
 // Stop ends a stream's recording and returns it when it is sealed. stopped is false if
@@ -570,8 +550,14 @@ func (r *Recorder) remove(s *session) {
 	if err != nil {
 		return
 	}
-	if pub, ok := st.Publication(); ok && pub != s.joined {
+	pub, ok := st.Publication()
+	if ok && pub != s.joined {
 		r.OnPublish(st)
+	}
+	if ok {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.beginPreroll(st)
 	}
 }
 

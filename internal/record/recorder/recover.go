@@ -365,7 +365,7 @@ func (r *Recorder) resume(o *orphan) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s, err := r.newSession(st, o.baseDir)
+	s, err := r.newSession(st, o.baseDir, nil)
 	if err != nil {
 		return err
 	}

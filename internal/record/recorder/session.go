@@ -81,6 +81,7 @@ type session struct {
 	unsealed error      // why last was not sealed at once
 
 	// Below: run's own.
+	kept      kept              // what came before the recording was started
 	now       time.Time         // of the last arrival, or the clock where nothing waits: a session that lags decides as if it did not
 	pub       *publication      // nil while there is no publisher
 	leftAt    time.Time         // when the publisher left; zero while it is there
@@ -189,7 +190,8 @@ func (s *session) run() {
 	defer s.r.remove(s)
 	defer s.letGo()
 	defer s.ready()
-	items, read := make([]live.Item, readBatch), 0
+	items, read := make([]live.Item, readBatch), s.kept.read
+	s.beginWithKept()
 	for {
 		n, err := s.read(items)
 		s.deal(items[:n], err != nil)
@@ -293,6 +295,9 @@ func (s *session) refuse(err error) {
 
 // read takes items from the queue. An error means that the session is over.
 func (s *session) read(items []live.Item) (int, error) {
+	if n := s.kept.next(items); n > 0 {
+		return n, nil
+	}
 	ctx, cancel := context.WithTimeout(s.r.ctx, readTimeout)
 	defer cancel()
 	s.interrupt.Store(&cancel)
