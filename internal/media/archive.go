@@ -96,3 +96,10 @@ type ArchiveStream struct {
 	Last    time.Time `json:"last"`  // when those of the recording that began last end, so far
 	Running bool      `json:"running,omitempty"`
 }
+
+// OutlineBucket sums up the recordings that begin in a stretch of time.
+type OutlineBucket struct {
+	Recordings, Failed, Degraded int
+	Length                       time.Duration // of all together
+	Last                         time.Time     // when the last of them ends
+}

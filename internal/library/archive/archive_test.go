@@ -133,6 +133,24 @@ func TestBuckets(t *testing.T) {
 	}
 }
 
+// TestOutline: of very many recordings it is told when there were any.
+func TestOutline(t *testing.T) {
+	var c catalogue
+	for i := range 2 * archive.MaxLedgers {
+		r := recording(fmt.Sprintf("%05d", i), float64(i)*10, float64(i+1)*10)
+		*r.End = at(float64(i+1) * 10)
+		c = append(c, r)
+	}
+	c[100].Status = media.StatusDegraded
+	c = slices.Delete(c, 1000, 1105)
+	c = slices.Delete(c, 400, 420)
+	line := timeline(t, newArchive(t, c, nil), span(5, 20_005), 20)
+	want := "5-1005 *100, 1005-4005 *299, 4005-5005 *81 :none:195, 5005-10005 *499, 10005-11005 none, 11005-12005 *96 :none:45, 12005-20005 *799"
+	if got := show(line); got != want || !line.Outline || line.Resolution != 1000 || line.Recordings != 1875 || line.Spans[0].Status != media.StatusDegraded {
+		t.Errorf("by %g s:\n  got  %s\n  want %s", line.Resolution, got, want)
+	}
+}
+
 func TestNoMedia(t *testing.T) {
 	runs := recording("c", 100, 110)
 	runs.End, runs.Status = nil, media.StatusRecording

@@ -79,6 +79,33 @@ func (c catalogue) After(_ context.Context, _ string, t time.Time, _ ...string) 
 	return media.Recording{}, errNone
 }
 
+func (c catalogue) Count(ctx context.Context, q media.OverlapQuery) (int, error) {
+	q.Limit = len(c)
+	page, err := c.Overlapping(ctx, q)
+	return len(page.Recordings), err
+}
+
+func (c catalogue) Outline(_ context.Context, _ string, from time.Time, width time.Duration, buckets int, now time.Time, _ ...string) ([]media.OutlineBucket, error) {
+	all := make([]media.OutlineBucket, buckets)
+	for _, r := range c {
+		i := int(r.Start.Sub(from) / width)
+		if r.Start.Before(from) || i >= buckets {
+			continue
+		}
+		end := now
+		if r.End != nil {
+			end = *r.End
+		}
+		b := &all[i]
+		b.Recordings++
+		b.Length += end.Sub(r.Start)
+		if b.Last = end; r.Status == media.StatusDegraded {
+			b.Degraded++
+		}
+	}
+	return all, nil
+}
+
 func (catalogue) Archives(context.Context, media.StreamQuery) ([]media.ArchiveStream, error) {
 	return nil, nil
 }

@@ -20,31 +20,54 @@ const behind = 30 * time.Second
 func (a *Archive) Timeline(ctx context.Context, q media.TimelineQuery) (media.Timeline, error) {
 	span := q.Span
 	if span.From.IsZero() {
-		first, err := a.o.Catalogue.After(ctx, q.Stream, time.Unix(0, 0), a.o.Without()...)
-		switch {
-		case fault.KindOf(err) == fault.NotFound:
-			return media.Timeline{}, fault.Errorf(fault.NotFound, "nothing of stream %q is recorded", q.Stream)
-		case err != nil:
+		var err error
+		if span.From, err = a.beginning(ctx, q.Stream, span.To); err != nil {
 			return media.Timeline{}, err
-		case !first.Start.Before(span.To):
-			return media.Timeline{}, fault.New(fault.Invalid, "to is before the beginning of the archive, "+first.Start.Format(time.RFC3339Nano))
 		}
-		span.From = first.Start
+	}
+	t := media.Timeline{Stream: q.Stream, From: span.From.UTC(), To: span.To.UTC(), Spans: []media.TimelineSpan{}}
+	n, err := a.o.Catalogue.Count(ctx, media.OverlapQuery{Stream: q.Stream, From: span.From, To: span.To})
+	if err != nil {
+		return t, err
+	}
+	if n > MaxLedgers {
+		err = a.outline(ctx, &t, span, q.Buckets)
+		return t, err
 	}
 	recordings, more, err := a.Recordings(ctx, q.Stream, span, MaxLedgers)
-	if err != nil {
-		return media.Timeline{}, err
+	switch {
+	case err != nil:
+		return t, err
+	case more:
+		err = a.outline(ctx, &t, span, q.Buckets)
+		return t, err
 	}
-	t := media.Timeline{Stream: q.Stream, From: span.From.UTC(), To: span.To.UTC(), Recordings: len(recordings)}
-	if len(recordings) == 0 {
+	if t.Recordings = len(recordings); t.Recordings == 0 {
 		if t.Before, t.After, err = a.Nearest(ctx, q.Stream, span); err != nil {
-			return media.Timeline{}, err
+			return t, err
 		}
 	}
-	if more {
-		return media.Timeline{}, fault.Errorf(fault.Invalid, "there are more than %d recordings from %s to %s: ask for a shorter time", MaxLedgers, span.From.Format(time.RFC3339), span.To.Format(time.RFC3339))
+	tell(&t, exact(Pieces(recordings, span), span, a.o.Now()), span, q.Buckets)
+	return t, nil
+}
+
+// beginning returns when the archive of a stream begins, of which a part until a time is
+// asked for.
+func (a *Archive) beginning(ctx context.Context, stream string, to time.Time) (time.Time, error) {
+	first, err := a.o.Catalogue.After(ctx, stream, time.Unix(0, 0), a.o.Without()...)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return to, fault.Errorf(fault.NotFound, "nothing of stream %q is recorded", stream)
+	case err != nil:
+		return to, err
+	case !first.Start.Before(to):
+		return to, fault.New(fault.Invalid, "to is before the beginning of the archive, "+first.Start.Format(time.RFC3339Nano))
 	}
-	spans := exact(Pieces(recordings, span), span, a.o.Now())
+	return first.Start, nil
+}
+
+// tell puts spans into t, as many as buckets at most, and their sums.
+func tell(t *media.Timeline, spans []part, span media.TimeSpan, buckets int) {
 	for _, s := range spans {
 		t.Bytes += s.Bytes
 		if s.Kind == media.SpanMedia {
@@ -52,16 +75,13 @@ func (a *Archive) Timeline(ctx context.Context, q media.TimelineQuery) (media.Ti
 		}
 	}
 	t.MediaSeconds = milli(t.MediaSeconds)
-	if len(spans) > q.Buckets {
-		width := span.To.Sub(span.From) / time.Duration(q.Buckets)
-		t.Resolution = milli(width.Seconds())
-		spans = merge(spans, span, q.Buckets)
+	if len(spans) > buckets {
+		t.Resolution = milli((span.To.Sub(span.From) / time.Duration(buckets)).Seconds())
+		spans = merge(spans, span, buckets)
 	}
-	t.Spans = make([]media.TimelineSpan, len(spans))
-	for i, s := range spans {
-		t.Spans[i] = s.TimelineSpan
+	for _, s := range spans {
+		t.Spans = append(t.Spans, s.TimelineSpan)
 	}
-	return t, nil
 }
 
 // milli rounds seconds to milliseconds.

@@ -63,6 +63,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalogue.DB) {
 		{"Overlapping", testOverlapping},
 		{"Nearest", testNearest},
 		{"Archives", testArchives},
+		{"Outline", testOutline},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
