@@ -41,8 +41,9 @@ type hlsTrack struct {
 // part is what a track has in a Period: the segments of its Representation, those of
 // another layer where it has none, or else nothing, for as long as the others last.
 type part struct {
-	rep *Representation
-	gap bool
+	rep    *Representation
+	gap    bool
+	offset time.Duration // Period.offset
 }
 
 // hls returns what of the presentation HLS can play. VP8 is in WebM, which no player of
@@ -65,7 +66,9 @@ func (p *Presentation) hls() *hls {
 	slices.SortStableFunc(h.tracks, func(a, b hlsTrack) int { return int(a.kind) - int(b.kind) })
 	for i := range h.tracks {
 		for j := range h.periods {
-			h.tracks[i].parts = append(h.tracks[i].parts, h.periods[j].partOf(&h.tracks[i]))
+			q := h.periods[j].partOf(&h.tracks[i])
+			q.offset = h.periods[j].offset
+			h.tracks[i].parts = append(h.tracks[i].parts, q)
 		}
 	}
 	return h
@@ -186,7 +189,7 @@ func (h *hls) appendPart(dst []byte, q part) []byte {
 		dst = append(dst, r.Init...)
 		dst = append(dst, "\"\n"...)
 	}
-	at := h.p.AvailabilityStart.Add(r.Timeline.Start().Duration(r.Format.Timescale))
+	at := h.p.AvailabilityStart.Add(r.Timeline.Start().Duration(r.Format.Timescale) - q.offset)
 	dst = append(dst, "#EXT-X-PROGRAM-DATE-TIME:"...)
 	dst = at.UTC().Round(time.Millisecond).AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 	dst = append(dst, '\n')
@@ -290,8 +293,10 @@ func (h *hls) appendVariant(dst []byte, t *hlsTrack, sound []*hlsTrack) []byte {
 	}
 	dst = append(dst, "#EXT-X-STREAM-INF:BANDWIDTH="...)
 	dst = strconv.AppendInt(dst, total.peak+most.peak, 10)
-	dst = append(dst, ",AVERAGE-BANDWIDTH="...)
-	dst = strconv.AppendInt(dst, total.average+most.average, 10)
+	if average := total.average + most.average; average > 0 {
+		dst = append(dst, ",AVERAGE-BANDWIDTH="...)
+		dst = strconv.AppendInt(dst, average, 10)
+	}
 	dst = append(dst, `,CODECS="`+strings.Join(codecs, ",")+`"`...)
 	if width, height := t.resolution(); width > 0 {
 		dst = append(dst, ",RESOLUTION="+strconv.Itoa(width)+"x"+strconv.Itoa(height)...)
@@ -336,7 +341,8 @@ type rate struct{ peak, average int64 }
 
 // rate measures the segments of a track: the peak is that of any segments one after the
 // other that last from half to one and a half of the target duration (RFC 8216bis
-// 4.4.6.2).
+// 4.4.6.2). Where the segments' sizes are not known, it is the most that is known of, and
+// there is no average.
 func (h *hls) rate(t *hlsTrack) rate {
 	least, most := h.target()/2, h.target()*3/2
 	var peak, bits, seconds float64
@@ -360,11 +366,21 @@ func (h *hls) rate(t *hlsTrack) rate {
 			bits, seconds = bits+float64(8*s.Bytes), seconds+s.Duration.Duration(q.rep.Format.Timescale).Seconds()
 		}
 	}
-	if seconds == 0 {
-		return rate{}
+	if bits == 0 {
+		return rate{peak: t.bandwidth()}
 	}
 	average := bits / seconds
 	return rate{peak: int64(max(peak, average) + 0.5), average: int64(average + 0.5)}
+}
+
+// bandwidth returns the largest bandwidth of the track's Representations.
+func (t *hlsTrack) bandwidth() (most int64) {
+	for _, q := range t.parts {
+		if !q.gap {
+			most = max(most, q.rep.Bandwidth)
+		}
+	}
+	return most
 }
 
 // frameRate returns the most pictures a second that a segment of the track has, of those

@@ -34,7 +34,7 @@ func (p *Presentation) AppendMPD(dst []byte) []byte {
 		periods = []Period{p.waiting()}
 	}
 	for i := range periods {
-		dst = periods[i].append(dst, i == len(periods)-1)
+		dst = periods[i].append(dst, p.lasts(periods, i))
 	}
 
 	if p.Dynamic && p.UTCTiming != "" {
@@ -76,28 +76,49 @@ func (p *Presentation) maxSegmentDuration() time.Duration {
 	return p.MaxSegmentDuration
 }
 
-func (q *Period) append(dst []byte, last bool) []byte {
+// lasts returns the duration that is written of the i-th of the Periods that are listed; 0:
+// none is. Of a static MPD all have one, for readers that look at each Period by itself.
+// But dash.js takes the sum of them for the presentation's duration, unless one has none:
+// where there are holes between Periods the sum is too short, and it would never come to
+// the end. The last one has none then, and ends with the presentation (ISO/IEC 23009-1
+// 5.3.2.1).
+func (p *Presentation) lasts(periods []Period, i int) time.Duration {
+	if i < len(periods)-1 {
+		return periods[i].Duration
+	}
+	if p.Dynamic || p.hasHoles(periods) {
+		return 0
+	}
+	return max(p.Duration-periods[i].Start, 0)
+}
+
+// hasHoles reports whether there is time of the presentation before or between Periods.
+func (p *Presentation) hasHoles(periods []Period) bool {
+	var end time.Duration
+	for _, q := range periods {
+		if q.Start > end && len(periods) > 1 {
+			return true
+		}
+		end = q.Start + q.Duration
+	}
+	return false
+}
+
+func (q *Period) append(dst []byte, duration time.Duration) []byte {
 	dst = append(dst, "<Period"...)
 	dst = appendString(dst, "id", q.ID)
 	dst = appendDuration(dst, "start", q.Start)
-	duration := q.Duration
-	if last {
-		// Its end is that of the presentation (ISO/IEC 23009-1 5.3.2.1). Where all
-		// Periods have one, dash.js takes their sum for the presentation's duration,
-		// which is too short by the gaps between them, and never comes to the end.
-		duration = 0
-	}
 	if duration > 0 {
 		dst = appendDuration(dst, "duration", duration)
 	}
 	dst = append(dst, ">\n"...)
 	for i := range q.Sets {
-		dst = q.Sets[i].append(dst, q.Start)
+		dst = q.Sets[i].append(dst, q.Start+q.offset)
 	}
 	return append(dst, "</Period>\n"...)
 }
 
-func (s *AdaptationSet) append(dst []byte, periodStart time.Duration) []byte {
+func (s *AdaptationSet) append(dst []byte, mediaStart time.Duration) []byte {
 	dst = append(dst, "<AdaptationSet"...)
 	dst = appendInt(dst, "id", int64(s.ID))
 	dst = appendString(dst, "contentType", s.Kind.String())
@@ -115,12 +136,12 @@ func (s *AdaptationSet) append(dst []byte, periodStart time.Duration) []byte {
 	}
 	dst = append(dst, ">\n"...)
 	for i := range s.Representations {
-		dst = s.Representations[i].append(dst, s.Kind, periodStart)
+		dst = s.Representations[i].append(dst, s.Kind, mediaStart)
 	}
 	return append(dst, "</AdaptationSet>\n"...)
 }
 
-func (r *Representation) append(dst []byte, kind media.Kind, periodStart time.Duration) []byte {
+func (r *Representation) append(dst []byte, kind media.Kind, mediaStart time.Duration) []byte {
 	dst = append(dst, "<Representation"...)
 	dst = appendString(dst, "id", r.ID)
 	dst = appendInt(dst, "bandwidth", r.Bandwidth)
@@ -141,7 +162,7 @@ func (r *Representation) append(dst []byte, kind media.Kind, periodStart time.Du
 		dst = append(dst, ">\n"...)
 		dst = appendChannels(dst, r.Format.Channels)
 	}
-	dst = r.appendTemplate(dst, periodStart)
+	dst = r.appendTemplate(dst, mediaStart)
 	return append(dst, "</Representation>\n"...)
 }
 
@@ -160,10 +181,10 @@ func appendChannels(dst []byte, n int) []byte {
 	return append(dst, "/>\n"...)
 }
 
-func (r *Representation) appendTemplate(dst []byte, periodStart time.Duration) []byte {
+func (r *Representation) appendTemplate(dst []byte, mediaStart time.Duration) []byte {
 	dst = append(dst, "<SegmentTemplate"...)
 	dst = appendInt(dst, "timescale", int64(r.Format.Timescale))
-	dst = appendInt(dst, "presentationTimeOffset", int64(media.TicksOf(periodStart, r.Format.Timescale)))
+	dst = appendInt(dst, "presentationTimeOffset", int64(media.TicksOf(mediaStart, r.Format.Timescale)))
 	dst = appendInt(dst, "startNumber", int64(r.StartNumber))
 	dst = appendString(dst, "initialization", r.Init)
 	dst = appendString(dst, "media", r.Media)

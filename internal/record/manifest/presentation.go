@@ -33,8 +33,11 @@ type AdaptationSet struct {
 type Period struct {
 	ID       string
 	Start    time.Duration   // on the media timeline, whole milliseconds
-	Duration time.Duration   // 0 while open; not written of the last, which ends with the presentation
+	Duration time.Duration   // until the end of what is in it; 0 while open
 	Sets     []AdaptationSet // of all tracks from the start on, those without segments too
+	// offset is the media time of the segments less that of the presentation: not 0 where
+	// this is made of parts of recordings.
+	offset time.Duration
 }
 
 // Presentation is a whole recording, from which every manifest of it is rendered. Its
@@ -176,4 +179,16 @@ func (r *Representation) segments() int {
 		return 0
 	}
 	return r.Timeline.Len()
+}
+
+// Held returns how many bytes of memory the presentation takes, roughly.
+func (p *Presentation) Held() int64 {
+	const perRepresentation, perSegment = 2000, 40
+	held := int64(perRepresentation)
+	for i := range p.Periods {
+		p.Periods[i].each(func(_ media.Kind, r *Representation) {
+			held += perRepresentation + perSegment*int64(r.segments()) + int64(r.Timeline.dash.size())
+		})
+	}
+	return held
 }

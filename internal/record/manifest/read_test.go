@@ -94,7 +94,7 @@ func readBack(t *testing.T, p *Presentation, text string) {
 	if listed := p.listed(); len(listed) > 0 {
 		equal(t, "Periods", len(m.Periods), len(listed))
 		for i := range min(len(listed), len(m.Periods)) {
-			readPeriod(t, &listed[i], m.Periods[i], i == len(listed)-1)
+			readPeriod(t, &listed[i], m.Periods[i], i == len(listed)-1, p.Dynamic, p.Duration)
 		}
 		return
 	}
@@ -106,14 +106,16 @@ func readBack(t *testing.T, p *Presentation, text string) {
 	}
 }
 
-func readPeriod(t *testing.T, want *Period, got *mpd.Period, last bool) {
+func readPeriod(t *testing.T, want *Period, got *mpd.Period, last, dynamic bool, total time.Duration) {
 	t.Helper()
 	equal(t, "Period id", got.Id, readable(want.ID))
 	duration(t, "Period start", got.Start, want.Start)
 	switch {
-	case last: // see Period.append
+	case last && dynamic: // see Presentation.lasts
 		duration(t, "duration of the last Period", got.Duration, -1)
-	case want.Duration > 0:
+	case last && got.Duration != nil && want.HasMedia():
+		duration(t, "duration of the last Period", got.Duration, total-want.Start)
+	case !last && want.Duration > 0:
 		duration(t, "Period duration", got.Duration, want.Duration)
 	}
 	equal(t, "sets", len(got.AdaptationSets), len(want.Sets))
