@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/config"
+	libarchive "github.com/live777/recorder/internal/library/archive"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -31,6 +32,7 @@ type Catalogue interface {
 	List(ctx context.Context, q media.RecordingQuery) (page []media.Recording, total int, err error)
 	ListPage(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error)
 	StreamsPage(ctx context.Context, q media.StreamQuery) (page []media.StreamSummary, total int, err error)
+	libarchive.Catalogue
 	Nodes(ctx context.Context) ([]catalogue.Node, error)
 	PutNode(ctx context.Context, n catalogue.Node) error
 	DeleteNode(ctx context.Context, alias string) error

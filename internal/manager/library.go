@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	libarchive "github.com/live777/recorder/internal/library/archive"
 	"github.com/live777/recorder/internal/library/playback"
+	"github.com/live777/recorder/internal/library/span"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage"
@@ -26,6 +28,8 @@ const settling = 10 * time.Minute
 // library plays and lists the recordings of all nodes. It implements api.Playback.
 type library struct {
 	fleet   *fleet
+	spans   *span.Library
+	archive *libarchive.Archive
 	shared  *playback.Server  // nil without shared storage
 	presign storage.Presigner // nil where players are not sent to the storage
 	ttl     time.Duration
@@ -36,10 +40,14 @@ type library struct {
 // something to sign URLs with.
 func newLibrary(f *fleet, store shared, ttl time.Duration) (*library, error) {
 	l := &library{fleet: f, presign: store.presign, ttl: ttl, now: f.now}
-	if store.backend == nil {
-		return l, nil
-	}
 	var err error
+	l.archive, err = libarchive.New(libarchive.Options{Catalogue: f.o.Catalogue, Gone: f.isGone, Without: f.going.aliases, Now: f.now})
+	if err != nil {
+		return l, err
+	}
+	if l.spans, err = span.New(span.Options{Source: l, Logger: f.log}); err != nil || store.backend == nil {
+		return l, err
+	}
 	l.shared, err = playback.New(playback.Options{Backend: store.backend, Catalogue: sharedCatalogue{f}, Logger: f.log})
 	return l, err
 }

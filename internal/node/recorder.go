@@ -13,8 +13,11 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/base/quota"
 	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/library/archive"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/playback"
+	"github.com/live777/recorder/internal/library/span"
+	"github.com/live777/recorder/internal/media"
 	rec "github.com/live777/recorder/internal/record/recorder"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/serve/metrics"
@@ -27,6 +30,7 @@ type withRecorder struct {
 	depot     *depot
 	catalogue *catalogue.DB
 	playback  *playback.Server
+	spans     *span.Library
 	keeper    *keeper
 	restorer  *restorer
 }
@@ -66,6 +70,13 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 	if err != nil {
 		return nil, err
 	}
+	timeline, err := archive.New(archive.Options{Catalogue: w.catalogue, Running: w.Running})
+	if err != nil {
+		return nil, err
+	}
+	if w.spans, err = span.New(span.Options{Source: spanSource{library{w.playback, nil}, w.catalogue, timeline}, Logger: log}); err != nil {
+		return nil, err
+	}
 	w.restorer = newRestorer(w.depot, w.catalogue, o.NodeAlias, log)
 	w.restorer.start(ctx)
 	w.keeper.start(ctx)
@@ -75,7 +86,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 func (w *withRecorder) onPublish(st *live.Stream) { w.OnPublish(st) }
 
 func (w *withRecorder) api() (api.Recorder, api.Playback) {
-	return control{w.Recorder}, library{w.playback}
+	return control{w.Recorder}, library{w.playback, w.spans}
 }
 
 func (w *withRecorder) measure(s *metrics.Sources) {
@@ -143,10 +154,25 @@ func (c control) Status(stream string) api.RecordStatus {
 }
 
 // library is what has been recorded, as the API wants it.
-type library struct{ *playback.Server }
+type library struct {
+	*playback.Server
+	spans *span.Library
+}
 
 // Object implements api.Playback: what is sent comes from here, however long who
 // asked may have it.
 func (l library) Object(w http.ResponseWriter, r *http.Request, key string, _ time.Time) error {
 	return l.Server.Object(w, r, key)
+}
+
+// Span implements api.Playback.
+func (l library) Span(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error {
+	return l.spans.Serve(w, r, stream, s, name, until)
+}
+
+// spanSource is where spans find recordings: the catalogue, and what playback serves.
+type spanSource struct {
+	library
+	*catalogue.DB
+	*archive.Archive
 }

@@ -25,7 +25,7 @@ const (
 	listStreams            // any right; the answer is about the streams that the grant is for
 	viewStream             // right view, for the stream of the path
 	viewObject             // right view, for the stream that the object of {path...} is of
-	viewRecording          // right view, for the stream that the recording of {record_dir...} is of
+	viewRecording          // right view, for the stream that the recording of {record_dir...} is of; of GET, its object may be there
 	listRecorded           // right view; the answer is about the streams that the grant is for
 	viewAll                // right view, for all streams
 	statusStream           // right view or record, for the stream of the path
@@ -35,7 +35,7 @@ const (
 	adminStream            // right admin, for the stream of the path
 	adminAll               // right admin, for all streams
 	registerNode           // the registration token of a manager, or as adminAll
-	signedObject           // a signed {token} for the recording that the object of {path...} is in
+	signedObject           // a signed {token} for the recording that the object of {path...} is in, or for its span
 )
 
 // subject is what a right has to be for.
@@ -117,11 +117,14 @@ func (g *gate) authorize(to access, r *http.Request) (*auth.Grant, error) {
 }
 
 // checkLink wants a token that was signed for the very folder of the object, and
-// for the recording that is in it now.
+// for the recording that is in it now, or for the very span that the path has.
 func (g *gate) checkLink(r *http.Request) (*auth.Grant, error) {
 	key := r.PathValue("path")
 	if err := media.CheckPath(key); err != nil {
 		return nil, err
+	}
+	if grant, ok := g.checkSpanLink(r); ok {
+		return grant, nil
 	}
 	link, err := g.auth.CheckLink(r.PathValue("token"), path.Dir(key))
 	if err != nil {
@@ -151,7 +154,11 @@ func (g *gate) check(grant *auth.Grant, needed rule, r *http.Request) error {
 	case theObject:
 		return g.checkObject(r.Context(), grant, needed, r.PathValue("path"), "")
 	case theRecording:
-		return g.checkObject(r.Context(), grant, needed, r.PathValue("record_dir"), "/"+manifestName)
+		dir := r.PathValue("record_dir")
+		if (r.Method == http.MethodGet || r.Method == http.MethodHead) && isObjectPath(dir) {
+			return g.checkObject(r.Context(), grant, needed, dir, "")
+		}
+		return g.checkObject(r.Context(), grant, needed, dir, "/"+manifestName)
 	}
 	stream := r.PathValue("stream")
 	if err := media.CheckStreamID(stream); err != nil {

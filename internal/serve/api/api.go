@@ -69,6 +69,9 @@ type Playback interface {
 	// Its RecordDir is the name that no other recording has, where the object can be
 	// asked for by several.
 	RecordingOf(ctx context.Context, key string) (media.Recording, error)
+	// Span answers a GET or HEAD of what a span of a stream has by a name, "manifest.mpd"
+	// or "record_dir/v_seg_0001.m4s", as Object does.
+	Span(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error
 	// Streams lists streams that have recordings, by their ids.
 	Streams(ctx context.Context, q media.StreamQuery) ([]media.StreamSummary, error)
 	// Recordings returns a page of a stream's recordings, newest first.

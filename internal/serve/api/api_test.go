@@ -134,6 +134,10 @@ func (f fakePlayback) Object(w http.ResponseWriter, r *http.Request, key string,
 	_, err := io.WriteString(w, "bytes of "+key)
 	return err
 }
+func (f fakePlayback) Span(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error {
+	from, to := spanTexts(s)
+	return f.Object(w, r, stream+" "+from+" "+to+" "+name, until)
+}
 func (f fakePlayback) RecordingOf(_ context.Context, key string) (media.Recording, error) {
 	if f.missing != nil {
 		return media.Recording{}, f.missing

@@ -30,7 +30,10 @@ func (a *API) commonRoutes() []route {
 		{http.MethodGet, "/api/archive", listRecorded, a.listArchives},
 		{http.MethodGet, "/api/archive/{stream}", viewStream, a.getArchive},
 		{http.MethodPost, "/api/sign/{record_dir...}", viewRecording, a.signRecording},
-		{http.MethodGet, "/api/play/{token}/{path...}", signedObject, a.getObject},
+		{http.MethodGet, "/api/play/{token}/{path...}", signedObject, a.getSigned},
+		{http.MethodGet, "/api/archive/{stream}/{from}/{to}/{name...}", viewStream, a.getSpan},
+		{http.MethodPost, "/api/archive/{stream}/{from}/{to}/sign", viewStream, a.signSpan},
+		{http.MethodGet, "/api/archive/{stream}/{from}/{to}/time", public, a.getPlaybackTime},
 		// Beside the recordings, where their manifests find it whatever is before their
 		// URLs; {mount} is where a manager has those of a node.
 		{http.MethodGet, "/api/record/object/time", public, a.getPlaybackTime},
@@ -40,7 +43,7 @@ func (a *API) commonRoutes() []route {
 
 		{http.MethodGet, "/api/recordings", viewAll, a.listChanges},
 		{http.MethodGet, "/api/sse/recordings", viewAll, a.watchRecordings},
-		{http.MethodGet, "/api/recordings/{record_dir...}", viewRecording, a.getRecordingByDir},
+		{http.MethodGet, "/api/recordings/{record_dir...}", viewRecording, a.getRecordingOrObject},
 		{http.MethodPatch, "/api/recordings/{record_dir...}", deleteRecording, a.patchRecording},
 		{http.MethodDelete, "/api/recordings/{record_dir...}", deleteRecording, a.deleteRecording},
 

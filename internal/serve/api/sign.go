@@ -25,19 +25,9 @@ func (a *API) signRecording(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Playback == nil {
 		return errNoPlayback
 	}
-	var body struct {
-		TTL *int `json:"ttl_seconds"`
-	}
-	if err := readJSON(w, r, &body); err != nil {
+	ttl, err := readTTL(w, r)
+	if err != nil {
 		return err
-	}
-	ttl := auth.DefaultLinkTTL
-	if body.TTL != nil {
-		const most = int(auth.MaxLinkTTL / time.Second)
-		if *body.TTL < 1 || *body.TTL > most {
-			return fault.Errorf(fault.Invalid, "ttl_seconds %d is not from 1 to %d", *body.TTL, most)
-		}
-		ttl = time.Duration(*body.TTL) * time.Second
 	}
 	// The name that no other recording has: what it was asked for by may mean another
 	// one when a node joins or a recording is deleted.
@@ -46,17 +36,45 @@ func (a *API) signRecording(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	dir := rec.RecordDir
-	expires := a.now().Add(ttl).UTC().Truncate(time.Second)
-	if end, ok := grantOf(r).Expires(); ok && end.Before(expires) {
-		expires = end.UTC()
+	expires := a.linkEnd(grantOf(r), ttl)
+	a.answerSigned(w, prefixOf(r)+playPrefix+a.o.Auth.SignLink(grantOf(r), dir, identify(rec), expires)+"/"+EscapePath(dir)+"/", expires)
+	return nil
+}
+
+// readTTL reads how long a signed URL is to be valid from the body of r.
+func readTTL(w http.ResponseWriter, r *http.Request) (time.Duration, error) {
+	var body struct {
+		TTL *int `json:"ttl_seconds"`
 	}
-	folder := prefixOf(r) + playPrefix + a.o.Auth.SignLink(grantOf(r), dir, identify(rec), expires) + "/" + EscapePath(dir) + "/"
+	if err := readJSON(w, r, &body); err != nil {
+		return 0, err
+	}
+	if body.TTL == nil {
+		return auth.DefaultLinkTTL, nil
+	}
+	const most = int(auth.MaxLinkTTL / time.Second)
+	if *body.TTL < 1 || *body.TTL > most {
+		return 0, fault.Errorf(fault.Invalid, "ttl_seconds %d is not from 1 to %d", *body.TTL, most)
+	}
+	return time.Duration(*body.TTL) * time.Second, nil
+}
+
+// linkEnd returns until when a signed URL is valid that g has asked for.
+func (a *API) linkEnd(g *auth.Grant, ttl time.Duration) time.Time {
+	expires := a.now().Add(ttl).UTC().Truncate(time.Second)
+	if end, ok := g.Expires(); ok && end.Before(expires) {
+		return end.UTC()
+	}
+	return expires
+}
+
+// answerSigned answers with the signed URLs of the manifests in a folder.
+func (a *API) answerSigned(w http.ResponseWriter, folder string, expires time.Time) {
 	a.writeJSON(w, http.StatusOK, struct {
 		URL     string    `json:"url"`
 		HLS     string    `json:"hls_url"`
 		Expires time.Time `json:"expires"`
 	}{folder + manifestName, folder + media.IndexName, expires})
-	return nil
 }
 
 // identify tells a recording from others that were or will be in its folder: users

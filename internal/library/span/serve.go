@@ -1,0 +1,126 @@
+package span
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/record/manifest"
+	"github.com/live777/recorder/internal/storage"
+)
+
+// timeName is the name beside a span's manifests at which players that follow a running
+// recording ask for the time.
+const timeName = "time"
+
+// UnavailableHeader is a header of manifests: how many recordings of the span cannot be had
+// now. What only they have is missing.
+const UnavailableHeader = "X-Live777-Unavailable"
+
+// Serve answers a GET or HEAD of what a span of a stream has by a name: its manifests, and
+// the segments that they name, by their record_dir and name. An error means that nothing
+// was written but headers.
+func (l *Library) Serve(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error {
+	if !media.IsManifest(name) {
+		if err := l.check(r.Context(), stream, s, name); err != nil {
+			return err
+		}
+		return l.source.Object(w, r, name, until)
+	}
+	parts, err := l.Parts(r.Context(), stream, s)
+	if err != nil {
+		return err
+	}
+	data, err := render(parts.join(stream), name)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	h := w.Header()
+	if len(parts.Unavailable) > 0 {
+		h.Set(UnavailableHeader, strconv.Itoa(len(parts.Unavailable)))
+		l.log.Warn("a span lacks recordings that cannot be had now", "stream", stream, "recordings", len(parts.Unavailable), "first", parts.Unavailable[0])
+	}
+	h.Set("Content-Type", storage.ContentType(name))
+	h.Set("Cache-Control", "no-cache")
+	h.Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
+	r = r.Clone(r.Context())
+	for _, header := range []string{"Range", "If-Range", "If-Match", "If-Unmodified-Since"} {
+		r.Header.Del(header) // it is short, and made anew
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	return nil
+}
+
+// join returns the parts as one presentation. The names of its objects are relative to its
+// manifests.
+func (p *Parts) join(stream string) *manifest.Presentation {
+	clips := make([]manifest.Clip, len(p.Clips))
+	for i := range p.Clips {
+		clips[i] = p.Clips[i].Clip
+	}
+	joined := manifest.Join(stream, clips)
+	if joined.Dynamic = p.Running; p.Running {
+		joined.UTCTiming = timeName
+	}
+	return joined
+}
+
+// render returns the manifest of a name.
+func render(p *manifest.Presentation, name string) ([]byte, error) {
+	if name == media.ManifestName {
+		return p.AppendMPD(nil), nil
+	}
+	data, ok := p.AppendPlaylist(nil, name)
+	if !ok {
+		return nil, fault.Errorf(fault.NotFound, "the span has no HLS playlist %q: it has no such track, or its media is VP8, which HLS does not have; "+
+			"%s is its other manifest", name, media.ManifestName)
+	}
+	return data, nil
+}
+
+// check reports whether a span of a stream has a segment: who may have the span may have
+// nothing else.
+func (l *Library) check(ctx context.Context, stream string, s media.TimeSpan, key string) error {
+	none := fault.Errorf(fault.NotFound, "the span has no object %q", key)
+	name := path.Base(key)
+	if err := media.CheckPath(key); err != nil {
+		return err
+	}
+	if !media.IsObjectName(name) || path.Ext(name) != ".m4s" && path.Ext(name) != ".webm" || !strings.Contains(key, "/") {
+		return none
+	}
+	rec, err := l.source.RecordingOf(ctx, key)
+	switch {
+	case fault.KindOf(err) == fault.NotFound:
+		return none
+	case err != nil:
+		return err
+	case rec.Stream != stream:
+		return none
+	}
+	pieces := choose([]media.Recording{rec}, s)
+	if len(pieces) == 0 {
+		return none
+	}
+	has := func(p *manifest.Presentation) bool {
+		c := pieces[0].clip(p).Clip
+		return manifest.Join("", []manifest.Clip{c}).Names(c.Folder + name)
+	}
+	if k := l.parsed.find(rec.RecordDir); k != nil && has(k.presentation) {
+		return nil // and what comes later changes nothing of it
+	}
+	p, err := l.presentation(ctx, rec)
+	if err == nil && (p == nil || !has(p)) {
+		err = none
+	}
+	return err
+}

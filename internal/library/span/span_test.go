@@ -1,0 +1,268 @@
+package span
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/record/manifest"
+)
+
+var start = time.Date(2026, 11, 30, 14, 30, 0, 0, time.UTC)
+
+func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * float64(time.Second))) }
+
+// shelf is a Source of recordings of the stream "camera", with sound in segments of 2 s.
+type shelf struct {
+	recordings []media.Recording
+	away       map[string]bool // whose node does not answer
+
+	mu    sync.Mutex
+	asked []string // keys of objects
+}
+
+// record adds a recording from one second to another, which runs on if running.
+func (f *shelf) record(dir string, from, to float64, running bool, gaps ...media.Gap) {
+	r := media.Recording{
+		Stream: "camera", RecordDir: dir, MPDPath: dir + "/manifest.mpd", Start: at(from), Duration: to - from, Status: media.StatusComplete,
+		Tracks: []media.RecordingTrack{{Kind: "audio", Recorded: true, Gaps: gaps}},
+	}
+	if running {
+		r.Status = media.StatusRecording
+	} else {
+		end := at(to)
+		r.End = &end
+	}
+	f.recordings = append(f.recordings, r)
+	slices.SortStableFunc(f.recordings, func(a, b media.Recording) int { return a.Start.Compare(b.Start) })
+}
+
+func (f *shelf) Overlapping(_ context.Context, q media.OverlapQuery) (page media.OverlapPage, err error) {
+	for _, r := range f.recordings {
+		if r.Stream == q.Stream && (q.To.IsZero() || r.Start.Before(q.To)) && (r.End == nil || r.End.After(q.From)) {
+			page.Recordings = append(page.Recordings, r)
+		}
+	}
+	if page.Recordings = page.Recordings[min(len(q.After), len(page.Recordings)):]; len(page.Recordings) > 400 {
+		page.Recordings, page.Next = page.Recordings[:400], q.After+strings.Repeat("x", 400)
+	}
+	return page, nil
+}
+
+func (f *shelf) NoMedia(context.Context, string, media.TimeSpan) error {
+	return fault.New(fault.NotFound, "the nearest is elsewhere")
+}
+
+func (f *shelf) RecordingOf(_ context.Context, key string) (media.Recording, error) {
+	for _, r := range f.recordings {
+		if r.RecordDir == path.Dir(key) {
+			return r, nil
+		}
+	}
+	return media.Recording{}, fault.New(fault.NotFound, "none")
+}
+
+func (f *shelf) Object(w http.ResponseWriter, _ *http.Request, key string, _ time.Time) error {
+	f.mu.Lock()
+	f.asked = append(f.asked, key)
+	f.mu.Unlock()
+	r, err := f.RecordingOf(context.Background(), key)
+	if err != nil || f.away[r.RecordDir] {
+		return fault.New(fault.Unavailable, "the node does not answer")
+	}
+	if path.Base(key) != media.ManifestName {
+		_, err := io.WriteString(w, "bytes of "+key)
+		return err
+	}
+	format := &media.Format{Codec: "opus", RFC6381: "opus", Timescale: 48000, Channels: 2}
+	t := manifest.NewTimeline(0)
+	for s := 0.0; s < r.Duration; s += 2 {
+		if err := t.Append(media.Segment{Time: media.Ticks(s * 48000), Duration: media.Ticks(min(2, r.Duration-s) * 48000)}); err != nil {
+			return err
+		}
+	}
+	p := manifest.Presentation{
+		AvailabilityStart: r.Start, Published: r.Start, SegmentDuration: 2 * time.Second, MaxSegmentDuration: 6 * time.Second,
+		Dynamic: r.Status == media.StatusRecording, Duration: time.Duration(r.Duration * float64(time.Second)),
+		Periods: []manifest.Period{{ID: "p1", Sets: []manifest.AdaptationSet{{ID: 2, Kind: media.Audio, Representations: []manifest.Representation{{
+			ID: "audio", Format: format, Init: "a_init.m4s", Media: "a_seg_$Number%04d$.m4s", StartNumber: 1, Timeline: t, Bandwidth: 64000,
+		}}}}}},
+	}
+	_, err = w.Write(p.AppendMPD(nil))
+	return err
+}
+
+func library(t *testing.T, f *shelf) *Library {
+	t.Helper()
+	l, err := New(Options{Source: f, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// span is from one second to another; to 0 is now.
+func span(from, to float64) media.TimeSpan {
+	if to == 0 {
+		return media.TimeSpan{From: at(from), To: at(from + 1000), Live: true}
+	}
+	return media.TimeSpan{From: at(from), To: at(to)}
+}
+
+func get(t *testing.T, l *Library, stream string, s media.TimeSpan, name string) (*httptest.ResponseRecorder, error) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	err := l.Serve(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody), stream, s, name, time.Time{})
+	return w, err
+}
+
+// What a span is made of: at each time the recording that lacks the least.
+func TestParts(t *testing.T) {
+	rotated, copies, moved := &shelf{}, &shelf{}, &shelf{away: map[string]bool{"@a/1": true}}
+	rotated.record("camera/1", 0, 10, false)
+	rotated.record("camera/2", 10, 20, false)
+	rotated.record("camera/3", 30, 34, true)
+	copies.record("@a/1", 0, 20, false, media.Gap{Start: 8, Duration: 4})
+	copies.record("@b/1", 2, 20, false)
+	moved.record("@a/1", 0, 10, true) // its node has died
+	moved.record("@b/1", 4, 20, true)
+	for name, c := range map[string]struct {
+		shelf    *shelf
+		from, to float64
+		want     string
+		running  bool
+	}{
+		"a rotation":               {rotated, 5, 15, "camera/1 5-10, camera/2 0-5", false},
+		"a hole":                   {rotated, 15, 33, "camera/2 5-10, camera/3 0-3", false},
+		"goes on":                  {rotated, 15, 0, "camera/2 5-10, camera/3 0-", true},
+		"in the future":            {rotated, 15, 100, "camera/2 5-10, camera/3 0-70", true},
+		"a better copy":            {copies, 0, 20, "@a/1 0-8, @b/1 6-18", false},
+		"the copy of what is away": {moved, 0, 0, "@b/1 0-", true},
+	} {
+		parts, err := library(t, c.shelf).Parts(t.Context(), "camera", span(c.from, c.to))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		var got []string
+		for _, p := range parts.Clips {
+			to := ""
+			if p.To < time.Hour {
+				to = fmt.Sprint(p.To.Seconds())
+			}
+			got = append(got, fmt.Sprintf("%s %v-%s", p.Recording.RecordDir, p.From.Seconds(), to))
+		}
+		if all := strings.Join(got, ", "); all != c.want || parts.Running != c.running || len(parts.Unavailable) != len(c.shelf.away) {
+			t.Errorf("%s: got %s, running %v, unavailable %q; want %s, %v", name, all, parts.Running, parts.Unavailable, c.want, c.running)
+		}
+	}
+}
+
+// Where there is no media, the answer says where there is some, or that it is away.
+func TestNothing(t *testing.T) {
+	f := &shelf{away: map[string]bool{"camera/9": true}}
+	f.record("camera/1", 0, 10, false)
+	f.record("camera/9", 90, 95, false)
+	for from, want := range map[float64]fault.Kind{20: fault.NotFound, -20: fault.NotFound, 90: fault.Unavailable} {
+		if _, err := library(t, f).Parts(t.Context(), "camera", span(from, from+5)); fault.KindOf(err) != want {
+			t.Errorf("from %v: %v, want %v", from, err, want)
+		}
+	}
+}
+
+func TestServe(t *testing.T) {
+	f := &shelf{}
+	f.record("camera/1", 0, 10, false)
+	f.record("camera/2", 10, 20, false)
+	f.recordings = append(f.recordings, media.Recording{Stream: "other", RecordDir: "other/1", Start: at(0), Duration: 20})
+	l := library(t, f)
+	s := span(5, 15)
+	for name, want := range map[string]string{
+		"manifest.mpd":            `media="camera/2/a_seg_$Number%04d$.m4s"`,
+		"index.m3u8":              "audio.m3u8",
+		"audio.m3u8":              "#EXT-X-DISCONTINUITY\n#EXT-X-MAP:URI=\"camera/2/a_init.m4s\"",
+		"camera/1/a_seg_0003.m4s": "bytes of camera/1/a_seg_0003.m4s",
+		"camera/2/a_init.m4s":     "bytes of camera/2/a_init.m4s",
+	} {
+		w, err := get(t, l, "camera", s, name)
+		if err != nil || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %v\n%s", name, err, w.Body)
+		}
+		if tag := w.Header().Get("ETag"); media.IsManifest(name) && tag == "" {
+			t.Errorf("%s has no ETag", name)
+		}
+	}
+	for _, name := range []string{
+		"video.m3u8", "camera/1/a_seg_0002.m4s", "camera/2/a_seg_0004.m4s", "camera/1/manifest.mpd", "camera/1/recording.json",
+		"camera/1/file.mp4", "a_seg_0003.m4s", "camera/3/a_seg_0001.m4s", "other/1/a_seg_0003.m4s",
+	} {
+		if w, err := get(t, l, "camera", s, name); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("%s: %v %s", name, err, w.Body)
+		}
+	}
+	if _, err := get(t, l, "camera", s, "camera/../a_seg_0003.m4s"); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a path that leads up: %v", err)
+	}
+}
+
+// Manifests that do not change are read once.
+func TestManifestsAreKept(t *testing.T) {
+	f := &shelf{}
+	f.record("camera/1", 0, 10, false)
+	f.record("camera/2", 10, 20, false)
+	l := library(t, f)
+	for range 3 {
+		if _, err := get(t, l, "camera", span(5, 15), "manifest.mpd"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(f.asked) != 2 {
+		t.Errorf("asked for %q", f.asked)
+	}
+	l.parsed.most = 1
+	if _, err := l.presentation(t.Context(), f.recordings[0]); err != nil {
+		t.Fatal(err)
+	}
+	f.record("camera/3", 20, 30, false)
+	if _, err := l.presentation(t.Context(), f.recordings[2]); err != nil {
+		t.Fatal(err)
+	}
+	if len(l.parsed.byDir) != 0 || l.parsed.held != 0 {
+		t.Errorf("%d manifests with %d bytes are kept", len(l.parsed.byDir), l.parsed.held)
+	}
+}
+
+func TestManyRecordings(t *testing.T) {
+	f := &shelf{}
+	for i := range maxRecordings + 1 {
+		f.record(fmt.Sprintf("camera/%d", i), float64(i), float64(i+1), false)
+	}
+	if _, err := library(t, f).Parts(t.Context(), "camera", span(0, 1000)); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("a span of %d recordings: %v", maxRecordings+1, err)
+	}
+	if parts, err := library(t, f).Parts(t.Context(), "camera", span(0, 300)); err != nil || len(parts.Clips) != 300 {
+		t.Errorf("a span of 300 recordings: %d, %v", len(parts.Clips), err)
+	}
+}
+
+// A folder is a part of URLs and of templates, whatever its name.
+func TestFolder(t *testing.T) {
+	for dir, want := range map[string]string{
+		"camera/1": "camera/1/", "@a/küche/1": "@a/k%C3%BCche/1/", "a:b/1": "a%3Ab/1/", "$Number$/1": "%24Number%24/1/", `a"b/1`: "a%22b/1/",
+	} {
+		if got := folder(dir); got != want {
+			t.Errorf("%s: %s, want %s", dir, got, want)
+		}
+	}
+}
