@@ -116,13 +116,13 @@ export async function startMock({ token, account, nodes, many }) {
         traffic: { received_bps: 4e6 + 1e5 * reads, sent_bps: 8e6 }, process: { cpu: 0.4, cpus: 4, memory_bytes: 8e7 },
         storage: { type: 'fs', free_bytes: 4.1e11, failing: false, failed_recordings: 0 },
       }),
-    'GET /api/playback': (res) =>
+    'GET /api/archive': (res) =>
       json(res, 200, [
-        { stream: 'door-camera', recordings: 24, last_start: '2026-11-22T12:00:00Z', duration: 86_400, bytes: 5.2e10 + 1e9 * reads++ },
-        { stream: 'gate', recordings: 3, last_start: new Date(Date.now() - 7_200_000).toISOString(), duration: 3600, bytes: 1e9 },
-        { stream: 'silent', recordings: 1, last_start: '2026-11-20T12:00:00Z', duration: 61, bytes: 1.5e6 },
+        { stream: 'door-camera', recordings: 24, last_start: '2026-11-22T12:00:00Z', last: new Date().toISOString(), running: true, duration: 86_400, bytes: 5.2e10 + 1e9 * reads++ },
+        { stream: 'gate', recordings: 3, last_start: new Date(Date.now() - 7_200_000).toISOString(), last: new Date(Date.now() - 3_600_000).toISOString(), duration: 3600, bytes: 1e9 },
+        { stream: 'silent', recordings: 1, last_start: '2026-11-20T12:00:00Z', last: '2026-11-20T12:01:01Z', duration: 61, bytes: 1.5e6 },
         ...Array.from({ length: many?.streams ?? 0 }, (_, i) => ({
-          stream: `cam${i + 1}`, recordings: many.recordings, last_start: new Date(Date.now() - 60_000 * i).toISOString(), duration: 3600 * many.recordings, bytes: 1e12,
+          stream: `cam${i + 1}`, recordings: many.recordings, last_start: new Date(Date.now() - 60_000 * i).toISOString(), last: new Date().toISOString(), running: true, duration: 3600 * many.recordings, bytes: 1e12,
         })),
       ]),
     'POST /whep/door-camera': (res) => json(res, 409, { error: 'the stream has no publisher now' }),
@@ -139,18 +139,27 @@ export async function startMock({ token, account, nodes, many }) {
         : { recording: false }),
   };
   /** A page of the recordings of a stream: those of door-camera, or as many as there are to be, an hour each. */
+  const recordingsOf = (id) => {
+    const hour = Math.floor(Date.now() / 3_600_000) * 3600;
+    return id.startsWith('cam')
+      ? Array.from({ length: many.recordings }, (_, i) => recording(id, hour - 3600 * i, i === 0 ? 'recording' : 'complete', { duration: 3600 }))
+      : recordings.filter((recording) => recording.stream === id);
+  };
   const listOf = (res, id, query) => {
     const from = Number(query.get('from') ?? 0);
     const to = Number(query.get('to') ?? 1e12);
-    const hour = Math.floor(Date.now() / 3_600_000) * 3600;
-    const all = id.startsWith('cam')
-      ? Array.from({ length: many.recordings }, (_, i) => recording(id, hour - 3600 * i, i === 0 ? 'recording' : 'complete', { duration: 3600 }))
-      : recordings.filter((recording) => recording.stream === id);
-    const selected = all.filter((r) => Date.parse(r.start) / 1000 < to && (r.status === 'recording' || Date.parse(r.start) / 1000 + r.duration > from));
+    const selected = recordingsOf(id).filter((r) => Date.parse(r.start) / 1000 < to && (r.status === 'recording' || Date.parse(r.start) / 1000 + r.duration > from));
     const begin = Number(query.get('after'));
     const page = selected.slice(begin, begin + Number(query.get('limit')));
     const end = begin + page.length;
     json(res, 200, { stream: id, total: selected.length, recordings: page, ...(end < selected.length ? { next: `${end}` } : {}) });
+  };
+  /** The archive of a stream: a span for each recording. */
+  const timelineOf = (res, id, query) => {
+    const spans = recordingsOf(id)
+      .toReversed()
+      .map(({ start, duration, status }) => ({ from: start, to: new Date(Date.parse(start) + duration * 1000).toISOString(), kind: 'media', status }));
+    json(res, 200, { stream: id, spans: spans.filter(({ from, to }) => Date.parse(to) > query.get('from') * 1000 && Date.parse(from) < query.get('to') * 1000) });
   };
   /** Protects a recording, or deletes it. */
   const change = async (res, req, kept) => {
@@ -173,6 +182,8 @@ export async function startMock({ token, account, nodes, many }) {
     if (list) return listOf(res, decodeURIComponent(list[1]), searchParams);
     const clip = req.method === 'POST' && /^\/api\/archive\/([^/]+\/[\d.]+\/[\d.]+)\/sign$/.exec(pathname);
     if (clip) return json(res, 200, { url: `/api/play/abc/${clip[1]}/manifest.mpd`, expires: new Date(Date.now() + 3_600_000).toISOString() });
+    const timeline = req.method === 'GET' && /^\/api\/archive\/([^/]+)$/.exec(pathname);
+    if (timeline) return timelineOf(res, decodeURIComponent(timeline[1]), searchParams);
     const kept = recordings.find((recording) => pathname === `/api/recordings/${recording.record_dir}`);
     if (kept) return change(res, req, kept);
     const route = routes[`${req.method} ${pathname}`];

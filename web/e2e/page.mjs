@@ -74,7 +74,7 @@ async function desktop(browser, base, out) {
   const row = id(page, 'stream-row-door-camera');
   await steps.run('streams', async () => {
     await shows(id(page, 'strip-recording'), 'Recording 1 of 2 expected');
-    await shows(id(page, 'missing-row-gate'), 'Nobody publishes it');
+    await shows(id(page, 'missing-row-gate'), 'Missing since');
     await checkLayout(page);
     await steps.picture('page-wide');
   });
@@ -312,10 +312,10 @@ async function changes(browser, mock) {
   });
   await steps.run('a server that does not answer', async () => {
     await view(page, 'recordings');
-    await page.route('**/api/playback*', (route) => route.abort());
+    await page.route('**/api/archive?*', (route) => route.abort());
     await id(page, 'recordings-refresh').click();
     await shows(id(page, 'recordings-error'), 'the server does not answer');
-    await page.unroute('**/api/playback*');
+    await page.unroute('**/api/archive?*');
   });
   await steps.run('a player whose server does not answer', async () => {
     await recordingsOf(page, 'door-camera');

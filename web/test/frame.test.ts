@@ -33,7 +33,7 @@ const now = Date.UTC(2026, 10, 22);
 test('streams of the last days are expected', () => {
   const stream = (id: string, live: boolean, recording: boolean) =>
     ({ id, recording, publish: { sessions: live ? [{}] : [] } }) as unknown as Stream;
-  const sum = (id: string, days: number): StreamRecordings => ({ stream: id, recordings: 1, last_start: new Date(now - days * day).toISOString(), duration: 1, bytes: 1 });
+  const sum = (id: string, days: number): StreamRecordings => ({ stream: id, recordings: 1, last_start: new Date(0).toISOString(), last: new Date(now - days * day).toISOString(), duration: 1, bytes: 1 });
   const streams = [stream('a', true, true), stream('b', true, false), stream('c', false, false)];
   const { recording, expected, missing } = expectedStreams(streams, [sum('a', 30), sum('b', 1), sum('c', 1), sum('d', 2), sum('e', 9)], now);
   expect([recording, expected, missing.map((m) => m.stream)]).toEqual([1, 4, ['c', 'd']]);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Gap, Recording } from '../src/lib/api';
-import { coverage, following, holesOf, nextHole, spansOf, spotAt } from '../src/lib/archive';
+import { coverage, following, holesOf, nextHole, spansOf, spansOfTimeline, spotAt } from '../src/lib/archive';
 import { marks, moved, parseMoment, showing, zoomed } from '../src/lib/ruler';
 
 const start = new Date(2026, 10, 20, 12, 0, 0).getTime(); // in the zone of whoever runs it
@@ -64,6 +64,23 @@ test('playing goes on in the next recording', () => {
   expect(following(all, all[2] as Recording)).toBeUndefined();
   const copy = { ...(all[0] as Recording), mpd_path: '@node/cam/0/manifest.mpd' };
   expect(following([copy, ...all], all[0] as Recording)?.record_id).toBe('100');
+});
+
+test('the archive as the server tells it', () => {
+  const at = (s: number) => new Date(start + s * second).toISOString();
+  const spans = spansOfTimeline([
+    { from: at(0), to: at(10), kind: 'media', status: 'complete' },
+    { from: at(10), to: at(20), kind: 'gap', cause: 'pause' },
+    { from: at(20), to: at(30), kind: 'media', status: 'degraded', missing: [{ cause: 'loss', seconds: 1 }] },
+    { from: at(30), to: at(40), kind: 'gap', cause: 'none' },
+    { from: at(40), to: at(50), kind: 'gap', cause: 'node' },
+  ]);
+  expect(spans.map(({ from, kind, cause, degraded }) => [(from - start) / second, kind, cause, degraded])).toEqual([
+    [0, 'media', '', false],
+    [10, 'pause', 'pause', false],
+    [20, 'lost', '', true],
+    [40, 'lost', 'node', false],
+  ]);
 });
 
 test('days with what is recorded of them', () => {

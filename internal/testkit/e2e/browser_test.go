@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/portlock"
 )
 
 // measured is what the scripts in web/e2e print of a run: see there.
@@ -37,6 +38,14 @@ func TestBrowser(t *testing.T) {
 			decode(t, filepath.Join(s.root, m.RecordDir, "manifest.mpd"))
 		})
 	}
+}
+
+// The node dies under a publisher, a viewer and a player of the page, and is started
+// again: all three go on by themselves, and so does the recording.
+func TestPageComesBack(t *testing.T) {
+	t.Parallel()
+	browse(t, "restart.mjs", "--node", program(t), "--dir", t.TempDir(), "--address", portlock.Address(t),
+		"--away", "2", "--out", t.ArtifactDir())
 }
 
 // Chromium publishes three sizes of its camera, of which the script turns one

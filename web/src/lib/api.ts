@@ -135,6 +135,8 @@ export interface StreamRecordings {
   stream: string;
   recordings: number;
   last_start: string;
+  last: string; // when its media end, as far as is known
+  running?: boolean; // something of it is being recorded
   duration: number;
   bytes: number;
 }
@@ -224,7 +226,7 @@ export async function listPlayback(count: number): Promise<Beginning<StreamRecor
   const rows: StreamRecordings[] = [];
   for (let after = ''; ; ) {
     const query = new URLSearchParams({ limit: `${Math.min(count - rows.length, largestPage.streams)}`, after });
-    const response = await request(`/api/playback?${query}`);
+    const response = await request(`/api/archive?${query}`);
     rows.push(...((await response.json()) as StreamRecordings[]));
     const more = /rel="next"/.test(response.headers.get('link') ?? '');
     after = rows.at(-1)?.stream ?? '';
@@ -248,6 +250,23 @@ export async function listRecordings(
     after = page.next ?? '';
     if (!after || rows.length >= count) return { rows, more: after !== '', total: page.total };
   }
+}
+
+/** A span of a stream's archive, as the server tells it. */
+export interface TimelineSpan {
+  from: string;
+  to: string;
+  kind: string; // media or gap
+  cause?: string; // of a gap
+  status?: string; // the worst of the recordings in it
+  missing?: { cause: string; seconds: number }[] | null;
+}
+
+/** All recordings of a stream in a time (Unix milliseconds), in at most so many spans, from the catalogue alone. */
+export async function readTimeline(id: string, from: number, to: number, buckets: number, signal: AbortSignal): Promise<TimelineSpan[]> {
+  const query = new URLSearchParams({ from: `${from / 1000}`, to: `${to / 1000}`, buckets: `${buckets}` });
+  const { spans } = await json<{ spans: TimelineSpan[] | null }>(`/api/archive/${stream(id)}?${query}`, { signal });
+  return spans ?? [];
 }
 
 /** Protects a recording from being deleted, or takes that away. */

@@ -1,6 +1,6 @@
 // A stream's recordings as one line of wall-clock time: what is there, what was lost, where nobody sent.
 
-import type { Gap, Recording } from './api';
+import type { Gap, Recording, TimelineSpan } from './api';
 
 /** What a span of time is: recorded whole, recorded with losses, or a pause of the sender. What is in no span is nothing. */
 export type SpanKind = 'media' | 'lost' | 'pause';
@@ -10,7 +10,7 @@ export interface Span {
   to: number;
   kind: SpanKind;
   cause: string; // of a gap, as the ledger has it; '' of media
-  recording: Recording;
+  degraded: boolean; // something is missing in the recording
 }
 
 /** Causes of gaps in which nothing was sent, or not yet; all others lost something. */
@@ -29,14 +29,28 @@ export function spansOf(recordings: readonly Recording[], now: number): Span[] {
   for (const recording of recordings) {
     const [from, to] = extent(recording, now);
     if (!(to > from)) continue;
-    spans.push({ from, to, kind: recording.status === 'failed' ? 'lost' : 'media', cause: '', recording });
+    const degraded = recording.status === 'degraded';
+    spans.push({ from, to, kind: recording.status === 'failed' ? 'lost' : 'media', cause: '', degraded });
     for (const gap of gapsOf(recording)) {
       const begin = from + gap.start * 1000;
       const kind = pauses.has(gap.cause) ? 'pause' : 'lost';
-      spans.push({ from: begin, to: Math.min(to, begin + gap.duration * 1000), kind, cause: gap.cause, recording });
+      spans.push({ from: begin, to: Math.min(to, begin + gap.duration * 1000), kind, cause: gap.cause, degraded });
     }
   }
   return spans.sort((a, b) => a.from - b.from || a.to - b.to);
+}
+
+/** The spans of a stream's archive as the server tells it: what it calls gaps between recordings are in none. */
+export function spansOfTimeline(told: readonly TimelineSpan[]): Span[] {
+  return told.flatMap(({ from, to, kind, cause = '', status, missing }) => {
+    const ends = { from: Date.parse(from), to: Date.parse(to) };
+    if (kind === 'media') {
+      const lost = missing?.some((part) => !pauses.has(part.cause) && part.cause !== 'layer') ?? false;
+      return [{ ...ends, kind: lost ? 'lost' : 'media', cause: '', degraded: lost || status === 'degraded' || status === 'failed' } as Span];
+    }
+    if (cause === 'none') return [];
+    return [{ ...ends, kind: pauses.has(cause) ? 'pause' : 'lost', cause, degraded: false } as Span];
+  });
 }
 
 /** The gaps of a recording, each once: a layer that was not sent is none as long as others were. */
@@ -127,7 +141,7 @@ export function coverage(spans: readonly Span[], days: readonly Date[]): { share
       if (stop > begin) covered += stop - begin;
       end = Math.max(end, stop);
     }
-    const lost = within.some((span) => span.kind === 'lost' || span.recording.status === 'degraded');
+    const lost = within.some((span) => span.kind === 'lost' || span.degraded);
     return { share: covered / (to - from), lost };
   });
 }

@@ -14,7 +14,7 @@ export interface Expected {
 export function expectedStreams(streams: readonly Stream[], sums: readonly StreamRecordings[], now: number): Expected {
   const live = new Set(streams.filter((stream) => stream.publish.sessions.length > 0).map((stream) => stream.id));
   const recording = new Set(streams.filter((stream) => stream.recording).map((stream) => stream.id));
-  const recent = sums.filter((sum) => now - Date.parse(sum.last_start) < remembered || recording.has(sum.stream));
+  const recent = sums.filter((sum) => now - Date.parse(sum.last) < remembered || recording.has(sum.stream));
   const missing = recent.filter((sum) => !live.has(sum.stream) && !recording.has(sum.stream));
   const known = new Set([...recent.map((sum) => sum.stream), ...recording]);
   return { recording: recording.size, expected: known.size, missing };

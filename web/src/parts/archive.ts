@@ -1,10 +1,11 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { words } from '../hooks';
-import { listRecordings, type Recording } from '../lib/api';
-import { spansOf, type Span } from '../lib/archive';
+import { usePolled, words } from '../hooks';
+import { listRecordings, readTimeline, type Recording } from '../lib/api';
+import { coverage, spansOf, spansOfTimeline, type Span } from '../lib/archive';
 import type { Range } from '../lib/ruler';
 import { isDeleted } from '../lib/undo';
 import { useApp } from '../state';
+import { type Day, daysOf } from './calendar';
 import { useDeletions } from './toasts';
 
 const liveInterval = 5000; // ms between readings of the newest while one of them runs
@@ -18,7 +19,7 @@ export interface Archive {
 }
 
 /** The recordings of a stream: the newest, which are read again while one runs, and those of the months that a range touches. */
-export function useArchive(stream: string, range: Range, month: Date): Archive {
+export function useArchive(stream: string, range: Range): Archive {
   const { changes, credentials } = useApp();
   useDeletions();
   const key = `${stream} ${credentials}`;
@@ -57,7 +58,7 @@ export function useArchive(stream: string, range: Range, month: Date): Archive {
       clearTimeout(timer);
     };
   }, [stream, merge, changes, reads, running]);
-  const wanted = monthsOf(range, month).map((first) => first.getTime()).join(' ');
+  const wanted = monthsOf(range).map((first) => first.getTime()).join(' ');
   useEffect(() => {
     const abort = new AbortController();
     const { read } = months.current;
@@ -83,13 +84,30 @@ export function useArchive(stream: string, range: Range, month: Date): Archive {
   return { recordings, spans, error, refresh: useCallback(() => setReads((n) => n + 1), []) };
 }
 
-/** The first days of the months that a range touches, at most three, and of another one. */
-function monthsOf({ from, to }: Range, month: Date): Date[] {
-  const found = [month];
-  for (let first = firstOf(new Date(from)); first.getTime() < to && found.length < 4; first = new Date(first.getFullYear(), first.getMonth() + 1, 1)) {
-    if (first.getTime() !== month.getTime()) found.push(first);
+/** The first days of the months that a range touches, at most three. */
+function monthsOf({ from, to }: Range): Date[] {
+  const found: Date[] = [];
+  for (let first = firstOf(new Date(from)); first.getTime() < to && found.length < 3; first = new Date(first.getFullYear(), first.getMonth() + 1, 1)) {
+    found.push(first);
   }
   return found;
+}
+
+const hoursOfMonth = 31 * 24;
+const monthInterval = 60_000; // ms between readings of a month, which today is part of
+
+/** The days of a month with what is recorded of them: one small answer, however many recordings there are. */
+export function useMonth(stream: string, month: Date): Day[] {
+  const { credentials } = useApp();
+  const dates = useMemo(() => daysOf(month), [month]);
+  const end = new Date(month.getFullYear(), month.getMonth() + 1, 1).getTime();
+  const { value } = usePolled(`${stream} ${month.getTime()} ${credentials}`, monthInterval, (signal) =>
+    readTimeline(stream, month.getTime(), end, hoursOfMonth, signal),
+  );
+  return useMemo(() => {
+    const covers = coverage(spansOfTimeline(value ?? []), dates);
+    return dates.map((date, i) => ({ date, share: 0, lost: false, ...covers[i] }));
+  }, [value, dates]);
 }
 
 /** The first day of the month of a date. */

@@ -156,7 +156,6 @@ export const en = {
   noStreamsViewer: 'No streams now. They appear here as soon as somebody publishes.',
   noStreamsManager: 'No streams now. They appear here as soon as somebody publishes to a node.',
   missing: 'missing',
-  missingSince: 'Nobody publishes it. Its last recording began {time}.',
   toRecordings: 'Recordings',
   stopTitle: 'Stop recording {id}?',
   stopText: 'What was recorded stays. Where recording begins by itself (auto_streams), it does not begin again until this publisher leaves and comes back.',
@@ -259,7 +258,6 @@ export const en = {
   'http.501': 'not supported',
   'http.503': 'unavailable',
   'http.507': 'no space left',
-  countedNew: '{n} recordings, the first has just begun',
   clipBegin: 'Cut a clip (i, o)',
   clipSave: 'Download MP4',
   copyLink: 'Copy link',
@@ -268,4 +266,6 @@ export const en = {
   guestsFor: 'How long the link for guests works',
   guestsUntil: 'Plays without an account until {time}:',
   hours: '{n} h',
+  countedNew: 'The first recording has just begun',
+  missingSince: 'Missing since {time}',
 };

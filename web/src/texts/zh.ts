@@ -155,7 +155,6 @@ export const zh: Record<keyof typeof en, string> = {
   noStreamsViewer: '当前没有直播流。有人推流后会显示在这里。',
   noStreamsManager: '当前没有直播流。有人向节点推流后会显示在这里。',
   missing: '缺失',
-  missingSince: '当前无人推流。最近一次录制开始于 {time}。',
   toRecordings: '录制',
   stopTitle: '停止录制 {id}？',
   stopText: '已录制的内容会保留。如果配置了自动录制（auto_streams），在该推流端离开并重新连接之前不会再次自动开始。',
@@ -258,7 +257,6 @@ export const zh: Record<keyof typeof en, string> = {
   'http.501': '此服务器不支持',
   'http.503': '服务器暂时不可用',
   'http.507': '存储空间不足',
-  countedNew: '{n} 个录制，刚刚开始',
   clipBegin: '剪辑片段 (i, o)',
   clipSave: '下载 MP4',
   copyLink: '复制链接',
@@ -267,4 +265,6 @@ export const zh: Record<keyof typeof en, string> = {
   guestsFor: '访客链接有效期',
   guestsUntil: '无需账户即可播放，有效期至 {time}：',
   hours: '{n} 小时',
+  countedNew: '第一个录制刚刚开始',
+  missingSince: '自 {time} 起缺失',
 };

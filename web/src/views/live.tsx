@@ -118,7 +118,7 @@ function MissingRow({ sum }: { sum: StreamRecordings }) {
       <div class="row-text">
         <strong class="name">{seen(sum.stream)}</strong>
         <span class="badge degraded">{t('missing')}</span>
-        <p class="note">{t('missingSince', { time: dateTime(sum.last_start, locale) })}</p>
+        <p class="note">{t('missingSince', { time: dateTime(sum.last, locale) })}</p>
       </div>
       {may(me, 'view') && <a href={hrefOf('recordings', sum.stream)}>{t('toRecordings')}</a>}
     </div>

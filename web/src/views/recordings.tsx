@@ -2,15 +2,15 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { words } from '../hooks';
 import { locale, t, tOr } from '../i18n';
 import { listRecordings, type Recording, type StreamRecordings } from '../lib/api';
-import { coverage, type Hole, holesOf, nextHole } from '../lib/archive';
+import { type Hole, holesOf, nextHole } from '../lib/archive';
 import type { Clip } from '../lib/clip';
 import { bytes, dateTime, duration, seen } from '../lib/format';
 import { matches } from '../lib/natural';
 import { change, hrefOf, usePlace } from '../lib/route';
 import { parseMoment, type Range, showing } from '../lib/ruler';
 import { isDeleted } from '../lib/undo';
-import { firstOf, folder, useArchive } from '../parts/archive';
-import { Calendar, daysOf, isoDay } from '../parts/calendar';
+import { firstOf, folder, useArchive, useMonth } from '../parts/archive';
+import { Calendar, isoDay } from '../parts/calendar';
 import { ClipBar } from '../parts/clip';
 import { Stage, useMoment, useTimeline } from '../parts/player';
 import { Bulk, RecordingRow } from '../parts/recording';
@@ -71,6 +71,7 @@ function StreamLink({ sum, search, current }: { sum: StreamRecordings; search: s
     <div data-testid={`recordings-stream-${sum.stream}`}>
       <a class="fold" href={hrefOf('recordings', sum.stream, { q: search })} aria-current={current ? 'page' : undefined} data-testid="recordings-open">
         <strong class="name">{seen(sum.stream)}</strong>
+        {sum.running && <span class="badge recording">{t('status.recording')}</span>}
         <span class="note">
           {t(sum.duration === 0 ? 'countedNew' : sum.recordings === 1 ? 'countedOne' : 'counted', {
             n: sum.recordings,
@@ -100,14 +101,11 @@ function StreamView({ stream }: { stream: string }) {
   });
   const day = query.get('day') ?? '';
   const [month, setMonth] = useState(() => firstOf(new Date(day ? `${day}T00:00` : first || Date.now())));
-  const archive = useArchive(stream, range, month);
+  const archive = useArchive(stream, range);
   const [timeline, view] = useTimeline(video, { recordings: () => archive.recordings, refresh: archive.refresh });
   const moment = useMoment(timeline, video);
   const holes = useMemo(() => holesOf(archive.spans), [archive.spans]);
-  const days = useMemo(() => {
-    const dates = daysOf(month);
-    return coverage(archive.spans, dates).map((cover, i) => ({ date: dates[i] as Date, ...cover }));
-  }, [archive.spans, month]);
+  const days = useMonth(stream, month);
   const seek = (to: number) => {
     timeline?.seek(to);
     setRange((before) => showing(before, to));
