@@ -175,7 +175,7 @@ func newWHIP(cfg *config.Config, streams *live.Streams, quotas *quota.Quotas, lo
 	return whip.New(whip.Options{
 		Streams: streams, Listen: cfg.WebRTC.Listen, PublicIPs: cfg.WebRTC.PublicIPs, ICEServers: servers,
 		ConnectTimeout: cfg.WebRTC.ConnectTimeout.Duration(), Grace: cfg.WebRTC.Grace.Duration(), MaxSessions: cfg.Limits.Sessions,
-		MaxUnconnected: cfg.Limits.Unconnected, Quotas: quotas, Logger: log,
+		MaxUnconnected: cfg.Limits.Unconnected, Quotas: quotas, Logger: log, Direct: cfg.WebRTC.Receiver == "direct",
 	})
 }
 

@@ -5,6 +5,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,9 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/testkit/load"
 )
+
+// useDirect lets the tests run with the node's own receiver.
+var useDirect = flag.Bool("direct", false, "publish through the node's own receiver")
 
 // testNode is a node on loopback, with its recordings in a temporary folder.
 type testNode struct {
@@ -36,6 +40,9 @@ func startNode(t *testing.T, change func(*config.Config)) *testNode {
 	cfg.Recorder.Storage.Root = filepath.Join(dir, "storage")
 	cfg.Recorder.Segment = 2
 	cfg.Database.URL = config.DatabaseURL("sqlite://" + filepath.Join(dir, "live777.db"))
+	if *useDirect {
+		cfg.WebRTC.Receiver = "direct"
+	}
 	if change != nil {
 		change(cfg)
 	}

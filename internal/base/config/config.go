@@ -54,6 +54,9 @@ type WebRTC struct {
 	// Grace is how long a session goes on when the credentials that it was made with
 	// have expired. One whose account has logged out ends at once.
 	Grace Seconds `toml:"grace_seconds" default:"30" min:"0" max:"31536000"`
+	// Receiver is what takes the packets of publishers: the WebRTC stack of pion, or the
+	// node's own receiver, which needs less of the processor.
+	Receiver string `toml:"receiver" default:"pion" oneof:"pion|direct"`
 	// ICEServers are told to clients (WHIP Link headers) and used by the node.
 	ICEServers []ICEServer `toml:"ice_servers"`
 }

@@ -25,7 +25,7 @@ func mustLoad(t *testing.T, text string, environ ...string) *Config {
 func TestDefaults(t *testing.T) {
 	want := &Config{
 		HTTP:     HTTP{Listen: "127.0.0.1:7777", CORSOrigins: []string{"http://localhost:*", "http://127.0.0.1:*"}, RequestsPerAddress: 500},
-		WebRTC:   WebRTC{Listen: "127.0.0.1:7777", ConnectTimeout: 15, Grace: 30},
+		WebRTC:   WebRTC{Listen: "127.0.0.1:7777", ConnectTimeout: 15, Grace: 30, Receiver: "pion"},
 		Limits:   Limits{Sessions: 1000, Unconnected: 200},
 		Log:      Log{Level: "info", Format: "text"},
 		Database: Database{URL: "sqlite://live777.db"},

@@ -64,10 +64,19 @@ func (p *Publication) Session() SessionInfo {
 // queue is full loses the packet and is told. The packet must not be changed
 // afterwards. After Close it does nothing.
 func (p *Publication) WritePacket(pkt *media.Packet) {
-	if id := int(pkt.Track); id < len(p.keepers) && p.keepers[id] != nil {
-		p.keepers[id].Observe(pkt.Payload) // before anybody can have the packet, and join right after it
+	one := [...]*media.Packet{pkt}
+	p.WritePackets(one[:])
+}
+
+// WritePackets is WritePacket of packets that came together: each subscriber gets them
+// in one go. The slice is not kept.
+func (p *Publication) WritePackets(pkts []*media.Packet) {
+	for _, pkt := range pkts {
+		if id := int(pkt.Track); id < len(p.keepers) && p.keepers[id] != nil {
+			p.keepers[id].Observe(pkt.Payload) // before anybody can have the packet, and join right after it
+		}
 	}
-	p.stream.forward(p, Item{Packet: pkt})
+	p.stream.forwardPackets(p, pkts)
 }
 
 // WriteReport hands a sender report to all subscribers, as WritePacket does.

@@ -145,17 +145,27 @@ func (st *Stream) endIfIdle() bool {
 	return true
 }
 
-// forward hands item, which belongs to pub, to all subscribers.
+// forward hands item, which is no packet and belongs to pub, to all subscribers.
 func (st *Stream) forward(pub *Publication, item Item) {
 	st.mu.RLock()
 	defer st.mu.RUnlock()
 	if st.publication != pub {
 		return
 	}
-	if item.Packet != nil {
-		st.countReceived(len(item.Packet.Payload))
-	}
 	for _, sub := range st.subscribers {
 		sub.push(item)
+	}
+}
+
+// forwardPackets hands packets, which belong to pub, to all subscribers.
+func (st *Stream) forwardPackets(pub *Publication, pkts []*media.Packet) {
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	if st.publication != pub {
+		return
+	}
+	st.countReceived(pkts)
+	for _, sub := range st.subscribers {
+		sub.pushPackets(pkts)
 	}
 }

@@ -111,6 +111,20 @@ func (s *Subscription) push(item Item) {
 	}
 }
 
+// pushPackets queues packets that fit, and wakes the reader once if it may be waiting.
+func (s *Subscription) pushPackets(pkts []*media.Packet) {
+	s.mu.Lock()
+	wake := s.queue.len == 0
+	for _, p := range pkts {
+		s.queue.push(Item{Packet: p})
+	}
+	wake = wake && s.queue.len > 0
+	s.mu.Unlock()
+	if wake {
+		s.wake()
+	}
+}
+
 func (s *Subscription) wake() {
 	select {
 	case s.ready <- struct{}{}:

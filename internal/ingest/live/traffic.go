@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
+
+	"github.com/live777/recorder/internal/media"
 )
 
 // traffic counts bytes of RTP payload, from the start on.
@@ -44,9 +46,13 @@ func (s *Streams) TrafficOfStreams() []StreamTraffic {
 	return all
 }
 
-// countReceived counts a packet of the stream's publisher.
-func (st *Stream) countReceived(payload int) {
-	st.packets.Add(1)
-	st.bytes.Add(int64(payload))
-	st.streams.traffic.received.Add(int64(payload))
+// countReceived counts packets of the stream's publisher.
+func (st *Stream) countReceived(pkts []*media.Packet) {
+	bytes := 0
+	for _, p := range pkts {
+		bytes += len(p.Payload)
+	}
+	st.packets.Add(int64(len(pkts)))
+	st.bytes.Add(int64(bytes))
+	st.streams.traffic.received.Add(int64(bytes))
 }

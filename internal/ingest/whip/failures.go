@@ -1,10 +1,6 @@
 package whip
 
-import (
-	"sync/atomic"
-
-	"github.com/pion/webrtc/v4"
-)
+import "sync/atomic"
 
 // Failures are the sessions that did not connect, or lost their connection, since New.
 type Failures struct {
@@ -32,7 +28,4 @@ func (se *session) countFailure() {
 }
 
 // iceIsUp reports whether the client has been heard and has chosen a pair.
-func (se *session) iceIsUp() bool {
-	state := se.pc.ICEConnectionState()
-	return se.link.checks.Load() > 0 && (state == webrtc.ICEConnectionStateConnected || state == webrtc.ICEConnectionStateCompleted)
-}
+func (se *session) iceIsUp() bool { return se.link.checks.Load() > 0 && se.conn.isUp() }

@@ -1,11 +1,8 @@
 package whip
 
 import (
-	"math/rand/v2"
 	"time"
 
-	"github.com/pion/interceptor/pkg/twcc"
-	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 )
 
@@ -18,38 +15,42 @@ const feedbackInterval = 100 * time.Millisecond
 // packets come, one of them is due to send the report. It has to see every packet, also
 // retransmissions and probes.
 type feedback struct {
-	now   func() time.Time
-	start time.Time
-	id    uint8 // of the header extension; 0: the client does not take part
-	send  func(...rtcp.Packet)
+	id   uint8        // of the header extension; 0: the client does not take part
+	send func([]byte) // must not keep what it is given
 
-	recorder *twcc.Recorder
+	arrivals arrivals
+	start    time.Time
 	sent     time.Time
+	report   []byte // reused
 }
 
-func newFeedback(now func() time.Time, id uint8, send func(...rtcp.Packet)) *feedback {
-	return &feedback{now: now, start: now(), id: id, send: send, recorder: twcc.NewRecorder(rand.Uint32())}
+func newFeedback(id uint8, sender uint32, send func([]byte)) *feedback {
+	f := &feedback{id: id, send: send}
+	f.arrivals.sender = sender
+	return f
 }
 
 // received notes the arrival of a packet and sends a report when one is due.
-func (f *feedback) received(h *rtp.Header) {
+func (f *feedback) received(h *rtp.Header, at time.Time) {
 	if f.id == 0 {
 		return
 	}
-	var sequence rtp.TransportCCExtension
-	if sequence.Unmarshal(h.GetExtension(f.id)) != nil {
+	sequence := h.GetExtension(f.id)
+	if len(sequence) < 2 {
 		return
 	}
-	now := f.now()
-	f.recorder.Record(h.SSRC, sequence.TransportSequence, now.Sub(f.start).Microseconds())
 	if f.sent.IsZero() {
-		f.sent = now
+		f.start, f.sent = at, at
 	}
-	if now.Sub(f.sent) < feedbackInterval {
+	f.arrivals.add(h.SSRC, uint16(sequence[0])<<8|uint16(sequence[1]), at.Sub(f.start))
+	if at.Sub(f.sent) < feedbackInterval && !f.arrivals.full() {
 		return
 	}
-	f.sent = now
-	if report := f.recorder.BuildFeedbackPacket(); len(report) > 0 {
-		f.send(report...) // the next report makes up for a lost one
+	f.sent = at
+	for more := true; more; { // the next report makes up for a lost one
+		f.report, more = f.arrivals.write(f.report[:0])
+		if len(f.report) > 0 {
+			f.send(f.report)
+		}
 	}
 }

@@ -12,15 +12,13 @@ import (
 func TestFeedback(t *testing.T) {
 	now := time.Unix(1000, 0)
 	received, lost := 0, 0
-	f := newFeedback(func() time.Time { return now }, 3, func(pkts ...rtcp.Packet) {
-		for _, p := range pkts {
-			report, ok := p.(*rtcp.TransportLayerCC)
-			if !ok {
-				t.Fatalf("report %T", p)
-			}
-			received += len(report.RecvDeltas)
-			lost += int(report.PacketStatusCount) - len(report.RecvDeltas)
+	f := newFeedback(3, 7, func(b []byte) {
+		var report rtcp.TransportLayerCC
+		if err := report.Unmarshal(b); err != nil {
+			t.Fatal(err)
 		}
+		received += len(report.RecvDeltas)
+		lost += int(report.PacketStatusCount) - len(report.RecvDeltas)
 	})
 	for i := range 1001 {
 		now = now.Add(time.Millisecond)
@@ -35,10 +33,10 @@ func TestFeedback(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f.received(&h)
+		f.received(&h, now)
 	}
 	if received != 991 || lost != 10 {
 		t.Errorf("%d received and %d lost are reported, want 991 and 10", received, lost)
 	}
-	f.received(&rtp.Header{Version: 2}) // without the extension
+	f.received(&rtp.Header{Version: 2}, now) // without the extension
 }

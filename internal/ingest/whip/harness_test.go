@@ -2,6 +2,7 @@ package whip
 
 import (
 	"context"
+	"flag"
 	"io"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,9 @@ import (
 // patience bounds every wait of a test.
 const patience = time.Minute
 
+// useDirect lets the tests run with the node's own receiver.
+var useDirect = flag.Bool("direct", false, "publish through the node's own receiver")
+
 // node is a server under test, with its HTTP side.
 type node struct {
 	t       *testing.T
@@ -42,6 +46,7 @@ func newNode(t *testing.T, o Options) *node {
 	if o.Logger == nil {
 		o.Logger = quiet
 	}
+	o.Direct = o.Direct || *useDirect
 	s, err := New(o)
 	if err != nil {
 		t.Fatal(err)

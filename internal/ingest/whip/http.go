@@ -60,7 +60,7 @@ func (s *Server) Publish(w http.ResponseWriter, r *http.Request) error {
 	}
 	se.owner, se.client, se.ticket, se.lease = ownerOf(r), clientAddress(r), ticket, live.ClientOf(r.Context()).Lease
 	in := newIngest(se, cs)
-	if err := se.setOffer(se.remote); err != nil {
+	if err := se.conn.setOffer(se.remote); err != nil {
 		se.abandon()
 		return err
 	}
@@ -111,7 +111,7 @@ func (s *Server) Subscribe(w http.ResponseWriter, r *http.Request) error {
 	se.owner, se.client, se.ticket, se.lease = ownerOf(r), clientAddress(r), ticket, live.ClientOf(r.Context()).Lease
 	e, err := newEgress(se, st, cs, pub.Tracks())
 	if err == nil {
-		err = se.setOffer(se.remote)
+		err = se.conn.setOffer(se.remote)
 	}
 	if err == nil {
 		info := se.info()
@@ -192,7 +192,7 @@ func readBody(w http.ResponseWriter, r *http.Request) (string, error) {
 // respond completes the negotiation of a session that runs already.
 func (se *session) respond(w http.ResponseWriter, r *http.Request) error {
 	se.ice.Lock()
-	answer, err := se.answer(r.Context())
+	answer, err := se.conn.answer(r.Context())
 	etag := se.etag
 	se.ice.Unlock()
 	if err != nil {

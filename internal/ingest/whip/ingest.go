@@ -11,6 +11,7 @@ import (
 	"github.com/pion/rtp"
 
 	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/ingest/receive"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -19,7 +20,7 @@ import (
 // with the last packet in it.
 const (
 	slabSize    = 64 << 10
-	packetBlock = 32
+	packetBlock = 64
 )
 
 // goodbyeAfter is how long after its goodbye a silent client counts as gone. It is
@@ -47,6 +48,7 @@ type ingest struct {
 	header  rtp.Header
 	slab    []byte
 	block   []media.Packet
+	batch   []*media.Packet // not handed on yet; reused
 }
 
 // upstream is what a track needs besides its description.
@@ -68,7 +70,11 @@ func newIngest(se *session, cs []chosen) *ingest {
 	in := &ingest{
 		session: se, ssrc: rand.Uint32(), sources: make(map[uint32]*source), wake: make(chan struct{}, 1),
 	}
-	in.feedback = newFeedback(in.server.o.Now, extensionOf(cs, extensionTWCC), in.sendRTCP)
+	in.feedback = newFeedback(extensionOf(cs, extensionTWCC), in.ssrc, func(b []byte) {
+		if err := in.conn.writeRaw(b); err != nil {
+			in.log.Debug("feedback was not sent", "error", err)
+		}
+	})
 	in.discarded = newDiscards(in.server.o.Now, se.log, func(d *media.Discard) {
 		if in.pub != nil {
 			in.pub.WriteDiscard(d)
@@ -87,6 +93,9 @@ func newIngest(se *session, cs []chosen) *ingest {
 		in.lines = append(in.lines, newLine(&cs[i], in.tracks))
 	}
 	se.taker = in
+	if d, ok := se.conn.(*direct); ok {
+		d.in = in
+	}
 	return in
 }
 
@@ -123,7 +132,7 @@ func (in *ingest) RequestKeyFrame(id media.TrackID) {
 }
 
 func (in *ingest) sendRTCP(pkts ...rtcp.Packet) {
-	if err := in.pc.WriteRTCP(pkts); err != nil {
+	if err := in.conn.writeRTCP(pkts...); err != nil {
 		in.log.Debug("feedback was not sent", "error", err)
 	}
 }
@@ -142,7 +151,7 @@ func (in *ingest) activate(t *upstream, s *source) {
 	}
 }
 
-// takeRTP takes a packet off the network. b is not kept.
+// takeRTP takes a packet from the WebRTC stack. b is not kept.
 func (in *ingest) takeRTP(b []byte) {
 	arrival := in.server.o.Now()
 	in.link.hear(true)
@@ -159,16 +168,46 @@ func (in *ingest) takeRTP(b []byte) {
 		in.log.Log(in.ctx, in.link.changes.level(), "the client sends from another address", "from", t.old.String(), "to", t.from.String())
 		in.server.sockets.paths.move(in.session, t.old, t.from)
 	}
-	in.feedback.received(h)
-	end := len(b)
-	if h.Padding && end > n {
-		end -= int(b[end-1])
+	in.take(h, in.keep(b[n:]), arrival)
+	in.handOn()
+}
+
+// keep copies what is not kept by the stack.
+func (in *ingest) keep(payload []byte) []byte {
+	if len(in.slab) < len(payload) {
+		in.slab = make([]byte, slabSize)
 	}
-	if end < n {
-		in.discarded.count(causePadding)
-		return
+	n := copy(in.slab, payload)
+	out := in.slab[:n:n]
+	in.slab = in.slab[n:]
+	return out
+}
+
+// takeBatch takes what came together through the node's own receiver.
+func (in *ingest) takeBatch(packets []receive.Packet, arrival time.Time) {
+	in.link.hearAt(arrival, true)
+	bytes := 0
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for i := range packets {
+		p := &packets[i]
+		bytes += len(p.Payload)
+		in.take(&p.Header, p.Payload, arrival)
 	}
-	payload := b[n:end]
+	in.bytes.Add(int64(bytes))
+	in.handOn()
+}
+
+// take takes a packet, whose payload is kept.
+func (in *ingest) take(h *rtp.Header, payload []byte, arrival time.Time) {
+	in.feedback.received(h, arrival)
+	if n := len(payload); h.Padding && n > 0 {
+		if int(payload[n-1]) > n {
+			in.discarded.count(causePadding)
+			return
+		}
+		payload = payload[:n-int(payload[n-1])]
+	}
 	s, cause := in.route(h, payload)
 	if s == nil {
 		if cause != "" {
@@ -185,23 +224,18 @@ func (in *ingest) takeRTP(b []byte) {
 	}
 }
 
-// hand gives a packet of a track to the subscribers, and asks for missing packets
+// hand notes a packet of a track for the subscribers, and asks for missing packets
 // before it.
 func (in *ingest) hand(s *source, seq uint16, ts uint32, marker bool, payload []byte, arrival time.Time) {
-	if len(in.slab) < len(payload) {
-		in.slab = make([]byte, slabSize)
-	}
 	if len(in.block) == 0 {
 		in.block = make([]media.Packet, packetBlock)
 	}
-	n := copy(in.slab, payload)
 	pkt := &in.block[0]
 	*pkt = media.Packet{
-		Track: s.track.ID, SSRC: s.ssrc, Seq: seq, Timestamp: ts, Marker: marker, Payload: in.slab[:n:n], Arrival: arrival,
+		Track: s.track.ID, SSRC: s.ssrc, Seq: seq, Timestamp: ts, Marker: marker, Payload: payload, Arrival: arrival,
 	}
-	in.slab, in.block = in.slab[n:], in.block[1:]
-	in.pub.WritePacket(pkt)
-	in.received.Add(1)
+	in.block = in.block[1:]
+	in.batch = append(in.batch, pkt)
 	s.came.add(seq)
 	if !s.track.nack {
 		return
@@ -213,6 +247,17 @@ func (in *ingest) hand(s *source, seq uint16, ts uint32, marker bool, payload []
 		default:
 		}
 	}
+}
+
+// handOn gives the subscribers what has been noted for them.
+func (in *ingest) handOn() {
+	if len(in.batch) == 0 {
+		return
+	}
+	in.pub.WritePackets(in.batch)
+	in.received.Add(int64(len(in.batch)))
+	clear(in.batch)
+	in.batch = in.batch[:0]
 }
 
 func (in *ingest) askAgain(source uint32, seqs []uint16) {
@@ -278,10 +323,14 @@ func (in *ingest) askPending() bool {
 	return pending
 }
 
-// takeRTCP takes a control packet of the source ssrc.
+// takeRTCP takes a control packet of the source ssrc from the WebRTC stack.
 func (in *ingest) takeRTCP(ssrc uint32, b []byte) {
-	arrival := in.server.o.Now()
 	in.link.hear(false)
+	in.takeControl(ssrc, b, in.server.o.Now())
+}
+
+// takeControl takes a control packet of the source ssrc. b is not kept.
+func (in *ingest) takeControl(ssrc uint32, b []byte, arrival time.Time) {
 	pkts, err := rtcp.Unmarshal(b)
 	if err != nil {
 		return // garbage from the client: nothing to answer

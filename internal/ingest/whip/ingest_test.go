@@ -42,6 +42,7 @@ func newTestIngest(t *testing.T, lines ...testLine) (in *ingest, items func() []
 		t.Fatal(err)
 	}
 	se := &session{server: &Server{o: Options{Now: time.Now, Logger: quiet}, sockets: &sockets{paths: newPaths()}}, publisher: true, log: quiet, pc: pc}
+	se.conn = stack{se}
 	se.link.now, se.link.began = time.Now, time.Now()
 	se.ctx, se.cancel = context.WithCancel(t.Context())
 	var cs []chosen

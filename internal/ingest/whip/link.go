@@ -15,6 +15,9 @@ import (
 // All ways lead to the client.
 const pathSilent = time.Second
 
+// endAddresses is the end of a session whose client makes the node keep too much.
+const endAddresses = "the client's address has changed too often"
+
 // link is what a session knows of its way to the client.
 type link struct {
 	now    func() time.Time
@@ -45,7 +48,7 @@ func (se *session) checked(m *stun.Message, _, remote ice.Candidate, _ *ice.Cand
 	address := addressOf(remote)
 	moved, room := se.server.sockets.paths.check(se, address)
 	if !room {
-		se.end("the client's address has changed too often")
+		se.end(endAddresses)
 		return false
 	}
 	switch {
@@ -64,11 +67,14 @@ func (se *session) checked(m *stun.Message, _, remote ice.Candidate, _ *ice.Cand
 }
 
 // hear notes that a packet came.
-func (l *link) hear(media bool) {
-	at := int64(l.now().Sub(l.began))
-	l.heard.Store(at)
+func (l *link) hear(media bool) { l.hearAt(l.now(), media) }
+
+// hearAt is hear of a packet that came at a time.
+func (l *link) hearAt(at time.Time, media bool) {
+	after := int64(at.Sub(l.began))
+	l.heard.Store(after)
 	if media {
-		l.media.Store(at)
+		l.media.Store(after)
 	}
 }
 

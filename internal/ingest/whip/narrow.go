@@ -128,9 +128,7 @@ func (c *chosen) narrowed(s side, index int) *sdp.MediaDescription {
 	if c.codec.hasRTX && c.rtxUsable(s) {
 		rtx := strconv.Itoa(int(c.codec.rtx))
 		m.MediaName.Formats = append(m.MediaName.Formats, rtx)
-		m.Attributes = append(m.Attributes,
-			sdp.Attribute{Key: "rtpmap", Value: rtx + " rtx/" + strconv.Itoa(int(c.codec.clockRate))},
-			sdp.Attribute{Key: "fmtp", Value: rtx + " apt=" + pt})
+		m.Attributes = append(m.Attributes, c.rtxAttributes(pt, rtx)...)
 	}
 	for _, rid := range c.rids {
 		m.Attributes = append(m.Attributes, sdp.Attribute{Key: "rid", Value: rid + " send"})
@@ -154,6 +152,12 @@ func (c *chosen) narrowed(s side, index int) *sdp.MediaDescription {
 // with none it would add a track for each that comes.
 func namesSources(key string) bool {
 	return key == sdp.AttrKeySSRC || key == sdp.AttrKeySSRCGroup || key == sdp.AttrKeyMsid
+}
+
+func (c *chosen) rtxAttributes(pt, rtx string) []sdp.Attribute {
+	return []sdp.Attribute{
+		{Key: "rtpmap", Value: rtx + " rtx/" + strconv.Itoa(int(c.codec.clockRate))}, {Key: "fmtp", Value: rtx + " apt=" + pt},
+	}
 }
 
 func (c *chosen) formatAttributes(pt string) []sdp.Attribute {

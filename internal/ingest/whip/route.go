@@ -202,7 +202,7 @@ func (in *ingest) route(h *rtp.Header, payload []byte) (*source, string) {
 	}
 	in.makeRoom()
 	in.sources[s.ssrc] = s
-	in.server.sockets.paths.register(s.ssrc, in.session)
+	in.conn.source(s.ssrc, true)
 	return s, ""
 }
 
@@ -290,7 +290,7 @@ func (in *ingest) makeRoom() {
 	}
 	if oldest != nil {
 		delete(in.sources, oldest.ssrc)
-		in.server.sockets.paths.forgetSource(oldest.ssrc, in.session)
+		in.conn.source(oldest.ssrc, false)
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/base/quota"
 	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/ingest/receive"
 )
 
 // The defaults of Options.
@@ -83,6 +84,9 @@ type Options struct {
 	// Grace is how long a session goes on after the credentials that it was made with
 	// have expired. If they are taken back, it ends at once.
 	Grace time.Duration
+	// Direct lets the node's own receiver take what publishers send, and not the WebRTC
+	// stack.
+	Direct bool
 	// MaxSessions bounds the sessions of all streams that are connected; further ones
 	// are answered with fault.Unavailable. 0 means DefaultMaxSessions.
 	MaxSessions int
@@ -105,6 +109,7 @@ type Options struct {
 type Server struct {
 	o         Options
 	sockets   *sockets
+	receiver  *receive.Receiver // nil: the WebRTC stack takes what publishers send, too
 	settings  webrtc.SettingEngine
 	ingest    *interceptor.Registry
 	egress    *interceptor.Registry
@@ -159,11 +164,18 @@ func New(o Options) (*Server, error) {
 	if err := s.registerInterceptors(); err != nil {
 		return nil, err
 	}
-	if s.sockets, err = openSockets(o.Listen, len(o.PublicIPs) == 0, o.addresses, o.Logger); err != nil {
+	if o.Direct {
+		s.receiver, err = receive.New(receive.Options{Replay: nackMaxGap, Logger: o.Logger, Logs: pionLogs{o.Logger}, Now: o.Now})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if s.sockets, err = openSockets(o.Listen, len(o.PublicIPs) == 0, o.addresses, s.receiver, o.Logger); err != nil {
+		s.closeReceiver()
 		return nil, err
 	}
 	if err := s.configure(); err != nil {
-		s.sockets.close()
+		s.closeSockets()
 		return nil, err
 	}
 	return s, nil
@@ -285,11 +297,22 @@ func (s *Server) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		s.closeOnce.Do(s.sockets.close)
+		s.closeOnce.Do(s.closeSockets)
 		return nil
 	case <-ctx.Done():
-		s.closeOnce.Do(s.sockets.close) // sessions that hang on it end
+		s.closeOnce.Do(s.closeSockets) // sessions that hang on it end
 		return fmt.Errorf("close sessions: %w", ctx.Err())
+	}
+}
+
+func (s *Server) closeSockets() {
+	s.sockets.close()
+	s.closeReceiver()
+}
+
+func (s *Server) closeReceiver() {
+	if s.receiver != nil {
+		s.receiver.Close()
 	}
 }
 

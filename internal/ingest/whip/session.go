@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -29,8 +30,8 @@ const (
 	drainMax   = 300 * time.Millisecond
 )
 
-// session is one PeerConnection and its URL: what publishers' and viewers'
-// sessions have in common.
+// session is one connection and its URL: what publishers' and viewers' sessions have in
+// common.
 type session struct {
 	server    *Server
 	stream    string
@@ -43,7 +44,8 @@ type session struct {
 	created   time.Time
 	received  atomic.Int64 // packets of a publisher that have been handed on
 	log       *slog.Logger
-	pc        *webrtc.PeerConnection
+	conn      connection
+	pc        *webrtc.PeerConnection // nil where the node's own receiver carries the session
 	link      link
 	taker     taker // of what the client sends; nil for a viewer
 	buffers   atomic.Int64
@@ -68,7 +70,7 @@ type session struct {
 	// ice serializes negotiation and guards what follows.
 	ice       sync.Mutex
 	etag      string
-	remote    *sdp.SessionDescription // the offer as the PeerConnection has it
+	remote    *sdp.SessionDescription // the offer as the connection has it
 	ufrag     string
 	password  string
 	restarted string // the answer to the last ICE restart
@@ -82,17 +84,8 @@ type attachment interface {
 	Close()
 }
 
-// newSession builds the PeerConnection for an offer. The caller starts the
-// session or abandons it.
+// newSession makes a session for an offer. The caller starts it or abandons it.
 func (s *Server) newSession(stream string, o *offer, cs []chosen, sd side) (*session, error) {
-	registry, extensions := s.ingest, ingestExtensions
-	if sd == viewing {
-		registry, extensions = s.egress, nil
-	}
-	engine, err := mediaEngine(cs, extensions)
-	if err != nil {
-		return nil, fault.Errorf(fault.Invalid, "the SDP offer cannot be used: %w", err)
-	}
 	se := &session{
 		server:    s,
 		stream:    stream,
@@ -109,16 +102,38 @@ func (s *Server) newSession(stream string, o *offer, cs []chosen, sd side) (*ses
 	}
 	se.log = s.o.Logger.With("stream", stream, "session", se.id)
 	se.link.now, se.link.began = s.o.Now, se.created
+	se.ctx, se.cancel = context.WithCancel(context.Background())
+	if sd == publishing && s.receiver != nil {
+		se.conn = &direct{session: se, cs: cs, passive: o.passive, number: rand.Uint64() >> 1}
+		return se, nil
+	}
+	if err := se.usePeerConnection(o, cs); err != nil {
+		se.cancel()
+		return nil, err
+	}
+	return se, nil
+}
+
+// usePeerConnection lets a PeerConnection carry the session.
+func (se *session) usePeerConnection(o *offer, cs []chosen) error {
+	registry, extensions := se.server.ingest, ingestExtensions
+	if !se.publisher {
+		registry, extensions = se.server.egress, nil
+	}
+	engine, err := mediaEngine(cs, extensions)
+	if err != nil {
+		return fault.Errorf(fault.Invalid, "the SDP offer cannot be used: %w", err)
+	}
 	role := webrtc.DTLSRoleServer
 	if o.passive {
 		role = webrtc.DTLSRoleClient
 	}
 	if err := se.connect(engine, registry, role); err != nil {
-		return nil, fmt.Errorf("create PeerConnection: %w", err)
+		return fmt.Errorf("create PeerConnection: %w", err)
 	}
-	se.ctx, se.cancel = context.WithCancel(context.Background())
+	se.conn = stack{se}
 	se.pc.OnConnectionStateChange(se.stateChanged)
-	return se, nil
+	return nil
 }
 
 // connect makes the PeerConnection, with what of the settings is the session's own.
@@ -140,47 +155,6 @@ func (se *session) connect(m *webrtc.MediaEngine, r *interceptor.Registry, role 
 
 func (se *session) info() live.SessionInfo {
 	return live.SessionInfo{ID: se.id, CreatedAt: se.created, State: webrtc.PeerConnectionStateNew.String()}
-}
-
-// setOffer hands an offer to the PeerConnection. A refusal is the client's
-// fault: what is wrong with the offer and was not found before.
-func (se *session) setOffer(offer *sdp.SessionDescription) error {
-	text, err := offer.Marshal()
-	if err != nil {
-		return fault.Errorf(fault.Invalid, "the SDP offer cannot be used: %w", err)
-	}
-	err = se.pc.SetRemoteDescription(webrtc.SessionDescription{Type: webrtc.SDPTypeOffer, SDP: string(text)})
-	if err != nil {
-		return fault.Errorf(fault.Invalid, "the SDP offer cannot be used: %w", err)
-	}
-	return nil
-}
-
-// answer completes a negotiation and returns the answer with all candidates.
-// Media may flow from here on.
-func (se *session) answer(ctx context.Context) (*sdp.SessionDescription, error) {
-	gathered := webrtc.GatheringCompletePromise(se.pc)
-	answer, err := se.pc.CreateAnswer(&webrtc.AnswerOptions{
-		OfferAnswerOptions: webrtc.OfferAnswerOptions{ICETricklingSupported: true},
-	})
-	if err != nil {
-		return nil, fault.Errorf(fault.Invalid, "the SDP offer cannot be answered: %w", err)
-	}
-	if err := se.pc.SetLocalDescription(answer); err != nil {
-		return nil, fault.Errorf(fault.Invalid, "the SDP offer cannot be answered: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, gatherTimeout)
-	defer cancel()
-	select {
-	case <-gathered:
-	case <-ctx.Done():
-		return nil, fmt.Errorf("gather candidates: %w", ctx.Err())
-	}
-	out := new(sdp.SessionDescription)
-	if err := out.UnmarshalString(se.pc.LocalDescription().SDP); err != nil {
-		return nil, fmt.Errorf("parse answer: %w", err)
-	}
-	return out, nil
 }
 
 // withRejected inserts an m-line with port 0 (RFC 3264 section 6) for each rejected one
@@ -211,10 +185,10 @@ func withRejected(answer, offer *sdp.SessionDescription, rejected []int) {
 // again.
 func (se *session) restart(f fragment) error {
 	remote := withCredentials(se.remote, f)
-	if err := se.setOffer(remote); err != nil {
+	if err := se.conn.setOffer(remote); err != nil {
 		return err
 	}
-	answer, err := se.answer(se.ctx)
+	answer, err := se.conn.answer(se.ctx)
 	if err != nil {
 		return err
 	}
@@ -261,10 +235,9 @@ func (se *session) run() {
 		}
 		<-se.ctx.Done()
 	}
-	if err := se.pc.GracefulClose(); err != nil {
+	if err := se.conn.close(); err != nil {
 		se.log.Debug("session did not close cleanly", "error", err)
 	}
-	se.server.sockets.paths.forget(se)
 	se.wg.Wait()
 }
 
@@ -349,10 +322,9 @@ func (se *session) abandon() {
 	}
 	se.cancel()
 	se.ticket.Release()
-	if err := se.pc.GracefulClose(); err != nil {
+	if err := se.conn.close(); err != nil {
 		se.log.Debug("session did not close cleanly", "error", err)
 	}
-	se.server.sockets.paths.forget(se)
 	se.wg.Wait()
 }
 

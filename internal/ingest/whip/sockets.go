@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/pion/ice/v4"
+
+	"github.com/live777/recorder/internal/ingest/receive"
 )
 
 // socketBuffer is what is asked of the kernel for each UDP socket, in bytes: a
@@ -40,6 +42,7 @@ type sockets struct {
 	addresses addressLister
 	own       ownAddresses
 	paths     *paths
+	receiver  *receive.Receiver // has the first look at what comes; may be nil
 
 	mu      sync.Mutex
 	extra   map[netip.Addr]*ice.UDPMuxDefault
@@ -49,7 +52,7 @@ type sockets struct {
 
 // openSockets opens the sockets. others says whether there may be some beside the
 // one of listen.
-func openSockets(listen string, others bool, addresses addressLister, log *slog.Logger) (*sockets, error) {
+func openSockets(listen string, others bool, addresses addressLister, receiver *receive.Receiver, log *slog.Logger) (*sockets, error) {
 	addr, err := net.ResolveUDPAddr("udp", listen)
 	if err != nil {
 		return nil, fmt.Errorf("resolve media address %q: %w", listen, err)
@@ -58,7 +61,7 @@ func openSockets(listen string, others bool, addresses addressLister, log *slog.
 		addresses = machineAddresses
 	}
 	s := &sockets{
-		log: log, addresses: addresses, own: ownAddresses{addresses: addresses},
+		log: log, addresses: addresses, own: ownAddresses{addresses: addresses}, receiver: receiver,
 		paths: newPaths(), extra: make(map[netip.Addr]*ice.UDPMuxDefault), failed: make(map[netip.Addr]bool),
 	}
 	conn, err := net.ListenUDP("udp", addr)
@@ -68,7 +71,10 @@ func openSockets(listen string, others bool, addresses addressLister, log *slog.
 	s.listen = addrPortOf(conn)
 	s.local = others && s.listen.Addr().IsLoopback()
 	s.setBuffers(conn)
-	s.main = s.newMux(rawConn{conn})
+	if s.main, err = s.newMux(conn, false); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
 	s.refresh()
 	return s, nil
 }
@@ -122,16 +128,66 @@ func (s *sockets) openLocked(a netip.Addr) bool {
 		}
 		return false
 	}
-	delete(s.failed, a)
 	s.setBuffers(conn)
-	s.extra[a] = s.newMux(&ownConn{UDPConn: conn, own: &s.own, log: s.log})
+	mux, err := s.newMux(conn, true)
+	if err != nil {
+		s.log.Warn("media cannot be taken on this address", "address", at.String(), "error", err)
+		_ = conn.Close()
+		return false
+	}
+	delete(s.failed, a)
+	s.extra[a] = mux
 	return true
 }
 
-func (s *sockets) newMux(conn addrConn) *ice.UDPMuxDefault {
+// newMux lets the WebRTC stack read a socket: all of it, or what the receiver leaves. own
+// says that packets of this machine are taken only.
+func (s *sockets) newMux(conn *net.UDPConn, own bool) (*ice.UDPMuxDefault, error) {
+	guard := &ownConn{UDPConn: conn, own: &s.own, log: s.log}
+	var from addrConn = rawConn{conn}
+	switch {
+	case s.receiver != nil:
+		o := receive.SocketOptions{Few: own}
+		if own {
+			o.Accept = guard.accepts
+		}
+		socket, err := s.receiver.Open(conn, o)
+		if err != nil {
+			return nil, err
+		}
+		from = restConn{socket.Rest()}
+	case own:
+		from = guard
+	}
 	return ice.NewUDPMuxDefault(ice.UDPMuxParams{
-		UDPConn: pathConn{conn, s.paths}, Logger: pionLogs{s.log}.NewLogger("ice"),
-	})
+		UDPConn: pathConn{from, s.paths}, Logger: pionLogs{s.log}.NewLogger("ice"),
+	}), nil
+}
+
+// reachable lists the addresses that clients can send to, the nearest first.
+func (s *sockets) reachable() []netip.Addr {
+	s.refresh()
+	if !s.listen.Addr().IsUnspecified() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return append([]netip.Addr{s.listen.Addr()}, s.offered...)
+	}
+	all, err := s.addresses()
+	if err != nil {
+		s.log.Warn("addresses of this machine cannot be listed", "error", err)
+		return nil
+	}
+	loopback := len(selectLocal(all)) == 0 // a machine that has nothing else
+	var out []netip.Addr
+	for _, l := range all {
+		a := l.prefix.Addr().WithZone("")
+		switch {
+		case l.loopback != loopback, a.IsLinkLocalUnicast(), a.Is6() && s.listen.Addr().Is4(), slices.Contains(out, a):
+		default:
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // selectLocal picks the addresses to offer.
@@ -313,14 +369,22 @@ type ownConn struct {
 func (c *ownConn) ReadFromAddrPort(b []byte) (int, netip.AddrPort, error) {
 	for {
 		n, from, err := c.ReadFromUDPAddrPort(b)
-		if err != nil || c.own.has(from.Addr()) {
+		if err != nil || c.accepts(from.Addr()) {
 			return n, from, err
 		}
-		c.refused.Do(func() {
-			c.log.Warn("media from another machine are refused: set webrtc.listen to an address that it reaches, such as \":7777\"",
-				"from", from.Addr().String())
-		})
 	}
+}
+
+// accepts reports whether packets of an address are taken.
+func (c *ownConn) accepts(from netip.Addr) bool {
+	if c.own.has(from) {
+		return true
+	}
+	c.refused.Do(func() {
+		c.log.Warn("media from another machine are refused: set webrtc.listen to an address that it reaches, such as \":7777\"",
+			"from", from.String())
+	})
+	return false
 }
 
 // WriteToAddrPort implements ice.AddrPortReaderWriter.
@@ -333,3 +397,6 @@ func (c *ownConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, from, err := c.ReadFromAddrPort(b)
 	return n, net.UDPAddrFromAddrPort(from), err
 }
+
+// restConn is what the receiver leaves of a socket, as addrConn.
+type restConn struct{ *receive.Rest }
