@@ -24,7 +24,7 @@ var program = command.Program{
 		"verify": {
 			Summary: "check the recordings, all or those in folders of the storage", Declare: verify, Operands: "[FOLDER...]",
 		},
-		"hash-password": command.HashPassword,
+		"hash-password": command.HashPassword, "dev-cert": command.DevCert,
 	},
 }
 

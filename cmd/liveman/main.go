@@ -23,7 +23,7 @@ var program = command.Program{
 	Commands: map[string]command.Command{
 		"serve":         {Summary: "run the manager", Declare: service().Serve},
 		"rebuild":       {Summary: "make the catalogue from what is in storage, and from what nodes keep themselves", Declare: rebuild},
-		"hash-password": command.HashPassword,
+		"hash-password": command.HashPassword, "dev-cert": command.DevCert,
 	},
 }
 

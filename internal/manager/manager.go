@@ -15,6 +15,7 @@ import (
 	"github.com/live777/recorder/internal/base/auth"
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/base/tlscert"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/retention"
 	"github.com/live777/recorder/internal/serve/api"
@@ -163,12 +164,15 @@ func (m *Manager) serveWith(lib *library, shelf *shelf, o Options) (err error) {
 		return err
 	}
 	m.server = api.NewServer(m.api)
-	return nil
+	if t := m.cfg.HTTP.TLS; t.Cert != "" {
+		m.server.TLSConfig, err = tlscert.Config(t.Cert, t.Key, o.Logger)
+	}
+	return err
 }
 
 // URL returns the address of the manager's page, as a user of this machine can
 // open it.
-func (m *Manager) URL() string { return api.LocalURL(m.listener.Addr()) }
+func (m *Manager) URL() string { return api.LocalURL(m.cfg.HTTP.Scheme(), m.listener.Addr()) }
 
 // Welcome tells a person where the manager listens, and what it manages.
 func (m *Manager) Welcome(w io.Writer) {
@@ -213,7 +217,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() {
 		m.health.AwaitFirst(ctx) // or nothing would seem to be wrong
-		served <- m.server.Serve(m.api.Limit(m.listener, api.Connections{Max: m.cfg.HTTP.MaxConnections, PerAddress: m.cfg.HTTP.ConnectionsPerAddress}))
+		served <- api.Serve(m.server, m.api.Limit(m.listener, api.Connections{Max: m.cfg.HTTP.MaxConnections, PerAddress: m.cfg.HTTP.ConnectionsPerAddress}))
 	}()
 	var err error
 	select {

@@ -16,6 +16,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/health"
 	"github.com/live777/recorder/internal/base/quota"
+	"github.com/live777/recorder/internal/base/tlscert"
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/ingest/whip"
 	"github.com/live777/recorder/internal/media"
@@ -130,7 +131,10 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 		return n, err
 	}
 	n.server = api.NewServer(n.api)
-	return n, nil
+	if t := cfg.HTTP.TLS; t.Cert != "" {
+		n.server.TLSConfig, err = tlscert.Config(t.Cert, t.Key, o.Logger)
+	}
+	return n, err
 }
 
 // scraped returns what answers Prometheus.
@@ -189,7 +193,7 @@ func codecNames() []string {
 
 // URL returns the address of the node's page, as a user of this machine can
 // open it.
-func (n *Node) URL() string { return api.LocalURL(n.listener.Addr()) }
+func (n *Node) URL() string { return api.LocalURL(n.cfg.HTTP.Scheme(), n.listener.Addr()) }
 
 // Welcome tells a person where the node listens and records, and how to
 // publish.
@@ -223,7 +227,7 @@ func (n *Node) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	go func() {
 		n.health.AwaitFirst(ctx) // or nothing would seem to be wrong
-		served <- n.server.Serve(n.api.Limit(n.listener, api.Connections{Max: n.cfg.HTTP.MaxConnections, PerAddress: n.cfg.HTTP.ConnectionsPerAddress}))
+		served <- api.Serve(n.server, n.api.Limit(n.listener, api.Connections{Max: n.cfg.HTTP.MaxConnections, PerAddress: n.cfg.HTTP.ConnectionsPerAddress}))
 	}()
 	looping, cancel := context.WithCancel(ctx)
 	var loops sync.WaitGroup

@@ -113,7 +113,7 @@ func (n *Node) registerOnce(ctx context.Context, token string) error {
 // nodeURL is where the manager reaches this node. Where http.listen asked for any
 // free port, only the listener knows it.
 func (n *Node) nodeURL() string {
-	if n.cfg.Manager.NodeURL == "http://"+n.cfg.HTTP.Listen {
+	if n.cfg.Manager.NodeURL == n.cfg.HTTP.Scheme()+"://"+n.cfg.HTTP.Listen {
 		return n.URL()
 	}
 	return n.cfg.Manager.NodeURL

@@ -40,6 +40,22 @@ type HTTP struct {
 	ConnectionsPerAddress int `toml:"connections_per_address" default:"0" min:"0" max:"100000"`
 	// RequestsPerAddress is how many requests a second one address may send; 0: any.
 	RequestsPerAddress int `toml:"requests_per_address" default:"500" min:"0" max:"1000000"`
+	TLS                TLS `toml:"tls"`
+}
+
+// Scheme returns that of the server's URLs.
+func (h HTTP) Scheme() string {
+	if h.TLS.Cert != "" {
+		return "https"
+	}
+	return "http"
+}
+
+// TLS is what the server speaks HTTPS by; plain HTTP without it.
+type TLS struct {
+	// Cert and Key are PEM files, which are read again when they change.
+	Cert string `toml:"cert" default:""`
+	Key  string `toml:"key" default:""`
 }
 
 // WebRTC configures media transport.
@@ -101,7 +117,7 @@ type Manager struct {
 	// Token is the manager's registration.token.
 	Token Secret `toml:"token"`
 	// NodeURL is where the manager reaches this node.
-	NodeURL string `toml:"node_url" derived:"http:// and http.listen"`
+	NodeURL string `toml:"node_url" derived:"http:// or https:// and http.listen"`
 	// NodeToken is what the manager uses this node with.
 	NodeToken Secret `toml:"node_token" derived:"the first of auth.tokens; else one that auth.secret signs"`
 	// Register is how often the node registers again: a manager that has lost its

@@ -107,7 +107,7 @@ func (c *Config) derive(l *loader) {
 		return
 	}
 	if !l.set["manager.node_url"] {
-		c.Manager.NodeURL = "http://" + c.HTTP.Listen
+		c.Manager.NodeURL = c.HTTP.Scheme() + "://" + c.HTTP.Listen
 	}
 	if !l.set["manager.node_token"] && len(c.Auth.Tokens) > 0 {
 		c.Manager.NodeToken = c.Auth.Tokens[0]

@@ -65,6 +65,12 @@ func (l *loader) checkHTTP(h *HTTP, a *Auth) {
 		l.fail("http.base_path", `%q is no path; write it as it begins the URLs, such as "/studio"`, b)
 	}
 	l.checkNetworks("http.trusted_proxies", h.TrustedProxies)
+	switch {
+	case h.TLS.Cert != "" && h.TLS.Key == "":
+		l.fail("http.tls.key", "is missing; write the file that has the key of http.tls.cert")
+	case h.TLS.Cert == "" && h.TLS.Key != "":
+		l.fail("http.tls.cert", "is missing; write the file that has the certificate of http.tls.key")
+	}
 	host, ok := l.checkAddress("http.listen", h.Listen)
 	if ok && !loopback(host) && !a.Configured() && !a.Anonymous {
 		l.fail("http.listen", "%q can be reached from other machines and no credentials are configured; "+

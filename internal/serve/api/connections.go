@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -188,6 +189,9 @@ func (c *connections) remove(nc net.Conn) {
 
 // state is http.Server.ConnState.
 func (c *connections) state(nc net.Conn, state http.ConnState) {
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	info := c.open[nc]

@@ -31,6 +31,15 @@ func NewServer(a *API) *http.Server {
 	return s
 }
 
+// Serve serves what comes in by l, by TLS and with HTTP/2 where the server has a
+// TLSConfig.
+func Serve(s *http.Server, l net.Listener) error {
+	if s.TLSConfig != nil {
+		return s.ServeTLS(l, "", "")
+	}
+	return s.Serve(l)
+}
+
 // CloseServer ends a server of NewServer: the requests that run have until timeout,
 // and are then broken off. Of a server that was never made, which is nil, only the
 // listener is closed, if there is one.
@@ -50,13 +59,13 @@ func CloseServer(ctx context.Context, s *http.Server, l net.Listener, timeout ti
 
 // LocalURL returns the URL of a server that listens on addr, as a user of this
 // machine can open it.
-func LocalURL(addr net.Addr) string {
+func LocalURL(scheme string, addr net.Addr) string {
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
-		return "http://" + addr.String()
+		return scheme + "://" + addr.String()
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return scheme + "://" + net.JoinHostPort(host, port)
 }

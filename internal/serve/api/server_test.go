@@ -3,15 +3,23 @@ package api
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/live777/recorder/internal/base/auth"
+	"github.com/live777/recorder/internal/base/tlscert"
 )
 
 // subscribe opens an event stream and returns its lines.
@@ -268,5 +276,57 @@ func TestServerBounds(t *testing.T) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("long headers: status %d", resp.StatusCode)
+	}
+}
+
+// Over TLS the API answers by HTTP/2, and connections are counted and forgotten as
+// without it.
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if err := tlscert.Own(cert, key, []string{"127.0.0.1"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, nil)
+	s := NewServer(n.API)
+	var err error
+	if s.TLSConfig, err = tlscert.Config(cert, key, slog.Default()); err != nil {
+		t.Fatal(err)
+	}
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- Serve(s, n.Limit(l, Connections{})) }()
+	text, err := os.ReadFile(cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(text)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: true}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, LocalURL("https", l.Addr())+"/healthz", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil || resp.StatusCode != http.StatusOK || resp.ProtoMajor != 2 {
+		t.Errorf("%s %s, %v", resp.Proto, resp.Status, err)
+	}
+	transport.CloseIdleConnections()
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+	n.conns.mu.Lock()
+	defer n.conns.mu.Unlock()
+	if len(n.conns.open)+len(n.conns.counts) > 0 {
+		t.Errorf("%d connections are counted that have ended", len(n.conns.open))
 	}
 }
