@@ -74,5 +74,5 @@ func (v *Service[C]) serve(ctx context.Context, s Surroundings, load func(Surrou
 		return err
 	}
 	server.Welcome(s.Stdout)
-	return server.Run(ctx)
+	return attended(ctx, findSupervisor(s.Environ, log), server)
 }
