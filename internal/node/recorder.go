@@ -74,7 +74,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 	if err != nil {
 		return nil, err
 	}
-	if w.spans, err = span.New(span.Options{Source: spanSource{library{w.playback, nil}, w.catalogue, timeline}, Logger: log}); err != nil {
+	if w.spans, err = span.New(span.Options{Source: spanSource{player{w.playback, nil}, w.catalogue, timeline}, Logger: log}); err != nil {
 		return nil, err
 	}
 	w.restorer = newRestorer(w.depot, w.catalogue, o.NodeAlias, log)
@@ -86,7 +86,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 func (w *withRecorder) onPublish(st *live.Stream) { w.OnPublish(st) }
 
 func (w *withRecorder) api() (api.Recorder, api.Playback) {
-	return control{w.Recorder}, library{w.playback, w.spans}
+	return control{w.Recorder}, player{w.playback, w.spans}
 }
 
 func (w *withRecorder) measure(s *metrics.Sources) {
@@ -153,26 +153,26 @@ func (c control) Status(stream string) api.RecordStatus {
 	return api.RecordStatus{Recording: s.Recording, Info: s.Info, Error: s.Error}
 }
 
-// library is what has been recorded, as the API wants it.
-type library struct {
+// player plays what has been recorded, as the API wants it.
+type player struct {
 	*playback.Server
 	spans *span.Library
 }
 
 // Object implements api.Playback: what is sent comes from here, however long who
 // asked may have it.
-func (l library) Object(w http.ResponseWriter, r *http.Request, key string, _ time.Time) error {
-	return l.Server.Object(w, r, key)
+func (p player) Object(w http.ResponseWriter, r *http.Request, key string, _ time.Time) error {
+	return p.Server.Object(w, r, key)
 }
 
 // Span implements api.Playback.
-func (l library) Span(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error {
-	return l.spans.Serve(w, r, stream, s, name, until)
+func (p player) Span(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error {
+	return p.spans.Serve(w, r, stream, s, name, until)
 }
 
 // spanSource is where spans find recordings: the catalogue, and what playback serves.
 type spanSource struct {
-	library
+	player
 	*catalogue.DB
 	*archive.Archive
 }

@@ -61,12 +61,12 @@ func (r running) Protect(recordDir string, protected bool) (media.Recording, boo
 	return r.w.Protect(recordDir, protected)
 }
 
-// shelf is the recordings as the API wants them.
-type shelf struct {
+// records is the recordings one by one, as the API wants them.
+type records struct {
 	*retention.Keeper
 	api.Changes
 }
 
 func (w *withRecorder) recordings() api.Recordings {
-	return shelf{w.keeper.Keeper, w.catalogue}
+	return records{w.keeper.Keeper, w.catalogue}
 }
