@@ -56,40 +56,59 @@ func (n *node) believe(ctx context.Context, told []media.Recording, at *follower
 }
 
 // attribute decides which node a recording belongs to, and returns it as the catalogue
-// has it. keep is false if another node has to tell of it: two nodes that took the same
-// folder of shared storage both tell of it, but storage has the recording of one of
-// them.
+// has it, whose row of it may be nil. keep is false if another node has to tell of it:
+// two nodes that took the same folder of shared storage both tell of it, but storage has
+// the recording of one of them.
 func (n *node) attribute(ctx context.Context, r media.Recording, row *media.Recording) (_ media.Recording, keep bool, err error) {
 	name := r.Node
 	r = n.mount(r)
-	if n.keeps() {
+	if n.keeps() { // no other node can have it
 		return r, true, nil
 	}
 	if r.Node = n.ownerOf(name); r.Node != n.alias {
-		if row == nil { // it was deleted, if storage does not have it
-			keep, err = n.fleet.stored(ctx, r.RecordDir)
-			return r, keep, err
-		}
-		return r, row.Node == n.alias || row.Node == name, nil // it was not known then whose it is
+		keep, err = n.mayTellOf(ctx, r, name, row)
+		return r, keep, err
 	}
 	if err := n.recognise(ctx, name); err != nil {
 		return r, false, err
 	}
-	if row == nil || row.Node == n.alias {
+	if row == nil || row.Node == n.alias { // no other node has told of it
 		return r, true, nil
 	}
-	owner, err := n.fleet.storedBy(ctx, r.RecordDir)
-	if err != nil {
-		return r, false, err
+	keep, err = n.winsFolder(ctx, name, *row)
+	return r, keep, err
+}
+
+// mayTellOf reports whether n is believed when it tells of a recording of the node with
+// another name.
+func (n *node) mayTellOf(ctx context.Context, r media.Recording, name string, row *media.Recording) (bool, error) {
+	if row == nil { // it was deleted, if storage does not have it
+		return n.fleet.stored(ctx, r.RecordDir)
 	}
-	// If two nodes have one name by mistake, the first must not lose its recordings.
-	others := n.ownerOf(owner) != n.alias || owner != name && !n.named(owner) || n.fleet.node(row.Node) != nil
-	if owner != "" && others && n.fleet.isNamed(row.Node, owner) && !n.outranks(n.fleet.node(row.Node), owner) {
+	return row.Node == n.alias || row.Node == name, nil // it was not known then whose it is
+}
+
+// winsFolder reports whether n, which calls itself name, is believed to have the
+// recording in a folder of which another node has told first. Only if storage has that
+// node's recording there n is not.
+func (n *node) winsFolder(ctx context.Context, name string, row media.Recording) (bool, error) {
+	owner, err := n.fleet.storedBy(ctx, row.RecordDir)
+	if err != nil {
+		return false, err
+	}
+	first := n.fleet.node(row.Node) // nil: there is no such node any more
+	ownName := n.ownerOf(owner) == n.alias && (owner == name || n.named(owner))
+	switch {
+	case owner == "": // storage does not say
+	case ownName && first == nil: // n had another alias
+	case !n.fleet.isNamed(row.Node, owner): // it is not the first node's either
+	case n.outranks(first, owner): // both have that name
+	default: // if two nodes have one name by mistake, the first must not lose its recordings
 		n.log.Error("a recording is left out: shared storage has another node's in its folder",
 			"stream", row.Stream, "record_dir", row.RecordDir, "owner", owner)
-		return r, false, nil
+		return false, nil
 	}
-	return r, true, nil
+	return true, nil
 }
 
 // outranks reports whether n is to be believed rather than another node that claims the
@@ -124,31 +143,43 @@ func (f *fleet) verify(ctx context.Context, r media.Recording) error {
 	return fault.Errorf(fault.NotFound, "there is no recording %q", r.RecordDir)
 }
 
-// notOld corrects what the node tells where the manager knows better: it leaves out
-// recordings that were deleted, and takes recording.json for those that differ from the
-// manager's final state. again says that the manager has followed the node before, and
-// so knew everything but what is new.
-func (n *node) notOld(ctx context.Context, told []media.Recording, rows map[string]media.Recording, again bool) ([]media.Recording, error) {
-	var unknown []string
-	for _, r := range told {
-		if _, ok := rows[r.RecordDir]; !ok {
-			unknown = append(unknown, r.RecordDir)
-		}
+// news is what the manager makes of a recording that a node tells of on a walk.
+type news uint8
+
+const (
+	plausible news = iota // the manager knows nothing better
+	changed               // the catalogue has another final state
+	deleted               // the manager has deleted it, as far as it knows
+)
+
+// newsOf compares what a node tells of a recording with its row in the catalogue, which
+// may be nil. removed says that the catalogue remembers its deletion, and again that the
+// manager has followed the node before, and so knew everything but what is new.
+func newsOf(told media.Recording, row *media.Recording, removed, again bool) news {
+	switch {
+	case row == nil && (removed || again) && maintain.Stored(told):
+		return deleted
+	case row != nil && row.Status != media.StatusRecording && !maintain.Same(*row, told):
+		return changed
 	}
-	removed := map[string]bool{}
-	dirs, err := n.fleet.removed(ctx, unknown)
+	return plausible
+}
+
+// notOld corrects what the node tells where the manager knows better: it leaves out
+// recordings that were deleted, and takes recording.json for those that have changed.
+func (n *node) notOld(ctx context.Context, told []media.Recording, rows map[string]media.Recording, again bool) ([]media.Recording, error) {
+	removed, err := n.removedOf(ctx, told, rows)
 	if err != nil {
 		return nil, err
 	}
-	for _, dir := range dirs {
-		removed[dir] = true
-	}
 	var puts []media.Recording
 	for _, r := range told {
-		row, known := rows[r.RecordDir]
-		differs := known && row.Status != media.StatusRecording && !maintain.Same(row, r)
-		gone := (removed[r.RecordDir] || again && !known) && maintain.Stored(r)
-		if !differs && !gone {
+		var row *media.Recording
+		if known, ok := rows[r.RecordDir]; ok {
+			row = &known
+		}
+		what := newsOf(r, row, removed[r.RecordDir], again)
+		if what == plausible {
 			puts = append(puts, r)
 			continue
 		}
@@ -158,13 +189,30 @@ func (n *node) notOld(ctx context.Context, told []media.Recording, rows map[stri
 			return nil, err
 		case found && stored.Status != media.StatusRecording:
 			puts = append(puts, stored)
-		case found || !gone:
+		case found, what == changed: // there is nothing final to hold against it
 			puts = append(puts, r)
 		default:
 			n.log.Info("a recording that was deleted is left out: the node's database is an old copy", "stream", r.Stream, "record_dir", r.RecordDir)
 		}
 	}
 	return puts, nil
+}
+
+// removedOf returns the folders of those recordings without a row whose deletion the
+// catalogue remembers.
+func (n *node) removedOf(ctx context.Context, told []media.Recording, rows map[string]media.Recording) (map[string]bool, error) {
+	var unknown []string
+	for _, r := range told {
+		if _, ok := rows[r.RecordDir]; !ok {
+			unknown = append(unknown, r.RecordDir)
+		}
+	}
+	dirs, err := n.fleet.removed(ctx, unknown)
+	removed := make(map[string]bool, len(dirs))
+	for _, dir := range dirs {
+		removed[dir] = true
+	}
+	return removed, err
 }
 
 func (f *fleet) findAll(ctx context.Context, dirs []string) ([]media.Recording, error) {
