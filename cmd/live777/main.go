@@ -24,6 +24,9 @@ var program = command.Program{
 		"verify": {
 			Summary: "check the recordings, all or those in folders of the storage", Declare: verify, Operands: "[FOLDER...]",
 		},
+		"export": {
+			Summary: "write a span of a stream as an MP4 file, from the storage", Declare: export, Operands: "STREAM FROM TO",
+		},
 		"hash-password": command.HashPassword, "dev-cert": command.DevCert,
 	},
 }

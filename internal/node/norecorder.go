@@ -35,6 +35,11 @@ func (noRecorder) close(context.Context) error       { return nil }
 
 var errNoRecorder = fault.New(fault.Unsupported, "this build has no recorder: use one that was not built with -tags norecorder")
 
+// Export is an error: there is nothing recorded.
+func Export(context.Context, *config.Config, Command) (ok bool, err error) {
+	return false, errNoRecorder
+}
+
 // Rebuild is an error: there is nothing recorded.
 func Rebuild(context.Context, *config.Config, Command) (ok bool, err error) {
 	return false, errNoRecorder

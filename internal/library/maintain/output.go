@@ -51,6 +51,23 @@ func (o *Output) Err() error { return o.err }
 // Progress shows that done of total are done (0: it is not known of how many),
 // and what else there is to say.
 func (o *Output) Progress(done, total int, text string) {
+	line := fmt.Sprintf("%d recordings%s", done, text)
+	if total > 0 {
+		line = fmt.Sprintf("%d of %d recordings%s", done, max(total, done), text)
+	}
+	o.progress(int64(done), int64(total), line)
+}
+
+// Bytes shows that done bytes of total are written.
+func (o *Output) Bytes(done, total int64) {
+	o.progress(done, total, fmt.Sprintf("%s of %s", bytesText(done), bytesText(total)))
+}
+
+// Done takes what Progress and Bytes show away.
+func (o *Output) Done() { o.clear() }
+
+// progress shows a line now and then.
+func (o *Output) progress(done, total int64, line string) {
 	every := lineEvery
 	if o.terminal {
 		every = barEvery
@@ -59,16 +76,12 @@ func (o *Output) Progress(done, total int, text string) {
 		return
 	}
 	o.shown = o.now()
-	line := fmt.Sprintf("%d recordings%s", done, text)
-	if total > 0 {
-		line = fmt.Sprintf("%d of %d recordings%s", done, max(total, done), text)
-	}
 	if !o.terminal {
 		_, _ = fmt.Fprintln(o.stderr, line) // progress only
 		return
 	}
 	if total > 0 {
-		n := barWidth * min(done, total) / total
+		n := int(barWidth * min(done, total) / total)
 		line = "[" + strings.Repeat("#", n) + strings.Repeat(".", barWidth-n) + "] " + line
 	}
 	_, _ = fmt.Fprintf(o.stderr, "\r%-*s", o.width, line)

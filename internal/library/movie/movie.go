@@ -29,6 +29,7 @@ type Movie struct {
 	keys    []string // of the objects that extents are in
 	size    int64
 	etag    string
+	missing []string
 }
 
 // extent is a part of the file that lies in an object in one piece.
@@ -41,6 +42,9 @@ type extent struct {
 
 // Size returns the number of bytes of the file.
 func (m *Movie) Size() int64 { return m.size }
+
+// Missing returns the names of what the storage had lost when the file was made.
+func (m *Movie) Missing() []string { return m.missing }
 
 // ETag returns a strong validator (RFC 9110 8.8.3), without quotes: a file with another
 // is another one.

@@ -92,7 +92,9 @@ func (p *Plan) Open(ctx context.Context, f *File, how Opening) (m *Movie, missin
 	if len(o.missing) > 0 {
 		title.Comment = strings.TrimSpace(title.Comment + "\nLost by the storage: " + strings.Join(o.missing, ", "))
 	}
-	m, err = layOut(tracks, o.keys, start, title)
+	if m, err = layOut(tracks, o.keys, start, title); err == nil {
+		m.missing = o.missing
+	}
 	return m, o.missing, err
 }
 

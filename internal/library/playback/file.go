@@ -193,6 +193,39 @@ func (p *planned) begins(f *movie.File) time.Time {
 	return f.From
 }
 
+// Made is a file that has been made of clips.
+type Made struct {
+	Name    string // under which it is saved
+	Size    int64
+	Missing []string // what the storage does not have of it
+	Open    func(context.Context) io.ReadCloser
+}
+
+// Files makes what File answers with.
+func (s *Server) Files(ctx context.Context, clips []Clip, query url.Values) (files []Made, err error) {
+	want, err := wantedOf(query)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.plan(ctx, clips, want.Choice)
+	if err != nil {
+		return nil, err
+	}
+	if !want.split {
+		if _, err := p.plan.One(); err != nil {
+			return nil, err
+		}
+	}
+	p.check = true
+	list, err := s.zipped(ctx, p, want)
+	for _, f := range list {
+		files = append(files, Made{Name: f.name, Size: f.size, Missing: f.movie.Missing(), Open: func(ctx context.Context) io.ReadCloser {
+			return s.reader(ctx, p, f.movie)
+		}})
+	}
+	return files, err
+}
+
 // movie returns a file that is planned, made now or before.
 func (s *Server) movie(ctx context.Context, p *planned, f *movie.File) (*movie.Movie, error) {
 	rec := p.clips[0].Recording

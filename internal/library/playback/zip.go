@@ -2,6 +2,7 @@ package playback
 
 import (
 	"archive/zip"
+	"context"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -17,22 +18,10 @@ import (
 // of which the length is known before.
 func (s *Server) zip(w http.ResponseWriter, r *http.Request, p *planned, want wanted) error {
 	rec := p.clips[0].Recording
-	var files []zipped
-	for _, f := range p.plan.Files {
-		if f.Why != "" {
-			continue
-		}
-		m, err := s.movie(r.Context(), p, f)
-		if err != nil {
-			return err
-		}
-		files = append(files, zipped{want.name(rec.Stream, p.begins(f), want.extension()), f.From, m.Size(), m})
+	files, err := s.zipped(r.Context(), p, want)
+	if err != nil {
+		return err
 	}
-	if len(files) == 0 {
-		_, err := p.plan.One()
-		return fmt.Errorf("make files of recording %q: %w", rec.RecordDir, err)
-	}
-	unique(files)
 	var size counter
 	if err := writeZip(&size, files, func(w io.Writer, f *zipped) (uint32, error) { return 0, writeZeros(w, f.size) }); err != nil {
 		return err
@@ -46,7 +35,7 @@ func (s *Server) zip(w http.ResponseWriter, r *http.Request, p *planned, want wa
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	err := writeZip(w, files, func(w io.Writer, f *zipped) (uint32, error) {
+	err = writeZip(w, files, func(w io.Writer, f *zipped) (uint32, error) {
 		sum := crc32.NewIEEE()
 		reader := s.reader(r.Context(), p, f.movie)
 		_, err := io.Copy(io.MultiWriter(w, sum), reader)
@@ -57,6 +46,27 @@ func (s *Server) zip(w http.ResponseWriter, r *http.Request, p *planned, want wa
 		s.log.Error("a ZIP of files broke off while it was sent", "stream", rec.Stream, "record_id", rec.RecordID, "error", err)
 	}
 	return nil
+}
+
+// zipped makes the files that are planned and can be MP4.
+func (s *Server) zipped(ctx context.Context, p *planned, want wanted) (files []zipped, err error) {
+	rec := p.clips[0].Recording
+	for _, f := range p.plan.Files {
+		if f.Why != "" {
+			continue
+		}
+		m, err := s.movie(ctx, p, f)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, zipped{want.name(rec.Stream, p.begins(f), want.extension()), f.From, m.Size(), m})
+	}
+	if len(files) == 0 {
+		_, err := p.plan.One()
+		return nil, fmt.Errorf("make files of recording %q: %w", rec.RecordDir, err)
+	}
+	unique(files)
+	return files, nil
 }
 
 // zipped is a file of a ZIP.

@@ -1,0 +1,161 @@
+//go:build !norecorder
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/archive"
+	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/maintain"
+	"github.com/live777/recorder/internal/library/playback"
+	"github.com/live777/recorder/internal/media"
+)
+
+// partial ends the name of a file that is being written.
+const partial = ".part"
+
+// Export writes a span of a stream as MP4 files, of what is in storage. ok is false where
+// the files lack what the storage does not have.
+func Export(ctx context.Context, cfg *config.Config, c Command) (ok bool, err error) {
+	l, err := openForCommand(ctx, cfg, c.Logger)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	clips, err := exported(ctx, l.catalogue, c.Stream, c.Span)
+	if err != nil {
+		return false, err
+	}
+	server, err := playback.New(playback.Options{Backend: l.backend, Catalogue: l.catalogue, Logger: c.Logger})
+	if err != nil {
+		return false, err
+	}
+	files, err := server.Files(ctx, clips, c.Query)
+	if err != nil {
+		return false, err
+	}
+	if len(files) > 1 && c.Output == "-" {
+		return false, fault.Errorf(fault.Invalid, "one file cannot be made of it, and standard output takes no %d files", len(files))
+	}
+	e := &export{Command: c, out: maintain.NewOutput(c.Stdout, c.Stderr, false)}
+	for _, f := range files {
+		e.total += f.Size
+	}
+	ok = true
+	for _, f := range files {
+		if err := e.write(ctx, f, len(files) > 1); err != nil {
+			return false, err
+		}
+		for _, name := range f.Missing {
+			ok = false
+			_, _ = fmt.Fprintf(c.Stderr, "the storage does not have %s, so that the file lacks it\n", media.Show(name))
+		}
+	}
+	return ok, nil
+}
+
+// maxExported is how many recordings a file is made of.
+const maxExported = 10_000
+
+// exported returns what the recordings of a stream have of a span: of copies that one that
+// lacks the least.
+func exported(ctx context.Context, db *catalogue.DB, stream string, s media.TimeSpan) ([]playback.Clip, error) {
+	a, err := archive.New(archive.Options{Catalogue: db})
+	if err != nil {
+		return nil, err
+	}
+	recordings, more, err := a.Recordings(ctx, stream, s, maxExported)
+	if err != nil {
+		return nil, err
+	}
+	if more {
+		return nil, fault.Errorf(fault.Invalid, "the span has more than %d recordings: export a shorter one", maxExported)
+	}
+	clips := clipsOf(archive.Pieces(recordings, s))
+	if len(clips) == 0 {
+		return nil, a.NoMedia(ctx, stream, s)
+	}
+	return clips, nil
+}
+
+// clipsOf returns pieces as what playback makes files of.
+func clipsOf(pieces []archive.Piece) (clips []playback.Clip) {
+	for _, p := range pieces {
+		clips = append(clips, playback.Clip{
+			Recording: *p.Recording, From: max(p.From.Sub(p.Recording.Start), 0), To: p.To.Sub(p.Recording.Start),
+		})
+	}
+	return clips
+}
+
+// export is one Export.
+type export struct {
+	Command
+	out         *maintain.Output
+	done, total int64 // bytes
+}
+
+// write writes a file, which is one of several: with a name of its own, in a folder.
+func (e *export) write(ctx context.Context, f playback.Made, several bool) (err error) {
+	content := f.Open(ctx)
+	defer func() { err = errors.Join(err, content.Close()) }()
+	counted := io.TeeReader(content, e)
+	if e.Output == "-" {
+		_, err = io.Copy(e.Stdout, counted)
+		e.out.Done()
+		return err
+	}
+	name := e.Output
+	switch info, err := os.Stat(name); {
+	case name == "":
+		name = f.Name
+	case err == nil && info.IsDir():
+		name = filepath.Join(name, f.Name)
+	case several:
+		return fault.Errorf(fault.Invalid, "%q is no folder, and there are several files", name)
+	}
+	if err := save(name, counted); err != nil {
+		return err
+	}
+	e.out.Done()
+	_, err = fmt.Fprintf(e.Stdout, "%s\n", media.Show(name))
+	return err
+}
+
+// Write counts what has been written, and shows it.
+func (e *export) Write(p []byte) (int, error) {
+	e.done += int64(len(p))
+	e.out.Bytes(e.done, e.total)
+	return len(p), nil
+}
+
+// save writes a file that does not exist. It has its name when it is whole.
+func save(name string, content io.Reader) error {
+	if _, err := os.Lstat(name); err == nil {
+		return fault.Errorf(fault.Conflict, "%s exists: choose another name with -o", name)
+	}
+	file, err := os.OpenFile(name+partial, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666) //nolint:gosec // as umask says
+	if errors.Is(err, fs.ErrExist) {
+		return fault.Errorf(fault.Conflict, "%s exists: is another export writing it? Remove it, or choose another name with -o", name+partial)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, content)
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(name+partial, name)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(name+partial))
+	}
+	return nil
+}
