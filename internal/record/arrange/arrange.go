@@ -359,10 +359,10 @@ func (a *Arranger) Frame(id media.TrackID, f *media.Frame) {
 		}
 	}
 	if s == a.pub.lead && len(a.pub.videos) == 1 && len(s.held) == 0 && !a.waitsForReport(s, f) {
-		s.lost = cmp.Or(s.lost, s.take(f).missing)
+		s.lost = cmp.Or(s.lost, s.withLoss(f).missing)
 		a.picture(s, f)
 	} else {
-		s.held = append(s.held, s.take(f))
+		s.held = append(s.held, s.withLoss(f))
 	}
 	a.noLongerEarly(s, f)
 	a.release(false)

@@ -91,8 +91,8 @@ type held struct {
 	told    bool   // Waiting has returned it
 }
 
-// take returns f with what is missing before it.
-func (s *source) take(f *media.Frame) held {
+// withLoss returns f with what is missing before it.
+func (s *source) withLoss(f *media.Frame) held {
 	h := held{Frame: f, missing: s.missing}
 	s.missing = ""
 	return h

@@ -164,15 +164,15 @@ type gapEntry struct {
 // note applies an entry and writes it to the journal. With durable, a power failure
 // does not lose it.
 func (rec *recording) note(e entry, durable bool) error {
-	if err := rec.take(&e); err != nil {
+	if err := rec.include(&e); err != nil {
 		rec.r.log.Error("recording is not consistent", "record_dir", rec.dir, "error", err)
 		return nil // what is on storage is not at fault
 	}
 	return rec.write(e, durable)
 }
 
-// take is apply, and locks mu.
-func (rec *recording) take(e *entry) error {
+// include is apply, and locks mu.
+func (rec *recording) include(e *entry) error {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	return rec.apply(e)

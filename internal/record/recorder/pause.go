@@ -132,7 +132,7 @@ func (s *session) finish() (err error) {
 	}
 	for _, tr := range s.pub.ordered {
 		s.results = tr.dep.Flush(s.results[:0])
-		err = errors.Join(err, s.take(tr, s.results))
+		err = errors.Join(err, s.deliver(tr, s.results))
 	}
 	return err
 }

@@ -356,7 +356,7 @@ func (s *session) handle(item *live.Item) error {
 		tr.last = sent{item.Packet.SSRC, item.Packet.Timestamp, item.Packet.Arrival}
 		s.arr.Packet(tr.ID, item.Packet.Arrival)
 		s.results = tr.dep.Push(item.Packet, s.results[:0])
-		return s.take(tr, s.results)
+		return s.deliver(tr, s.results)
 	}
 	return nil
 }
@@ -417,8 +417,8 @@ func (s *session) leave() error {
 	return err
 }
 
-// take records the frames and losses that the depacketizer has decided.
-func (s *session) take(tr *track, results []depacket.Result) error {
+// deliver records the frames and losses that the depacketizer has decided.
+func (s *session) deliver(tr *track, results []depacket.Result) error {
 	if n := tr.dep.Stats().FramesBeforeKey; n > tr.early {
 		if s.rec != nil && !s.paused() {
 			s.arr.Early(tr.ID, s.now, int(n-tr.early))
@@ -488,7 +488,7 @@ func (s *session) tick() bool {
 	}
 	for _, tr := range s.pub.ordered {
 		s.results = tr.dep.Advance(now, s.results[:0])
-		s.must(s.take(tr, s.results))
+		s.must(s.deliver(tr, s.results))
 	}
 	if s.rec != nil {
 		s.arr.Advance(now)

@@ -102,7 +102,7 @@ func start(manifest []byte) float64 {
 
 // from leaves out what ffmpeg made up before the first picture and sound.
 func (r *Result) from(at float64) {
-	early := func(s Sample) bool { return s.Time < at-0.1 }
+	early := func(s Shown) bool { return s.Time < at-0.1 }
 	r.Pictures, r.Sounds = slices.DeleteFunc(r.Pictures, early), slices.DeleteFunc(r.Sounds, early)
 }
 
@@ -175,9 +175,9 @@ func decoded(cmd *exec.Cmd, began time.Time, video, audio string) *Result {
 	out.Pictures, out.Sounds = readPictures(pictures), readSound(sound)
 	// How long the last picture lasts, a decoder does not say: as long as there is sound.
 	for n := len(out.Pictures); n > 0 && len(out.Pictures) < len(out.Sounds); n++ {
-		out.Pictures = append(out.Pictures, Sample{Time: (float64(n) + 0.5) / frameRate, Code: out.Pictures[n-1].Code})
+		out.Pictures = append(out.Pictures, Shown{Time: (float64(n) + 0.5) / frameRate, Code: out.Pictures[n-1].Code})
 	}
-	for _, list := range [][]Sample{out.Pictures, out.Sounds} {
+	for _, list := range [][]Shown{out.Pictures, out.Sounds} {
 		if len(list) > 0 {
 			out.Time = max(out.Time, list[len(list)-1].Time)
 		}
@@ -191,9 +191,9 @@ func last(text []byte) []byte { return bytes.TrimSpace(text[max(0, len(text)-600
 // stride is that of a line of raw pictures: GStreamer's are multiples of four.
 const stride = (columns + 3) / 4 * 4
 
-func readPictures(data []byte) (samples []Sample) {
+func readPictures(data []byte) (samples []Shown) {
 	for i := 0; len(data) >= stride*rows; i++ {
-		samples = append(samples, Sample{Time: (float64(i) + 0.5) / frameRate, Code: readCode(data)})
+		samples = append(samples, Shown{Time: (float64(i) + 0.5) / frameRate, Code: readCode(data)})
 		data = data[stride*rows:]
 	}
 	return samples
@@ -212,13 +212,13 @@ func readCode(picture []byte) (code int) {
 	return code
 }
 
-func readSound(data []byte) (samples []Sample) {
+func readSound(data []byte) (samples []Shown) {
 	pcm := make([]float64, window)
 	for i := 0; len(data) >= 2*window; i++ {
 		for j := range pcm {
 			pcm[j] = float64(int16(binary.LittleEndian.Uint16(data[2*j:]))) / 32768
 		}
-		samples = append(samples, Sample{Time: (float64(i) + 0.5) / frameRate, Pitch: pitch(pcm)})
+		samples = append(samples, Shown{Time: (float64(i) + 0.5) / frameRate, Pitch: pitch(pcm)})
 		data = data[2*window:]
 	}
 	return samples

@@ -5,15 +5,15 @@ package players
 
 import "math"
 
-// What a Sample has instead of a second or a pitch.
+// What Shown has instead of a second or a pitch.
 const (
 	NoPicture = -2 // nothing was shown
 	NoCode    = -1 // a picture that is none of a clip
 	Silence   = 0
 )
 
-// Sample is what a player showed at a time of the presentation.
-type Sample struct {
+// Shown is what a player showed at a time of the presentation.
+type Shown struct {
 	Time  float64 // seconds
 	Code  int     // the second of which the picture is, as package shapes makes it
 	Pitch float64 // Hz, or Silence
@@ -30,9 +30,9 @@ type Result struct {
 	End      string // "ended", "stuck", "error", "time"
 	Errors   []string
 	Stalls   []Stall
-	Pictures []Sample // Pitch is not set
-	Sounds   []Sample // Code is not set
-	Time     float64  // of the presentation, in the end
+	Pictures []Shown // Pitch is not set
+	Sounds   []Shown // Code is not set
+	Time     float64 // of the presentation, in the end
 	Duration float64
 	Took     float64 // seconds of real time
 	Width    int     // of the picture as it is shown, in the end; 0 where that is not known

@@ -183,8 +183,8 @@ func (in *posted) result() *Result {
 		out.Stalls = append(out.Stalls, Stall{Time: st[0], Took: st[1]})
 	}
 	for _, v := range in.Samples {
-		out.Pictures = append(out.Pictures, Sample{Time: v[0], Code: int(v[1])})
-		out.Sounds = append(out.Sounds, Sample{Time: v[0], Pitch: v[2]})
+		out.Pictures = append(out.Pictures, Shown{Time: v[0], Code: int(v[1])})
+		out.Sounds = append(out.Sounds, Shown{Time: v[0], Pitch: v[2]})
 	}
 	out.Note = fmt.Sprintf("%dx%d ready %d buffered %v context %s", in.Width, in.Height, in.Ready, in.Buffered, in.Context)
 	return out
