@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -87,6 +88,18 @@ func TestStreamOnTwoNodes(t *testing.T) {
 		if resp.StatusCode != http.StatusOK || got != want {
 			t.Errorf("object of %s: %d %s", alias, resp.StatusCode, got)
 		}
+	}
+	resp, picture := m.request(http.MethodGet, "/api/archive/cam/at/now/key.mp4", "")
+	if resp.StatusCode != http.StatusOK || !strings.Contains(picture[:min(100, len(picture))], "ftyp") || resp.Header.Get(api.KeyTimeHeader) == "" {
+		t.Errorf("key frame: %d, %d bytes", resp.StatusCode, len(picture))
+	}
+	var keys media.KeyFrameList
+	if code := m.call(http.MethodGet, "/api/archive/cam/keys?from=-1h&to=now", "", &keys); code != http.StatusOK || len(keys.KeyFrames) == 0 {
+		t.Fatalf("key frames: %d %+v", code, keys)
+	}
+	k := keys.KeyFrames[0]
+	if resp, data := m.request(http.MethodGet, "/api/record/object/"+k.Object, "", "Range", fmt.Sprintf("bytes=%d-%d", k.Offset, k.Offset+k.Bytes-1)); resp.StatusCode != http.StatusPartialContent || int64(len(data)) != k.Bytes {
+		t.Errorf("bytes of a key frame: %d, %d of %d", resp.StatusCode, len(data), k.Bytes)
 	}
 	if code := m.call(http.MethodDelete, "/api/recordings/@a/cam/same", "", nil); code != http.StatusNoContent {
 		t.Errorf("delete one of them: %d", code)

@@ -55,6 +55,7 @@ type piece struct {
 	codecs    string
 	mime      string
 	init      string
+	template  string // of the names of segments
 	timescale uint32
 	shift     time.Duration // of the source's media time 0, since the epoch
 	from, to  time.Duration // on the source's media timeline, what is wanted; to 0: all
@@ -213,6 +214,7 @@ func (p *piece) read(r *mpd.RepresentationType) error {
 	if !strings.Contains(template, media.NumberField) {
 		return fmt.Errorf("the template %q has no %s", template, media.NumberField)
 	}
+	p.template = template
 	if p.init, err = r.GetInit(); err != nil {
 		return err
 	}

@@ -76,6 +76,11 @@ type Playback interface {
 	Streams(ctx context.Context, q media.StreamQuery) ([]media.StreamSummary, error)
 	// Recordings returns a page of a stream's recordings, newest first.
 	Recordings(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error)
+	// KeyFrame returns the last key frame of a stream at a time or before it, or a
+	// fault.NotFound.
+	KeyFrame(ctx context.Context, q media.KeyFrameQuery) (media.Picture, error)
+	// KeyFrames lists key frames of a stream.
+	KeyFrames(ctx context.Context, q media.KeyFramesQuery) (media.KeyFrameList, error)
 }
 
 // Info is the answer of GET /api/info.

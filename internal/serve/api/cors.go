@@ -14,7 +14,7 @@ import (
 const (
 	corsMethods = "GET, HEAD, POST, PATCH, DELETE, OPTIONS"
 	corsRequest = "Authorization, Content-Type, If-Match, If-None-Match, Range"
-	corsExposed = "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After, Content-Range, Accept-Ranges, Date"
+	corsExposed = "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After, Content-Range, Accept-Ranges, Date, X-Live777-Key-Time"
 	corsMaxAge  = "600" // seconds; a browser asks again after changes of cors_origins
 )
 

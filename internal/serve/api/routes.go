@@ -29,6 +29,8 @@ func (a *API) commonRoutes() []route {
 		{http.MethodGet, "/api/playback/{stream}", viewStream, a.listRecordings},
 		{http.MethodGet, "/api/archive", listRecorded, a.listArchives},
 		{http.MethodGet, "/api/archive/{stream}", viewStream, a.getArchive},
+		{http.MethodGet, "/api/archive/{stream}/at/{time}/key.mp4", viewStream, a.getKeyFrame},
+		{http.MethodGet, "/api/archive/{stream}/keys", viewStream, a.listKeyFrames},
 		{http.MethodPost, "/api/sign/{record_dir...}", viewRecording, a.signRecording},
 		{http.MethodGet, "/api/play/{token}/{path...}", signedObject, a.getSigned},
 		{http.MethodGet, "/api/archive/{stream}/{from}/{to}/{name...}", viewStream, a.getSpan},

@@ -107,7 +107,7 @@ func TestFieldsAreDocumented(t *testing.T) {
 
 // target fills in a route's path.
 func target(rt route, stream, session string) string {
-	return strings.NewReplacer("{stream}", stream, "{session}", session, "{$}", "", "{path...}", stream+"/1/v_init.m4s", "{record_dir...}", stream+"/1", "{token}", "x", "{alias}", "n1").Replace(rt.path)
+	return strings.NewReplacer("{stream}", stream, "{time}", "now", "{session}", session, "{$}", "", "{path...}", stream+"/1/v_init.m4s", "{record_dir...}", stream+"/1", "{token}", "x", "{alias}", "n1").Replace(rt.path)
 }
 
 func jwtFor(t *testing.T, streams []string, rights ...auth.Right) string {
