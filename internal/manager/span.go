@@ -6,12 +6,16 @@ import (
 	"slices"
 	"time"
 
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
 )
 
 // Span implements api.Playback: a span may have parts of several nodes' recordings, and of
 // copies the one that lacks the least.
 func (l *library) Span(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error {
+	if name == media.FileName {
+		return fault.New(fault.Unsupported, "a manager makes no file of a span: ask the node that has recorded it, or save whole recordings")
+	}
 	return l.spans.Serve(w, r, stream, s, name, until)
 }
 

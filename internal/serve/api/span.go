@@ -31,10 +31,11 @@ func (a *API) getSpan(w http.ResponseWriter, r *http.Request) error {
 	}
 	if s.Live && strings.HasPrefix(from, "-") {
 		// Else it would begin later each time that a player asks what is new.
-		if !media.IsManifest(name) {
+		if !media.IsManifest(name) && name != media.FileName {
 			return fault.New(fault.NotFound, "segments are beside a manifest whose URL has the time at which it begins")
 		}
-		w.Header().Set("Location", prefixOf(r)+spanPath(stream, s)+url.PathEscape(name))
+		location := url.URL{RawQuery: r.URL.RawQuery}
+		w.Header().Set("Location", prefixOf(r)+spanPath(stream, s)+url.PathEscape(name)+location.String())
 		w.WriteHeader(http.StatusTemporaryRedirect)
 		return nil
 	}

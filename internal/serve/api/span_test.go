@@ -34,6 +34,10 @@ func TestSpan(t *testing.T) {
 	if expect(t, w, http.StatusTemporaryRedirect); w.Header().Get("Location") != "/api/archive/room/1970.5/now/manifest.mpd" {
 		t.Errorf("it is redirected to %s", w.Header().Get("Location"))
 	}
+	w = n.do(t, http.MethodGet, "/api/archive/room/-30s/now/file.mp4?tracks=audio", "", admin...)
+	if expect(t, w, http.StatusTemporaryRedirect); w.Header().Get("Location") != "/api/archive/room/1970.5/now/file.mp4?tracks=audio" {
+		t.Errorf("the file is at %q", w.Header().Get("Location"))
+	}
 	expect(t, n.do(t, http.MethodGet, "/api/archive/room/-30s/now/room/1/v_init.m4s", "", admin...), http.StatusNotFound)
 	expect(t, n.do(t, http.MethodGet, "/api/archive/room/1000/now/time", ""), http.StatusOK)
 }
