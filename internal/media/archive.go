@@ -17,8 +17,9 @@ type Timeline struct {
 	Stream string    `json:"stream"`
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
-	// Resolution is how long, in seconds, a span is at least, because there would be too
-	// many: what is shorter is part of a longer one, whose sums have it. 0: nothing is.
+	// Resolution is the part of the time, in seconds, that a bucket is: gaps within
+	// recordings that are shorter are told in the sums of the span around them, and where
+	// there would be more spans than buckets each bucket is told as a whole.
 	Resolution float64 `json:"resolution"`
 	// Outline says that there are too many recordings to look at each one's ledger: what
 	// is missing within them is not known.

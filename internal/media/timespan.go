@@ -124,7 +124,7 @@ func ParseTime(name, s string, zone *time.Location) (time.Time, error) {
 		}
 	}
 	if t = t.UTC(); err != nil || !inRange(t) {
-		return time.Time{}, fault.Errorf(fault.Invalid, `%s %.40q is no time; write it as "2026-01-02T15:04:05Z" or as Unix seconds`, name, s)
+		return time.Time{}, fault.Errorf(fault.Invalid, `%s %.40q is no time; write it with its zone, as "2026-01-02T15:04:05Z", or as Unix seconds`, name, s)
 	}
 	return t, nil
 }

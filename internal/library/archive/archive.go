@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
@@ -130,8 +131,9 @@ func (a *Archive) recordings(ctx context.Context, stream string, span media.Time
 // the recording itself as it took to seal it.
 func endOf(r *media.Recording) time.Time { return r.Start.Add(seconds(r.Duration)) }
 
-// seconds returns the duration of so many seconds.
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+// seconds returns the duration of so many seconds, to the microsecond: ledgers have three
+// digits.
+func seconds(s float64) time.Duration { return time.Duration(math.Round(s*1e6)) * time.Microsecond }
 
 // Nearest returns when the media of a stream end that are nearest before a span without
 // any, and when those begin that are nearest after it; nil where there are none.

@@ -51,7 +51,7 @@ func TestTimeline(t *testing.T) {
 		"no media":                     {catalogue{recording("a", 0, 10), recording("b", 30, 40)}, 15, 20, "15-20 none"},
 	} {
 		line := timeline(t, newArchive(t, tt.c, nil), span(tt.from, tt.to), 100)
-		if got := show(line); got != tt.want || line.Resolution != 0 {
+		if got := show(line); got != tt.want {
 			t.Errorf("%s:\n  got  %s\n  want %s", name, got, tt.want)
 		}
 	}
@@ -122,7 +122,7 @@ func TestBuckets(t *testing.T) {
 	}{
 		"ten":           {hours, 1000, 10, "0-300 000*30, 300-400 030*10 video:loss:0.75, 400-700 040*30, 700-800 070*10 :reconnect:3, 800-1000 080*20"},
 		"one":           {hours, 1000, 1, "0-1000 000*100 :reconnect:3 video:loss:0.75"},
-		"a hole":        {holed, 1000, 100, "0-350 000*35, 350-360 035 video:loss:0.75, 360-700 036*34, 700-710 070 :reconnect:3, 710-800 071*9, 800-810 none, 810-1000 081*19"},
+		"a hole":        {holed, 1000, 50, "0-340 000*34, 340-360 034*2 video:loss:0.75, 360-700 036*34, 700-720 070*2 :reconnect:3, 720-800 072*8, 800-820 081 :none:10, 820-1000 082*18"},
 		"none around":   {hours, 2000, 20, "0-300 000*30, 300-400 030*10 video:loss:0.75, 400-700 040*30, 700-800 070*10 :reconnect:3, 800-1000 080*20, 1000-2000 none"},
 		"finer than it": {hours[:10], 100, 9, "0-100 000*10"},
 	} {
@@ -130,6 +130,24 @@ func TestBuckets(t *testing.T) {
 		if got := show(line); got != tt.want || line.Resolution < tt.to/float64(tt.buckets)-0.001 || len(line.Spans) > tt.buckets {
 			t.Errorf("%s, by %g s:\n  got  %s\n  want %s", name, line.Resolution, got, tt.want)
 		}
+	}
+}
+
+// TestShortGaps: what is shorter than a bucket is told with what is around it.
+func TestShortGaps(t *testing.T) {
+	r := recording("a", 0, 10)
+	for _, from := range []float64{1, 3, 6.5} {
+		r = lacks(r, "audio", "loss", from, from+0.25)
+	}
+	r = lacks(lacks(r, "", "reconnect", 7, 9), "", "node", 9.25, 9.75)
+	a := newArchive(t, catalogue{r}, nil)
+	line := timeline(t, a, span(0, 10), 10)
+	if got, want := show(line), "0-7 a audio:loss:0.75, 7-9 reconnect, 9-10 a :node:0.5"; got != want || line.MediaSeconds != 7.5 || line.Resolution != 1 || line.Spans[0].Missing[0].Count != 3 {
+		t.Errorf("by the second, %g s of media:\n  got  %s\n  want %s", line.MediaSeconds, got, want)
+	}
+	line = timeline(t, a, span(6, 10), 20)
+	if got, want := show(line), "6-6.5 a, 6.5-6.75 a audio:loss:0.25, 6.75-7 a, 7-9 reconnect, 9-9.25 a, 9.25-9.75 node, 9.75-10 a"; got != want {
+		t.Errorf("finer:\n  got  %s\n  want %s", got, want)
 	}
 }
 

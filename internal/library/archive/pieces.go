@@ -77,11 +77,15 @@ func choose(pieces []Piece, candidates []candidate) []Piece {
 		}
 		to := times[i+1]
 		c := best(active, last, from, to)
+		copies := len(active)
+		if to.Sub(from) < worthIt {
+			copies = 1 // where one recording goes on from another
+		}
 		if n := len(pieces); last == c.r && pieces[n-1].To.Equal(from) {
-			pieces[n-1].To, pieces[n-1].Copies = to, max(pieces[n-1].Copies, len(active))
+			pieces[n-1].To, pieces[n-1].Copies = to, max(pieces[n-1].Copies, copies)
 			continue
 		}
-		pieces = append(pieces, Piece{c.r, from, to, len(active), c.holes})
+		pieces = append(pieces, Piece{c.r, from, to, copies, c.holes})
 	}
 	return pieces
 }

@@ -47,7 +47,7 @@ func (a *Archive) Timeline(ctx context.Context, q media.TimelineQuery) (media.Ti
 			return t, err
 		}
 	}
-	tell(&t, exact(Pieces(recordings, span), span, a.o.Now()), span, q.Buckets)
+	a.tell(&t, Pieces(recordings, span), span, q.Buckets)
 	return t, nil
 }
 
@@ -66,18 +66,25 @@ func (a *Archive) beginning(ctx context.Context, stream string, to time.Time) (t
 	return first.Start, nil
 }
 
-// tell puts spans into t, as many as buckets at most, and their sums.
-func tell(t *media.Timeline, spans []part, span media.TimeSpan, buckets int) {
+// tell puts the spans of pieces into t, as many as buckets at most, and their sums.
+func (a *Archive) tell(t *media.Timeline, pieces []Piece, span media.TimeSpan, buckets int) {
+	now, width := a.o.Now(), span.To.Sub(span.From)/time.Duration(buckets)
+	t.Resolution = milli(width.Seconds())
+	spans := spansOf(pieces, span, width, now)
 	for _, s := range spans {
 		t.Bytes += s.Bytes
 		if s.Kind == media.SpanMedia {
 			t.MediaSeconds += s.To.Sub(s.From).Seconds()
 		}
+		for _, m := range s.Missing {
+			if m.Kind == "" {
+				t.MediaSeconds -= m.Seconds
+			}
+		}
 	}
 	t.MediaSeconds = milli(t.MediaSeconds)
 	if len(spans) > buckets {
-		t.Resolution = milli((span.To.Sub(span.From) / time.Duration(buckets)).Seconds())
-		spans = merge(spans, span, buckets)
+		spans = merge(spansOf(pieces, span, 0, now), span, buckets)
 	}
 	for _, s := range spans {
 		t.Spans = append(t.Spans, s.TimelineSpan)
@@ -93,8 +100,9 @@ type part struct {
 	piece int // -1: of none
 }
 
-// exact returns all spans of a part of the archive, as short as they are.
-func exact(pieces []Piece, span media.TimeSpan, now time.Time) []part {
+// spansOf returns all spans of a part of the archive, but holes within recordings that are
+// shorter than least.
+func spansOf(pieces []Piece, span media.TimeSpan, least time.Duration, now time.Time) []part {
 	var parts []part
 	at := span.From
 	var before *media.Recording
@@ -105,7 +113,7 @@ func exact(pieces []Piece, span media.TimeSpan, now time.Time) []part {
 			at = p.From
 		}
 		// Without a gap to see, this goes on from where the one before ends.
-		parts = append(parts, p.parts(i, at)...)
+		parts = append(parts, p.parts(i, at, least)...)
 		at, before = p.To, p.Recording
 	}
 	end := minTime(span.To, now)
@@ -132,31 +140,52 @@ func between(before *media.Recording, from, to time.Time) part {
 	return g
 }
 
-// parts returns the spans of a piece, the first from a time on.
-func (p *Piece) parts(index int, at time.Time) (parts []part) {
+// parts returns the spans of a piece, the first from a time on. Holes that are shorter
+// than least are told in the sums of the span that they are in.
+func (p *Piece) parts(index int, at time.Time, least time.Duration) (parts []part) {
+	var short []media.MissingMedia
+	upTo := func(to time.Time) {
+		if at.Before(to) {
+			s := p.part(index, at, to)
+			s.Missing = short
+			parts, short = append(parts, s), nil
+		}
+	}
 	i, _ := slices.BinarySearchFunc(p.holes, at, func(h hole, t time.Time) int { return h.to.Compare(t) })
 	for ; i < len(p.holes) && p.holes[i].from.Before(p.To); i++ {
 		h := p.holes[i]
+		long := h.to.Sub(h.from)
 		h.from, h.to = maxTime(h.from, at), minTime(h.to, p.To)
-		if !h.from.Before(h.to) {
+		switch {
+		case !h.from.Before(h.to):
+			continue
+		case long < least:
+			short = lack(short, h)
 			continue
 		}
-		if at.Before(h.from) {
-			parts = append(parts, p.part(index, at, h.from))
-		}
+		upTo(h.from)
 		s := p.part(index, h.from, h.to)
 		if h.kind == "" {
 			s.TimelineSpan = media.TimelineSpan{From: s.From, To: s.To, Kind: media.SpanGap, Cause: h.cause, RecordDir: s.RecordDir, Node: s.Node, Copies: s.Copies}
 		} else {
-			s.Missing = []media.MissingMedia{{Kind: h.kind, Cause: h.cause, Seconds: milli(h.to.Sub(h.from).Seconds()), Count: 1}}
+			s.Missing = lack(nil, h)
 		}
-		parts = append(parts, s)
-		at = h.to
+		parts, at = append(parts, s), h.to
 	}
-	if at.Before(p.To) {
-		parts = append(parts, p.part(index, at, p.To))
-	}
+	upTo(p.To)
 	return parts
+}
+
+// lack adds a hole to what is missing.
+func lack(missing []media.MissingMedia, h hole) []media.MissingMedia {
+	i := slices.IndexFunc(missing, func(m media.MissingMedia) bool { return m.Kind == h.kind && m.Cause == h.cause })
+	if i < 0 {
+		i = len(missing)
+		missing = append(missing, media.MissingMedia{Kind: h.kind, Cause: h.cause})
+	}
+	missing[i].Seconds = milli(missing[i].Seconds + h.to.Sub(h.from).Seconds())
+	missing[i].Count++
+	return missing
 }
 
 // part returns a span of media of a piece.
@@ -217,7 +246,7 @@ func merge(parts []part, span media.TimeSpan, buckets int) []part {
 func sum(parts []part, from, to time.Time) bucket {
 	b := bucket{part: part{media.TimelineSpan{From: from.UTC(), To: to.UTC(), Kind: media.SpanGap}, -1}, last: -1}
 	lacks := map[[2]string]*media.MissingMedia{}
-	lack := func(kind, cause string, long time.Duration) {
+	add := func(kind, cause string, long time.Duration) {
 		m := lacks[[2]string{kind, cause}]
 		if m == nil {
 			m = &media.MissingMedia{Kind: kind, Cause: cause}
@@ -236,12 +265,12 @@ func sum(parts []part, from, to time.Time) bucket {
 			continue
 		}
 		if p.Kind == media.SpanGap {
-			lack("", p.Cause, long)
+			add("", p.Cause, long)
 			continue
 		}
 		b.add(p, long)
 		for _, m := range p.Missing {
-			lack(m.Kind, m.Cause, long)
+			add(m.Kind, m.Cause, long)
 		}
 	}
 	for _, m := range lacks {

@@ -51,7 +51,7 @@ func (a *API) getArchive(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Archive == nil {
 		return errNoPlayback
 	}
-	q, err := parseTimelineQuery(r.URL.Query(), a.now())
+	q, err := parseTimelineQuery(r.URL.Query(), a.now().Truncate(time.Millisecond))
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func parseTimelineQuery(v url.Values, now time.Time) (q media.TimelineQuery, err
 		return q, err
 	}
 	if strings.TrimLeft(to, " +") != to {
-		return q, fault.New(fault.Invalid, "to is a duration: say from when, as from")
+		return q, fault.New(fault.Invalid, "to is a duration: say with from when it begins")
 	}
 	q.Span, err = media.ParseTimeSpan("0", to, now, nil)
 	q.Span.From = time.Time{}

@@ -58,7 +58,7 @@ func TestGetArchive(t *testing.T) {
 			}
 		}
 		for query, want := range map[string]string{
-			"from=yesterday": "no time", "from=10&to=5": "to is before from", "to=+30s": "say from when", "to=%2B30s": "say from when",
+			"from=yesterday": "no time", "from=10&to=5": "to is before from", "to=+30s": "say with from", "to=%2B30s": "say with from",
 			"buckets=0": "buckets", "buckets=2001": "buckets", "buckets=x": "buckets", "from=2099-01-01T00:00:00Z": "in the future",
 		} {
 			w := n.do(t, http.MethodGet, "/api/archive/room?"+query, "")
