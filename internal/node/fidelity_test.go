@@ -34,7 +34,7 @@ const drain = time.Second
 // WebRTC: whatever the network and the sender do, what arrived is in the
 // recording and its ledger says what did not. The race detector takes several times the
 // processors that the media takes, and packets then come late for want of them: it gets
-// every fourth case, through the node's own receiver, and all run without it.
+// every fourth case, and all run without it.
 func TestFidelity(t *testing.T) {
 	all := fidelityCases(files{
 		baseline: open(t, "h264_baseline.h264"), slices: open(t, "h264_slices.h264"), high: open(t, "h264_high.h264"),
@@ -69,9 +69,6 @@ type published struct {
 
 func (c *fidelityCase) run(t *testing.T) {
 	n := startNode(t, func(cfg *config.Config) {
-		if underRace {
-			cfg.WebRTC.Receiver = "direct"
-		}
 		if c.baseDir == "" {
 			cfg.Recorder.AutoStreams = []string{"*"}
 		}
