@@ -36,6 +36,7 @@ type Options struct {
 // Manager is a running liveman: its port is open from New on, and served by Run.
 type Manager struct {
 	cfg       *config.Liveman
+	taken     *config.Liveman // cfg, or what Reload has taken over last
 	log       *slog.Logger
 	catalogue *catalogue.DB
 	database  *database
@@ -59,7 +60,7 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m = &Manager{cfg: cfg, log: o.Logger}
+	m = &Manager{cfg: cfg, taken: cfg, log: o.Logger}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.close(ctx))

@@ -42,6 +42,7 @@ type Options struct {
 // Node is a running live777: its ports are open from New on, and served by Run.
 type Node struct {
 	cfg      *config.Config
+	taken    *config.Config // cfg, or what Reload has taken over last
 	log      *slog.Logger
 	streams  *live.Streams
 	whip     *whip.Server
@@ -73,6 +74,8 @@ type recorder interface {
 	watch(*health.Watch)
 	// load adds what there is to say about storage.
 	load(*api.NodeLoad)
+	// setAutoStreams changes recorder.auto_streams.
+	setAutoStreams(patterns []string) error
 	// place says where recordings are kept, for people.
 	place() string
 	// features names what the build can do.
@@ -87,7 +90,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	n = &Node{cfg: cfg, log: o.Logger, quotas: quotasOf(cfg.Limits), metrics: metrics.NewNode()}
+	n = &Node{cfg: cfg, taken: cfg, log: o.Logger, quotas: quotasOf(cfg.Limits), metrics: metrics.NewNode()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close(ctx))

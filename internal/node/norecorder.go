@@ -29,6 +29,7 @@ func (noRecorder) recordings() api.Recordings        { return nil }
 func (noRecorder) measure(*metrics.Sources)          {}
 func (noRecorder) watch(*health.Watch)               {}
 func (noRecorder) load(*api.NodeLoad)                {}
+func (noRecorder) setAutoStreams([]string) error     { return nil }
 func (noRecorder) place() string                     { return "" }
 func (noRecorder) features() []string                { return []string{} }
 func (noRecorder) close(context.Context) error       { return nil }

@@ -116,6 +116,8 @@ func (w *withRecorder) load(l *api.NodeLoad) {
 	}
 }
 
+func (w *withRecorder) setAutoStreams(patterns []string) error { return w.SetAutoStreams(patterns) }
+
 func (w *withRecorder) place() string { return w.depot.place }
 
 func (w *withRecorder) features() []string {

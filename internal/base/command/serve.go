@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 )
 
 // Server is what the command of Serve runs.
@@ -67,12 +68,44 @@ func (v *Service[C]) serve(ctx context.Context, s Surroundings, load func(Surrou
 	if check {
 		return cfg.Print(s.Stdout)
 	}
-	stop := outlive(log)
+	var running atomic.Pointer[Server]
+	stop := outlive(log, func() { v.reload(s, load, running.Load(), log) })
 	defer stop()
 	server, err := v.New(ctx, cfg, Version(v.Version), log)
 	if err != nil {
 		return err
 	}
+	running.Store(&server)
 	server.Welcome(s.Stdout)
 	return attended(ctx, findSupervisor(s.Environ, log), server)
+}
+
+// Reloader is a Server that can take over changes of its configuration.
+type Reloader[C Config] interface {
+	// Reload takes over all changes or none, and returns the keys. An error says for
+	// which of them a restart is needed.
+	Reload(next C) (changed []string, err error)
+}
+
+// reload reads the configuration again; one that cannot be used leaves everything as it is.
+func (v *Service[C]) reload(s Surroundings, load func(Surroundings) (C, *slog.Logger, error), running *Server, log *slog.Logger) {
+	if running == nil {
+		log.Info("SIGHUP changes nothing: the server has just begun to start")
+		return
+	}
+	r, ok := (*running).(Reloader[C])
+	if !ok {
+		log.Info("SIGHUP changes nothing: to read the configuration again, restart")
+		return
+	}
+	next, _, err := load(s)
+	var changed []string
+	if err == nil {
+		changed, err = r.Reload(next)
+	}
+	if err != nil {
+		log.Error("SIGHUP: the configuration was not taken over", "error", err)
+		return
+	}
+	log.Info("SIGHUP: the configuration was read again", "changed", changed)
 }

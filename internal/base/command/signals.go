@@ -42,17 +42,19 @@ func dump(w io.Writer) {
 
 // outlive keeps the process alive when its terminal is closed and when nobody reads its
 // log any more: both would end it with its recordings unsealed. The caller calls stop.
-func outlive(log *slog.Logger) (stop func()) {
+// With SIGHUP reload is called.
+func outlive(log *slog.Logger, reload func()) (stop func()) {
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGHUP, syscall.SIGPIPE)
-	ended := make(chan struct{})
+	ended, left := make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(left)
 		for {
 			select {
 			case s := <-caught:
 				// Of a broken pipe nothing is said: it may be that of the log.
 				if s == syscall.SIGHUP {
-					log.Info("SIGHUP changes nothing: to read the configuration again, restart")
+					reload()
 				}
 			case <-ended:
 				return
@@ -60,5 +62,8 @@ func outlive(log *slog.Logger) (stop func()) {
 		}
 	}()
 	// The signals stay caught: an orderly end is under way when this is called.
-	return func() { close(ended) }
+	return func() {
+		close(ended)
+		<-left
+	}
 }

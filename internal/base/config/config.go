@@ -127,7 +127,7 @@ type Manager struct {
 
 // Log configures the log on standard error.
 type Log struct {
-	Level  string `toml:"level" default:"info" oneof:"debug|info|warn|error"`
+	Level  string `toml:"level" default:"info" oneof:"debug|info|warn|error" reload:"yes"`
 	Format string `toml:"format" default:"text" oneof:"text|json"`
 }
 
@@ -142,7 +142,7 @@ type Database struct {
 type Recorder struct {
 	// AutoStreams are path.Match patterns of streams that are recorded
 	// whenever they are published.
-	AutoStreams []string `toml:"auto_streams"`
+	AutoStreams []string `toml:"auto_streams" reload:"yes"`
 	// Preroll is how much of a stream from before its recording is started that has;
 	// PrerollStreams are the patterns of the streams that have it; empty: all.
 	Preroll        Seconds  `toml:"preroll_seconds" default:"0" min:"0" max:"60"`

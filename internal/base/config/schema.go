@@ -35,6 +35,7 @@ func (p *program) leaves(v reflect.Value, path string) []leaf {
 //	oneof     the allowed values, separated by |
 //	min, max  the allowed range of a number
 //	for       the storage types that have the key, where not all have
+//	reload    "yes" where a program that runs can take a change over
 //	required  the storage types that need it
 type leaf struct {
 	path  string // "recorder.storage.root"

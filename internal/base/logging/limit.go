@@ -31,7 +31,8 @@ type limited struct {
 }
 
 type limits struct {
-	now func() time.Time
+	now   func() time.Time
+	level *slog.LevelVar // of the handler
 
 	mu       sync.Mutex
 	messages map[string]*bucket
@@ -44,8 +45,8 @@ type bucket struct {
 	leftOut int
 }
 
-func limit(h slog.Handler, now func() time.Time) slog.Handler {
-	return limited{h, &limits{now: now, messages: map[string]*bucket{}}}
+func limit(h slog.Handler, now func() time.Time, level *slog.LevelVar) slog.Handler {
+	return limited{h, &limits{now: now, level: level, messages: map[string]*bucket{}}}
 }
 
 func (l *limits) take(message string) (leftOut int, ok bool) {

@@ -14,7 +14,7 @@ import (
 func TestLimit(t *testing.T) {
 	var b bytes.Buffer
 	now := time.Unix(1_700_000_000, 0)
-	l := slog.New(limit(slog.NewTextHandler(&b, nil), func() time.Time { return now })).With("node", "a")
+	l := slog.New(limit(slog.NewTextHandler(&b, nil), func() time.Time { return now }, nil)).With("node", "a")
 	lines := func() int { n := strings.Count(b.String(), "\n"); b.Reset(); return n }
 	for i := range 1000 {
 		l.Info("session ends", "session", i)

@@ -17,18 +17,31 @@ import (
 // "error") in format ("text", "json"). Of one message it writes a hundred lines at once
 // and then five a second; an attribute left_out says how many were not written.
 func New(w io.Writer, level, format string) (*slog.Logger, error) {
-	var l slog.Level
+	l := new(slog.LevelVar)
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("log level: %w", err)
 	}
 	o := &slog.HandlerOptions{Level: l}
 	switch format {
 	case "text":
-		return slog.New(limit(slog.NewTextHandler(w, o), time.Now)), nil
+		return slog.New(limit(slog.NewTextHandler(w, o), time.Now, l)), nil
 	case "json":
-		return slog.New(limit(slog.NewJSONHandler(seen{w}, o), time.Now)), nil
+		return slog.New(limit(slog.NewJSONHandler(seen{w}, o), time.Now, l)), nil
 	}
 	return nil, fmt.Errorf("log format %q is neither text nor json", format)
+}
+
+// SetLevel changes from which level on a logger of New writes, and those that were made
+// from it by With. Others are left as they are.
+func SetLevel(log *slog.Logger, level string) error {
+	h, ok := log.Handler().(limited)
+	if !ok || h.level == nil {
+		return nil
+	}
+	if err := h.level.UnmarshalText([]byte(level)); err != nil {
+		return fmt.Errorf("log level: %w", err)
+	}
+	return nil
 }
 
 // seen escapes in JSON the characters that change how what is around them is shown, or

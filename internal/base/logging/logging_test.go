@@ -43,3 +43,23 @@ func TestNew(t *testing.T) {
 		}
 	}
 }
+
+func TestSetLevel(t *testing.T) {
+	var b strings.Builder
+	log, err := New(&b, "warn", "text")
+	if err != nil {
+		t.Fatal(err)
+	}
+	made := log.With("stream", "a")
+	made.Info("before")
+	if err := SetLevel(log, "info"); err != nil {
+		t.Fatal(err)
+	}
+	made.Info("after")
+	if got := b.String(); strings.Contains(got, "before") || !strings.Contains(got, "after") {
+		t.Errorf("written: %s", got)
+	}
+	if SetLevel(log, "loud") == nil {
+		t.Error("a level that does not exist is taken")
+	}
+}

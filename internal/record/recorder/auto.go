@@ -2,7 +2,9 @@ package recorder
 
 import (
 	"path"
+	"slices"
 
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/ingest/live"
 )
 
@@ -45,4 +47,39 @@ func (r *Recorder) auto(stream string) bool {
 		}
 	}
 	return false
+}
+
+// SetAutoStreams replaces auto_streams. Streams that it names now, and that have a
+// publisher whose recording nobody has stopped, are recorded from here on. No recording
+// ends.
+func (r *Recorder) SetAutoStreams(patterns []string) error {
+	if err := checkPatterns("auto_streams", patterns); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.o.AutoStreams = slices.Clone(patterns)
+	r.mu.Unlock()
+	for _, info := range r.o.Streams.List() {
+		if st, err := r.o.Streams.Get(info.ID); err == nil && r.missing(st) {
+			r.OnPublish(st)
+		}
+	}
+	return nil
+}
+
+// missing reports whether a stream is to be recorded and nobody has begun to.
+func (r *Recorder) missing(st *live.Stream) bool {
+	pub, ok := st.Publication()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return ok && r.auto(st.ID()) && r.sessions[st.ID()] == nil && r.stopped[st.ID()] != pub
+}
+
+func checkPatterns(key string, patterns []string) error {
+	for _, p := range patterns {
+		if _, err := path.Match(p, ""); err != nil {
+			return fault.Errorf(fault.Invalid, "recorder.%s: pattern %q: %w", key, p, err)
+		}
+	}
+	return nil
 }

@@ -138,10 +138,8 @@ func New(o Options) (*Recorder, error) {
 		o.Ended = func(media.Recording) {}
 	}
 	for key, patterns := range map[string][]string{"auto_streams": o.AutoStreams, "preroll_streams": o.PrerollStreams} {
-		for _, p := range patterns {
-			if _, err := path.Match(p, ""); err != nil {
-				return nil, fault.Errorf(fault.Invalid, "recorder.%s: pattern %q: %w", key, p, err)
-			}
+		if err := checkPatterns(key, patterns); err != nil {
+			return nil, err
 		}
 	}
 	r := &Recorder{

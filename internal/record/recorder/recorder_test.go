@@ -203,6 +203,34 @@ func TestAutoStreams(t *testing.T) {
 	}
 }
 
+// Patterns that change begin recordings of streams that are there, and end none.
+func TestAutoStreamsChange(t *testing.T) {
+	g := newRig(t, nil)
+	first, second := g.publish("cam-1", source(t, "opus_mono.ogg")), g.publish("cam-2", source(t, "opus_mono.ogg"))
+	g.start("cam-2", "")
+	second.send(time.Second)
+	g.stop("cam-2")
+	set := func(patterns ...string) {
+		t.Helper()
+		if err := g.recorder.SetAutoStreams(patterns); err != nil {
+			t.Error(err)
+		}
+		first.send(3 * time.Second)
+		second.send(3 * time.Second)
+	}
+	set("cam-*")
+	if g.recorder.Recording("cam-2") {
+		t.Error("cam-2 is recorded again, which somebody has stopped")
+	}
+	set()
+	if fault.KindOf(g.recorder.SetAutoStreams([]string{"a["})) != fault.Invalid {
+		t.Error("a bad pattern is taken")
+	}
+	if rec := g.stop("cam-1"); rec.Duration < 5 {
+		t.Errorf("cam-1 has %.1f s", rec.Duration)
+	}
+}
+
 // A publisher that comes back in time continues its recording in a new Period,
 // at the wall clock, whatever it sends then.
 func TestReconnect(t *testing.T) {
