@@ -69,7 +69,7 @@ func (v *Service[C]) serve(ctx context.Context, s Surroundings, load func(Surrou
 		return cfg.Print(s.Stdout)
 	}
 	var running atomic.Pointer[Server]
-	stop := outlive(log, func() { v.reload(s, load, running.Load(), log) })
+	stop := outlive(func() { v.reload(s, load, running.Load(), log) })
 	defer stop()
 	server, err := v.New(ctx, cfg, Version(v.Version), log)
 	if err != nil {

@@ -3,7 +3,6 @@ package command
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"runtime"
@@ -43,7 +42,7 @@ func dump(w io.Writer) {
 // outlive keeps the process alive when its terminal is closed and when nobody reads its
 // log any more: both would end it with its recordings unsealed. The caller calls stop.
 // With SIGHUP reload is called.
-func outlive(log *slog.Logger, reload func()) (stop func()) {
+func outlive(reload func()) (stop func()) {
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGHUP, syscall.SIGPIPE)
 	ended, left := make(chan struct{}), make(chan struct{})

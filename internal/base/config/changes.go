@@ -10,12 +10,12 @@ import (
 // Changes returns the keys in which next differs from c. The error names those for which
 // a running node has to be restarted.
 func (c *Config) Changes(next *Config) (keys []string, err error) {
-	return changes(live777.leaves(reflect.ValueOf(c).Elem(), ""), live777.leaves(reflect.ValueOf(next).Elem(), ""))
+	return changes(live777.leaves(reflect.ValueOf(c).Elem()), live777.leaves(reflect.ValueOf(next).Elem()))
 }
 
 // Changes is Config.Changes.
 func (c *Liveman) Changes(next *Liveman) (keys []string, err error) {
-	return changes(liveman.leaves(reflect.ValueOf(c).Elem(), ""), liveman.leaves(reflect.ValueOf(next).Elem(), ""))
+	return changes(liveman.leaves(reflect.ValueOf(c).Elem()), liveman.leaves(reflect.ValueOf(next).Elem()))
 }
 
 func changes(old, next []leaf) (keys []string, err error) {

@@ -74,7 +74,7 @@ func TestDocumentation(t *testing.T) {
 		{"../../../docs/configuration-liveman.md", liveman, new(Liveman), map[string]any{"nodes": new(Node), "auth.users": new(User)}},
 	} {
 		docs := readDocs(t, tt.file)
-		all := tt.program.leaves(reflect.ValueOf(tt.root).Elem(), "")
+		all := tt.program.leaves(reflect.ValueOf(tt.root).Elem())
 		for path, of := range tt.tables {
 			all = append(all, leaves(reflect.ValueOf(of).Elem(), path)...)
 		}

@@ -117,7 +117,7 @@ func DefaultLiveman() *Liveman {
 // Print is Config.Print.
 func (c *Liveman) Print(w io.Writer) error {
 	var all []leaf
-	for _, f := range liveman.leaves(reflect.ValueOf(c).Elem(), "") {
+	for _, f := range liveman.leaves(reflect.ValueOf(c).Elem()) {
 		if f.path == "storage.root" && c.Storage.Type == StorageNone {
 			continue
 		}

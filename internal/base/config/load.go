@@ -59,7 +59,7 @@ func loadInto(c settings, p *program, file string, text []byte, environ []string
 	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf")) // Windows editors write a byte order mark
 	root := reflect.ValueOf(c).Elem()
 	l := &loader{
-		program: p, leaves: p.leaves(root, ""), file: file,
+		program: p, leaves: p.leaves(root), file: file,
 		set: make(map[string]bool), vars: make(map[string]string), failed: make(map[string]bool),
 	}
 	for _, f := range l.leaves {

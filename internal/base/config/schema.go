@@ -16,8 +16,8 @@ type program struct {
 var live777 = &program{name: "live777", envPrefix: "LIVE777_"}
 
 // leaves is the function leaves with the program's tags.
-func (p *program) leaves(v reflect.Value, path string) []leaf {
-	all := leaves(v, path)
+func (p *program) leaves(v reflect.Value) []leaf {
+	all := leaves(v, "")
 	for i, f := range all {
 		if tag, ok := p.tags[f.path]; ok {
 			all[i].tag = tag + " " + f.tag
