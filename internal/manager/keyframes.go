@@ -63,7 +63,8 @@ func (l *library) nodeFor(rec media.Recording) (*node, error) {
 	case mounted(rec) && n == nil:
 		return nil, fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", rec.Node)
 	case mounted(rec):
-		return n, n.isUp()
+		err := n.isUp()
+		return n, err
 	case l.shared == nil:
 		return nil, fault.New(fault.Unavailable, "the recording is in shared storage, and the manager has no [storage]")
 	case n != nil && !n.keeps() && n.isUp() == nil && !l.settled(rec):

@@ -384,11 +384,13 @@ func TestCrashInRecovery(t *testing.T) {
 	}
 }
 
-// A publisher that comes back soon after its node goes on with its recording.
+// A publisher that comes back soon after its node goes on with its recording. The moments
+// are before the rotation: of a folder that was claimed a moment ago there is nothing to go
+// on with.
 func TestCrashAndComeBack(t *testing.T) {
 	for _, video := range []string{"h264_baseline.h264", "vp8.ivf"} {
 		images, s := film(t, false, video, segmenter.SyncOff)
-		for i := 30; i < 160; i += 13 {
+		for i := 30; i < 120; i += 13 {
 			img := images[i]
 			t.Run(video+" "+img.at, func(t *testing.T) {
 				t.Parallel()

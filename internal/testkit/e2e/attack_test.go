@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -161,7 +163,10 @@ func (g *siege) prepare() {
 	whose := owned{
 		"stream": "bystander", "session": g.session("bystander"), "record_dir": g.dir, "path": g.dir + "/manifest.mpd", "token": "guess", "mount": "@main", "alias": "main",
 	}
+	span := owned{"time": "now", "from": strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10), "to": "now", "name": "manifest.mpd"}
+	maps.Copy(whose, span)
 	ofManager := owned{"record_dir": g.dir, "path": "@main/" + g.dir + "/manifest.mpd", "stream": "bystander", "token": "guess", "mount": "@main", "alias": "main"}
+	maps.Copy(ofManager, span)
 	node, manager := newIntruder(g.t, a, g.main.url, openapi.Live777(), whose), newIntruder(g.t, a, g.manager.url, openapi.Liveman(), ofManager)
 	g.intruders = []*intruder{node, manager}
 	for _, i := range g.intruders {
