@@ -307,6 +307,22 @@ func film(t testing.TB, power bool, video string, sync segmenter.Sync) ([]image,
 	return images, senders[0]
 }
 
+// beforeRotation returns the moments of a film at which there is one recording.
+func beforeRotation(t testing.TB, images []image) []image {
+	t.Helper()
+	for i, img := range images {
+		folders, err := os.ReadDir(filepath.Join(img.dir, "camera"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if len(folders) > 1 {
+			return images[:i]
+		}
+	}
+	t.Fatal("the film has no rotation")
+	return nil
+}
+
 // sealedFiles returns the recording.json of what is sealed, by record_dir.
 func (g *rig) sealedFiles() map[string][]byte {
 	g.t.Helper()
@@ -390,7 +406,8 @@ func TestCrashInRecovery(t *testing.T) {
 func TestCrashAndComeBack(t *testing.T) {
 	for _, video := range []string{"h264_baseline.h264", "vp8.ivf"} {
 		images, s := film(t, false, video, segmenter.SyncOff)
-		for i := 30; i < 120; i += 13 {
+		images = beforeRotation(t, images)
+		for i := 30; i < len(images); i += 13 {
 			img := images[i]
 			t.Run(video+" "+img.at, func(t *testing.T) {
 				t.Parallel()

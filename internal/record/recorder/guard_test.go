@@ -119,7 +119,8 @@ func TestPanicInRecovery(t *testing.T) {
 // alone, and the node starts. The version that wrote it recovers the recording.
 func TestJournalOfOthers(t *testing.T) {
 	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
-	img := images[len(images)/3] // before the rotation, at which there are two journals
+	images = beforeRotation(t, images) // at which there are two journals
+	img := images[len(images)/2]
 	for name, change := range map[string]func(journal string) string{
 		"a later version": func(j string) string { return strings.Replace(j, `"version":2`, `"version":3`, 1) },
 		"no version":      func(j string) string { return strings.Replace(j, `"version":2,`, "", 1) },
