@@ -53,7 +53,7 @@ type session struct {
 	opts    *Options
 	log     *Log
 	tracks  []*track
-	whip    *whipClient
+	whip    *WHIPClient
 	pc      *webrtc.PeerConnection
 	socket  *socket // nil: the library has its own
 	dropper *dropper
@@ -101,7 +101,7 @@ type track struct {
 
 func newSession(o *Options) (*session, error) {
 	s := &session{
-		opts: o, log: &Log{URL: o.URL}, whip: newWHIPClient(o.Token), dropper: newDropper(),
+		opts: o, log: &Log{URL: o.URL}, whip: NewWHIPClient(o.Token), dropper: newDropper(),
 		connected: make(chan struct{}), failed: make(chan struct{}),
 		end: o.Duration, endless: o.Duration == 0,
 	}
@@ -328,7 +328,7 @@ func (s *session) connect(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("gather ICE candidates: %w", ctx.Err())
 	}
-	text, err := s.whip.post(ctx, s.opts.URL, s.pc.LocalDescription().SDP)
+	text, err := s.whip.Post(ctx, s.opts.URL, s.pc.LocalDescription().SDP)
 	if err != nil {
 		return err
 	}
@@ -413,7 +413,7 @@ func (s *session) close() error {
 	for _, step := range steps {
 		errs = append(errs, step())
 	}
-	s.whip.close()
+	s.whip.Close()
 	return errors.Join(append(errs, s.socket.Close())...)
 }
 
@@ -425,7 +425,7 @@ func (s *session) leave() error {
 	// The end must reach the server even if the caller's context is over.
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	return s.whip.delete(ctx)
+	return s.whip.Delete(ctx)
 }
 
 // hangUp ends DTLS, and what belongs to the connection.

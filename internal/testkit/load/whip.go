@@ -154,19 +154,21 @@ func (s *Source) profileLevelIDs() []string {
 	return []string{baseline}
 }
 
-// whipClient speaks WHIP (RFC 9725) with one endpoint, for one session.
-type whipClient struct {
+// WHIPClient speaks WHIP (RFC 9725) with one endpoint, for one session. Not safe for
+// concurrent use.
+type WHIPClient struct {
 	http    *http.Client
 	token   string
-	session string // URL, empty before post
+	session string // URL, empty before Post
 }
 
-func newWHIPClient(token string) *whipClient {
-	return &whipClient{http: &http.Client{Transport: &http.Transport{}, Timeout: requestTimeout}, token: token}
+// NewWHIPClient returns a client that sends a bearer token; empty for none.
+func NewWHIPClient(token string) *WHIPClient {
+	return &WHIPClient{http: &http.Client{Transport: &http.Transport{}, Timeout: requestTimeout}, token: token}
 }
 
-// post sends the offer and returns the answer.
-func (c *whipClient) post(ctx context.Context, endpoint, offer string) (string, error) {
+// Post sends the offer and returns the answer.
+func (c *WHIPClient) Post(ctx context.Context, endpoint, offer string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint, strings.NewReader(offer))
 	if err != nil {
 		return "", fmt.Errorf("post offer: %w", err)
@@ -183,8 +185,8 @@ func (c *whipClient) post(ctx context.Context, endpoint, offer string) (string, 
 	return answer.body, nil
 }
 
-// delete ends the session; without one it does nothing.
-func (c *whipClient) delete(ctx context.Context) error {
+// Delete ends the session; without one it does nothing.
+func (c *WHIPClient) Delete(ctx context.Context) error {
 	if c.session == "" {
 		return nil
 	}
@@ -210,7 +212,7 @@ type httpAnswer struct {
 	body     string
 }
 
-func (c *whipClient) do(req *http.Request) (*httpAnswer, error) {
+func (c *WHIPClient) do(req *http.Request) (*httpAnswer, error) {
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -229,7 +231,8 @@ func (c *whipClient) do(req *http.Request) (*httpAnswer, error) {
 	return answer, nil
 }
 
-func (c *whipClient) close() { c.http.CloseIdleConnections() }
+// Close gives back the connections.
+func (c *WHIPClient) Close() { c.http.CloseIdleConnections() }
 
 // acceptsNACK checks that the answer takes every m-line and returns, by media
 // kind, whether the receiver will ask for lost packets.

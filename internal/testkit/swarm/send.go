@@ -17,7 +17,6 @@ const reportEvery = time.Second // sender reports of each track
 type track struct {
 	frames      []frame
 	payloadType uint8
-	clock       uint32
 	ssrc        uint32
 	next        int           // frame
 	at          time.Duration // of the next frame, from the beginning
@@ -28,8 +27,8 @@ type track struct {
 	octets      uint32
 }
 
-func newTrack(frames []frame, payloadType uint8, clock uint32) *track {
-	return &track{frames: frames, payloadType: payloadType, clock: clock, ssrc: rand.Uint32(), seq: uint16(rand.Uint32()), timestamp: rand.Uint32()}
+func newTrack(frames []frame, payloadType uint8) *track {
+	return &track{frames: frames, payloadType: payloadType, ssrc: rand.Uint32(), seq: uint16(rand.Uint32()), timestamp: rand.Uint32()}
 }
 
 // send sends the next frame of a track in one system call, and a sender report when

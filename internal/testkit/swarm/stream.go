@@ -7,11 +7,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/netip"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,31 +17,29 @@ import (
 	"github.com/pion/srtp/v3"
 	"github.com/pion/transport/v4/packetio"
 	"golang.org/x/net/ipv4"
+
+	"github.com/live777/recorder/internal/testkit/load"
 )
 
 const (
 	maxPacket      = 1500
 	connectTimeout = 15 * time.Second
-	maxAnswer      = 1 << 20 // bytes of an answer that are read
-	maxRecords     = 64      // of DTLS that wait
+	maxRecords     = 64 // of DTLS that wait
 )
-
-// client is that of all streams.
-var client = &http.Client{Timeout: connectTimeout}
 
 // stream is one publisher.
 type stream struct {
-	url, token string
-	session    string // URL of the WHIP session
-	conn       *net.UDPConn
-	local      netip.AddrPort
-	batch      *ipv4.PacketConn
-	remote     answer
-	to         *net.UDPAddr
-	ufrag      string
-	password   string
-	tracks     [2]*track // audio, video
-	twcc       uint16
+	url      string
+	whip     *load.WHIPClient
+	conn     *net.UDPConn
+	local    netip.AddrPort
+	batch    *ipv4.PacketConn
+	remote   answer
+	to       *net.UDPAddr
+	ufrag    string
+	password string
+	tracks   [2]*track // audio, video
+	twcc     uint16
 
 	agreed  chan struct{} // closed when remote is known; the reader then answers and decrypts
 	records handshakeConn // of DTLS, from the reader
@@ -70,12 +65,12 @@ func newStream(url, token string, m *Media) (*stream, error) {
 		return nil, errors.Join(fmt.Errorf("open a socket: %w", err), conn.Close())
 	}
 	s := &stream{
-		url: url, token: token, conn: conn, local: local, batch: ipv4.NewPacketConn(conn), ufrag: random(4), password: random(16),
+		url: url, whip: load.NewWHIPClient(token), conn: conn, local: local, batch: ipv4.NewPacketConn(conn), ufrag: random(4), password: random(16),
 		agreed: make(chan struct{}), checked: make(chan struct{}, 1),
 	}
 	s.records = handshakeConn{packetio.NewBuffer(), s}
 	s.records.SetLimitCount(maxRecords)
-	s.tracks = [2]*track{newTrack(m.audio, audioType, audioClock), newTrack(m.video, videoType, videoClock)}
+	s.tracks = [2]*track{newTrack(m.audio, audioType), newTrack(m.video, videoType)}
 	return s, nil
 }
 
@@ -90,7 +85,7 @@ func random(n int) string {
 func (s *stream) connect(ctx context.Context, certificate tls.Certificate) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	text, err := s.post(ctx, s.offer(certificate.Certificate[0]))
+	text, err := s.whip.Post(ctx, s.url, s.offer(certificate.Certificate[0]))
 	if err != nil {
 		return fmt.Errorf("publish to %s: %w", s.url, err)
 	}
@@ -106,49 +101,6 @@ func (s *stream) connect(ctx context.Context, certificate tls.Certificate) error
 		return fmt.Errorf("DTLS with %s: %w", s.remote.address, err)
 	}
 	return nil
-}
-
-// post sends the offer and returns the answer.
-func (s *stream) post(ctx context.Context, offer string) (string, error) {
-	a, err := s.request(ctx, http.MethodPost, s.url, offer)
-	if err != nil {
-		return "", err
-	}
-	if a.code != http.StatusCreated || a.location == "" {
-		return "", fmt.Errorf("the server answers %d, session URL %q: %s", a.code, a.location, a.body)
-	}
-	s.session = a.location
-	return a.body, nil
-}
-
-// httpAnswer is what of an HTTP response is used.
-type httpAnswer struct {
-	code     int
-	location string // absolute; empty where the response has none
-	body     string
-}
-
-// request sends an HTTP request and reads the answer.
-func (s *stream) request(ctx context.Context, method, url, body string) (a httpAnswer, err error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
-	if err != nil {
-		return a, err
-	}
-	req.Header.Set("Content-Type", "application/sdp")
-	if s.token != "" {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return a, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	if location, err := resp.Location(); err == nil {
-		a.location = location.String()
-	}
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	a.code, a.body = resp.StatusCode, string(text)
-	return a, err
 }
 
 // handshake makes the keys of SRTP.
@@ -258,15 +210,10 @@ func (s *stream) feedback(p []byte) {
 // close ends the session.
 func (s *stream) close(ctx context.Context) error {
 	var errs []error
-	if s.session != "" {
-		a, err := s.request(ctx, http.MethodDelete, s.session, "")
-		if err == nil && a.code/100 != 2 {
-			err = fmt.Errorf("the server answers %d: %s", a.code, a.body)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("end %s: %w", s.session, err))
-		}
+	if err := s.whip.Delete(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("leave %s: %w", s.url, err))
 	}
+	s.whip.Close()
 	if s.dtls != nil {
 		_ = s.dtls.Close() // the server may be gone
 	}

@@ -40,10 +40,9 @@ type Swarm struct {
 // Stats is what a swarm has done.
 type Stats struct {
 	Frames, Packets int64
-	Bytes           int64         // of RTP payload
-	Late            int64         // frames that left more than 20 ms after their time
-	Latest          time.Duration // how late the latest was
-	NACKs           int64         // packets that servers asked for again: they were lost
+	Bytes           int64 // of RTP payload
+	Late            int64 // frames that left more than 20 ms after their time
+	NACKs           int64 // packets that servers asked for again: they were lost
 }
 
 // Connect makes the sessions of all streams. What it made is ended where one fails.
@@ -101,9 +100,8 @@ func (w *Swarm) Run(ctx context.Context, d time.Duration) (Stats, error) {
 			time.Sleep(wait)
 			continue
 		}
-		if late := now - due; late > overdue {
+		if now-due > overdue {
 			stats.Late++
-			stats.Latest = max(stats.Latest, late)
 		}
 		stats.Frames++
 		frame := &next.track.frames[next.track.next]
