@@ -66,8 +66,8 @@ func Export(ctx context.Context, cfg *config.Config, c Command) (ok bool, err er
 // maxExported is how many recordings a file is made of.
 const maxExported = 10_000
 
-// exported returns what the recordings of a stream have of a span: of copies that one that
-// lacks the least.
+// exported returns the parts of a stream's recordings that make up a span. Where several
+// recordings have the same time, it takes the one that lacks the least.
 func exported(ctx context.Context, db *catalogue.DB, stream string, s media.TimeSpan) ([]playback.Clip, error) {
 	a, err := archive.New(archive.Options{Catalogue: db})
 	if err != nil {

@@ -76,8 +76,8 @@ type Parts struct {
 	Unavailable []string
 }
 
-// Parts returns the parts of recordings that a span of a stream is made of: at each time
-// of the recording of it that lacks the least. The error is a fault.NotFound that says
+// Parts returns the parts of recordings that a span of a stream is made of. Where several
+// recordings have the same time, it takes the one that lacks the least. The error is a fault.NotFound that says
 // where the nearest media is if there is none, and a fault.Invalid if the span is too
 // long.
 func (l *Library) Parts(ctx context.Context, stream string, s media.TimeSpan) (Parts, error) {

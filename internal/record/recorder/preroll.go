@@ -266,19 +266,11 @@ func (p *preroll) tick(now time.Time) {
 func (p *preroll) trim(now time.Time) {
 	old := now.Add(-p.r.o.Preroll)
 	if p.lead == nil {
-		n := 0
-		for n < len(p.items) && arrivalOf(&p.items[n]).Before(old) {
-			n++
-		}
-		p.drop(n)
+		p.dropBefore(old)
 		return
 	}
 	if len(p.keys) == 0 { // nothing of it can be decoded, but for what is coming
-		n := 0
-		for n < len(p.items) && arrivalOf(&p.items[n]).Before(now.Add(-prerollKeys)) {
-			n++
-		}
-		p.drop(n)
+		p.dropBefore(now.Add(-prerollKeys))
 	}
 	for i, k := range slices.Backward(p.keys) {
 		if !k.at.After(old) || i == 0 {
@@ -301,6 +293,15 @@ func (p *preroll) fit() {
 			p.drop(len(p.items))
 		}
 	}
+}
+
+// dropBefore drops what arrived before a time.
+func (p *preroll) dropBefore(t time.Time) {
+	n := 0
+	for n < len(p.items) && arrivalOf(&p.items[n]).Before(t) {
+		n++
+	}
+	p.drop(n)
 }
 
 // drop drops the first n items. Of the reports among them the last of each track stays.
