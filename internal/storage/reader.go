@@ -18,9 +18,13 @@ func NewReader(ctx context.Context, b Backend, o Object) io.ReadSeekCloser {
 	return &reader{ctx: ctx, backend: b, object: o}
 }
 
-// OnDisk is what Get returns of an object that is a file of this machine. The file stands
-// where the next Read would begin.
-type OnDisk interface{ OnDisk() *os.File }
+// OnDisk is what Get and NewReader return of an object that is a file of this machine.
+type OnDisk interface {
+	// OnDisk returns the file, which stands where the next Read would begin, so that the
+	// kernel can send it; nil where it is not to be had. Whoever has read from it must not
+	// Read any more, but Close.
+	OnDisk() *os.File
+}
 
 type reader struct {
 	ctx     context.Context
@@ -40,12 +44,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	case len(p) == 0:
 		return 0, nil
 	}
-	if r.body == nil {
-		body, err := r.backend.Get(r.ctx, r.object.Key, r.pos, r.object.Size-r.pos)
-		if err != nil {
-			return 0, err
-		}
-		r.body = body
+	if err := r.open(); err != nil {
+		return 0, err
 	}
 	n, err := r.body.Read(p)
 	r.pos += int64(n)
@@ -55,24 +55,27 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// File returns the object as an open file that stands where the next Read would begin, so
-// that the kernel can send it; nil where it is no file of this machine. Whoever has
-// read from it must not Read any more, but Close.
-func (r *reader) File() (*os.File, error) {
-	if r.closed || r.pos >= r.object.Size {
-		return nil, nil //nolint:nilnil // Read says what is wrong, if anything is
+// open begins a Get where the next Read is, if there is none.
+func (r *reader) open() (err error) {
+	if r.body != nil {
+		return nil
 	}
-	if r.body == nil {
-		body, err := r.backend.Get(r.ctx, r.object.Key, r.pos, r.object.Size-r.pos)
-		if err != nil {
-			return nil, err
-		}
+	body, err := r.backend.Get(r.ctx, r.object.Key, r.pos, r.object.Size-r.pos)
+	if err == nil {
 		r.body = body
 	}
-	if f, ok := r.body.(OnDisk); ok && r.ctx.Err() == nil {
-		return f.OnDisk(), nil
+	return err
+}
+
+// OnDisk implements the interface of this name. Read says what is wrong where it is nil.
+func (r *reader) OnDisk() *os.File {
+	if r.closed || r.pos >= r.object.Size || r.open() != nil || r.ctx.Err() != nil {
+		return nil
 	}
-	return nil, nil //nolint:nilnil // no file is no error
+	if body, ok := r.body.(OnDisk); ok {
+		return body.OnDisk()
+	}
+	return nil
 }
 
 func (r *reader) Seek(offset int64, whence int) (int64, error) {
@@ -117,4 +120,17 @@ func SeekTo(offset int64, whence int, pos, size int64) (int64, error) {
 		return 0, fmt.Errorf("offset is %d", offset)
 	}
 	return offset, nil
+}
+
+// ReadAll returns the content of an object, of which so many bytes are read at most.
+func ReadAll(ctx context.Context, b Backend, key string, most int64) ([]byte, error) {
+	body, err := b.Get(ctx, key, 0, -1)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(body, most))
+	if err := errors.Join(err, body.Close()); err != nil {
+		return nil, fmt.Errorf("read object %q: %w", key, err)
+	}
+	return data, nil
 }

@@ -3,9 +3,7 @@ package maintain
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"path"
 	"regexp"
 	"slices"
@@ -58,25 +56,12 @@ func (r *rebuild) indexes(ctx context.Context, rec media.Recording, f folder) er
 
 // isWhole reports whether an index has so many segments.
 func (r *rebuild) isWhole(ctx context.Context, key string, segments int) bool {
-	data, err := readAll(ctx, r.Backend, key, fmp4.MaxIndex)
+	data, err := storage.ReadAll(ctx, r.Backend, key, fmp4.MaxIndex)
 	if err != nil {
 		return false
 	}
 	have, err := fmp4.ReadIndex(data)
 	return err == nil && len(have) >= segments
-}
-
-// readAll returns the content of an object, of which at most so many bytes are read.
-func readAll(ctx context.Context, b storage.Backend, key string, most int64) ([]byte, error) {
-	body, err := b.Get(ctx, key, 0, -1)
-	if err != nil {
-		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(body, most))
-	if err := errors.Join(err, body.Close()); err != nil {
-		return nil, fmt.Errorf("read object %q: %w", key, err)
-	}
-	return data, nil
 }
 
 // numberOf returns the number of a segment; 0 if an object is none, or WebM.
@@ -97,7 +82,7 @@ func numberOf(o storage.Object) int {
 func indexOf(ctx context.Context, b storage.Backend, objects []storage.Object) (x fmp4.Index, err error) {
 	slices.SortFunc(objects, func(a, b storage.Object) int { return numberOf(a) - numberOf(b) }) // 10000 comes after 9999
 	for _, o := range objects {
-		data, err := readAll(ctx, b, o.Key, maxSegment)
+		data, err := storage.ReadAll(ctx, b, o.Key, maxSegment)
 		if err != nil {
 			return x, err
 		}

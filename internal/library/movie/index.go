@@ -7,6 +7,7 @@ import (
 
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/media/fmp4"
+	"github.com/live777/recorder/internal/storage"
 )
 
 // index is a sample index, read once.
@@ -61,7 +62,7 @@ func (x *index) read(ctx context.Context, o *opener, key string) {
 	}
 	if !ok {
 		var err error
-		if data, err = readAll(ctx, o.Backend, key, fmp4.MaxIndex+1<<10); err != nil {
+		if data, err = storage.ReadAll(ctx, o.Backend, key, fmp4.MaxIndex+1<<10); err != nil {
 			return
 		}
 	}

@@ -184,7 +184,7 @@ func (k *KeyFrame) MP4(ctx context.Context, b storage.Backend) ([]byte, error) {
 	if k.Size > maxKey {
 		return nil, fault.Errorf(fault.Unprocessable, "the key frame has %d bytes, which is too much for a picture", k.Size)
 	}
-	init, err := readAll(ctx, b, path.Join(k.Dir, k.Init), maxInit)
+	init, err := storage.ReadAll(ctx, b, path.Join(k.Dir, k.Init), maxInit)
 	if err != nil {
 		return nil, err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"path"
 	"strings"
@@ -150,20 +149,7 @@ func (o *opener) read(ctx context.Context, p *piece, name string) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	return readAll(ctx, o.Backend, key, maxInit)
-}
-
-// readAll returns the content of an object, of which so many bytes are read.
-func readAll(ctx context.Context, b storage.Backend, key string, most int64) ([]byte, error) {
-	r, err := b.Get(ctx, key, 0, -1)
-	if err != nil {
-		return nil, fmt.Errorf("open object %q: %w", key, err)
-	}
-	data, err := io.ReadAll(io.LimitReader(r, most))
-	if err := errors.Join(err, r.Close()); err != nil {
-		return nil, fmt.Errorf("read object %q: %w", key, err)
-	}
-	return data, nil
+	return storage.ReadAll(ctx, o.Backend, key, maxInit)
 }
 
 // key returns the key of an object that the manifest names: one in the same folder.

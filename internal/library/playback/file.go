@@ -309,14 +309,9 @@ func (s *Server) manifest(ctx context.Context, key string) ([]byte, error) {
 	if data, _, ok := s.live.Manifest(key); ok {
 		return data, nil
 	}
-	body, err := s.backend.Get(ctx, key, 0, -1)
+	data, err := storage.ReadAll(ctx, s.backend, key, maxManifest)
 	if err != nil {
 		return nil, notFound(key, err)
-	}
-	defer body.Close()
-	data, err := io.ReadAll(io.LimitReader(body, maxManifest))
-	if err != nil {
-		return nil, fmt.Errorf("read object %q: %w", key, err)
 	}
 	return data, nil
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/storage"
 )
 
 // reply holds the status back until there are bytes to follow it:
@@ -127,9 +128,12 @@ func (b *body) sendTo(a *reply, n int64) (int64, error) {
 		b.mu.Unlock()
 		return 0, fs.ErrClosed
 	}
-	f, err := b.file()
+	var f *os.File
+	if content, ok := b.content.(storage.OnDisk); ok {
+		f = content.OnDisk()
+	}
 	b.mu.Unlock()
-	if err != nil || f == nil { // Read says what is wrong
+	if f == nil {
 		return io.Copy(struct{ io.Writer }{a}, io.LimitReader(b, n))
 	}
 	a.send()
@@ -143,15 +147,6 @@ func (b *body) sendTo(a *reply, n int64) (int64, error) {
 		b.err = io.ErrUnexpectedEOF
 	}
 	return sent, errors.Join(err, b.err)
-}
-
-// file returns the content as a file that stands where the next Read would; nil where it
-// is none.
-func (b *body) file() (*os.File, error) {
-	if f, ok := b.content.(interface{ File() (*os.File, error) }); ok { // storage.NewReader's
-		return f.File()
-	}
-	return nil, nil //nolint:nilnil // no file is no error
 }
 
 // Seek implements io.Seeker.
