@@ -36,12 +36,7 @@ const drain = time.Second
 // processors that the media takes, and packets then come late for want of them: it gets
 // every fourth case, and all run without it.
 func TestFidelity(t *testing.T) {
-	all := fidelityCases(files{
-		baseline: open(t, "h264_baseline.h264"), slices: open(t, "h264_slices.h264"), high: open(t, "h264_high.h264"),
-		small: open(t, "h264_small.h264"), vp9: open(t, "vp9.ivf"), vp9Small: open(t, "vp9_small.ivf"), vp8: open(t, "vp8.ivf"),
-		h265: open(t, "h265.h265"), h265Slices: open(t, "h265_slices.h265"), av1: open(t, "av1.ivf"),
-		stereo: open(t, "opus_stereo.ogg"), mono: open(t, "opus_mono.ogg"), surround: open(t, "opus_51.ogg"),
-	})
+	all := fidelityCases(testFiles(t))
 	queue := make(chan *fidelityCase)
 	var workers sync.WaitGroup
 	for range atOnce {
@@ -58,6 +53,17 @@ func TestFidelity(t *testing.T) {
 	}
 	close(queue)
 	workers.Wait()
+}
+
+// testFiles reads the test media.
+func testFiles(t *testing.T) files {
+	t.Helper()
+	return files{
+		baseline: open(t, "h264_baseline.h264"), slices: open(t, "h264_slices.h264"), high: open(t, "h264_high.h264"),
+		small: open(t, "h264_small.h264"), vp9: open(t, "vp9.ivf"), vp9Small: open(t, "vp9_small.ivf"), vp8: open(t, "vp8.ivf"),
+		h265: open(t, "h265.h265"), h265Slices: open(t, "h265_slices.h265"), av1: open(t, "av1.ivf"),
+		stereo: open(t, "opus_stereo.ogg"), mono: open(t, "opus_mono.ogg"), surround: open(t, "opus_51.ogg"),
+	}
 }
 
 // published is a stream of a case with what was sent to it.

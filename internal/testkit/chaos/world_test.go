@@ -40,6 +40,9 @@ func (e *events) Pop() any {
 	return last
 }
 
+// next takes the next event out.
+func (e *events) next() *event { return heap.Pop(e).(*event) }
+
 // world is a run: its time is that of a bubble of synctest, plus the times in which
 // the node stood still, in which none of its clocks runs.
 type world struct {
@@ -122,7 +125,7 @@ func run(t *testing.T, sc *Scenario, folders *folders) *world {
 		w.at(sc.End, w.stopRecording)
 	}
 	for w.queue.Len() > 0 {
-		w.step(heap.Pop(&w.queue).(*event))
+		w.step(w.queue.next())
 	}
 	if w.frozen {
 		w.thaw()

@@ -58,6 +58,8 @@ type session struct {
 	socket  *socket // nil: the library has its own
 	dropper *dropper
 
+	rehearsal *Rehearsal // takes what would be sent; nil: it is sent
+
 	connected chan struct{} // closed when media can flow
 	failed    chan struct{} // closed when it no longer can
 	readers   sync.WaitGroup
@@ -167,7 +169,10 @@ func (s *session) addTrack(src *Source, seq uint16, timestamp uint32, delay time
 	if t.payloader, err = payloader(src.Codec, s.opts.Packetize, uint16(t.impair.jitter.Uint32())); err != nil {
 		return nil, err
 	}
-	if err := s.addLocal(t); err != nil {
+	if s.rehearsal != nil {
+		t.ssrc = uint32(len(s.tracks) + 1)
+		t.log.SSRC = t.ssrc
+	} else if err := s.addLocal(t); err != nil {
 		return nil, fmt.Errorf("add %s track: %w", src.Kind, err)
 	}
 	s.tracks = append(s.tracks, t)

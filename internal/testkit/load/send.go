@@ -329,6 +329,10 @@ func (s *session) hold(h *held, now time.Duration) error {
 
 // release hands h to the network.
 func (s *session) release(h *held) error {
+	if s.rehearsal != nil {
+		s.rehearsal.leaves(h)
+		return nil
+	}
 	if h.rtp == nil {
 		return s.writeReport(h)
 	}
