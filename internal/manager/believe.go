@@ -9,6 +9,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/maintain"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage"
@@ -260,8 +261,8 @@ func (f *fleet) readInfo(ctx context.Context, dir string) (r media.Recording, fo
 func (n *node) readInfo(ctx context.Context, dir string) (r media.Recording, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	resp, err := n.client.do(ctx, call{
-		method: http.MethodGet, path: "/api/record/object/" + api.EscapePath(dir+"/"+media.InfoName), wait: n.fleet.o.Timeout,
+	resp, err := n.client.Do(ctx, peer.Call{
+		Method: http.MethodGet, Path: "/api/record/object/" + api.EscapePath(dir+"/"+media.InfoName), Wait: n.fleet.o.Timeout,
 	})
 	if err != nil {
 		return r, false, err
@@ -272,8 +273,8 @@ func (n *node) readInfo(ctx context.Context, dir string) (r media.Recording, fou
 	case http.StatusNotFound:
 		return r, false, resp.Body.Close()
 	}
-	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxShort)) // for the message
-	return r, false, errors.Join(statusError(resp.StatusCode, said), resp.Body.Close())
+	said, _ := io.ReadAll(io.LimitReader(resp.Body, peer.MaxShort)) // for the message
+	return r, false, errors.Join(peer.StatusError(resp.StatusCode, said), resp.Body.Close())
 }
 
 func decodeInfo(body io.ReadCloser, dir string) (r media.Recording, found bool, err error) {
@@ -281,7 +282,7 @@ func decodeInfo(body io.ReadCloser, dir string) (r media.Recording, found bool, 
 	if err := errors.Join(err, body.Close()); err != nil {
 		return r, false, err
 	}
-	if parts(data) > maxParts {
+	if peer.Parts(data) > peer.MaxParts {
 		return r, false, nil // nor is it ours
 	}
 	r, _, err = media.DecodeRecording(data, dir)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -287,7 +288,7 @@ func (f *fleet) recording(ctx context.Context, stream string, nodes []*node) []*
 			var status struct {
 				Recording bool `json:"recording"`
 			}
-			err := n.client.getJSON(ctx, recordPath(stream), f.o.Timeout, &status)
+			err := n.client.GetJSON(ctx, recordPath(stream), f.o.Timeout, &status)
 			if err != nil {
 				known, _ := n.stream(stream)
 				status.Recording = known.Recording
@@ -312,9 +313,9 @@ func (n *node) record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer,
 	if n.isOriginal() {
 		return n.recordOriginal(ctx, r)
 	}
-	q := call{method: r.Method, path: recordPath(r.Stream), wait: n.fleet.o.Control}
+	q := peer.Call{Method: r.Method, Path: recordPath(r.Stream), Wait: n.fleet.o.Control}
 	if r.Method == http.MethodGet {
-		q.wait = n.fleet.o.Timeout
+		q.Wait = n.fleet.o.Timeout
 	}
 	body := map[string]any{}
 	if r.BaseDir != "" {
@@ -325,7 +326,7 @@ func (n *node) record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer,
 	}
 	if len(body) > 0 {
 		var err error
-		if q.body, err = json.Marshal(body); err != nil {
+		if q.Body, err = json.Marshal(body); err != nil {
 			return api.NodeAnswer{}, fmt.Errorf("encode request: %w", err)
 		}
 	}
@@ -335,22 +336,22 @@ func (n *node) record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer,
 // pass sends a request to the node and returns its whole answer, also if that is an
 // error. If the node refuses the manager's token, or begins to answer and does not end,
 // pass returns an error.
-func (n *node) pass(ctx context.Context, q call) (api.NodeAnswer, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, q.wait, fmt.Errorf("no answer within %v", q.wait))
+func (n *node) pass(ctx context.Context, q peer.Call) (api.NodeAnswer, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, q.Wait, fmt.Errorf("no answer within %v", q.Wait))
 	defer cancel()
-	resp, err := n.client.do(ctx, q)
+	resp, err := n.client.Do(ctx, q)
 	if err != nil {
 		n.suspect()
 		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, peer.MaxAnswer))
 	if err != nil {
 		n.suspect()
-		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", n.alias, explain(ctx, err))
+		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", n.alias, peer.Explain(ctx, err))
 	}
 	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden || !json.Valid(body) && len(body) > 0 {
-		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, statusError(resp.StatusCode, body))
+		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, peer.StatusError(resp.StatusCode, body))
 	}
 	return api.NodeAnswer{Node: n.alias, Status: resp.StatusCode, Body: body, RetryAfter: resp.Header.Get("Retry-After")}, nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/retention"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage/fs"
@@ -205,8 +206,8 @@ func TestRegisterURLs(t *testing.T) {
 	for given, want := range map[string]string{
 		"http://h:1/": "http://h:1", "http://h/a%2Fb/": "http://h/a%2Fb", "http://u:p@h/a?b#c": "http://h/a", "": "",
 	} {
-		if c := newClient(f.http, given, ""); c.base != want {
-			t.Errorf("base of %q: %q", given, c.base)
+		if c := peer.New(f.http, given, ""); c.Base != want {
+			t.Errorf("base of %q: %q", given, c.Base)
 		}
 	}
 }
@@ -310,14 +311,14 @@ func TestRegisterElsewhere(t *testing.T) {
 	if _, err := register("http://127.0.0.1:2"); !errors.Is(err, fail) {
 		t.Error(err)
 	}
-	if n := f.node("a"); n == nil || n.client.base != "http://127.0.0.1:1" {
+	if n := f.node("a"); n == nil || n.client.Base != "http://127.0.0.1:1" {
 		t.Fatal("the node is not followed any more")
 	}
 	old, fail = f.node("a"), nil
 	if created, err := register("http://127.0.0.1:2"); created || err != nil {
 		t.Error(created, err)
 	}
-	if n := f.node("a"); n == nil || n.client.base != "http://127.0.0.1:2" {
+	if n := f.node("a"); n == nil || n.client.Base != "http://127.0.0.1:2" {
 		t.Error("the node is not followed where it is now")
 	}
 }
@@ -340,7 +341,7 @@ func TestRemovalThatFails(t *testing.T) {
 	if err := f.Remove(t.Context(), "a"); fault.KindOf(err) != fault.Unavailable {
 		t.Error(err)
 	}
-	if n := f.node("a"); n == nil || *n.client.token.Load() != "t" || n.source != registered {
+	if n := f.node("a"); n == nil || n.client.Token() != "t" || n.source != registered {
 		t.Fatal("it is not followed any more")
 	}
 	f.o.Catalogue = db

@@ -17,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/retention"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -53,23 +54,6 @@ func TestNodesDoNotSayWhatTheirObjectsAre(t *testing.T) {
 	}
 }
 
-// TestNoStatus: what is none is not passed on.
-func TestNoStatus(t *testing.T) {
-	t.Parallel()
-	for _, status := range []int{600, 999} {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
-		c := newClient(newTransport(), s.URL, "")
-		resp, err := c.do(t.Context(), call{method: http.MethodGet, path: "/", wait: 10 * time.Second})
-		if err == nil {
-			_ = resp.Body.Close()
-		}
-		if fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), strconv.Itoa(status)) {
-			t.Errorf("%d: %v", status, err)
-		}
-		s.Close()
-	}
-}
-
 // TestAllow: a node that registers is where it may be, and stays there.
 func TestAllow(t *testing.T) {
 	t.Parallel()
@@ -92,8 +76,8 @@ func TestAllow(t *testing.T) {
 	// A name may become another address afterwards.
 	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the address was connected to") }))
 	t.Cleanup(s.Close)
-	c := newClient(newGuarded(f.o.Allow), s.URL, "")
-	if resp, err := c.do(t.Context(), call{method: http.MethodGet, path: "/", wait: 10 * time.Second}); err == nil {
+	c := peer.New(peer.NewGuarded(f.o.Allow), s.URL, "")
+	if resp, err := c.Do(t.Context(), peer.Call{Method: http.MethodGet, Path: "/", Wait: 10 * time.Second}); err == nil {
 		_ = resp.Body.Close()
 		t.Error("a connection to elsewhere")
 	}
@@ -278,32 +262,6 @@ func TestRecordingsOfOthers(t *testing.T) {
 	}
 	if _, err := s.Delete(t.Context(), "cam/old"); err != nil {
 		t.Errorf("delete what storage has as it says: %v", err)
-	}
-}
-
-// TestNodesDoNotSendElsewhere: a redirect of a node is not followed, for it would take the
-// node's token along, wherever it points.
-func TestNodesDoNotSendElsewhere(t *testing.T) {
-	t.Parallel()
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		t.Errorf("%s %s went elsewhere, with %q", r.Method, r.URL, r.Header.Get("Authorization"))
-	}))
-	t.Cleanup(elsewhere.Close)
-	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
-		s := httptest.NewServer(http.RedirectHandler(elsewhere.URL, status))
-		for name, client := range map[string]*http.Client{"configured": newTransport(), "registered": newGuarded([]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")})} {
-			for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
-				resp, err := newClient(client, s.URL, "secret").do(t.Context(), call{method: method, path: "/api/info", wait: time.Minute})
-				if err != nil {
-					t.Errorf("%s: %s, %d: %v", name, method, status, err)
-					continue
-				}
-				if _ = resp.Body.Close(); resp.StatusCode != status {
-					t.Errorf("%s: %s is answered %d, want %d", name, method, resp.StatusCode, status)
-				}
-			}
-		}
-		s.Close()
 	}
 }
 

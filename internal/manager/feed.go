@@ -11,6 +11,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -33,10 +34,10 @@ const (
 
 // feedPage is an answer of GET /api/recordings?since= of a node.
 type feedPage struct {
-	Feed    string     `json:"feed"` // id of the node's database
-	Changes changeList `json:"changes"`
-	Next    int64      `json:"next"` // where to go on
-	Base    int64      `json:"base"` // on a walk from the beginning: where that began
+	Feed    string          `json:"feed"` // id of the node's database
+	Changes peer.ChangeList `json:"changes"`
+	Next    int64           `json:"next"` // where to go on
+	Base    int64           `json:"base"` // on a walk from the beginning: where that began
 }
 
 func (p *feedPage) cursor() media.Cursor { return media.Cursor{Seq: p.Next, Base: p.Base} }
@@ -249,7 +250,7 @@ func (n *node) fetch(ctx context.Context, cursor media.Cursor) (*feedPage, error
 	if cursor.Base > 0 {
 		query.Set("base", strconv.FormatInt(cursor.Base, 10))
 	}
-	err := n.client.getList(ctx, "/api/recordings", query, n.fleet.o.Timeout, maxAnswer, page)
+	err := n.client.GetList(ctx, "/api/recordings", query, n.fleet.o.Timeout, peer.MaxAnswer, page)
 	if fault.KindOf(err) == fault.Conflict {
 		return nil, fmt.Errorf("%w: %w", catalogue.ErrFeedTruncated, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	libarchive "github.com/live777/recorder/internal/library/archive"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage"
@@ -105,10 +106,10 @@ type fleet struct {
 
 func newFleet(o fleetOptions) *fleet {
 	f := &fleet{
-		o: o, log: o.Logger, http: newTransport(), found: newFoundCache(o.Now),
+		o: o, log: o.Logger, http: peer.NewHTTP(), found: newFoundCache(o.Now),
 		nodes: map[string]*node{}, changed: make(chan struct{}), version: 1, opened: make(chan struct{}),
 		dirty: map[string]struct{}{}, merged: &merged{list: []api.FleetStream{}, byID: map[string]int{}},
-		guarded: newGuarded(o.Allow), maxRows: maxRows, maxStreams: maxStreams, proving: make(chan struct{}, maxProving),
+		guarded: peer.NewGuarded(o.Allow), maxRows: maxRows, maxStreams: peer.MaxStreams, proving: make(chan struct{}, maxProving),
 	}
 	f.merged.All = func() []byte { return []byte("[]") }
 	f.ctx, f.cancel = context.WithCancel(context.Background())
@@ -222,7 +223,7 @@ func (f *fleet) Nodes() []api.FleetNode {
 // goOn follows a node again after replacing or removing it has failed. n may be nil.
 func (f *fleet) goOn(n *node) {
 	if n != nil {
-		f.add(newNode(f, n.alias, n.source, n.client.base, *n.client.token.Load(), n.local))
+		f.add(newNode(f, n.alias, n.source, n.client.Base, n.client.Token(), n.local))
 	}
 }
 

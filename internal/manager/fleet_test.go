@@ -17,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/base/logging/logtest"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/testkit/portlock"
@@ -411,7 +412,7 @@ func TestStreamEvents(t *testing.T) {
 	defer func() { _ = resp.Body.Close() }()
 	edge.publish("cam")
 	done := context.Canceled // any error ends reading
-	err = readEvents(resp.Body, func(data []byte) error {
+	err = peer.ReadEvents(resp.Body, func(data []byte) error {
 		var list []api.FleetStream
 		if err := json.Unmarshal(data, &list); err != nil {
 			return err

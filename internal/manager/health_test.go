@@ -12,6 +12,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/manager/peer"
 )
 
 // Shared storage that cannot be opened any more makes a manager unready until it can.
@@ -53,7 +54,7 @@ func TestBoundedProblems(t *testing.T) {
 		t.Errorf("%d are kept", len(kept))
 	}
 	for _, p := range kept {
-		if len(p.Place) > maxText || len(p.Text) > maxText {
+		if len(p.Place) > peer.MaxText || len(p.Text) > peer.MaxText {
 			t.Errorf("a text of %d bytes is kept", max(len(p.Place), len(p.Text)))
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/playback"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -79,9 +80,9 @@ func (l *library) keyFrameFrom(ctx context.Context, n *node, q media.KeyFrameQue
 	if !q.Now {
 		at = q.At.UTC().Format(time.RFC3339Nano)
 	}
-	resp, err := n.client.do(ctx, call{
-		method: http.MethodGet, path: "/api/archive/" + api.EscapePath(q.Stream) + "/at/" + api.EscapePath(at) + "/key.mp4",
-		query: heightOf(q.Height), wait: l.fleet.o.Timeout,
+	resp, err := n.client.Do(ctx, peer.Call{
+		Method: http.MethodGet, Path: "/api/archive/" + api.EscapePath(q.Stream) + "/at/" + api.EscapePath(at) + "/key.mp4",
+		Query: heightOf(q.Height), Wait: l.fleet.o.Timeout,
 	})
 	if err != nil {
 		n.suspect()
@@ -93,9 +94,9 @@ func (l *library) keyFrameFrom(ctx context.Context, n *node, q media.KeyFrameQue
 	case http.StatusNotFound:
 		return media.Picture{}, playback.NoKeyFrame(q)
 	case http.StatusConflict, http.StatusBadRequest:
-		return media.Picture{}, refusedByNode(n, resp.StatusCode, errorText(resp))
+		return media.Picture{}, refusedByNode(n, resp.StatusCode, peer.ErrorText(resp))
 	default:
-		return media.Picture{}, fault.Errorf(fault.Unavailable, "key frame from node %q: %w", n.alias, statusError(resp.StatusCode, errorText(resp)))
+		return media.Picture{}, fault.Errorf(fault.Unavailable, "key frame from node %q: %w", n.alias, peer.StatusError(resp.StatusCode, peer.ErrorText(resp)))
 	}
 	shown, err := time.Parse(time.RFC3339Nano, resp.Header.Get(api.KeyTimeHeader))
 	if err != nil {
@@ -103,7 +104,7 @@ func (l *library) keyFrameFrom(ctx context.Context, n *node, q media.KeyFrameQue
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxPicture+1))
 	if err != nil || len(data) > maxPicture {
-		return media.Picture{}, fault.Errorf(fault.Unavailable, "key frame from node %q: %d bytes came, and %w", n.alias, len(data), explain(ctx, err))
+		return media.Picture{}, fault.Errorf(fault.Unavailable, "key frame from node %q: %d bytes came, and %w", n.alias, len(data), peer.Explain(ctx, err))
 	}
 	sum := sha256.Sum256(data)
 	return media.Picture{Time: shown, ETag: fmt.Sprintf(`"%x"`, sum[:12]), Node: n.alias, Data: data}, nil
@@ -167,7 +168,7 @@ func (l *library) keyFramesFrom(ctx context.Context, n *node, q media.KeyFramesQ
 	v.Set("to", q.Span.To.UTC().Format(time.RFC3339Nano))
 	v.Set("count", strconv.Itoa(q.Count))
 	var said media.KeyFrameList
-	if err := n.client.get(ctx, "/api/archive/"+api.EscapePath(q.Stream)+"/keys", v, l.fleet.o.Timeout, maxShort, &said); err != nil {
+	if err := n.client.Get(ctx, "/api/archive/"+api.EscapePath(q.Stream)+"/keys", v, l.fleet.o.Timeout, peer.MaxShort, &said); err != nil {
 		return nil, fault.Errorf(fault.Unavailable, "key frames from node %q: %w", n.alias, err)
 	}
 	if len(said.KeyFrames) > q.Count {

@@ -16,6 +16,7 @@ import (
 	libarchive "github.com/live777/recorder/internal/library/archive"
 	"github.com/live777/recorder/internal/library/playback"
 	"github.com/live777/recorder/internal/library/span"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage"
@@ -308,8 +309,8 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 			query.Set(name, value)
 		}
 	}
-	resp, err := n.client.do(r.Context(), call{
-		method: r.Method, path: "/api/record/object/" + api.EscapePath(key), query: query, header: header, wait: l.fleet.o.Timeout,
+	resp, err := n.client.Do(r.Context(), peer.Call{
+		Method: r.Method, Path: "/api/record/object/" + api.EscapePath(key), Query: query, Header: header, Wait: l.fleet.o.Timeout,
 	})
 	if err != nil {
 		n.suspect()
@@ -321,15 +322,15 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 	case resp.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
 	case path.Base(key) == media.FileName && (resp.StatusCode == http.StatusConflict || resp.StatusCode == http.StatusBadRequest):
-		return refusedByNode(n, resp.StatusCode, errorText(resp))
+		return refusedByNode(n, resp.StatusCode, peer.ErrorText(resp))
 	case resp.StatusCode >= 300 && resp.StatusCode != http.StatusNotModified &&
 		resp.StatusCode != http.StatusPreconditionFailed && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
-		said := errorText(resp)
+		said := peer.ErrorText(resp)
 		if n.isOriginal() && isMissing(resp.StatusCode, said) {
 			return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
 		}
 		l.fleet.relayed(n, 0, true)
-		return fault.Errorf(fault.Unavailable, "%w from node %q: %w", errNotRelayed, n.alias, statusError(resp.StatusCode, said))
+		return fault.Errorf(fault.Unavailable, "%w from node %q: %w", errNotRelayed, n.alias, peer.StatusError(resp.StatusCode, said))
 	}
 	h := w.Header()
 	for _, name := range relayedToClient {
@@ -378,7 +379,7 @@ func refusedByNode(n *node, status int, said []byte) error {
 	if status == http.StatusBadRequest {
 		kind = fault.Invalid
 	}
-	return fault.Errorf(kind, "node %q: %w", n.alias, statusError(status, said))
+	return fault.Errorf(kind, "node %q: %w", n.alias, peer.StatusError(status, said))
 }
 
 // savedAs returns the Content-Disposition that a node has answered with, made anew: it

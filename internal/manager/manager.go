@@ -18,6 +18,7 @@ import (
 	"github.com/live777/recorder/internal/base/tlscert"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/retention"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/serve/metrics"
 	"github.com/live777/recorder/internal/serve/web"
@@ -125,7 +126,7 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 
 // makeFleet makes what follows the nodes.
 func (m *Manager) makeFleet(tokens Catalogue, store shared, o Options) error {
-	allow, err := networks(m.cfg.Registration.Allow)
+	allow, err := peer.Networks(m.cfg.Registration.Allow)
 	if err != nil {
 		return err
 	}

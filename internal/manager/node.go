@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/serve/api"
 )
 
@@ -38,7 +39,7 @@ type node struct {
 	alias  string
 	source string
 	local  bool // its recordings are on the node
-	client *client
+	client *peer.Client
 	fleet  *fleet
 	log    *slog.Logger
 
@@ -84,7 +85,7 @@ func newNode(f *fleet, alias, source, url, token string, local bool) *node {
 	}
 	return &node{
 		alias: alias, source: source, local: local, fleet: f,
-		client: newClient(h, url, token), log: f.log.With("node", alias),
+		client: peer.New(h, url, token), log: f.log.With("node", alias),
 		probeNow: make(chan struct{}, 1), feedNow: make(chan struct{}, 1), done: make(chan struct{}),
 		state: stateConnecting, since: f.now(), errs: map[string]error{}, up: make(chan struct{}),
 	}
@@ -363,7 +364,7 @@ func (n *node) describe() api.FleetNode {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	d := api.FleetNode{
-		Alias: n.alias, URL: n.client.base, Source: n.source, Storage: "shared",
+		Alias: n.alias, URL: n.client.Base, Source: n.source, Storage: "shared",
 		State: n.state, Since: n.since, SeenAt: n.seen, LatencyMS: float64(n.latency.Microseconds()) / 1000,
 		Version: n.info.Version, Node: n.info.Node, Features: n.info.Features, Codecs: n.info.Codecs,
 		Load: n.load, Feed: n.feed,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -53,11 +54,11 @@ func (i *nodeInfo) kind() string {
 // askInfo asks the node what it is.
 func (n *node) askInfo(ctx context.Context) (nodeInfo, error) {
 	var info nodeInfo
-	err := n.client.getJSON(ctx, "/api/info", n.fleet.o.Timeout, &info)
+	err := n.client.GetJSON(ctx, "/api/info", n.fleet.o.Timeout, &info)
 	if err == nil && info.kind() == "" {
 		err = errNoNode
 	}
-	info.Info = boundedInfo(info.Info)
+	info.Info = peer.BoundedInfo(info.Info)
 	return info, err
 }
 
@@ -147,7 +148,7 @@ func (n *node) isRecording(ctx context.Context, stream string) (bool, error) {
 	var status struct {
 		Recording bool `json:"recording"`
 	}
-	err := n.client.getJSON(ctx, recordPath(stream), n.fleet.o.Timeout, &status)
+	err := n.client.GetJSON(ctx, recordPath(stream), n.fleet.o.Timeout, &status)
 	return status.Recording, err
 }
 
@@ -325,7 +326,7 @@ func (n *node) passOriginal(ctx context.Context, r api.RecordRequest, body []byt
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, late)
 	defer cancel()
-	resp, err := n.client.do(ctx, call{method: r.Method, path: recordPath(r.Stream), body: body, wait: 2 * limit})
+	resp, err := n.client.Do(ctx, peer.Call{Method: r.Method, Path: recordPath(r.Stream), Body: body, Wait: 2 * limit})
 	if err != nil {
 		if !errors.Is(err, errLate) {
 			n.suspect()
@@ -333,13 +334,13 @@ func (n *node) passOriginal(ctx context.Context, r api.RecordRequest, body []byt
 		return nil, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer, err = io.ReadAll(io.LimitReader(resp.Body, maxShort))
+	answer, err = io.ReadAll(io.LimitReader(resp.Body, peer.MaxShort))
 	if err != nil {
 		n.suspect()
-		return nil, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", n.alias, explain(ctx, err))
+		return nil, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", n.alias, peer.Explain(ctx, err))
 	}
 	if resp.StatusCode/100 != 2 {
-		return nil, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, statusError(resp.StatusCode, answer))
+		return nil, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, peer.StatusError(resp.StatusCode, answer))
 	}
 	return answer, nil
 }

@@ -3,7 +3,6 @@
 package manager
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/config"
-	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
@@ -624,24 +622,6 @@ func TestOriginalReplaced(t *testing.T) {
 		t.Errorf("the node is %+v", n)
 	}
 	until(t, "what the other one does not have is gone", func() bool { return len(m.recordings("cam")) == 0 })
-}
-
-// TestOriginalSaysWhere: what an original says of its storage is in the log, and not in
-// answers.
-func TestOriginalSaysWhere(t *testing.T) {
-	body := []byte("Unexpected (permanent) at read, context: { uri: https://bucket.internal/x }")
-	err := statusError(http.StatusInternalServerError, body)
-	if !strings.Contains(err.Error(), "bucket.internal") || strings.Contains(fault.Text(err), "internal") || fault.KindOf(err) != fault.Unavailable {
-		t.Errorf("log %q, answer %q", err, fault.Text(err))
-	}
-	for _, page := range []string{"<html>", "{}", "", "a\x00b"} {
-		if got := plainText([]byte(page)); got != "" {
-			t.Errorf("%q is taken for %q", page, got)
-		}
-	}
-	if got := plainText(bytes.Repeat([]byte("x"), 4096)); len(got) != maxText {
-		t.Errorf("%d bytes of what it says", len(got))
-	}
 }
 
 // The rebuilt catalogue has the recordings of an original, too.

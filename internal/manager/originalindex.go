@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -27,6 +29,20 @@ type originalSession struct {
 	DurationMS *int64 `json:"duration_ms"`
 	MPDPath    string `json:"mpd_path"`
 	Status     string `json:"status"`
+}
+
+// maxIndex bounds a page of the index of an original, which may not obey a limit.
+const maxIndex = 10_000
+
+// sessionList is a page of the index of an original.
+type sessionList []originalSession
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *sessionList) UnmarshalJSON(data []byte) (err error) {
+	*l, err = peer.DecodeList(data, "recordings in a page of its index", maxIndex, func(data []byte, s *originalSession) error {
+		return json.Unmarshal(data, s)
+	})
+	return err
 }
 
 // The reasons of recordings whose node keeps no ledger.
@@ -91,7 +107,7 @@ func (n *node) catchUpOriginal(ctx context.Context, at *follower) error {
 			Sessions sessionList `json:"sessions"`
 			LastTS   *int64      `json:"last_ts"`
 		}
-		if err := n.client.getList(ctx, "/api/recordings", query, n.fleet.o.Timeout, maxAnswer, &page); err != nil {
+		if err := n.client.GetList(ctx, "/api/recordings", query, n.fleet.o.Timeout, peer.MaxAnswer, &page); err != nil {
 			return err
 		}
 		if err := n.putSessions(ctx, page.Sessions); err != nil {
@@ -205,7 +221,7 @@ const maxHead = 16 << 10
 
 // manifestDuration returns the seconds that a manifest says it has; 0 where it says nothing.
 func (n *node) manifestDuration(ctx context.Context, key string) float64 {
-	resp, err := n.client.do(ctx, call{method: http.MethodGet, path: "/api/record/object/" + api.EscapePath(key), wait: n.fleet.o.Timeout})
+	resp, err := n.client.Do(ctx, peer.Call{Method: http.MethodGet, Path: "/api/record/object/" + api.EscapePath(key), Wait: n.fleet.o.Timeout})
 	if err != nil {
 		return 0
 	}
@@ -265,7 +281,7 @@ func (s *shelf) deleteOriginal(ctx context.Context, n *node, r media.Recording) 
 
 // hasObject asks the node whether it has an object.
 func (n *node) hasObject(ctx context.Context, key string) (bool, error) {
-	resp, err := n.client.do(ctx, call{method: http.MethodGet, path: "/api/record/object/" + api.EscapePath(key), wait: n.fleet.o.Timeout})
+	resp, err := n.client.Do(ctx, peer.Call{Method: http.MethodGet, Path: "/api/record/object/" + api.EscapePath(key), Wait: n.fleet.o.Timeout})
 	if err != nil {
 		n.suspect()
 		return false, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, err)
@@ -274,11 +290,11 @@ func (n *node) hasObject(ctx context.Context, key string) (bool, error) {
 	if resp.StatusCode == http.StatusOK {
 		return true, nil
 	}
-	said := errorText(resp)
+	said := peer.ErrorText(resp)
 	if isMissing(resp.StatusCode, said) {
 		return false, nil
 	}
-	return false, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, statusError(resp.StatusCode, said))
+	return false, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, peer.StatusError(resp.StatusCode, said))
 }
 
 // isMissing reports whether an answer says that there is no such object. An original

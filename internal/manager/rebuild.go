@@ -173,7 +173,7 @@ func (f *fleet) known(ctx context.Context, nodes []config.Node) ([]*node, error)
 	for i, n := range list {
 		inConfig[strings.ToLower(n.alias)] = true
 		// The token stays in the configuration.
-		if err := f.o.Catalogue.PutNode(ctx, catalogue.Node{Alias: n.alias, URL: n.client.base, Local: n.local}); err != nil {
+		if err := f.o.Catalogue.PutNode(ctx, catalogue.Node{Alias: n.alias, URL: n.client.Base, Local: n.local}); err != nil {
 			return nil, err
 		}
 		for _, name := range nodes[i].NodeAliases {
@@ -183,7 +183,7 @@ func (f *fleet) known(ctx context.Context, nodes []config.Node) ([]*node, error)
 		}
 	}
 	for _, s := range saved {
-		held := slices.ContainsFunc(list, func(n *node) bool { return n.source == configured && n.client.base == s.URL })
+		held := slices.ContainsFunc(list, func(n *node) bool { return n.source == configured && n.client.Base == s.URL })
 		switch {
 		case inConfig[strings.ToLower(s.Alias)]:
 		case s.Registered && held: // as in takePlace

@@ -10,6 +10,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/retention"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -82,7 +83,7 @@ func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (
 	if err != nil {
 		return media.Recording{}, fmt.Errorf("encode request: %w", err)
 	}
-	answer, err := n.pass(ctx, call{method: http.MethodPatch, path: recordingPath(r), body: body, wait: s.fleet.o.Control})
+	answer, err := n.pass(ctx, peer.Call{Method: http.MethodPatch, Path: recordingPath(r), Body: body, Wait: s.fleet.o.Control})
 	if err != nil {
 		return media.Recording{}, err
 	}
@@ -125,7 +126,7 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 		err := s.deleteOriginal(ctx, n, r)
 		return err == nil, err
 	}
-	answer, err := n.pass(ctx, call{method: http.MethodDelete, path: recordingPath(r), wait: s.fleet.o.Control})
+	answer, err := n.pass(ctx, peer.Call{Method: http.MethodDelete, Path: recordingPath(r), Wait: s.fleet.o.Control})
 	switch {
 	case err != nil:
 		return false, err

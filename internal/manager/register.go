@@ -12,6 +12,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/serve/api"
 )
 
@@ -44,7 +45,7 @@ func (f *fleet) Register(ctx context.Context, r api.NodeRegistration, admin bool
 	if !config.IsBaseURL(r.URL) {
 		return api.FleetNode{}, false, fault.New(fault.Invalid, `url is no URL of a server; set manager.node_url to "http://host:port"`)
 	}
-	if err := f.allowed(ctx, r.URL); err != nil {
+	if err := peer.Allowed(ctx, f.o.Allow, r.URL, f.o.Timeout); err != nil {
 		return api.FleetNode{}, false, err
 	}
 	proven, err := f.inPlaceOf(ctx, r)
@@ -71,7 +72,7 @@ func (f *fleet) Register(ctx context.Context, r api.NodeRegistration, admin bool
 // inPlaceOf returns the registered nodes that have the alias or the URL of r, by alias.
 // The error is a fault.Conflict if the configuration has it.
 func (f *fleet) inPlaceOf(ctx context.Context, r api.NodeRegistration) ([]catalogue.Node, error) {
-	base := newClient(f.http, r.URL, "").base
+	base := peer.New(f.http, r.URL, "").Base
 	var known []catalogue.Node
 	others := 0
 	for _, n := range f.all() {
@@ -81,7 +82,7 @@ func (f *fleet) inPlaceOf(ctx context.Context, r api.NodeRegistration) ([]catalo
 		switch {
 		case n.alias != r.Alias && strings.EqualFold(n.alias, r.Alias):
 			return nil, fault.Errorf(fault.Conflict, "there is a node %q: aliases differ by more than the case of letters", n.alias)
-		case n.alias != r.Alias && n.client.base != base:
+		case n.alias != r.Alias && n.client.Base != base:
 			continue
 		case n.source == configured && n.alias == r.Alias:
 			return nil, fault.Errorf(fault.Conflict, "node %q is in the manager's configuration ([[nodes]]), which holds; "+
@@ -122,7 +123,7 @@ func sameRegistration(a, b catalogue.Node) bool {
 // at the known address gives all rights. The token of the known node is sent nowhere
 // for this.
 func (f *fleet) prove(ctx context.Context, known *catalogue.Node, r api.NodeRegistration) error {
-	unmoved := known.URL == newClient(f.http, r.URL, "").base && known.Local == f.keepsItself(r)
+	unmoved := known.URL == peer.New(f.http, r.URL, "").Base && known.Local == f.keepsItself(r)
 	if sameToken(known.Token, r.Token) && (unmoved || r.Token != "") {
 		return nil
 	}
@@ -137,7 +138,7 @@ func (f *fleet) prove(ctx context.Context, known *catalogue.Node, r api.NodeRegi
 		Rights  []auth.Right `json:"rights"`
 		Streams []string     `json:"streams"`
 	}
-	err := newClient(f.guarded, known.URL, r.Token).getJSON(ctx, "/api/me", f.o.Timeout, &me)
+	err := peer.New(f.guarded, known.URL, r.Token).GetJSON(ctx, "/api/me", f.o.Timeout, &me)
 	switch {
 	case err != nil:
 	case !slices.Contains(me.Rights, auth.Admin) || !slices.Contains(me.Streams, "*"):
@@ -172,15 +173,15 @@ func (f *fleet) replace(ctx context.Context, r api.NodeRegistration) (api.FleetN
 	if err := f.comeBack(ctx, r.Alias); err != nil {
 		return api.FleetNode{}, false, err
 	}
-	if old != nil && old.client.base == n.client.base && old.local == n.local {
-		if *old.client.token.Load() == r.Token {
+	if old != nil && old.client.Base == n.client.Base && old.local == n.local {
+		if old.client.Token() == r.Token {
 			return old.describe(), false, nil
 		}
 		// JSON Web Tokens expire, and nodes bring new ones.
 		if err := f.o.Catalogue.PutNode(ctx, n.registration()); err != nil {
 			return api.FleetNode{}, false, err
 		}
-		old.client.token.Store(&r.Token)
+		old.client.SetToken(r.Token)
 		return old.describe(), false, nil
 	}
 	// The follower of the old address would overwrite the new node's cursor.
@@ -189,7 +190,7 @@ func (f *fleet) replace(ctx context.Context, r api.NodeRegistration) (api.FleetN
 		f.goOn(old)
 		return api.FleetNode{}, false, err
 	}
-	f.log.Info("node registered", "node", n.alias, "url", n.client.base)
+	f.log.Info("node registered", "node", n.alias, "url", n.client.Base)
 	f.add(n)
 	return n.describe(), old == nil, nil
 }
@@ -199,11 +200,11 @@ func (f *fleet) replace(ctx context.Context, r api.NodeRegistration) (api.FleetN
 // its feed tells (succeed), or another machine.
 func (f *fleet) takePlace(ctx context.Context, n *node) error {
 	for _, other := range f.all() {
-		if other.alias == n.alias || other.client.base != n.client.base {
+		if other.alias == n.alias || other.client.Base != n.client.Base {
 			continue
 		}
 		f.stop(other.alias)
-		if err := f.o.Catalogue.PutNode(ctx, catalogue.Node{Alias: other.alias, URL: other.client.base, Local: other.local}); err != nil {
+		if err := f.o.Catalogue.PutNode(ctx, catalogue.Node{Alias: other.alias, URL: other.client.Base, Local: other.local}); err != nil {
 			f.goOn(other)
 			return err
 		}
@@ -215,6 +216,6 @@ func (f *fleet) takePlace(ctx context.Context, n *node) error {
 // registration returns what the catalogue keeps of a node that has registered.
 func (n *node) registration() catalogue.Node {
 	return catalogue.Node{
-		Alias: n.alias, URL: n.client.base, Token: *n.client.token.Load(), Local: n.local, Registered: true,
+		Alias: n.alias, URL: n.client.Base, Token: n.client.Token(), Local: n.local, Registered: true,
 	}
 }

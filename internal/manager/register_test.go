@@ -81,7 +81,7 @@ func TestRegistrationIsBound(t *testing.T) {
 		}
 		n := f.node("edge")
 		if len(saved) != 1 || saved[0].URL != server.URL || saved[0].Token != token || saved[0].Local != local ||
-			n == nil || n.client.base != server.URL || *n.client.token.Load() != token || n.local != local {
+			n == nil || n.client.Base != server.URL || n.client.Token() != token || n.local != local {
 			t.Errorf("%s: the node is %+v", what, saved)
 		}
 	}
@@ -90,7 +90,7 @@ func TestRegistrationIsBound(t *testing.T) {
 	}
 	refused := func(what string, server *identifying, token string, local bool) {
 		t.Helper()
-		before := *f.node("edge").client.token.Load()
+		before := f.node("edge").client.Token()
 		err := register(server, token, local, false)
 		if fault.KindOf(err) != fault.Conflict || !strings.Contains(err.Error(), "DELETE /api/nodes/edge") || strings.Contains(fault.Text(err), "127.0.0.1") {
 			t.Errorf("%s: %v", what, err)
@@ -172,7 +172,7 @@ func TestRegistrationOfAnonymousNode(t *testing.T) {
 			t.Errorf("%d: kind %d, want %d", i, got, tt.want)
 		}
 	}
-	if n := f.node("edge"); n.client.base != edge.URL || n.local {
+	if n := f.node("edge"); n.client.Base != edge.URL || n.local {
 		t.Error("the node was replaced")
 	}
 }

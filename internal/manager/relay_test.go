@@ -20,7 +20,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/live777/recorder/internal/base/logging/logtest"
@@ -357,44 +356,6 @@ func TestStuckRelay(t *testing.T) {
 			t.Errorf("the log says: %s", line)
 		}
 	}
-}
-
-// stuckBody is an answer that brings something and then nothing, until its request
-// is cancelled.
-type stuckBody struct {
-	ctx  context.Context
-	some int
-}
-
-func (b *stuckBody) Read(p []byte) (int, error) {
-	if b.some > 0 {
-		b.some--
-		return copy(p, "x"), nil
-	}
-	<-b.ctx.Done()
-	return 0, context.Cause(b.ctx)
-}
-
-func (b *stuckBody) Close() error { return nil }
-
-// What brings nothing is broken off; what nobody reads is not.
-func TestIdleBody(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		body := newIdleBody(&stuckBody{ctx, 2}, cancel)
-		defer func() { _ = body.Close() }()
-		p := make([]byte, 8)
-		for range 2 {
-			if n, err := body.Read(p); n != 1 || err != nil {
-				t.Fatalf("%d bytes: %v", n, err)
-			}
-			time.Sleep(10 * idleTimeout) // of the client
-		}
-		start := time.Now()
-		if n, err := body.Read(p); n != 0 || !errors.Is(err, errIdle) || time.Since(start) != idleTimeout {
-			t.Errorf("%d bytes after %v: %v", n, time.Since(start), err)
-		}
-	})
 }
 
 // TestRelayOfFiles: a recording as one file is saved by the name that its node gives it, in

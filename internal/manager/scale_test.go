@@ -25,6 +25,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/library/catalogue/pgtest"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -92,7 +93,7 @@ func TestWatchers(*testing.T) {
 				return
 			}
 			defer func() { _ = resp.Body.Close() }()
-			_ = readEvents(resp.Body, func(data []byte) error {
+			_ = peer.ReadEvents(resp.Body, func(data []byte) error {
 				events.Add(1)
 				bytes.Add(int64(len(data)))
 				return nil

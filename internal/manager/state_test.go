@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -382,7 +383,7 @@ func TestCommandThatTrickles(t *testing.T) {
 // What a node says of itself, and of what is wrong, is kept within bounds.
 func TestNodeThatSaysTooMuch(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("x", maxShort)
+	long := strings.Repeat("x", peer.MaxShort)
 	var chatty atomic.Bool
 	fake := newFakeNode(t, &fakeNode{
 		info: func(w http.ResponseWriter, _ *http.Request) {
@@ -400,12 +401,12 @@ func TestNodeThatSaysTooMuch(t *testing.T) {
 	f := followed(t, 100*time.Millisecond, 30*time.Second, map[string]*fakeNode{"a": fake})
 	n := f.node("a")
 	until(t, "what is wrong is shown", func() bool { return strings.Contains(n.describe().Error, "it answers 500: xxx") })
-	if said := n.describe().Error; len(said) > 2*maxText {
+	if said := n.describe().Error; len(said) > 2*peer.MaxText {
 		t.Errorf("it has %d bytes", len(said))
 	}
 	chatty.Store(true)
 	until(t, "it is down", func() bool { return n.describe().State == stateDown })
-	if d := n.describe(); !strings.Contains(d.Error, "longer than") || len(d.Version) > maxText {
+	if d := n.describe(); !strings.Contains(d.Error, "longer than") || len(d.Version) > peer.MaxText {
 		t.Errorf("%s, and a version of %d bytes", d.Error, len(d.Version))
 	}
 }

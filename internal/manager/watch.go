@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/serve/api"
 )
 
@@ -28,7 +28,7 @@ func (n *node) followStreams(ctx context.Context) {
 		if !came && up.Err() == nil {
 			polls = eventsAgain
 		}
-		if up.Err() == nil && !errors.Is(err, errNoRoute) && !errors.Is(err, errNoEvents) {
+		if up.Err() == nil && !errors.Is(err, peer.ErrNoRoute) && !errors.Is(err, errNoEvents) {
 			n.suspect()
 		}
 		for range polls {
@@ -44,8 +44,8 @@ func (n *node) followStreams(ctx context.Context) {
 
 // pollStreams asks for the list of streams.
 func (n *node) pollStreams(ctx context.Context) {
-	var list streamList
-	err := n.client.getList(ctx, "/api/streams/", nil, n.fleet.o.Timeout, maxEvent, &list)
+	var list peer.StreamList
+	err := n.client.GetList(ctx, "/api/streams/", nil, n.fleet.o.Timeout, peer.MaxEvent, &list)
 	if ctx.Err() != nil {
 		return
 	}
@@ -82,9 +82,9 @@ func (n *node) watchStreams(ctx context.Context) (came bool, err error) {
 	first := time.AfterFunc(n.fleet.o.Timeout, func() { cancel(errNoEvents) })
 	defer first.Stop()
 	err = n.events(ctx, "/api/sse/streams", func(data []byte) error {
-		var list streamList
-		if err := decode(data, &list); err != nil {
-			return fmt.Errorf("decode event: %w", short(err))
+		var list peer.StreamList
+		if err := peer.Decode(data, &list); err != nil {
+			return fmt.Errorf("decode event: %w", peer.Short(err))
 		}
 		first.Stop()
 		came = true
@@ -101,15 +101,15 @@ func (n *node) watchStreams(ctx context.Context) (came bool, err error) {
 
 // events reads an event stream of the node until it ends.
 func (n *node) events(ctx context.Context, path string, handle func([]byte) error) error {
-	resp, err := n.client.do(ctx, call{method: http.MethodGet, path: path, wait: n.fleet.o.Timeout})
+	resp, err := n.client.Do(ctx, peer.Call{Method: http.MethodGet, Path: path, Wait: n.fleet.o.Timeout})
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
-		return statusError(resp.StatusCode, nil)
+		return peer.StatusError(resp.StatusCode, nil)
 	}
-	return readEvents(resp.Body, handle)
+	return peer.ReadEvents(resp.Body, handle)
 }
 
 // clockTolerance is how far a node's clock may be off without a word in the log.
@@ -131,7 +131,7 @@ func (n *node) followLoad(ctx context.Context) {
 func (n *node) askLoad(up context.Context) {
 	var load api.NodeLoad
 	start := n.fleet.now()
-	err := n.client.getJSON(up, "/api/load", n.fleet.o.Timeout, &load)
+	err := n.client.GetJSON(up, "/api/load", n.fleet.o.Timeout, &load)
 	if up.Err() == nil {
 		n.setLoad(load, start, err)
 	}
@@ -163,12 +163,8 @@ func (n *node) setLoad(load api.NodeLoad, start time.Time, err error) {
 	n.offset = &offset
 }
 
-const (
-	// maxProblems and maxText bound what is shown of a node's problems, and of other
-	// things that it says: no node has so many, and none says so much.
-	maxProblems = 10
-	maxText     = 500 // bytes
-)
+// maxProblems bounds the problems of a node that are shown.
+const maxProblems = 10
 
 // bounded returns what is kept of the problems that a node has told.
 func bounded(told []health.Problem) []health.Problem {
@@ -177,15 +173,7 @@ func bounded(told []health.Problem) []health.Problem {
 	}
 	for i := range told {
 		p := &told[i]
-		p.Place, p.Text = cut(p.Place), cut(p.Text)
+		p.Place, p.Text = peer.Cut(p.Place), peer.Cut(p.Text)
 	}
 	return told
-}
-
-// cut returns the beginning of s, and keeps nothing of the rest.
-func cut(s string) string {
-	if len(s) > maxText {
-		s = strings.Clone(strings.ToValidUTF8(s[:maxText], ""))
-	}
-	return s
 }

@@ -1,4 +1,4 @@
-package manager
+package peer
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 )
 
 func readAll(r io.Reader) (events []string, err error) {
-	err = readEvents(r, func(data []byte) error {
+	err = ReadEvents(r, func(data []byte) error {
 		events = append(events, string(data))
 		return nil
 	})
@@ -43,7 +43,7 @@ func TestReadEvents(t *testing.T) {
 		t.Errorf("a stream that breaks off: %v", err)
 	}
 	stop := errors.New("enough")
-	if err := readEvents(strings.NewReader("data: a\n\n"), func([]byte) error { return stop }); !errors.Is(err, stop) {
+	if err := ReadEvents(strings.NewReader("data: a\n\n"), func([]byte) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("a handler that has enough: %v", err)
 	}
 }

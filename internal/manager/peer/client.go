@@ -1,4 +1,4 @@
-package manager
+package peer
 
 import (
 	"bytes"
@@ -20,11 +20,14 @@ import (
 )
 
 const (
-	// maxAnswer bounds answers that are read whole, maxEvent the list of streams (as an
-	// answer or an event), and maxShort everything that is no list.
-	maxAnswer = 64 << 20
-	maxEvent  = 16 << 20
-	maxShort  = 4 << 20
+	// MaxAnswer bounds answers that are read whole.
+	MaxAnswer = 64 << 20
+	// MaxEvent bounds the list of streams, as an answer or as an event.
+	MaxEvent = 16 << 20
+	// MaxShort bounds answers that are no lists.
+	MaxShort = 4 << 20
+	// MaxText bounds the bytes that are shown of a text of a node.
+	MaxText = 500
 	// maxErrorText bounds what is read of an error that only a message is made of.
 	maxErrorText = 4096
 	// maxHeader bounds the header of an answer.
@@ -39,9 +42,9 @@ const (
 	idlePerNode = 16
 )
 
-// newTransport returns the transport that all clients share. It does not follow
+// NewHTTP returns an HTTP client, which the clients of all nodes share. It does not follow
 // redirects, which would send a node's token to wherever they point.
-func newTransport() *http.Client {
+func NewHTTP() *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
@@ -57,62 +60,70 @@ func newTransport() *http.Client {
 	}
 }
 
-// client asks one node. Safe for concurrent use.
-type client struct {
+// Client asks one node. Safe for concurrent use.
+type Client struct {
+	// Base is the node's URL, without a slash at its end.
+	Base string
 	http *http.Client
-	base string // URL without a slash at its end
 	// token is sent to the node and shown to nobody.
 	token atomic.Pointer[string]
 }
 
-func newClient(h *http.Client, base, token string) *client {
-	c := &client{http: h}
+// Token returns the token of the node.
+func (c *Client) Token() string { return *c.token.Load() }
+
+// SetToken changes the token of the node.
+func (c *Client) SetToken(token string) { c.token.Store(&token) }
+
+// New returns a client of the node with the URL base.
+func New(h *http.Client, base, token string) *Client {
+	c := &Client{http: h}
 	// Anything after the host would swallow the paths that are added.
 	if u, err := url.Parse(base); err == nil && u.Host != "" {
 		u = &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
-		c.base = strings.TrimRight(u.String(), "/")
+		c.Base = strings.TrimRight(u.String(), "/")
 	}
 	c.token.Store(&token)
 	return c
 }
 
-// call is a request to a node.
-type call struct {
-	method, path string // the path is escaped
-	query        url.Values
-	header       http.Header
-	body         []byte        // JSON
-	wait         time.Duration // how long the answer may take to begin
+// Call is a request to a node.
+type Call struct {
+	Method, Path string // the path is escaped
+	Query        url.Values
+	Header       http.Header
+	Body         []byte        // JSON
+	Wait         time.Duration // how long the answer may take to begin
 }
 
-// do sends a request. ctx is for the answer's body too, which the caller closes.
+// Do sends a request. ctx is for the answer's body too, which the caller closes.
 // Reading the body fails if nothing comes for idleTimeout. The error is a
 // fault.Unavailable. It never has the token; it may have the node's address, which
 // fault.Text leaves out.
-func (c *client) do(ctx context.Context, q call) (*http.Response, error) {
+func (c *Client) Do(ctx context.Context, q Call) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	late := time.AfterFunc(q.wait, func() { cancel(fmt.Errorf("no answer within %v", q.wait)) })
-	target := c.base + q.path
-	if len(q.query) > 0 {
-		target += "?" + q.query.Encode()
+	late := time.AfterFunc(q.Wait, func() { cancel(fmt.Errorf("no answer within %v", q.Wait)) })
+	target := c.Base + q.Path
+	if len(q.Query) > 0 {
+		target += "?" + q.Query.Encode()
 	}
 	var body io.Reader
-	if q.body != nil {
-		body = bytes.NewReader(q.body)
+	if q.Body != nil {
+		body = bytes.NewReader(q.Body)
 	}
-	req, err := http.NewRequestWithContext(ctx, q.method, target, body)
+	req, err := http.NewRequestWithContext(ctx, q.Method, target, body)
 	if err != nil {
 		late.Stop()
 		cancel(nil)
 		return nil, fault.New(fault.Invalid, "the URL of the node cannot be used")
 	}
-	for name, values := range q.header {
+	for name, values := range q.Header {
 		req.Header[name] = values
 	}
-	if token := *c.token.Load(); token != "" {
+	if token := c.Token(); token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	if q.body != nil {
+	if q.Body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(req)
@@ -125,7 +136,7 @@ func (c *client) do(ctx context.Context, q call) (*http.Response, error) {
 		err = fmt.Errorf("it answers %d, which is no status", resp.StatusCode)
 	}
 	if err != nil {
-		err = explain(ctx, err)
+		err = Explain(ctx, err)
 		cancel(nil)
 		return nil, err
 	}
@@ -133,9 +144,9 @@ func (c *client) do(ctx context.Context, q call) (*http.Response, error) {
 	return resp, nil
 }
 
-// explain removes the URL from an error of http.Client.Do, and adds why the request was
+// Explain removes the URL from an error of http.Client.Do, and adds why the request was
 // cancelled.
-func explain(ctx context.Context, err error) error {
+func Explain(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
@@ -143,13 +154,13 @@ func explain(ctx context.Context, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	return fault.Wrap(fault.Unavailable, short(err))
+	return fault.Wrap(fault.Unavailable, Short(err))
 }
 
-// short shortens an error in which a library quotes what a node has sent.
-func short(err error) error {
-	if text := err.Error(); len(text) > 2*maxText {
-		return errors.New(cut(text))
+// Short shortens an error in which a library quotes what a node has sent.
+func Short(err error) error {
+	if text := err.Error(); len(text) > 2*MaxText {
+		return errors.New(Cut(text))
 	}
 	return err
 }
@@ -157,24 +168,25 @@ func short(err error) error {
 // listTimeout is how long a list may take after its answer has begun.
 const listTimeout = time.Minute
 
-// getJSON decodes the answer of a GET into out. wait is for the whole answer: a node
+// GetJSON decodes the answer of a GET into out. wait is for the whole answer: a node
 // that begins to answer and does not end is no better than one that does not begin.
-func (c *client) getJSON(ctx context.Context, path string, wait time.Duration, out any) error {
+func (c *Client) GetJSON(ctx context.Context, path string, wait time.Duration, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no answer within %v", wait))
 	defer cancel()
-	return c.get(ctx, path, nil, wait, maxShort, out)
+	return c.Get(ctx, path, nil, wait, MaxShort, out)
 }
 
-// getList is getJSON for what may be long, up to most bytes: wait is for the beginning
+// GetList is GetJSON for what may be long, up to most bytes: wait is for the beginning
 // of the answer.
-func (c *client) getList(ctx context.Context, path string, query url.Values, wait time.Duration, most int, out any) error {
+func (c *Client) GetList(ctx context.Context, path string, query url.Values, wait time.Duration, most int, out any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, wait+listTimeout, fmt.Errorf("no whole answer within %v", wait+listTimeout))
 	defer cancel()
-	return c.get(ctx, path, query, wait, most, out)
+	return c.Get(ctx, path, query, wait, most, out)
 }
 
-func (c *client) get(ctx context.Context, path string, query url.Values, wait time.Duration, most int, out any) error {
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: path, query: query, wait: wait})
+// Get is GetList without the limit of its own on how long the answer may take.
+func (c *Client) Get(ctx context.Context, path string, query url.Values, wait time.Duration, most int, out any) error {
+	resp, err := c.Do(ctx, Call{Method: http.MethodGet, Path: path, Query: query, Wait: wait})
 	if err != nil {
 		return err
 	}
@@ -182,43 +194,43 @@ func (c *client) get(ctx context.Context, path string, query url.Values, wait ti
 	data, err := io.ReadAll(io.LimitReader(resp.Body, int64(most)+1))
 	switch {
 	case err != nil:
-		return explain(ctx, err)
+		return Explain(ctx, err)
 	case len(data) > most:
 		return fault.Errorf(fault.Unavailable, "its answer to %s is longer than %d bytes", path, most)
 	case resp.StatusCode != http.StatusOK:
-		return statusError(resp.StatusCode, data)
+		return StatusError(resp.StatusCode, data)
 	}
-	if err := decode(data, out); err != nil {
-		return fault.Errorf(fault.Unavailable, "its answer to %s is not what this version understands: %w", path, short(err))
+	if err := Decode(data, out); err != nil {
+		return fault.Errorf(fault.Unavailable, "its answer to %s is not what this version understands: %w", path, Short(err))
 	}
 	return nil
 }
 
-// errNoRoute says that the node does not have this route: it is another version, or was
+// ErrNoRoute says that the node does not have this route: it is another version, or was
 // built without the recorder.
-var errNoRoute = fault.New(fault.Unsupported, "the node does not have this")
+var ErrNoRoute = fault.New(fault.Unsupported, "the node does not have this")
 
-// errorText returns the beginning of an error answer, for a message. If reading fails,
+// ErrorText returns the beginning of an error answer, for a message. If reading fails,
 // what was read before is enough.
-func errorText(resp *http.Response) []byte {
+func ErrorText(resp *http.Response) []byte {
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorText))
 	return said
 }
 
-// statusError returns the error for a status that a node answered.
-func statusError(status int, body []byte) error {
+// StatusError returns the error for a status that a node answered.
+func StatusError(status int, body []byte) error {
 	var said struct {
 		Error string `json:"error"`
 	}
 	text := http.StatusText(status)
 	if json.Unmarshal(body, &said) == nil && said.Error != "" {
-		text = cut(said.Error)
+		text = Cut(said.Error)
 	}
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return fault.Errorf(fault.Unavailable, "it refuses the manager's token (%d: %s); give the manager one of its auth.tokens", status, text)
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
-		return fmt.Errorf("%w (%d: %s)", errNoRoute, status, text)
+		return fmt.Errorf("%w (%d: %s)", ErrNoRoute, status, text)
 	case http.StatusConflict:
 		return fault.Errorf(fault.Conflict, "%s", text)
 	}
@@ -235,7 +247,7 @@ func plainText(body []byte) string {
 	if strings.HasPrefix(line, "<") || strings.HasPrefix(line, "{") || strings.ContainsFunc(line, unicode.IsControl) {
 		return ""
 	}
-	return cut(strings.ToValidUTF8(line, ""))
+	return Cut(strings.ToValidUTF8(line, ""))
 }
 
 // idleBody is a body that breaks off when nothing comes.
@@ -265,4 +277,12 @@ func (b *idleBody) Close() error {
 	b.timer.Stop()
 	b.cancel(nil)
 	return b.ReadCloser.Close()
+}
+
+// Cut returns the beginning of s, and keeps nothing of the rest.
+func Cut(s string) string {
+	if len(s) > MaxText {
+		s = strings.Clone(strings.ToValidUTF8(s[:MaxText], ""))
+	}
+	return s
 }

@@ -1,11 +1,10 @@
-package manager
+package peer
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/maphash"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
@@ -16,25 +15,23 @@ import (
 // a whole stream. So lists are decoded element by element, up to a limit, and the
 // values of each element are counted before it is decoded.
 const (
-	// maxStreams and maxSessions bound what a node has. If it tells of more streams,
+	// MaxStreams and maxSessions bound what a node has. If it tells of more streams,
 	// none of them is taken (takeStreams). maxTracks bounds the tracks, and the codecs,
 	// of a stream or a recording.
-	maxStreams  = 20_000
+	MaxStreams  = 20_000
 	maxSessions = 100_000
 	maxTracks   = 64
-	// maxParts bounds the values (numbers, texts and so on) of one stream or recording,
+	// MaxParts bounds the values (numbers, texts and so on) of one stream or recording,
 	// and maxAnswerParts those of a whole answer.
-	maxParts       = 600_000
+	MaxParts       = 600_000
 	maxAnswerParts = 4_000_000
-	// maxIndex bounds a page of the index of an original, which may not obey a limit.
-	maxIndex = 10_000
 	// maxNames bounds the features, and the codecs, that a node says it has.
 	maxNames = 100
 )
 
-// parts returns an upper bound of the number of values in data. It counts commas in
+// Parts returns an upper bound of the number of values in data. It counts commas in
 // texts too.
-func parts(data []byte) int {
+func Parts(data []byte) int {
 	return bytes.Count(data, []byte(",")) + bytes.Count(data, []byte("{")) + bytes.Count(data, []byte("["))
 }
 
@@ -42,9 +39,9 @@ func tooMuch(format string, args ...any) error {
 	return fault.Errorf(fault.Unavailable, format, args...)
 }
 
-// decode decodes an answer, if it does not have too many values.
-func decode(data []byte, out any) error {
-	if parts(data) > maxAnswerParts {
+// Decode decodes an answer, if it does not have too many values.
+func Decode(data []byte, out any) error {
+	if Parts(data) > maxAnswerParts {
 		return tooMuch("it has more than %d parts", maxAnswerParts)
 	}
 	return json.Unmarshal(data, out)
@@ -53,8 +50,8 @@ func decode(data []byte, out any) error {
 // decodePart decodes one stream or recording, if it does not have too many values. what
 // names it in the error.
 func decodePart(data []byte, what string, out any) error {
-	if parts(data) > maxParts {
-		return tooMuch("a %s has more than %d parts", what, maxParts)
+	if Parts(data) > MaxParts {
+		return tooMuch("a %s has more than %d parts", what, MaxParts)
 	}
 	return json.Unmarshal(data, out)
 }
@@ -62,9 +59,9 @@ func decodePart(data []byte, what string, out any) error {
 // errMore is the error of a list that is too long.
 var errMore = tooMuch("it tells of more")
 
-// decodeList decodes a list of at most so many elements, one by one. Of a longer list
+// DecodeList decodes a list of at most so many elements, one by one. Of a longer list
 // it returns the beginning and an error.
-func decodeList[T any](data []byte, what string, most int, decode func([]byte, *T) error) ([]T, error) {
+func DecodeList[T any](data []byte, what string, most int, decode func([]byte, *T) error) ([]T, error) {
 	d := json.NewDecoder(bytes.NewReader(data))
 	switch first, err := d.Token(); {
 	case err != nil:
@@ -92,13 +89,13 @@ func decodeList[T any](data []byte, what string, most int, decode func([]byte, *
 	return list, nil
 }
 
-// streamList is the streams of a node.
-type streamList []api.NodeStream
+// StreamList is the streams of a node.
+type StreamList []api.NodeStream
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (l *streamList) UnmarshalJSON(data []byte) (err error) {
+func (l *StreamList) UnmarshalJSON(data []byte) (err error) {
 	sessions := 0
-	*l, err = decodeList(data, "streams", maxStreams+1, func(data []byte, s *api.NodeStream) error {
+	*l, err = DecodeList(data, "streams", MaxStreams+1, func(data []byte, s *api.NodeStream) error {
 		if err := decodePart(data, "stream", s); err != nil {
 			return err
 		}
@@ -117,12 +114,12 @@ func (l *streamList) UnmarshalJSON(data []byte) (err error) {
 	return err
 }
 
-// changeList is the changes of a page.
-type changeList []media.Change
+// ChangeList is the changes of a page.
+type ChangeList []media.Change
 
 // UnmarshalJSON implements json.Unmarshaler.
-func (l *changeList) UnmarshalJSON(data []byte) (err error) {
-	*l, err = decodeList(data, "changes in a page of its feed", feedLimit, func(data []byte, c *media.Change) error {
+func (l *ChangeList) UnmarshalJSON(data []byte) (err error) {
+	*l, err = DecodeList(data, "changes in a page of its feed", api.MaxPage, func(data []byte, c *media.Change) error {
 		if err := decodePart(data, "recording", c); err != nil {
 			return err
 		}
@@ -138,20 +135,9 @@ func checkTracks(r *media.Recording) error {
 	return nil
 }
 
-// sessionList is a page of the index of an original.
-type sessionList []originalSession
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (l *sessionList) UnmarshalJSON(data []byte) (err error) {
-	*l, err = decodeList(data, "recordings in a page of its index", maxIndex, func(data []byte, s *originalSession) error {
-		return json.Unmarshal(data, s)
-	})
-	return err
-}
-
-// boundedInfo shortens what a node says of itself, because everybody is shown it.
-func boundedInfo(i api.Info) api.Info {
-	i.Version, i.Node = cut(i.Version), cut(i.Node)
+// BoundedInfo shortens what a node says of itself, because everybody is shown it.
+func BoundedInfo(i api.Info) api.Info {
+	i.Version, i.Node = Cut(i.Version), Cut(i.Node)
 	i.Features, i.Codecs = boundedNames(i.Features), boundedNames(i.Codecs)
 	return i
 }
@@ -162,34 +148,7 @@ func boundedNames(names []string) []string {
 	}
 	kept := make([]string, min(len(names), maxNames))
 	for i := range kept {
-		kept[i] = cut(names[i])
+		kept[i] = Cut(names[i])
 	}
 	return kept
-}
-
-// dirSet is a set of folders. There may be millions, so it keeps only their hashes. Two
-// folders with the same hash would count as one, but the seed is secret, so nobody can
-// make such a pair.
-type dirSet struct {
-	seed   maphash.Seed
-	hashes map[uint64]struct{}
-}
-
-func newDirSet() *dirSet {
-	return &dirSet{maphash.MakeSeed(), map[uint64]struct{}{}}
-}
-
-func (s *dirSet) add(dir string) { s.hashes[maphash.String(s.seed, dir)] = struct{}{} }
-
-func (s *dirSet) has(dir string) bool {
-	_, ok := s.hashes[maphash.String(s.seed, dir)]
-	return ok
-}
-
-// len returns how many there are; a nil set has none.
-func (s *dirSet) len() int {
-	if s == nil {
-		return 0
-	}
-	return len(s.hashes)
 }

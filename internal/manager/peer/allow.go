@@ -1,4 +1,4 @@
-package manager
+package peer
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/serve/api"
@@ -18,10 +19,10 @@ import (
 // registration.allow.
 var errNotAllowed = fault.New(fault.Forbidden, "registration.allow of the manager does not have this address")
 
-// newGuarded returns a client that connects only to addresses in allow, also if a host
+// NewGuarded returns a client that connects only to addresses in allow, also if a host
 // name means another address by now. If allow is empty, it connects to all.
-func newGuarded(allow []netip.Prefix) *http.Client {
-	h := newTransport()
+func NewGuarded(allow []netip.Prefix) *http.Client {
+	h := NewHTTP()
 	if len(allow) == 0 {
 		return h
 	}
@@ -42,8 +43,8 @@ func newGuarded(allow []netip.Prefix) *http.Client {
 	return h
 }
 
-// networks reads registration.allow.
-func networks(list []string) ([]netip.Prefix, error) {
+// Networks reads registration.allow.
+func Networks(list []string) ([]netip.Prefix, error) {
 	var out []netip.Prefix
 	for _, text := range list {
 		p, err := api.ParseProxy(text)
@@ -60,23 +61,24 @@ func permits(allow []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(allow, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// allowed returns nil if a node may register with a URL.
-func (f *fleet) allowed(ctx context.Context, base string) error {
-	if len(f.o.Allow) == 0 {
+// Allowed returns nil if a node may register with a URL. If allow is empty, it may be
+// anywhere.
+func Allowed(ctx context.Context, allow []netip.Prefix, base string, wait time.Duration) error {
+	if len(allow) == 0 {
 		return nil
 	}
 	u, err := url.Parse(base)
 	if err != nil {
 		return fault.New(fault.Invalid, "url is no URL")
 	}
-	ctx, cancel := context.WithTimeout(ctx, f.o.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
 	if err != nil {
 		return fault.Errorf(fault.Invalid, "the host of url is not found: %w", err)
 	}
 	for _, a := range found {
-		if !permits(f.o.Allow, a) {
+		if !permits(allow, a) {
 			return fmt.Errorf("register: %w", errNotAllowed)
 		}
 	}

@@ -1,4 +1,4 @@
-package manager
+package peer
 
 import (
 	"bufio"
@@ -8,20 +8,20 @@ import (
 	"io"
 )
 
-var errEventTooLong = fmt.Errorf("an event is longer than %d bytes", maxEvent)
+var errEventTooLong = fmt.Errorf("an event is longer than %d bytes", MaxEvent)
 
-// readEvents calls handle with the data of each event of an event stream (HTML
+// ReadEvents calls handle with the data of each event of an event stream (HTML
 // Living Standard, "Server-sent events") until that ends, which is io.EOF, or
 // handle returns an error. Other fields than data mean nothing here. handle does
 // not keep the data.
-func readEvents(r io.Reader, handle func(data []byte) error) error {
+func ReadEvents(r io.Reader, handle func(data []byte) error) error {
 	lines := bufio.NewReaderSize(r, 64<<10)
 	var event, line []byte
 	has := false
 	for {
 		part, err := lines.ReadSlice('\n')
 		line = append(line, part...)
-		if len(line)+len(event) > maxEvent {
+		if len(line)+len(event) > MaxEvent {
 			return errEventTooLong
 		}
 		if errors.Is(err, bufio.ErrBufferFull) {
