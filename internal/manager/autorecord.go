@@ -175,7 +175,7 @@ func (a *autoRecorder) do(ctx context.Context, key autoKey) {
 
 func (a *autoRecorder) start(ctx context.Context, n *node, stream string) (ok bool) {
 	start := n.record
-	if !n.keeps() {
+	if !n.Keeps() {
 		start = n.recordApart
 	}
 	answer, err := start(ctx, api.RecordRequest{Method: http.MethodPost, Stream: stream})

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strings"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/maintain"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
-	"github.com/live777/recorder/internal/storage"
 )
 
 // believe decides which of the recordings that the node tells of go into the catalogue,
@@ -23,7 +22,7 @@ func (n *node) believe(ctx context.Context, told []media.Recording, at *follower
 		return nil, nil
 	}
 	rows := map[string]media.Recording{}
-	if at.walk != nil || !n.keeps() {
+	if at.walk != nil || !n.Keeps() {
 		dirs := make([]string, len(told))
 		for i, r := range told {
 			dirs[i] = n.key(r.RecordDir)
@@ -63,14 +62,14 @@ func (n *node) believe(ctx context.Context, told []media.Recording, at *follower
 func (n *node) attribute(ctx context.Context, r media.Recording, row *media.Recording) (_ media.Recording, keep bool, err error) {
 	name := r.Node
 	r = n.mount(r)
-	if n.keeps() { // no other node can have it
+	if n.Keeps() { // no other node can have it
 		return r, true, nil
 	}
-	if r.Node = n.ownerOf(name); r.Node != n.alias {
+	if r.Node = n.fleet.names.OwnerOf(n.alias, name); r.Node != n.alias {
 		keep, err = n.mayTellOf(ctx, r, name, row)
 		return r, keep, err
 	}
-	if err := n.recognise(ctx, name); err != nil {
+	if err := n.fleet.names.Recognise(ctx, n.alias, name); err != nil {
 		return r, false, err
 	}
 	if row == nil || row.Node == n.alias { // no other node has told of it
@@ -84,7 +83,7 @@ func (n *node) attribute(ctx context.Context, r media.Recording, row *media.Reco
 // another name.
 func (n *node) mayTellOf(ctx context.Context, r media.Recording, name string, row *media.Recording) (bool, error) {
 	if row == nil { // it was deleted, if storage does not have it
-		return n.fleet.stored(ctx, r.RecordDir)
+		return n.fleet.shared.Has(ctx, r.RecordDir)
 	}
 	return row.Node == n.alias || row.Node == name, nil // it was not known then whose it is
 }
@@ -93,16 +92,16 @@ func (n *node) mayTellOf(ctx context.Context, r media.Recording, name string, ro
 // recording in a folder of which another node has told first. Only if storage has that
 // node's recording there n is not.
 func (n *node) winsFolder(ctx context.Context, name string, row media.Recording) (bool, error) {
-	owner, err := n.fleet.storedBy(ctx, row.RecordDir)
+	owner, err := n.fleet.shared.Owner(ctx, row.RecordDir)
 	if err != nil {
 		return false, err
 	}
 	first := n.fleet.node(row.Node) // nil: there is no such node any more
-	ownName := n.ownerOf(owner) == n.alias && (owner == name || n.named(owner))
+	ownName := n.fleet.names.OwnerOf(n.alias, owner) == n.alias && (owner == name || n.fleet.names.Has(n.alias, owner))
 	switch {
 	case owner == "": // storage does not say
 	case ownName && first == nil: // n had another alias
-	case !n.fleet.isNamed(row.Node, owner): // it is not the first node's either
+	case !n.fleet.names.IsCalled(row.Node, owner): // it is not the first node's either
 	case n.outranks(first, owner): // both have that name
 	default: // if two nodes have one name by mistake, the first must not lose its recordings
 		n.log.Error("a recording is left out: shared storage has another node's in its folder",
@@ -132,7 +131,7 @@ func (f *fleet) verify(ctx context.Context, r media.Recording) error {
 		return nil
 	}
 	_, epoch, _ := f.found.get(r.RecordDir)
-	stored, found, err := f.readInfo(ctx, r.RecordDir)
+	stored, found, err := f.shared.Read(ctx, r.RecordDir)
 	if err != nil {
 		return fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err)
 	}
@@ -231,30 +230,13 @@ func (f *fleet) removed(ctx context.Context, dirs []string) ([]string, error) {
 // description returns what recording.json says of r now, as the catalogue has it. found
 // is false if there is none, or it is damaged.
 func (n *node) description(ctx context.Context, r media.Recording) (stored media.Recording, found bool, err error) {
-	if n.keeps() {
-		stored, found, err = n.readInfo(ctx, unmount(r).RecordDir)
+	if n.Keeps() {
+		stored, found, err = n.readInfo(ctx, folder.Unmount(r).RecordDir)
 	} else {
-		stored, found, err = n.fleet.readInfo(ctx, r.RecordDir)
+		stored, found, err = n.fleet.shared.Read(ctx, r.RecordDir)
 	}
 	stored.Node, stored.RecordDir, stored.MPDPath = r.Node, r.RecordDir, r.MPDPath
 	return stored, found, err
-}
-
-// readInfo reads a recording.json from the shared storage.
-func (f *fleet) readInfo(ctx context.Context, dir string) (r media.Recording, found bool, err error) {
-	if f.o.Storage == nil {
-		return r, false, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-	defer cancel()
-	body, err := f.o.Storage.Get(ctx, dir+"/"+media.InfoName, 0, media.MaxInfoSize)
-	if errors.Is(err, storage.ErrNotFound) {
-		return r, false, nil
-	}
-	if err != nil {
-		return r, false, err
-	}
-	return decodeInfo(body, dir)
 }
 
 // readInfo reads a recording.json from the node.
@@ -269,27 +251,12 @@ func (n *node) readInfo(ctx context.Context, dir string) (r media.Recording, fou
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
-		return decodeInfo(resp.Body, dir)
+		return folder.Decode(resp.Body, dir)
 	case http.StatusNotFound:
 		return r, false, resp.Body.Close()
 	}
 	said, _ := io.ReadAll(io.LimitReader(resp.Body, peer.MaxShort)) // for the message
 	return r, false, errors.Join(peer.StatusError(resp.StatusCode, said), resp.Body.Close())
-}
-
-func decodeInfo(body io.ReadCloser, dir string) (r media.Recording, found bool, err error) {
-	data, err := io.ReadAll(io.LimitReader(body, media.MaxInfoSize))
-	if err := errors.Join(err, body.Close()); err != nil {
-		return r, false, err
-	}
-	if peer.Parts(data) > peer.MaxParts {
-		return r, false, nil // nor is it ours
-	}
-	r, _, err = media.DecodeRecording(data, dir)
-	if err != nil {
-		return r, false, nil //nolint:nilerr // it is damaged, and tells nothing
-	}
-	return r, true, nil
 }
 
 // sweep drops the node's recordings that were not seen on a walk through its whole
@@ -303,8 +270,8 @@ func (n *node) sweep(ctx context.Context, seen *dirSet) error {
 			if seen.has(dir) {
 				continue
 			}
-			if !strings.HasPrefix(dir, mountMark) {
-				if stored, err := n.fleet.stored(ctx, dir); err != nil {
+			if !folder.IsMounted(dir) {
+				if stored, err := n.fleet.shared.Has(ctx, dir); err != nil {
 					return err
 				} else if stored {
 					continue

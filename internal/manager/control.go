@@ -77,7 +77,7 @@ func (n *node) recordApart(ctx context.Context, r api.RecordRequest) (answer api
 func (n *node) mountAnswer(body []byte) []byte {
 	var fields map[string]json.RawMessage
 	var mpd string
-	if !n.keeps() || json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields["mpd_path"], &mpd) != nil || mpd == "" {
+	if !n.Keeps() || json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields["mpd_path"], &mpd) != nil || mpd == "" {
 		return body
 	}
 	path, err := json.Marshal(n.key(mpd))
@@ -95,11 +95,11 @@ func (n *node) mountAnswer(body []byte) []byte {
 // shares reports whether another node has the stream that n is about to record to
 // the same storage.
 func (f *fleet) shares(n *node, stream string) bool {
-	if n.keeps() {
+	if n.Keeps() {
 		return false
 	}
 	for _, other := range f.all() {
-		if _, ok := other.stream(stream); ok && other != n && !other.keeps() {
+		if _, ok := other.stream(stream); ok && other != n && !other.Keeps() {
 			return true
 		}
 	}

@@ -152,7 +152,7 @@ func TestDeleteUnknownToNode(t *testing.T) {
 		if (err == nil) != tc.deleted || err != nil && fault.KindOf(err) != fault.Conflict {
 			t.Errorf("delete %s: %v", dir, err)
 		}
-		if there, err := f.stored(t.Context(), dir); there == tc.deleted || err != nil {
+		if there, err := f.shared.Has(t.Context(), dir); there == tc.deleted || err != nil {
 			t.Errorf("%s is stored: %v, %v", dir, there, err)
 		}
 		if _, err := db.Get(t.Context(), dir); errors.Is(err, catalogue.ErrNotFound) != tc.deleted {
@@ -278,7 +278,7 @@ func TestChangeEndsWhatWasLookedUp(t *testing.T) {
 		t.Errorf("after: %+v, %v", r, err)
 	}
 	f.o.Catalogue = db
-	if err := f.reassign(t.Context(), "a", "b"); err != nil {
+	if err := f.names.Reassign(t.Context(), "a", "b"); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := f.find(t.Context(), "cam/1"); err != nil || r.Node != "b" {

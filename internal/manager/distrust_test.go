@@ -257,7 +257,7 @@ func TestRecordingsOfOthers(t *testing.T) {
 	if done, err := s.Delete(t.Context(), "secret/1"); fault.KindOf(err) != fault.NotFound {
 		t.Errorf("delete what is another's: %v, %v", done, err)
 	}
-	if there, err := l.fleet.stored(t.Context(), "secret/1"); !there || err != nil {
+	if there, err := l.fleet.shared.Has(t.Context(), "secret/1"); !there || err != nil {
 		t.Errorf("it is deleted: %v", err)
 	}
 	if _, err := s.Delete(t.Context(), "cam/old"); err != nil {

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -42,17 +42,10 @@ type feedPage struct {
 
 func (p *feedPage) cursor() media.Cursor { return media.Cursor{Seq: p.Next, Base: p.Base} }
 
-// mountMark begins the folder below which the catalogue keeps the recordings of a node
-// that stores them itself. Two nodes may have folders of the same name.
-const mountMark = "@"
-
-// mountPoint returns the folder of a node's own recordings.
-func mountPoint(alias string) string { return mountMark + alias + "/" }
-
 // mount returns r as the manager's catalogue keeps it.
 func (n *node) mount(r media.Recording) media.Recording {
 	r.Node = n.alias
-	if n.keeps() {
+	if n.Keeps() {
 		r.RecordDir, r.MPDPath = n.key(r.RecordDir), n.key(r.MPDPath)
 	}
 	return r
@@ -60,17 +53,10 @@ func (n *node) mount(r media.Recording) media.Recording {
 
 // key returns the catalogue's name for a path of the node.
 func (n *node) key(path string) string {
-	if n.keeps() {
-		return mountPoint(n.alias) + path
+	if n.Keeps() {
+		return folder.Mount(n.alias) + path
 	}
 	return path
-}
-
-// unmount returns r as the API shows it: with its folder as its node has it, and with
-// the manifest's path as this manager has it, which means this recording alone.
-func unmount(r media.Recording) media.Recording {
-	r.RecordDir = strings.TrimPrefix(r.RecordDir, mountPoint(r.Node))
-	return r
 }
 
 // follower is a place in a node's feed.
@@ -279,7 +265,7 @@ func (n *node) apply(ctx context.Context, at *follower, page *feedPage) error {
 			}
 		case c.Recording != nil:
 			r := *c.Recording
-			if !n.keeps() && strings.HasPrefix(r.RecordDir, mountMark) {
+			if !n.Keeps() && folder.IsMounted(r.RecordDir) {
 				n.log.Error("a recording is left out: its folder looks like one of a node's own", "stream", r.Stream, "record_dir", r.RecordDir)
 				continue
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -84,7 +85,7 @@ func (c *foundCache) forget(dir string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.byDir, dir)
-	if mounted, ok := strings.CutPrefix(dir, mountMark); ok {
+	if mounted, ok := strings.CutPrefix(dir, folder.Mark); ok {
 		_, own, _ := strings.Cut(mounted, "/")
 		delete(c.byDir, own)
 	}
@@ -108,9 +109,9 @@ func (f *fleet) find(ctx context.Context, dir string) (media.Recording, error) {
 		return r, nil
 	}
 	names := []string{dir}
-	if !strings.HasPrefix(dir, mountMark) {
+	if !folder.IsMounted(dir) {
 		for _, n := range f.all() {
-			if n.keeps() {
+			if n.Keeps() {
 				names = append(names, n.key(dir))
 			}
 		}
@@ -154,12 +155,9 @@ func (f *fleet) findObject(ctx context.Context, key string) (r media.Recording, 
 		}
 		return r, "", err
 	}
-	return r, path.Join(unmount(r).RecordDir, path.Base(key)), nil
+	return r, path.Join(folder.Unmount(r).RecordDir, path.Base(key)), nil
 }
 
 func noObject(key string) error {
 	return fault.Errorf(fault.NotFound, "there is no recorded object %q", key)
 }
-
-// mounted reports whether the catalogue's recording r is on its node.
-func mounted(r media.Recording) bool { return strings.HasPrefix(r.RecordDir, mountPoint(r.Node)) }

@@ -2,7 +2,6 @@ package manager
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -15,6 +14,8 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	libarchive "github.com/live777/recorder/internal/library/archive"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/folder"
+	"github.com/live777/recorder/internal/manager/identity"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -71,7 +72,8 @@ type fleet struct {
 	// they may be.
 	guarded *http.Client
 	found   *foundCache
-	names   names
+	names   *identity.Names
+	shared  folder.Shared // without a backend where no node shares one
 	going   going
 	// proving has an element for each node that is asked who registers (prove).
 	proving chan struct{}
@@ -111,6 +113,7 @@ func newFleet(o fleetOptions) *fleet {
 		dirty: map[string]struct{}{}, merged: &merged{list: []api.FleetStream{}, byID: map[string]int{}},
 		guarded: peer.NewGuarded(o.Allow), maxRows: maxRows, maxStreams: peer.MaxStreams, proving: make(chan struct{}, maxProving),
 	}
+	f.names, f.shared = newNames(f), folder.Shared{Backend: o.Storage}
 	f.merged.All = func() []byte { return []byte("[]") }
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
@@ -244,27 +247,6 @@ func (f *fleet) Changed() <-chan struct{} {
 	f.changedMu.Lock()
 	defer f.changedMu.Unlock()
 	return f.changed
-}
-
-// storedBy returns the node's name in the recording.json of a folder of the shared
-// storage, or "" if there is none.
-func (f *fleet) storedBy(ctx context.Context, recordDir string) (string, error) {
-	r, _, err := f.readInfo(ctx, recordDir)
-	return r.Node, err
-}
-
-// stored reports whether shared storage has the description of a recording.
-func (f *fleet) stored(ctx context.Context, recordDir string) (bool, error) {
-	if f.o.Storage == nil {
-		return false, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-	defer cancel()
-	_, err := f.o.Storage.Stat(ctx, recordDir+"/"+media.InfoName)
-	if errors.Is(err, storage.ErrNotFound) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 func (f *fleet) forget(recordDir string) { f.found.forget(recordDir) }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/playback"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -46,7 +47,7 @@ func (l *library) keyFrameOf(ctx context.Context, rec media.Recording, q media.K
 	}
 	if n != nil {
 		p, err := l.keyFrameFrom(ctx, n, q)
-		if err == nil || mounted(rec) {
+		if err == nil || folder.Mounted(rec) {
 			return p, err
 		}
 	}
@@ -61,14 +62,14 @@ func (l *library) keyFrameOf(ctx context.Context, rec media.Recording, q media.K
 func (l *library) nodeFor(rec media.Recording) (*node, error) {
 	n := l.fleet.node(rec.Node)
 	switch {
-	case mounted(rec) && n == nil:
+	case folder.Mounted(rec) && n == nil:
 		return nil, fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", rec.Node)
-	case mounted(rec):
+	case folder.Mounted(rec):
 		err := n.isUp()
 		return n, err
 	case l.shared == nil:
 		return nil, fault.New(fault.Unavailable, "the recording is in shared storage, and the manager has no [storage]")
-	case n != nil && !n.keeps() && n.isUp() == nil && !l.settled(rec):
+	case n != nil && !n.Keeps() && n.isUp() == nil && !l.settled(rec):
 		return n, nil
 	}
 	return nil, nil //nolint:nilnil // nobody has to be asked

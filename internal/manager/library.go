@@ -16,6 +16,7 @@ import (
 	libarchive "github.com/live777/recorder/internal/library/archive"
 	"github.com/live777/recorder/internal/library/playback"
 	"github.com/live777/recorder/internal/library/span"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -113,7 +114,7 @@ func (l *library) Recordings(ctx context.Context, q media.RecordingQuery) (media
 	}
 	page.Total = max(page.Total-gone, len(page.Recordings))
 	for i, r := range page.Recordings {
-		page.Recordings[i] = unmount(r)
+		page.Recordings[i] = folder.Unmount(r)
 	}
 	return page, nil
 }
@@ -167,7 +168,7 @@ func (l *library) Object(w http.ResponseWriter, r *http.Request, key string, unt
 		return err
 	}
 	n := l.fleet.node(rec.Node)
-	if mounted(rec) {
+	if folder.Mounted(rec) {
 		if n == nil {
 			return fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", rec.Node)
 		}
@@ -179,7 +180,7 @@ func (l *library) Object(w http.ResponseWriter, r *http.Request, key string, unt
 	if l.shared == nil {
 		return fault.New(fault.Unavailable, "the recording is in shared storage, and the manager has no [storage]")
 	}
-	if n != nil && n.keeps() {
+	if n != nil && n.Keeps() {
 		n = nil // it recorded this once, and keeps its recordings itself by now
 	}
 	return l.fromShared(w, r, n, rec, own, until)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/testkit/portlock"
 )
@@ -151,7 +152,7 @@ func TestMovedToLocal(t *testing.T) {
 	if code := m.call(http.MethodDelete, "/api/recordings/cam/1795161600", "", nil); code != http.StatusNoContent {
 		t.Errorf("delete: %d", code)
 	}
-	if stored, err := (&fleet{o: fleetOptions{Storage: openPlace(t, place)}}).stored(t.Context(), "cam/1795161600"); stored || err != nil {
+	if stored, err := (folder.Shared{Backend: openPlace(t, place)}).Has(t.Context(), "cam/1795161600"); stored || err != nil {
 		t.Errorf("deleted from shared storage it is there: %v, %v", stored, err)
 	}
 	m.settle(slices.Concat(old[1:], own))

@@ -21,13 +21,13 @@ func TestAliasOf(t *testing.T) {
 	}
 	claim := func(name, alias string, sure bool) {
 		t.Helper()
-		if err := f.claim(t.Context(), catalogue.NodeName{Name: name, Alias: alias, Sure: sure}); err != nil {
+		if err := f.names.Claim(t.Context(), catalogue.NodeName{Name: name, Alias: alias, Sure: sure}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	expect := func(name, alias string) {
 		t.Helper()
-		if got, ok := f.aliasOf(name); ok != (alias != "") || ok && got != alias {
+		if got, ok := f.names.AliasOf(name); ok != (alias != "") || ok && got != alias {
 			t.Errorf("%q is of %q, %v; want %q", name, got, ok, alias)
 		}
 	}
@@ -50,7 +50,7 @@ func TestAliasOf(t *testing.T) {
 	expect("a", "b")
 	claim("", "b", true)
 	expect("", "b")
-	f.names.forget("b")
+	f.names.Forget("b")
 	expect("", "")
 	expect("berlin", "a")
 }
@@ -109,7 +109,7 @@ func TestToldByAnother(t *testing.T) {
 	other := newNode(f, "hub", configured, "http://127.0.0.1:1", "", false)
 	f.nodes["edge"], f.nodes["hub"] = n, other
 	n.probed(nodeInfo{Info: api.Info{Node: "berlin"}}, 0, nil)
-	if err := f.claim(t.Context(), catalogue.NodeName{Name: "paris", Alias: "hub", Sure: true}); err != nil {
+	if err := f.names.Claim(t.Context(), catalogue.NodeName{Name: "paris", Alias: "hub", Sure: true}); err != nil {
 		t.Fatal(err)
 	}
 	stored, deleted, mine := completeRecording("paris", "cam/1"), completeRecording("paris", "cam/2"), completeRecording("berlin", "cam/3")

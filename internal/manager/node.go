@@ -369,7 +369,7 @@ func (n *node) describe() api.FleetNode {
 		Version: n.info.Version, Node: n.info.Node, Features: n.info.Features, Codecs: n.info.Codecs,
 		Load: n.load, Feed: n.feed,
 	}
-	if n.keeps() {
+	if n.Keeps() {
 		d.Storage = "local"
 	}
 	if !n.seen.IsZero() {

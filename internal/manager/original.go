@@ -15,6 +15,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -69,9 +70,9 @@ func (f *fleet) isOriginal(alias string) bool {
 	return n != nil && n.isOriginal()
 }
 
-// keeps reports whether the node's recordings are on the node. Those of an original are
+// Keeps reports whether the node's recordings are on the node. Those of an original are
 // always relayed from it, wherever it stores them.
-func (n *node) keeps() bool { return n.local || n.isOriginal() }
+func (n *node) Keeps() bool { return n.local || n.isOriginal() }
 
 // hasRecorder reports whether the node was built with its recorder.
 func (n *node) hasRecorder() bool {
@@ -361,7 +362,7 @@ func (n *node) statusOf(ctx context.Context, stream string, recording bool) api.
 	defer cancel()
 	if list, err := n.running(ctx, stream); err == nil && len(list) > 0 { // the newest; without the catalogue it is less
 		r := list[0]
-		dir := unmount(r).RecordDir
+		dir := folder.Unmount(r).RecordDir
 		said["record_id"], said["record_dir"], said["mpd_path"] = r.RecordID, dir, path.Join(dir, media.ManifestName)
 		said["started_at"], said["status"] = r.Start, r.Status
 	}

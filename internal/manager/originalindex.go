@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -161,7 +162,7 @@ func (n *node) running(ctx context.Context, stream string) ([]media.Recording, e
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	list, _, err := n.fleet.o.Catalogue.List(ctx, media.RecordingQuery{Node: n.alias, Stream: stream, Status: media.StatusRecording})
-	return slices.DeleteFunc(list, func(r media.Recording) bool { return !mounted(r) }), err
+	return slices.DeleteFunc(list, func(r media.Recording) bool { return !folder.Mounted(r) }), err
 }
 
 // over returns the folders of recordings that run in the catalogue and not on the node.
@@ -204,7 +205,7 @@ func (n *node) endForgotten(ctx context.Context, over map[string]bool) error {
 	for i := range list {
 		r := &list[i]
 		end := n.fleet.now().UTC()
-		if seconds := n.manifestDuration(ctx, path.Join(unmount(*r).RecordDir, media.ManifestName)); seconds > 0 {
+		if seconds := n.manifestDuration(ctx, path.Join(folder.Unmount(*r).RecordDir, media.ManifestName)); seconds > 0 {
 			r.Duration, r.DurableThrough = seconds, seconds
 			end = r.Start.Add(time.Duration(seconds * float64(time.Second)))
 		}
@@ -269,12 +270,12 @@ func (s *shelf) deleteOriginal(ctx context.Context, n *node, r media.Recording) 
 	if r.Status == media.StatusRecording {
 		return fault.Errorf(fault.Conflict, "the recording runs; stop it first")
 	}
-	there, err := n.hasObject(ctx, path.Join(unmount(r).RecordDir, media.ManifestName))
+	there, err := n.hasObject(ctx, path.Join(folder.Unmount(r).RecordDir, media.ManifestName))
 	if err != nil {
 		return err
 	}
 	if there {
-		return fault.Errorf(fault.Unsupported, "node %q is an original live777, which deletes no recordings: remove %q from its storage, and then delete it here", n.alias, unmount(r).RecordDir)
+		return fault.Errorf(fault.Unsupported, "node %q is an original live777, which deletes no recordings: remove %q from its storage, and then delete it here", n.alias, folder.Unmount(r).RecordDir)
 	}
 	return s.fleet.o.Catalogue.Delete(ctx, r.RecordDir)
 }

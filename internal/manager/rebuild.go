@@ -16,6 +16,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/maintain"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -78,7 +79,7 @@ func Rebuild(ctx context.Context, cfg *config.Liveman, c Command) (ok bool, err 
 		if err := db.SetCursor(ctx, n.alias, "", ""); err != nil {
 			return false, err
 		}
-		if n.keeps() && !rebuildNode(ctx, n, c) {
+		if n.Keeps() && !rebuildNode(ctx, n, c) {
 			ok = false
 		}
 	}
@@ -113,8 +114,8 @@ func rebuildShared(ctx context.Context, store shared, db *catalogue.DB, f *fleet
 	out := maintain.NewOutput(c.Stdout, c.Stderr, c.JSON)
 	sum, err := maintain.Rebuild(ctx, maintain.RebuildOptions{
 		Backend: store.backend, Catalogue: db, Partial: true, Logger: c.Logger,
-		InCatalogue: f.inCatalogue,
-		Elsewhere:   func(r media.Recording) bool { return strings.HasPrefix(r.RecordDir, mountMark) },
+		InCatalogue: f.names.InCatalogue,
+		Elsewhere:   func(r media.Recording) bool { return folder.IsMounted(r.RecordDir) },
 		Progress: func(s maintain.RebuildSummary) {
 			out.Progress(s.Recordings, 0, fmt.Sprintf(", %d added to the catalogue, %d corrected", s.Added, s.Updated))
 		},
@@ -167,7 +168,7 @@ func (f *fleet) known(ctx context.Context, nodes []config.Node) ([]*node, error)
 	if err != nil {
 		return nil, err
 	}
-	f.names.load(had)
+	f.names.Load(had)
 	list := f.configured(nodes)
 	inConfig := map[string]bool{} // by aliases in small letters
 	for i, n := range list {
@@ -177,7 +178,7 @@ func (f *fleet) known(ctx context.Context, nodes []config.Node) ([]*node, error)
 			return nil, err
 		}
 		for _, name := range nodes[i].NodeAliases {
-			if err := f.claim(ctx, catalogue.NodeName{Name: name, Alias: n.alias, Sure: true}); err != nil {
+			if err := f.names.Claim(ctx, catalogue.NodeName{Name: name, Alias: n.alias, Sure: true}); err != nil {
 				return nil, err
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/retention"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -34,7 +35,7 @@ type shelf struct {
 // Recording implements api.Recordings.
 func (s *shelf) Recording(ctx context.Context, recordDir string) (media.Recording, error) {
 	r, err := s.find(ctx, recordDir)
-	return unmount(r), err
+	return folder.Unmount(r), err
 }
 
 func (s *shelf) find(ctx context.Context, recordDir string) (media.Recording, error) {
@@ -53,10 +54,10 @@ func (s *shelf) owner(ctx context.Context, recordDir string) (media.Recording, *
 	}
 	n := s.fleet.node(r.Node)
 	switch {
-	case n != nil && (mounted(r) || !n.keeps() || s.keeper == nil):
+	case n != nil && (folder.Mounted(r) || !n.Keeps() || s.keeper == nil):
 		err := n.isUp()
 		return r, n, err
-	case mounted(r) || s.keeper == nil:
+	case folder.Mounted(r) || s.keeper == nil:
 		return r, nil, fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", r.Node)
 	}
 	return r, nil, nil
@@ -100,7 +101,7 @@ func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (
 	case n.feedNow <- struct{}{}:
 	default:
 	}
-	return unmount(n.mount(now)), nil
+	return folder.Unmount(n.mount(now)), nil
 }
 
 // deleteStored deletes a recording from shared storage, if storage has it as the node
@@ -133,10 +134,10 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 	case answer.Status == http.StatusNotFound:
 		// The node does not know it: the catalogue was behind, or the node has lost its
 		// database while shared storage still has the recording.
-		if mounted(r) {
+		if folder.Mounted(r) {
 			break
 		}
-		stored, err := s.fleet.stored(ctx, r.RecordDir)
+		stored, err := s.fleet.shared.Has(ctx, r.RecordDir)
 		if err != nil {
 			return false, fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err)
 		}
@@ -153,5 +154,5 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 }
 
 func recordingPath(r media.Recording) string {
-	return "/api/recordings/" + api.EscapePath(unmount(r).RecordDir)
+	return "/api/recordings/" + api.EscapePath(folder.Unmount(r).RecordDir)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -123,7 +124,7 @@ func (f *fleet) depart(ctx context.Context, n catalogue.Node) error {
 	if err := f.o.Catalogue.PutNode(ctx, n); err != nil {
 		return err
 	}
-	f.names.forget(n.Alias)
+	f.names.Forget(n.Alias)
 	f.remove(n.Alias)
 	f.found.clear()
 	return nil
@@ -137,7 +138,7 @@ func (f *fleet) resumeRemovals(ctx context.Context) error {
 	}
 	for _, s := range saved {
 		if s.Cursor == goneCursor && f.node(s.Alias) == nil && !f.going.has(s.Alias) {
-			f.names.forget(s.Alias)
+			f.names.Forget(s.Alias)
 			f.remove(s.Alias)
 		}
 	}
@@ -202,14 +203,14 @@ func (f *fleet) abandon(ctx context.Context, alias string) (n int, err error) {
 func (f *fleet) nowhere(ctx context.Context, alias string, dirs []string) ([]string, error) {
 	var out []string
 	for _, dir := range dirs {
-		if strings.HasPrefix(dir, mountPoint(alias)) {
+		if strings.HasPrefix(dir, folder.Mount(alias)) {
 			out = append(out, dir)
 			continue
 		}
 		if f.o.Storage == nil {
 			continue
 		}
-		switch stored, err := f.stored(ctx, dir); {
+		switch stored, err := f.shared.Has(ctx, dir); {
 		case err != nil:
 			return nil, err
 		case !stored:
@@ -234,4 +235,4 @@ func (f *fleet) eachBatch(ctx context.Context, alias string, do func(dirs []stri
 }
 
 // isGone reports whether a recording was that of a node that is gone, and is itself.
-func (f *fleet) isGone(r media.Recording) bool { return mounted(r) && f.going.has(r.Node) }
+func (f *fleet) isGone(r media.Recording) bool { return folder.Mounted(r) && f.going.has(r.Node) }

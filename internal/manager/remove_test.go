@@ -233,7 +233,7 @@ func TestPhantomsGoWithTheirNode(t *testing.T) {
 	if err := db.PutAll(t.Context(), []media.Recording{real, phantom}); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.claim(t.Context(), catalogue.NodeName{Name: "made-up", Alias: "edge", Sure: true}); err != nil {
+	if err := f.names.Claim(t.Context(), catalogue.NodeName{Name: "made-up", Alias: "edge", Sure: true}); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.PutNode(t.Context(), catalogue.Node{Alias: "edge", Registered: true}); err != nil {
@@ -247,7 +247,7 @@ func TestPhantomsGoWithTheirNode(t *testing.T) {
 		return err == nil && strings.Join(dirs, " ") == "cam/1" && !f.going.has("edge")
 	})
 	names, err := db.NodeNames(t.Context())
-	if err != nil || len(names) > 0 || len(f.names.claims) > 0 {
-		t.Errorf("names: %+v %v, %v", names, f.names.claims, err)
+	if err != nil || len(names) > 0 || len(f.names.Claims("edge")) > 0 {
+		t.Errorf("names: %+v %v, %v", names, f.names.Claims("edge"), err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -29,7 +30,7 @@ func TestTimelineOfNodes(t *testing.T) {
 		start := archived
 		end := start.Add(101 * time.Second)
 		r := media.Recording{
-			Stream: "camera", RecordDir: mountPoint(alias) + "camera/1", MPDPath: "camera/1/manifest.mpd", Node: alias,
+			Stream: "camera", RecordDir: folder.Mount(alias) + "camera/1", MPDPath: "camera/1/manifest.mpd", Node: alias,
 			Start: start, End: &end, Duration: 100, Bytes: 1000, Status: media.StatusDegraded,
 			Tracks: []media.RecordingTrack{{Kind: "video", Codec: "H264", Recorded: true}},
 		}
