@@ -153,15 +153,22 @@ func (a *Archive) Nearest(ctx context.Context, stream string, span media.TimeSpa
 		return nil, nil, err
 	}
 	for _, r := range page.Recordings {
-		if end := endOf(&r); r.Duration > 0 && !end.After(span.From) && !a.o.Gone(r) && (before == nil || end.After(*before)) {
-			before = &end
+		if r.Duration <= 0 || a.o.Gone(r) {
+			continue
+		}
+		end, again := around(&r, span)
+		if end != nil && (before == nil || end.After(*before)) {
+			before = end
+		}
+		if again != nil && (after == nil || again.Before(*after)) {
+			after = again
 		}
 	}
 	r, err = a.o.Catalogue.After(ctx, stream, span.To, a.o.Without()...)
 	switch {
-	case err == nil:
+	case err == nil && (after == nil || r.Start.Before(*after)):
 		after = &r.Start
-	case fault.KindOf(err) != fault.NotFound:
+	case err != nil && fault.KindOf(err) != fault.NotFound:
 		return nil, nil, err
 	}
 	return before, after, nil
@@ -180,10 +187,10 @@ func (a *Archive) NoMedia(ctx context.Context, stream string, span media.TimeSpa
 	case before == nil && after == nil:
 		return fault.Errorf(fault.NotFound, "nothing of stream %q is recorded", stream)
 	case after == nil:
-		return fault.Errorf(fault.NotFound, "%s: its last recording ends at %s", where, before.UTC().Format(form))
+		return fault.Errorf(fault.NotFound, "%s: what is recorded ends at %s", where, before.UTC().Format(form))
 	case before == nil:
-		return fault.Errorf(fault.NotFound, "%s: its first recording begins at %s", where, after.UTC().Format(form))
+		return fault.Errorf(fault.NotFound, "%s: what is recorded begins at %s", where, after.UTC().Format(form))
 	}
-	return fault.Errorf(fault.NotFound, "%s: the recording before ends at %s, the one after begins at %s",
+	return fault.Errorf(fault.NotFound, "%s: what is recorded before ends at %s, what is recorded after begins at %s",
 		where, before.UTC().Format(form), after.UTC().Format(form))
 }

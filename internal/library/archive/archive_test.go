@@ -173,15 +173,17 @@ func TestNoMedia(t *testing.T) {
 	runs := recording("c", 100, 110)
 	runs.End, runs.Status = nil, media.StatusRecording
 	c := catalogue{recording("a", 0, 10), recording("b", 30, 40), runs}
+	holed := catalogue{lacks(recording("a", 0, 20), "", "reconnect", 13, 16), recording("b", 30, 40)}
 	for _, tt := range []struct {
 		c        catalogue
 		from, to float64
 		want     string
 	}{
-		{c, 15, 20, "from 2026-11-30T00:00:15.000Z to 2026-11-30T00:00:20.000Z: the recording before ends at 2026-11-30T00:00:10.000Z, the one after begins at 2026-11-30T00:00:30.000Z"},
-		{c, 10.5, 20, "the recording before ends at 2026-11-30T00:00:10.000Z, the one after begins at 2026-11-30T00:00:30.000Z"}, // it was sealed later
-		{c, -10, -5, "its first recording begins at 2026-11-30T00:00:00.000Z"},
-		{c, 120, 130, "its last recording ends at 2026-11-30T00:01:50.000Z"},
+		{c, 15, 20, "from 2026-11-30T00:00:15.000Z to 2026-11-30T00:00:20.000Z: what is recorded before ends at 2026-11-30T00:00:10.000Z, what is recorded after begins at 2026-11-30T00:00:30.000Z"},
+		{c, 10.5, 20, "what is recorded before ends at 2026-11-30T00:00:10.000Z, what is recorded after begins at 2026-11-30T00:00:30.000Z"}, // it was sealed later
+		{c, -10, -5, "what is recorded begins at 2026-11-30T00:00:00.000Z"},
+		{c, 120, 130, "what is recorded ends at 2026-11-30T00:01:50.000Z"},
+		{holed, 14, 15, "what is recorded before ends at 2026-11-30T00:00:13.000Z, what is recorded after begins at 2026-11-30T00:00:16.000Z"}, // within a recording
 		{nil, 0, 1, `nothing of stream "camera" is recorded`},
 	} {
 		err := newArchive(t, tt.c, nil).NoMedia(t.Context(), "camera", span(tt.from, tt.to))

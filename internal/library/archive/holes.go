@@ -63,6 +63,26 @@ func gapsOf(r *media.Recording, t *media.RecordingTrack) []hole {
 	return holes
 }
 
+// around returns when the media of a recording end before a span, and when they begin after
+// it; nil where it has none there. Of the span itself the recording has nothing.
+func around(r *media.Recording, span media.TimeSpan) (before, after *time.Time) {
+	if end := endOf(r); !end.After(span.From) {
+		return &end, nil
+	}
+	for _, h := range holesOf(r) {
+		if h.kind != "" || !h.from.Before(span.To) || !h.to.After(span.From) {
+			continue
+		}
+		if h.from.After(r.Start) && !h.from.After(span.From) {
+			before = &h.from
+		}
+		if h.to.Before(endOf(r)) && !h.to.Before(span.To) {
+			after = &h.to
+		}
+	}
+	return before, after
+}
+
 // common returns the times that are holes in all lists, with the gravest of the causes.
 func common(lists [][]hole, kind string) []hole {
 	holes := make([]hole, len(lists[0]))
