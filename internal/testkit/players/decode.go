@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -64,6 +65,12 @@ func FFmpegHLS(ctx context.Context, playlist string) *Result {
 	video := bytes.Contains(data, []byte("RESOLUTION="))
 	audio := !video || bytes.Contains(data, []byte("#EXT-X-MEDIA:"))
 	return ffmpeg(ctx, playlist, video, audio)
+}
+
+// FFmpegURL decodes what is at a URL: an HLS playlist or a file, with picture and sound, of
+// which the times jump where a recording ends. It says nothing of time.
+func FFmpegURL(ctx context.Context, url string) *Result {
+	return ffmpeg(ctx, url, true, true)
 }
 
 var period = regexp.MustCompile(`(?s)<Period\b.*?</Period>\n?`)
@@ -122,7 +129,11 @@ func ffmpeg(ctx context.Context, manifest string, pictures, sound bool) *Result 
 	defer func() { _ = os.RemoveAll(dir) }()
 	video, audio := filepath.Join(dir, "v"), filepath.Join(dir, "a")
 	began := time.Now()
-	args := []string{"-hide_banner", "-loglevel", "error", "-nostdin", "-copyts", "-i", manifest}
+	args := []string{"-hide_banner", "-loglevel", "error", "-nostdin"}
+	if !strings.Contains(manifest, "://") {
+		args = append(args, "-copyts")
+	}
+	args = append(args, "-i", manifest)
 	if pictures {
 		args = append(args, "-map", "0:v:0", "-vf", fmt.Sprintf("scale=%d:%d:flags=area,fps=%d:start_time=0", columns, rows, frameRate), "-pix_fmt", "gray", "-f", "rawvideo", video)
 	}
