@@ -12,6 +12,9 @@ export default defineConfig({
     chunkSizeWarningLimit: 600,
     // Small assets stay files: the content security policy allows no data: scripts or styles.
     assetsInlineLimit: 0,
+    // What all views have is one file: every request counts where the server is far away.
+    modulePreload: { polyfill: false },
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'page', test: /node_modules.preact|src.main/ }] } } },
   },
   server: {
     // `npm run dev` against a node that runs with its default address.

@@ -35,8 +35,10 @@
 //                              data-moment (Unix milliseconds)
 //     player-video, player-live, player-to-start, player-to-live, player-note, player-error, player-speed,
 //     player-quality, player-picture, player-pip
-//     ruler                    data-from, data-to (Unix milliseconds), data-spans; ruler-hover, jump, hole,
-//                              hole-before, hole-after, zoom-<length>
+//     player-hole, player-cause what is skipped or waited out, and what the moment is in
+//     companion-<stream>       data-state; within it companion-video (data-behind in milliseconds), companion-close
+//     ruler                    data-from, data-to (Unix milliseconds), data-spans, data-lanes; ruler-hover, key-picture, jump,
+//                              hole, hole-before, hole-after, zoom-<length>, gaps, beside
 //     calendar, day-<date>, calendar-before, calendar-after
 //     recordings-rows, recordings-more, recordings-filter, bulk, bulk-protect, bulk-delete
 //     recording-row            data-record-dir, data-stream, data-status, data-duration (s); within it:

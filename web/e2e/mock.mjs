@@ -158,7 +158,16 @@ export async function startMock({ token, account, nodes, many }) {
   const timelineOf = (res, id, query) => {
     const spans = recordingsOf(id)
       .toReversed()
-      .map(({ start, duration, status }) => ({ from: start, to: new Date(Date.parse(start) + duration * 1000).toISOString(), kind: 'media', status }));
+      .flatMap(({ start, duration, status, tracks }) => {
+        const at = (s) => new Date(Date.parse(start) + s * 1000).toISOString();
+        const parts = [];
+        let end = 0;
+        for (const gap of tracks[0].gaps ?? []) {
+          parts.push({ from: at(end), to: at(gap.start), kind: 'media', status });
+          parts.push({ from: at(gap.start), to: at((end = gap.start + gap.duration)), kind: 'gap', cause: gap.cause });
+        }
+        return duration > 0 ? [...parts, { from: at(end), to: at(duration), kind: 'media', status }] : [];
+      });
     json(res, 200, { stream: id, spans: spans.filter(({ from, to }) => Date.parse(to) > query.get('from') * 1000 && Date.parse(from) < query.get('to') * 1000) });
   };
   /** Protects a recording, or deletes it. */

@@ -319,7 +319,7 @@ async function changes(browser, mock) {
   });
   await steps.run('a player whose server does not answer', async () => {
     await recordingsOf(page, 'door-camera');
-    await page.route('**/api/record/object/**', (route) => route.abort());
+    await page.route('**/api/archive/*/*/*/manifest.mpd', (route) => route.abort());
     await id(id(page, 'recording-row').nth(1), 'recording-watch').click();
     for (let i = 0; i < 8; i++) await page.clock.fastForward(8_000); // the player's own attempts
     await shows(id(page, 'player-note'), 'the server does not answer · Reconnecting');
@@ -330,6 +330,16 @@ async function changes(browser, mock) {
   });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
 }
+
+/** Bytes of script that a page has loaded, but for the player. */
+const scriptBytes = (page) =>
+  page.evaluate(() =>
+    performance
+      .getEntriesByType('resource')
+      .filter(({ name }) => name.endsWith('.js') && !/shaka|longrows|uPlot/.test(name))
+      .reduce((sum, { decodedBodySize }) => sum + decodedBodySize, 0),
+  );
+const mostScript = 120_000;
 
 /** Two hundred streams with five hundred recordings each: few requests, and rows for what is seen alone. */
 async function manyStreams(browser, mock, out) {
@@ -371,6 +381,8 @@ async function manyStreams(browser, mock, out) {
     await id(page, 'recordings-of').waitFor({ state: 'detached', timeout: 60_000 });
     await page.goForward({ timeout: 60_000 });
     await id(page, 'recordings-of').waitFor({ timeout: 60_000 });
+    const script = await scriptBytes(page);
+    check(script > 10_000 && script <= mostScript, `the views for looking at what there is have ${script} bytes of script`);
     await steps.picture('page-many');
   });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);

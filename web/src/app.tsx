@@ -1,18 +1,15 @@
 import { useEffect, useReducer, useState } from 'preact/hooks';
 import { locale, onLanguage, t } from './i18n';
 import { getTheme, setTheme } from './lib/prefs';
-import { follow, usePlace } from './lib/route';
+import { follow, usePlace, type ViewName } from './lib/route';
 import { Head, Rail, Strip, useTitle, viewsFor } from './parts/frame';
+import { Lazy } from './parts/lazy';
 import { LoginForm } from './parts/login';
 import { ProblemsPart } from './parts/problems';
 import { Toasts } from './parts/toasts';
 import { TokenForm } from './parts/token';
 import { StateContext, useApp, useAppState } from './state';
 import { LiveView } from './views/live';
-import { NodesView } from './views/nodes';
-import { PublishView } from './views/publish';
-import { RecordingsView } from './views/recordings';
-import { SystemView } from './views/system';
 
 /** The page: one view of it, and around it what all have. */
 export function App() {
@@ -70,9 +67,15 @@ function Frame() {
   );
 }
 
-const views = { live: LiveView, recordings: RecordingsView, publish: PublishView, nodes: NodesView, system: SystemView };
+/** The views that are loaded when they are first looked at. */
+const later = {
+  recordings: () => import('./views/recordings').then((m) => m.RecordingsView),
+  publish: () => import('./views/publish').then((m) => m.PublishView),
+  nodes: () => import('./views/nodes').then((m) => m.NodesView),
+  system: () => import('./views/system').then((m) => m.SystemView),
+};
 
-function View({ name }: { name: keyof typeof views }) {
-  const Shown = views[name];
-  return <Shown />;
+function View({ name }: { name: ViewName }) {
+  if (name === 'live') return <LiveView />;
+  return <Lazy key={name} load={later[name]} />;
 }

@@ -2,9 +2,9 @@
 
 import { keep, kept } from './lib/prefs';
 import { en } from './texts/en';
-import { zh } from './texts/zh';
 
 export type Key = keyof typeof en;
+type Texts = Record<Key, string>;
 export const languages = ['en', 'zh'] as const;
 export type Language = (typeof languages)[number];
 
@@ -36,22 +36,31 @@ export function onLanguage(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
+/** The languages that are loaded: Chinese is when somebody reads it. */
+const texts: Partial<Record<Language, Texts>> = { en };
+
+async function load(wanted: Language): Promise<void> {
+  if (wanted === 'zh') texts.zh ??= (await import('./texts/zh')).zh;
+}
+
+/** Resolves when the page can speak. */
+export const ready = load(language).catch(() => undefined); // English is better than nothing
+
 /** Speaks another language, now and on later visits. */
-export function setLanguage(chosen: Language): void {
+export async function setLanguage(chosen: Language): Promise<void> {
+  await load(chosen);
   language = chosen;
   locale = localeOf(chosen);
   keep(languageKey, chosen);
   for (const listener of listeners) listener();
 }
 
-const texts: Record<Language, Record<Key, string>> = { en, zh };
-
 /** The text of key with its {placeholders} replaced. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  return texts[language][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return (texts[language] ?? en)[key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
 /** The text of key if there is one, else fallback: for words that the server chooses. */
 export function tOr(key: string, fallback: string): string {
-  return Object.hasOwn(texts[language], key) ? t(key as Key) : fallback;
+  return Object.hasOwn(en, key) ? t(key as Key) : fallback;
 }

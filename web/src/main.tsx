@@ -1,12 +1,14 @@
 import { render } from 'preact';
 import { App } from './app';
-import { locale, t } from './i18n';
+import { locale, ready, t } from './i18n';
 import { showTheme } from './lib/prefs';
 import './style.css';
 import './views.css';
 
 showTheme();
 document.documentElement.lang = locale;
-document.title = t('title');
-const root = document.getElementById('app');
-if (root) render(<App />, root);
+void ready.then(() => {
+  document.title = t('title');
+  const root = document.getElementById('app');
+  if (root) render(<App />, root);
+});

@@ -1,69 +1,66 @@
-import { expect, test } from 'vitest';
-import type { Gap, Recording } from '../src/lib/api';
-import { coverage, following, holesOf, nextHole, spansOf, spansOfTimeline, spotAt } from '../src/lib/archive';
+import { afterEach, expect, test, vi } from 'vitest';
+import type { TimelineSpan } from '../src/lib/api';
+import { coverage, findHole, holesOf, nextHole, spansOfTimeline } from '../src/lib/archive';
 import { marks, moved, parseMoment, showing, zoomed } from '../src/lib/ruler';
+import { inStep } from '../src/lib/step';
 
 const start = new Date(2026, 10, 20, 12, 0, 0).getTime(); // in the zone of whoever runs it
 const second = 1000;
 const hour = 3600 * second;
 
-/** A recording that begins so many seconds after start. */
-function recording(at: number, duration: number, gaps: Gap[] = [], status = 'complete'): Recording {
-  const dir = `cam/${at}`;
+/** A span as the server tells it, of seconds after start. */
+function told(from: number, to: number, cause = '', missing = ''): TimelineSpan {
+  const at = (s: number) => new Date(start + s * second).toISOString();
   return {
-    stream: 'cam', record_id: `${at}`, record_dir: dir, mpd_path: `${dir}/manifest.mpd`, start: new Date(start + at * second).toISOString(),
-    duration, bytes: 1, status, tracks: [{ kind: 'video', codec: 'H264', gaps }],
+    from: at(from), to: at(to), kind: cause ? 'gap' : 'media',
+    ...(cause ? { cause } : { status: missing ? 'degraded' : 'complete' }),
+    ...(missing && { missing: [{ cause: missing, seconds: 1 }] }),
   };
 }
 
 const all = [
-  recording(0, 100, [{ start: 10, duration: 5, cause: 'loss' }, { start: 50, duration: 20, cause: 'pause' }, { start: 80, duration: 5, cause: 'layer' }]),
-  recording(100, 100),
-  recording(300, 100, [], 'recording'),
+  told(0, 10), told(10, 15, 'loss'), told(15, 50), told(50, 70, 'pause'), told(70, 100),
+  told(100, 200), told(200, 300, 'none'), told(300, 450),
 ];
 
-test('spans of recordings, and what is missing in them', () => {
-  const spans = spansOf(all, start + 450 * second);
-  const shown = spans.map((span) => [(span.from - start) / second, (span.to - start) / second, span.kind, span.cause]);
-  expect(shown).toEqual([
-    [0, 100, 'media', ''],
-    [10, 15, 'lost', 'loss'],
-    [50, 70, 'pause', 'pause'],
-    [100, 200, 'media', ''],
-    [300, 450, 'media', ''],
-  ]);
-});
-
 test('holes are gaps, and what is between recordings; a rotation is none', () => {
-  const holes = holesOf(spansOf(all, start + 450 * second));
+  const holes = holesOf(spansOfTimeline(all));
   expect(holes.map((hole) => [(hole.from - start) / second, hole.cause])).toEqual([[10, 'loss'], [50, 'pause'], [200, 'nothing']]);
   expect(nextHole(holes, start + 20 * second, true)?.cause).toBe('pause');
   expect(nextHole(holes, start + 20 * second, false)?.cause).toBe('loss');
   expect(nextHole(holes, start + 400 * second, true)).toBeUndefined();
 });
 
-test.each([
-  [50, 0, 50],
-  [150, 100, 50],
-  [250, 300, 0], // nothing was recorded then: the next one
-  [420, 300, 120], // which still runs
-  [-10, 0, 0],
-])('what is played for second %d is of recording %d', (moment, at, offset) => {
-  const spot = spotAt(all, start + moment * second, start + 430 * second);
-  expect([spot?.recording.record_id, spot?.offset]).toEqual([`${at}`, offset]);
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
 });
 
-test('after the end the last one is played, and of nothing nothing', () => {
-  expect(spotAt(all.slice(0, 2), start + hour, start + hour)).toMatchObject({ recording: { record_id: '100' }, offset: 99 });
-  expect(spotAt([], start, start)).toBeUndefined();
+test('a hole is looked for near the moment first, and where a span is told to have some, in that span', async () => {
+  vi.useFakeTimers({ now: start + 100 * hour });
+  const asked: [number, number][] = [];
+  vi.stubGlobal('fetch', async (url: string) => {
+    const query = new URL(url, 'http://server').searchParams;
+    const [from, to] = [Number(query.get('from')) - start / second, Number(query.get('to')) - start / second];
+    asked.push([from, to]);
+    const coarse = [told(0, 40_000, '', 'loss'), told(40_000, 400_000)];
+    const exact = [told(0, 30_000), told(30_000, 30_001, 'loss'), told(30_001, 40_000)];
+    const spans = (to - from > 40_000 ? coarse : exact).filter((span) => Date.parse(span.to) > start + from * second && Date.parse(span.from) < start + to * second);
+    return new Response(JSON.stringify({ spans }), { headers: { 'content-type': 'application/json' } });
+  });
+  const hole = await findHole('cam', start + 60 * second, true, new AbortController().signal);
+  expect([(hole?.from ?? 0) - start, hole?.cause]).toEqual([30_000 * second, 'loss']);
+  expect(asked.map(([from, to]) => Math.round(to - from))).toEqual([7200, 86_400, 39_940]);
 });
 
-test('playing goes on in the next recording', () => {
-  expect(following(all, all[0] as Recording)?.record_id).toBe('100');
-  expect(following(all, all[1] as Recording)?.record_id).toBe('300');
-  expect(following(all, all[2] as Recording)).toBeUndefined();
-  const copy = { ...(all[0] as Recording), mpd_path: '@node/cam/0/manifest.mpd' };
-  expect(following([copy, ...all], all[0] as Recording)?.record_id).toBe('100');
+test('players in step', () => {
+  const clocks = { lead: start, own: start, moving: true, rate: 1, has: true };
+  expect(inStep(clocks)).toEqual({ rate: 1, play: true });
+  expect(inStep({ ...clocks, own: start - 200 }).rate).toBeCloseTo(1.1); // behind: it hurries
+  expect(inStep({ ...clocks, own: start + 200 }).rate).toBeCloseTo(0.9);
+  expect(inStep({ ...clocks, own: start - 10_000 }).seek).toBeGreaterThanOrEqual(start);
+  expect(inStep({ ...clocks, own: start - 200, moving: false })).toEqual({ seek: start, rate: 1, play: false });
+  expect(inStep({ ...clocks, has: false })).toEqual({ rate: 1, play: false }); // nothing was recorded: it waits
 });
 
 test('the archive as the server tells it', () => {
@@ -85,8 +82,8 @@ test('the archive as the server tells it', () => {
 
 test('days with what is recorded of them', () => {
   const day = new Date(2026, 10, 20);
-  const halves = [recording(-6 * 3600, 3 * 3600), recording(-4 * 3600, 3 * 3600, [], 'degraded')]; // an hour of both
-  expect(coverage(spansOf(halves, start), [day, new Date(2026, 10, 21)])).toEqual([
+  const halves = spansOfTimeline([told(-6 * 3600, -3 * 3600), told(-4 * 3600, -3600, '', 'loss')]); // an hour of both
+  expect(coverage(halves, [day, new Date(2026, 10, 21)])).toEqual([
     { share: 5 / 24, lost: true },
     { share: 0, lost: false },
   ]);

@@ -269,6 +269,13 @@ export async function readTimeline(id: string, from: number, to: number, buckets
   return spans ?? [];
 }
 
+/** What there is at a moment (Unix milliseconds), and where there is nothing, what is nearest. */
+export async function nearest(id: string, moment: number, signal: AbortSignal): Promise<{ here: boolean; before?: number; after?: number }> {
+  const query = new URLSearchParams({ from: `${moment / 1000}`, to: `${(moment + 1) / 1000}`, buckets: '1' });
+  const { media_seconds, before, after } = await json<{ media_seconds: number; before?: string; after?: string }>(`/api/archive/${stream(id)}?${query}`, { signal });
+  return { here: media_seconds > 0 || (!before && !after), ...(before && { before: Date.parse(before) }), ...(after && { after: Date.parse(after) }) };
+}
+
 /** Protects a recording from being deleted, or takes that away. */
 export const protectRecording = (path: string, on: boolean) =>
   json<Recording>(`/api/recordings/${encodePath(path)}`, { method: 'PATCH', body: JSON.stringify({ protected: on }) });

@@ -1,6 +1,6 @@
 // A stream's recordings as one line of wall-clock time: what is there, what was lost, where nobody sent.
 
-import type { Gap, Recording, TimelineSpan } from './api';
+import { readTimeline, type TimelineSpan } from './api';
 
 /** What a span of time is: recorded whole, recorded with losses, or a pause of the sender. What is in no span is nothing. */
 export type SpanKind = 'media' | 'lost' | 'pause';
@@ -16,30 +16,6 @@ export interface Span {
 /** Causes of gaps in which nothing was sent, or not yet; all others lost something. */
 const pauses = new Set(['pause', 'paused', 'reconnect', 'absent']);
 
-/** When a recording begins and ends, in Unix milliseconds; one that runs ends now. */
-export function extent(recording: Recording, now: number): [number, number] {
-  const from = Date.parse(recording.start);
-  const to = from + recording.duration * 1000;
-  return [from, recording.status === 'recording' ? Math.max(to, now) : to];
-}
-
-/** The spans of recordings, earliest first: each recording's own, and over it those of its gaps. */
-export function spansOf(recordings: readonly Recording[], now: number): Span[] {
-  const spans: Span[] = [];
-  for (const recording of recordings) {
-    const [from, to] = extent(recording, now);
-    if (!(to > from)) continue;
-    const degraded = recording.status === 'degraded';
-    spans.push({ from, to, kind: recording.status === 'failed' ? 'lost' : 'media', cause: '', degraded });
-    for (const gap of gapsOf(recording)) {
-      const begin = from + gap.start * 1000;
-      const kind = pauses.has(gap.cause) ? 'pause' : 'lost';
-      spans.push({ from: begin, to: Math.min(to, begin + gap.duration * 1000), kind, cause: gap.cause, degraded });
-    }
-  }
-  return spans.sort((a, b) => a.from - b.from || a.to - b.to);
-}
-
 /** The spans of a stream's archive as the server tells it: what it calls gaps between recordings are in none. */
 export function spansOfTimeline(told: readonly TimelineSpan[]): Span[] {
   return told.flatMap(({ from, to, kind, cause = '', status, missing }) => {
@@ -51,51 +27,6 @@ export function spansOfTimeline(told: readonly TimelineSpan[]): Span[] {
     if (cause === 'none') return [];
     return [{ ...ends, kind: pauses.has(cause) ? 'pause' : 'lost', cause, degraded: false } as Span];
   });
-}
-
-/** The gaps of a recording, each once: a layer that was not sent is none as long as others were. */
-function gapsOf(recording: Recording): Gap[] {
-  const gaps = new Map<string, Gap>();
-  for (const track of recording.tracks ?? []) {
-    if (track.recorded === false) continue;
-    for (const gap of track.gaps ?? []) {
-      if (gap.cause !== 'layer') gaps.set(`${gap.start.toFixed(1)} ${gap.cause}`, gap);
-    }
-  }
-  return [...gaps.values()];
-}
-
-/** A place at which playing can begin: a recording, and the seconds into it. */
-export interface Spot {
-  recording: Recording;
-  offset: number;
-}
-
-/**
- * Where to play for a moment: in the recording that has it, else at the start of the next one, else near the end of the
- * last. Of several that have it the one that has begun last: it is the one that goes on. Undefined where nothing is recorded.
- */
-export function spotAt(recordings: readonly Recording[], moment: number, now: number): Spot | undefined {
-  const playable = recordings.filter((recording) => recording.duration > 0 || recording.status === 'recording');
-  const sorted = playable.toSorted((a, b) => Date.parse(a.start) - Date.parse(b.start));
-  const having = sorted.findLast((recording) => {
-    const [from, to] = extent(recording, now);
-    return from <= moment && moment < to;
-  });
-  if (having) return { recording: having, offset: (moment - Date.parse(having.start)) / 1000 };
-  const next = sorted.find((recording) => Date.parse(recording.start) > moment);
-  if (next) return { recording: next, offset: 0 };
-  const last = sorted.at(-1);
-  return last && { recording: last, offset: Math.max(0, last.duration - 1) };
-}
-
-/** The recording that playing goes on in after one has ended: the first that begins later and is no copy of its time. */
-export function following(recordings: readonly Recording[], ended: Recording): Recording | undefined {
-  const end = Date.parse(ended.start) + ended.duration * 1000;
-  const later = recordings.filter(
-    (recording) => recording.mpd_path !== ended.mpd_path && Date.parse(recording.start) >= end - 1000 && (recording.duration > 0 || recording.status === 'recording'),
-  );
-  return later.toSorted((a, b) => Date.parse(a.start) - Date.parse(b.start))[0];
 }
 
 /** A time in which a stream has no media of its own, and why. */
@@ -112,11 +43,41 @@ export function holesOf(spans: readonly Span[]): Hole[] {
   const holes: Hole[] = spans.filter((span) => span.cause).map(({ from, to, cause }) => ({ from, to, cause }));
   let end = Number.POSITIVE_INFINITY;
   for (const span of spans) {
-    if (span.cause) continue;
-    if (span.from - end > shortest) holes.push({ from: end, to: span.from, cause: 'nothing' });
+    if (!span.cause && span.from - end > shortest) holes.push({ from: end, to: span.from, cause: 'nothing' });
     end = end === Number.POSITIVE_INFINITY ? span.to : Math.max(end, span.to);
   }
   return holes.sort((a, b) => a.from - b.from);
+}
+
+/** How far to look for a hole at a time, in ms, and into how many parts a look is divided: 2000 are the most that the server gives. */
+const looks = [2 * 3_600_000, 86_400_000, 31 * 86_400_000] as const;
+const parts = 2000;
+
+/** Looks in the whole archive of a stream for the next hole after a moment, or the one before it: near it first, and exactly. */
+export async function findHole(stream: string, moment: number, forward: boolean, signal: AbortSignal): Promise<Hole | undefined> {
+  let at = moment;
+  for (const length of looks) {
+    const range = forward ? { from: at, to: Math.min(at + length, Date.now()) } : { from: at - length, to: at };
+    if (range.to - range.from < 1) return undefined;
+    const hole = await holeIn(stream, range, moment, forward, signal);
+    if (hole) return hole;
+    at = forward ? range.to : range.from;
+  }
+  return undefined;
+}
+
+/** The first hole of a range, or the last; where a part of it is told to have some, it looks there again. */
+async function holeIn(stream: string, range: { from: number; to: number }, moment: number, forward: boolean, signal: AbortSignal): Promise<Hole | undefined> {
+  const spans = spansOfTimeline(await readTimeline(stream, range.from, range.to, parts, signal));
+  const exact = nextHole(holesOf(spans), moment, forward);
+  const within = spans.filter((span) => !span.cause && span.kind === 'lost' && span.to - span.from < range.to - range.from);
+  const coarse = forward
+    ? within.find((span) => span.to > moment + 100 && (!exact || span.from < exact.from))
+    : within.findLast((span) => span.from < moment - 2000 && (!exact || span.from > exact.from));
+  if (!coarse) return exact;
+  const closer = { from: forward ? Math.max(coarse.from, moment + 100) : coarse.from, to: forward ? coarse.to : Math.min(coarse.to, moment - 2000) };
+  if (closer.to - closer.from < 1) return exact;
+  return (await holeIn(stream, closer, moment, forward, signal)) ?? exact;
 }
 
 /** The next hole after a moment, or the one before it. */

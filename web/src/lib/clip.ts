@@ -14,7 +14,12 @@ export const unixTime = (ms: number): string => String(Math.round(ms) / 1000);
 
 /** The path of a span of a stream, or of what it has by a name. */
 export function clipURL(stream: string, { from, to }: Clip, name: string): string {
-  return below(`/api/archive/${encodeURIComponent(stream)}/${unixTime(from)}/${unixTime(to)}/${name}`);
+  return spanURL(stream, from, to, name);
+}
+
+/** The same of a span that may go on: without an end. */
+export function spanURL(stream: string, from: number, to: number | undefined, name: string): string {
+  return below(`/api/archive/${encodeURIComponent(stream)}/${unixTime(from)}/${to === undefined ? 'now' : unixTime(to)}/${name}`);
 }
 
 /** A URL that plays a span without credentials, the folder in which it and the file are, and until when. */

@@ -1,11 +1,13 @@
 // Shaka Player with the page's settings. This module is loaded when the first recording is watched.
 
 import shaka from 'shaka-player/dist/shaka-player.dash-es2021.js';
+import { ApiError } from './http';
 import { authHeaders } from './token';
 
 /** What the page uses of a player. */
 export interface Player {
-  load(uri: string, startTime?: number): Promise<void>;
+  load(uri: string, moment?: number): Promise<void>; // in Unix milliseconds; without one its newest, or its beginning
+  epoch(): number | undefined; // Unix milliseconds of the video's zero
   heights(): number[]; // of the pictures that there are to choose from, the biggest first
   chooseHeight(height: number): void; // 0 leaves the choice to the player
   isLive(): boolean;
@@ -37,6 +39,7 @@ function nameOf(table: object, value: number): string {
 /** Turns whatever Shaka throws or reports into a PlayerError. */
 export function playerError(reason: unknown): PlayerError {
   if (reason instanceof PlayerError) return reason;
+  if (reason instanceof ApiError) return new PlayerError(reason.message, reason.status, false, reason.status === 404, reason.status === 0);
   if (!(reason instanceof shaka.util.Error)) {
     const message = reason instanceof Error ? reason.message : String(reason);
     return new PlayerError(message, 0, false, false);
@@ -51,11 +54,13 @@ export function playerError(reason: unknown): PlayerError {
   return new PlayerError(message, status, code === Code.LOAD_INTERRUPTED, manifest, unreachable);
 }
 
-/** A player on video; onError is told about what ends playback after load has succeeded. */
-export async function createPlayer(
-  video: HTMLVideoElement,
-  onError: (error: PlayerError) => void,
-): Promise<Player> {
+interface Told {
+  onError: (error: PlayerError) => void; // about what ends playback after load has succeeded
+  onGap: () => void; // after a time without media was jumped over
+}
+
+/** A player on video. */
+export async function createPlayer(video: HTMLVideoElement, { onError, onGap }: Told): Promise<Player> {
   shaka.polyfill.installAll();
   if (!shaka.Player.isBrowserSupported()) {
     throw new PlayerError('this browser has no Media Source Extensions', 0, false, false);
@@ -79,10 +84,12 @@ export async function createPlayer(
   player.addEventListener('error', (event) => {
     onError(playerError((event as unknown as { detail: unknown }).detail));
   });
+  player.addEventListener('gapjumped', onGap);
   return {
-    load: async (uri, startTime) => {
-      await player.load(uri, startTime ?? null);
+    load: async (uri, moment) => {
+      await player.load(uri, moment === undefined ? null : new Date(moment));
     },
+    epoch: () => player.getPresentationStartTimeAsDate()?.getTime(),
     heights: () => [...new Set(player.getVariantTracks().map((track) => track.height ?? 0))].filter(Boolean).sort((a, b) => b - a),
     chooseHeight: (height) => {
       player.configure({ abr: { enabled: height === 0 } });

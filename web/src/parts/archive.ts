@@ -1,96 +1,98 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { usePolled, words } from '../hooks';
 import { listRecordings, readTimeline, type Recording } from '../lib/api';
-import { coverage, spansOf, spansOfTimeline, type Span } from '../lib/archive';
+import { coverage, type Span, spansOfTimeline } from '../lib/archive';
+import { ApiError } from '../lib/http';
 import type { Range } from '../lib/ruler';
 import { isDeleted } from '../lib/undo';
 import { useApp } from '../state';
 import { type Day, daysOf } from './calendar';
 import { useDeletions } from './toasts';
 
-const liveInterval = 5000; // ms between readings of the newest while one of them runs
-const most = { month: 1000, newest: 20 }; // recordings that are read
+const liveInterval = 5000; // ms between readings of what runs
+const newest = 20; // recordings that are read
 
-export interface Archive {
-  recordings: Recording[]; // that are known, newest first
+export interface Newest {
+  recordings: Recording[]; // newest first
+  error: string;
+  refresh: () => void;
+}
+
+/** The newest recordings of a stream, which are read again while one runs. */
+export function useNewest(stream: string, running: boolean): Newest {
+  const { changes, credentials } = useApp();
+  useDeletions();
+  const { value, error, refresh } = usePolled(`${stream} ${credentials} ${changes}`, running ? liveInterval : 0, async (signal) => {
+    const { rows } = await listRecordings(stream, newest, { signal });
+    return rows;
+  });
+  const last = useRef<Recording[]>([]); // stay while they are read again
+  if (value) last.current = value;
+  const recordings = last.current.filter((recording) => !isDeleted(folder(recording.mpd_path)));
+  return { recordings, error, refresh };
+}
+
+const around = 1; // lengths of a range that are read beside it, so that a ruler may be moved
+const buckets = 1500; // of all that is read
+const settle = 150; // ms for which a range has to stand still
+const runInterval = 5000; // ms between readings of a range that what runs is part of
+
+export interface Spans {
   spans: Span[];
   error: string;
   refresh: () => void;
 }
 
-/** The recordings of a stream: the newest, which are read again while one runs, and those of the months that a range touches. */
-export function useArchive(stream: string, range: Range): Archive {
-  const { changes, credentials } = useApp();
-  useDeletions();
-  const key = `${stream} ${credentials}`;
-  const [known, setKnown] = useState<{ key: string; all: Map<string, Recording> }>({ key, all: new Map() });
+/** What was recorded of a stream in a range and around it, as finely as it is shown; nothing is read of no stream. */
+export function useSpans(stream: string, range: Range, running: boolean): Spans {
+  const { credentials, changes } = useApp();
+  const [known, setKnown] = useState<{ key: string; range: Range; spans: Span[] }>();
   const [error, setError] = useState('');
   const [reads, setReads] = useState(0);
-  const months = useRef({ key, read: new Set<string>() });
-  if (months.current.key !== key) months.current = { key, read: new Set() };
-  const merge = useCallback(
-    (rows: readonly Recording[]) =>
-      setKnown((before) => {
-        const all = new Map(before.key === key ? before.all : []);
-        for (const row of rows) all.set(row.mpd_path, row);
-        return { key, all };
-      }),
-    [key],
-  );
-  const all = known.key === key ? known.all : undefined;
-  const running = [...(all?.values() ?? [])].some((recording) => recording.status === 'recording');
+  const key = `${stream} ${credentials}`;
+  const now = useRef(range);
+  now.current = range;
+  const fits = known?.key === key && covers(known.range, range);
+  const touchesNow = running && range.to > Date.now() - runInterval;
+  const wanted = `${key} ${changes} ${reads}`;
+  const done = useRef('');
   useEffect(() => {
+    if (!stream) return;
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const read = async () => {
+      const { from, to } = now.current;
+      const wide = { from: Math.max(0, from - around * (to - from)), to: to + around * (to - from) };
       try {
-        const { rows } = await listRecordings(stream, most.newest, { signal: abort.signal });
-        merge(rows);
+        const told = await readTimeline(stream, wide.from, Math.max(wide.from + 1000, Math.min(wide.to, Date.now())), buckets, abort.signal);
+        done.current = wanted;
+        setKnown({ key, range: wide, spans: spansOfTimeline(told) });
         setError('');
       } catch (reason) {
-        if (!abort.signal.aborted) setError(words(reason));
+        if (abort.signal.aborted) return;
+        const absent = reason instanceof ApiError && reason.status === 404; // nothing of it is recorded yet
+        setError(absent ? '' : words(reason));
       }
-      if (!abort.signal.aborted && running) timer = setTimeout(() => void read(), liveInterval);
+      if (!abort.signal.aborted) again(covers(wide, now.current));
     };
-    void read();
+    const again = (fits: boolean) => {
+      if (!fits) timer = setTimeout(() => void read(), settle);
+      else if (touchesNow) timer = setTimeout(() => void read(), runInterval);
+    };
+    if (done.current === wanted) again(fits);
+    else void read();
     return () => {
       abort.abort();
       clearTimeout(timer);
     };
-  }, [stream, merge, changes, reads, running]);
-  const wanted = monthsOf(range).map((first) => first.getTime()).join(' ');
-  useEffect(() => {
-    const abort = new AbortController();
-    const { read } = months.current;
-    for (const begin of wanted.split(' ').map(Number)) {
-      if (read.has(`${begin}`)) continue;
-      const to = new Date(begin);
-      to.setMonth(to.getMonth() + 1);
-      listRecordings(stream, most.month, { from: begin, to: to.getTime(), signal: abort.signal }).then(
-        ({ rows }) => {
-          read.add(`${begin}`);
-          merge(rows);
-        },
-        (reason: unknown) => !abort.signal.aborted && setError(words(reason)),
-      );
-    }
-    return () => abort.abort();
-  }, [stream, merge, wanted, reads]);
-  const recordings = useMemo(
-    () => [...(all?.values() ?? [])].sort((a, b) => Date.parse(b.start) - Date.parse(a.start)),
-    [all],
-  ).filter((recording) => !isDeleted(folder(recording.mpd_path)));
-  const spans = useMemo(() => spansOf(recordings, Date.now()), [all, recordings.length]);
-  return { recordings, spans, error, refresh: useCallback(() => setReads((n) => n + 1), []) };
+  }, [wanted, fits, touchesNow]);
+  return { spans: known?.key === key ? known.spans : [], error, refresh: useCallback(() => setReads((n) => n + 1), []) };
 }
 
-/** The first days of the months that a range touches, at most three. */
-function monthsOf({ from, to }: Range): Date[] {
-  const found: Date[] = [];
-  for (let first = firstOf(new Date(from)); first.getTime() < to && found.length < 3; first = new Date(first.getFullYear(), first.getMonth() + 1, 1)) {
-    found.push(first);
-  }
-  return found;
+/** Whether what is known of one range is enough, and fine enough, to show another. */
+function covers(known: Range, range: Range): boolean {
+  const finer = (known.to - known.from) / (range.to - range.from);
+  return range.from >= known.from && range.to <= known.to && finer < 3 * (1 + 2 * around);
 }
 
 const hoursOfMonth = 31 * 24;

@@ -65,7 +65,7 @@ export function Head({ search, theme, onTheme }: { search: string; theme: Theme;
         </label>
         <label class="switch">
           <span class="unseen">{t('language')}</span>
-          <select value={language} onChange={(event) => setLanguage(event.currentTarget.value as Language)} data-testid="language">
+          <select value={language} onChange={(event) => void setLanguage(event.currentTarget.value as Language)} data-testid="language">
             <option value="en">English</option>
             <option value="zh">中文</option>
           </select>

@@ -1,19 +1,13 @@
-import {
-  elementScroll,
-  observeElementOffset,
-  observeElementRect,
-  observeWindowOffset,
-  observeWindowRect,
-  Virtualizer,
-  windowScroll,
-} from '@tanstack/virtual-core';
 import type { ComponentChildren } from 'preact';
-import { useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
 
-/** Up to so many rows are simply there, so that the browser can find in them. */
-const plain = 60;
+/** Up to so many rows are simply there, so that the browser can find in them; of more there are few until what shows them is loaded. */
+const plain = { most: 60, first: 20 };
 
-interface RowsProps<T> {
+type Long = typeof import('./longrows').LongRows;
+let long: Long | undefined;
+
+export interface RowsProps<T> {
   items: readonly T[];
   keyOf: (item: T) => string;
   row: (item: T) => ComponentChildren; // one <li> for each, without a key
@@ -26,88 +20,31 @@ interface RowsProps<T> {
 /** A list of rows; of a long one those that can be seen, and a few beside them. */
 export function Rows<T>(props: RowsProps<T>) {
   const { items, keyOf, row, testid, label } = props;
-  if (items.length > plain) return <LongRows {...props} />;
+  const many = items.length > plain.most;
+  const Long = useLong(many);
+  if (many && Long) return <Long {...props} />;
+  const shown = many ? items.slice(0, plain.first) : items;
   return (
     <ul class={props.class ?? 'rows'} data-testid={testid} aria-label={label}>
-      {items.map((item) => (
+      {shown.map((item) => (
         <li key={keyOf(item)}>{row(item)}</li>
       ))}
     </ul>
   );
 }
 
-function LongRows<T>({ items, keyOf, row, height, testid, label, ...rest }: RowsProps<T>) {
-  const list = useRef<HTMLUListElement>(null);
-  const virtual = useVirtual(list, items.length, height, (index) => keyOf(items[index] as T));
-  const shown = virtual?.getVirtualItems() ?? [];
-  const margin = virtual?.options.scrollMargin ?? 0;
-  return (
-    <ul
-      ref={list}
-      class={`${rest.class ?? 'rows'} long`}
-      data-testid={testid}
-      data-count={items.length}
-      aria-label={label}
-      style={{ height: `${virtual?.getTotalSize() ?? items.length * height}px` }}
-    >
-      {shown.map((place) => {
-        const item = items[place.index];
-        return (
-          item && (
-            <li
-              key={place.key}
-              ref={(element) => {
-                virtual?.measureElement(element);
-              }}
-              data-index={place.index}
-              aria-setsize={items.length}
-              aria-posinset={place.index + 1}
-              style={{ transform: `translateY(${place.start - margin}px)` }}
-            >
-              {row(item)}
-            </li>
-          )
-        );
-      })}
-    </ul>
-  );
-}
-
-/** The element that scrolls a list: one with an overflow of its own, or the window. */
-function scrollerOf(list: HTMLElement): HTMLElement | null {
-  return list.closest<HTMLElement>('[data-scroller]');
-}
-
-type List = Virtualizer<Element, HTMLLIElement>;
-
-function useVirtual(list: { current: HTMLUListElement | null }, count: number, height: number, keyOf: (index: number) => string) {
-  const [, render] = useReducer((n: number) => n + 1, 0);
-  const [virtual, setVirtual] = useState<List>();
-  useLayoutEffect(() => {
-    const element = list.current;
-    if (!element) return;
-    const scroller = scrollerOf(element);
-    const window = globalThis.window as unknown as Element; // the two kinds differ in their functions alone
-    const own = !scroller;
-    const made: List = new Virtualizer({
-      count: 0,
-      estimateSize: () => height,
-      getScrollElement: () => scroller ?? window,
-      observeElementRect: (own ? observeWindowRect : observeElementRect) as typeof observeElementRect,
-      observeElementOffset: (own ? observeWindowOffset : observeElementOffset) as typeof observeElementOffset,
-      scrollToFn: (own ? windowScroll : elementScroll) as typeof elementScroll,
-      onChange: () => render(undefined),
-    });
-    setVirtual(made);
-    return made._didMount();
-  }, [list, height]);
-  if (virtual) {
-    const element = list.current;
-    const scroller = element && scrollerOf(element);
-    const top = element?.getBoundingClientRect().top ?? 0;
-    const scrollMargin = scroller ? top - scroller.getBoundingClientRect().top + scroller.scrollTop : top + scrollY;
-    virtual.setOptions({ ...virtual.options, count, scrollMargin, overscan: 5, getItemKey: keyOf });
-  }
-  useEffect(() => virtual?._willUpdate());
-  return virtual;
+/** What shows long lists, once there is one. */
+function useLong(many: boolean): Long | undefined {
+  const [, loaded] = useState(long !== undefined);
+  useEffect(() => {
+    if (!many || long) return;
+    void import('./longrows').then(
+      (module) => {
+        long = module.LongRows;
+        loaded(true);
+      },
+      () => undefined, // the first rows stay
+    );
+  }, [many]);
+  return long;
 }

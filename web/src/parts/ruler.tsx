@@ -3,12 +3,20 @@ import { locale, t, tOr } from '../i18n';
 import type { Span } from '../lib/archive';
 import { coloursOf } from '../lib/colours';
 import type { Clip } from '../lib/clip';
+import { seen } from '../lib/format';
+import { KeyPicture } from './keypicture';
 import { marks, markText, moved, type Range, zoomed } from '../lib/ruler';
+
+/** What was recorded of a stream: a line of the ruler. */
+export interface Lane {
+  stream: string;
+  spans: readonly Span[];
+}
 
 interface RulerProps {
   label: string;
   range: Range;
-  spans: readonly Span[];
+  lanes: readonly Lane[]; // one at least
   moment: number | undefined; // that is played
   selection: Clip | undefined;
   onRange: (range: Range) => void;
@@ -16,18 +24,25 @@ interface RulerProps {
   onSelect: (selection: Clip) => void;
 }
 
-const height = { marks: 22, lane: 34, all: 60 }; // CSS pixels
+const height = { marks: 22, lane: 34, narrow: 24, below: 4 }; // CSS pixels
+
+/** How high a lane is, and all of a ruler with so many. */
+const laneHeight = (lanes: number) => (lanes > 1 ? height.narrow : height.lane);
+const heightOf = (lanes: number) => height.marks + lanes * laneHeight(lanes) + height.below;
+
+/** Pixels within which the picture of a moment is as good as that of another. */
+const pictureGrain = 6;
 
 /** A stretch of time: what was recorded of it, where the player is, and two handles for a clip of it. */
-export function Ruler({ label, range, spans, moment, selection, onRange, onSeek, onSelect }: RulerProps) {
+export function Ruler({ label, range, lanes, moment, selection, onRange, onSeek, onSelect }: RulerProps) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const width = useWidth(box);
-  const [hover, setHover] = useState<number>();
+  const [hover, setHover] = useState<{ moment: number; y: number }>();
   const at = (x: number) => range.from + (x / width) * (range.to - range.from);
   const x = (time: number) => ((time - range.from) / (range.to - range.from)) * width;
   useLayoutEffect(() => {
-    if (canvas.current && width > 0) draw(canvas.current, { range, spans, moment, selection, width });
+    if (canvas.current && width > 0) draw(canvas.current, { range, lanes, moment, selection, width });
   });
   const pointers = usePointers(box, { range, width, at, onRange, onSeek, onHover: setHover });
   const keys = (event: KeyboardEvent) => {
@@ -46,7 +61,9 @@ export function Ruler({ label, range, spans, moment, selection, onRange, onSeek,
     act();
   };
   const clock = (time: number) => new Date(time).toLocaleString(locale, { dateStyle: 'short', timeStyle: 'medium' });
-  const span = hover === undefined ? undefined : spans.findLast((s) => s.from <= hover && hover < s.to && (s.cause || s.kind === 'lost')) ?? spans.find((s) => s.from <= hover && hover < s.to);
+  const lane = hover && (lanes[Math.min(lanes.length - 1, Math.max(0, Math.floor((hover.y - height.marks) / laneHeight(lanes.length))))] as Lane);
+  const span = hover && lane && spanAt(lane.spans, hover.moment);
+  const close = Math.min(96, width / 2);
   return (
     <div class="ruler-box">
       <div
@@ -63,13 +80,17 @@ export function Ruler({ label, range, spans, moment, selection, onRange, onSeek,
         data-testid="ruler"
         data-from={Math.round(range.from)}
         data-to={Math.round(range.to)}
-        data-spans={spans.length}
+        data-spans={lanes[0]?.spans.length ?? 0}
+        data-lanes={lanes.length}
+        style={{ height: `${heightOf(lanes.length)}px` }}
         {...pointers}
       >
         <canvas ref={canvas} aria-hidden="true" />
-        {hover !== undefined && (
-          <span class="hover" style={{ left: `${Math.min(Math.max(x(hover), 60), width - 60)}px` }} data-testid="ruler-hover">
-            {clock(hover)} · {spanText(span)}
+        {hover && lane && (
+          <span class="hover" style={{ left: `${Math.min(Math.max(x(hover.moment), close), width - close)}px` }} data-testid="ruler-hover">
+            {span && <KeyPicture stream={lane.stream} moment={hover.moment} grain={((range.to - range.from) / width) * pictureGrain} />}
+            {lanes.length > 1 && `${seen(lane.stream)} · `}
+            {clock(hover.moment)} · {spanText(span)}
           </span>
         )}
       </div>
@@ -81,6 +102,12 @@ export function Ruler({ label, range, spans, moment, selection, onRange, onSeek,
       )}
     </div>
   );
+}
+
+/** What a moment is in: a gap sooner than the recording around it. */
+export function spanAt(spans: readonly Span[], moment: number): Span | undefined {
+  const within = spans.filter((span) => span.from <= moment && moment < span.to);
+  return within.findLast((span) => span.cause || span.kind === 'lost') ?? within[0];
 }
 
 /** What a place on the ruler is, in words. */
@@ -154,7 +181,7 @@ interface PointerOptions {
   at: (x: number) => number;
   onRange: (range: Range) => void;
   onSeek: (moment: number) => void;
-  onHover: (moment: number | undefined) => void;
+  onHover: (hover: { moment: number; y: number } | undefined) => void;
 }
 
 const still = 4; // pixels that a click may move
@@ -193,7 +220,7 @@ function usePointers(box: { current: HTMLElement | null }, options: PointerOptio
     onPointerMove: (event: PointerEvent) => {
       const { range, width, at, onRange, onHover } = now.current;
       const x = place(event);
-      if (event.pointerType === 'mouse') onHover(at(x));
+      if (event.pointerType === 'mouse') onHover({ moment: at(x), y: event.clientY - (box.current?.getBoundingClientRect().top ?? 0) });
       const before = fingers.current.get(event.pointerId);
       if (before === undefined) return;
       if (Math.abs(x - begun.current) > still) dragged.current = true;
@@ -219,55 +246,70 @@ function usePointers(box: { current: HTMLElement | null }, options: PointerOptio
 
 interface Picture {
   range: Range;
-  spans: readonly Span[];
+  lanes: readonly Lane[];
   moment: number | undefined;
   selection: Clip | undefined;
   width: number;
 }
 
-/** Draws the marks, the lane and the place of the player in the colours of the style sheet. */
-function draw(canvas: HTMLCanvasElement, { range, spans, moment, selection, width }: Picture): void {
+/** Draws the marks, the lanes and the place of the player in the colours of the style sheet. */
+function draw(canvas: HTMLCanvasElement, { range, lanes, moment, selection, width }: Picture): void {
   const scale = devicePixelRatio || 1;
+  const all = heightOf(lanes.length);
+  const lane = laneHeight(lanes.length);
   canvas.width = Math.round(width * scale);
-  canvas.height = Math.round(height.all * scale);
+  canvas.height = Math.round(all * scale);
   canvas.style.width = `${width}px`;
-  canvas.style.height = `${height.all}px`;
+  canvas.style.height = `${all}px`;
   const c = canvas.getContext('2d');
   if (!c) return;
   const style = getComputedStyle(canvas);
   const colour = coloursOf(canvas);
   c.scale(scale, scale);
   const x = (time: number) => ((time - range.from) / (range.to - range.from)) * width;
-  c.fillStyle = hatch(c, colour('--lane-nothing'), colour('--lane-hatch'));
-  c.fillRect(0, height.marks, width, height.lane);
-  const fill = (from: number, to: number, paint: string) => {
+  const fill = (top: number, from: number, to: number, paint: string) => {
     const begin = Math.max(0, x(from));
     const end = Math.min(width, x(to));
     if (end < 0 || begin > width) return;
     c.fillStyle = paint;
-    c.fillRect(begin, height.marks, Math.max(1.5, end - begin), height.lane); // the shortest loss is to be seen
+    c.fillRect(begin, top, Math.max(1.5, end - begin), lane - 2); // the shortest loss is to be seen
   };
-  for (const span of spans) if (!span.cause) fill(span.from, span.to, colour(`--lane-${span.kind}`));
-  for (const kind of ['pause', 'lost'] as const) {
-    for (const span of spans) if (span.cause && span.kind === kind) fill(span.from, span.to, colour(`--lane-${kind}`));
-  }
+  lanes.forEach(({ spans }, i) => {
+    const top = height.marks + i * lane;
+    c.fillStyle = hatch(c, colour('--lane-nothing'), colour('--lane-hatch'));
+    c.fillRect(0, top, width, lane - 2);
+    for (const span of spans) if (!span.cause) fill(top, span.from, span.to, colour(`--lane-${span.kind}`));
+    for (const kind of ['pause', 'lost'] as const) {
+      for (const span of spans) if (span.cause && span.kind === kind) fill(top, span.from, span.to, colour(`--lane-${kind}`));
+    }
+  });
   const { step, marks: places } = marks(range, Math.max(2, Math.floor(width / 80)));
   c.font = `12px ${style.fontFamily}`;
   c.textBaseline = 'middle';
   for (const mark of places) {
     const place = Math.round(x(mark.at)) + 0.5;
     c.fillStyle = colour('--line');
-    c.fillRect(place, 0, 1, height.all);
+    c.fillRect(place, 0, 1, all);
     c.fillStyle = colour(mark.day ? '--ink' : '--soft');
     c.fillText(markText(mark, step, locale), place + 4, height.marks / 2);
   }
+  if (lanes.length > 1) {
+    lanes.forEach(({ stream }, i) => {
+      const middle = height.marks + (i + 0.5) * lane;
+      const name = seen(stream);
+      c.fillStyle = colour('--card');
+      c.fillRect(0, middle - 8, c.measureText(name).width + 10, 16);
+      c.fillStyle = colour('--ink');
+      c.fillText(name, 5, middle);
+    });
+  }
   if (selection) {
     c.fillStyle = colour('--lane-clip');
-    c.fillRect(x(selection.from), height.marks, x(selection.to) - x(selection.from), height.lane);
+    c.fillRect(x(selection.from), height.marks, x(selection.to) - x(selection.from), all - height.marks - height.below);
   }
   if (moment !== undefined) {
     c.fillStyle = colour('--accent');
-    c.fillRect(x(moment) - 1, 0, 3, height.all);
+    c.fillRect(x(moment) - 1, 0, 3, all);
   }
 }
 

@@ -1,21 +1,24 @@
+import type { ComponentChildren } from 'preact';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { words } from '../hooks';
+import { useAction, words } from '../hooks';
 import { locale, t, tOr } from '../i18n';
 import { listRecordings, type Recording, type StreamRecordings } from '../lib/api';
-import { type Hole, holesOf, nextHole } from '../lib/archive';
+import { findHole, type Hole } from '../lib/archive';
 import type { Clip } from '../lib/clip';
 import { bytes, dateTime, duration, seen } from '../lib/format';
 import { matches } from '../lib/natural';
+import { keep, kept } from '../lib/prefs';
 import { change, hrefOf, usePlace } from '../lib/route';
 import { parseMoment, type Range, showing } from '../lib/ruler';
 import { isDeleted } from '../lib/undo';
-import { firstOf, folder, useArchive, useMonth } from '../parts/archive';
+import { firstOf, folder, useMonth, useNewest, useSpans } from '../parts/archive';
 import { Calendar, isoDay } from '../parts/calendar';
 import { ClipBar } from '../parts/clip';
+import { Companion } from '../parts/companion';
 import { Stage, useMoment, useTimeline } from '../parts/player';
 import { Bulk, RecordingRow } from '../parts/recording';
 import { Rows } from '../parts/rows';
-import { Ruler } from '../parts/ruler';
+import { type Lane, Ruler, spanAt } from '../parts/ruler';
 import { useDeletions } from '../parts/toasts';
 import { useApp } from '../state';
 
@@ -87,6 +90,9 @@ function StreamLink({ sum, search, current }: { sum: StreamRecordings; search: s
 const hour = 3_600_000;
 const beforeHole = 2000; // ms before a gap that playing begins at
 const nearHole = 10_000; // ms
+const holePatience = 20_000; // ms that looking for one may take
+const gapsKey = 'live777-gaps';
+const mostBeside = 3; // streams that are played with the one that leads
 
 /** The recordings of one stream: picture, time ruler, calendar and list, all of the same time. */
 function StreamView({ stream }: { stream: string }) {
@@ -101,11 +107,27 @@ function StreamView({ stream }: { stream: string }) {
   });
   const day = query.get('day') ?? '';
   const [month, setMonth] = useState(() => firstOf(new Date(day ? `${day}T00:00` : first || Date.now())));
-  const archive = useArchive(stream, range);
-  const [timeline, view] = useTimeline(video, { recordings: () => archive.recordings, refresh: archive.refresh });
+  const isRunning = (id: string) => streams?.some((known) => known.id === id && known.recording) ?? false;
+  const running = isRunning(stream);
+  const archive = useNewest(stream, running);
+  const own = useSpans(stream, range, running);
+  const beside = useBeside(stream, query, range, isRunning);
+  const lanes: Lane[] = [{ stream, spans: own.spans }, ...beside];
+  const [skips, setSkips] = useState(() => kept(gapsKey) !== 'wait');
+  const pauses = useMemo(() => own.spans.filter((span) => span.cause), [own.spans]);
+  const [timeline, view] = useTimeline(video, {
+    stream,
+    running: () => running,
+    pauses: () => pauses,
+    skips: () => skips,
+    ended: () => {
+      archive.refresh();
+      own.refresh();
+    },
+  });
   const moment = useMoment(timeline, video);
-  const holes = useMemo(() => holesOf(archive.spans), [archive.spans]);
   const days = useMonth(stream, month);
+  const played = moment === undefined ? undefined : archive.recordings.find((recording) => within(recording, moment));
   const seek = (to: number) => {
     timeline?.seek(to);
     setRange((before) => showing(before, to));
@@ -131,15 +153,17 @@ function StreamView({ stream }: { stream: string }) {
     }
   };
   const [hole, setHole] = useState<Hole>();
-  const toHole = (forward: boolean) => {
-    // Who has just been brought to a gap goes on from there; who has played on, from where they are.
-    const at = moment ?? (forward ? 0 : Date.now());
-    const next = nextHole(holes, hole && Math.abs(at - hole.from) < nearHole ? hole.from : at, forward);
-    setHole(next);
-    if (next) seek(Math.max(next.from - beforeHole, archive.spans[0]?.from ?? 0));
-  };
-  useHoleKeys(toHole);
-  const running = streams?.some((known) => known.id === stream && known.recording) ?? false;
+  const looking = useAction();
+  const toHole = (forward: boolean) =>
+    looking.run(async () => {
+      // Who has just been brought to a gap goes on from there; who has played on, from where they are.
+      const at = moment ?? (forward ? 0 : Date.now());
+      const from = hole && Math.abs(at - hole.from) < nearHole ? hole.from : at;
+      const next = await findHole(stream, from, forward, AbortSignal.timeout(holePatience));
+      setHole(next);
+      if (next) seek(next.from - beforeHole);
+    });
+  useHoleKeys((forward) => void toHole(forward));
   return (
     <section class="stream" aria-labelledby="stream-title" data-testid="recordings-of">
       <div class="card">
@@ -150,23 +174,63 @@ function StreamView({ stream }: { stream: string }) {
           </a>
           <Jump near={moment ?? range.to - 1} onJump={seek} />
         </div>
-        {archive.error && (
+        {(archive.error || own.error || looking.error) && (
           <p class="error" role="alert" data-testid="archive-error">
-            {archive.error}
+            {archive.error || own.error || looking.error}
           </p>
         )}
-        <Stage stream={stream} video={video} timeline={timeline} view={view} moment={moment} running={running} />
+        <Stage
+          stream={stream}
+          video={video}
+          timeline={timeline}
+          view={view}
+          moment={moment}
+          running={running}
+          here={moment === undefined ? undefined : spanAt(own.spans, moment)}
+          onStart={played && (() => timeline?.begin(Date.parse(played.start)))}
+        />
+        {beside.length > 0 && (
+          <div class="companions">
+            {beside.map((lane) => (
+              <Companion
+                key={lane.stream}
+                lane={lane}
+                running={isRunning(lane.stream)}
+                lead={timeline}
+                leadVideo={video}
+                onClose={() => change({ with: besideText(beside.filter(({ stream: other }) => other !== lane.stream).map(({ stream: other }) => other)) }, false)}
+              />
+            ))}
+          </div>
+        )}
         <Ruler
           label={t('ruler', { id: seen(stream) })}
           range={range}
-          spans={archive.spans}
+          lanes={lanes}
           moment={moment}
           selection={clip}
           onRange={setRange}
           onSeek={seek}
           onSelect={setClip}
         />
-        <Zoom range={range} moment={moment} onRange={setRange} onHole={toHole} />
+        <Zoom range={range} moment={moment} onRange={setRange} onHole={(forward) => void toHole(forward)}>
+          <label class="switch">
+            <span>{t('gaps')}</span>
+            <select
+              value={skips ? 'skip' : 'wait'}
+              onChange={(event) => {
+                const wait = event.currentTarget.value === 'wait';
+                keep(gapsKey, wait ? 'wait' : '');
+                setSkips(!wait);
+              }}
+              data-testid="gaps"
+            >
+              <option value="skip">{t('gapsSkip')}</option>
+              <option value="wait">{t('gapsWait')}</option>
+            </select>
+          </label>
+          <Beside stream={stream} beside={beside.map((lane) => lane.stream)} />
+        </Zoom>
         <ClipBar stream={stream} clip={clip} moment={moment} onClip={cut} />
         {hole && (
           <p class="note" role="status" data-testid="hole">
@@ -191,18 +255,63 @@ function StreamView({ stream }: { stream: string }) {
         <RecordingsList
           stream={stream}
           day={day}
-          played={view.recording}
+          played={played}
           known={archive.recordings}
           onPlay={(recording) => {
-            timeline?.show(recording);
             const start = Date.parse(recording.start);
+            if (recording.status === 'recording') timeline?.toLive(start);
+            else timeline?.begin(start);
             setRange((before) => showing(before, start));
             video.current?.scrollIntoView({ block: 'nearest' });
           }}
-          onChange={archive.refresh}
+          onChange={() => {
+            archive.refresh();
+            own.refresh();
+          }}
         />
       </div>
     </section>
+  );
+}
+
+/** Whether a recording has a moment, as far as it is known. */
+function within(recording: Recording, moment: number): boolean {
+  const start = Date.parse(recording.start);
+  const end = recording.status === 'recording' ? Number.POSITIVE_INFINITY : start + recording.duration * 1000;
+  return start <= moment && moment <= end;
+}
+
+/** Streams that are chosen beside another, as the URL has them. */
+const besideText = (streams: readonly string[]) => streams.map(encodeURIComponent).join(',') || undefined;
+
+/** The streams that are played beside one, with what was recorded of them. */
+function useBeside(stream: string, query: URLSearchParams, range: Range, isRunning: (id: string) => boolean): Lane[] {
+  const chosen = (query.get('with') ?? '').split(',').filter(Boolean).map(decodeURIComponent);
+  const names = [...new Set(chosen)].filter((name) => name !== stream).slice(0, mostBeside);
+  // As many hooks each time; of a stream without a name nothing is read.
+  const first = useSpans(names[0] ?? '', range, isRunning(names[0] ?? ''));
+  const second = useSpans(names[1] ?? '', range, isRunning(names[1] ?? ''));
+  const third = useSpans(names[2] ?? '', range, isRunning(names[2] ?? ''));
+  return names.map((name, i) => ({ stream: name, spans: [first, second, third][i]?.spans ?? [] }));
+}
+
+/** Chooses another stream that is played in step. */
+function Beside({ stream, beside }: { stream: string; beside: readonly string[] }) {
+  const { sums } = useApp();
+  const others = sums?.filter((sum) => sum.stream !== stream && !beside.includes(sum.stream)) ?? [];
+  if (others.length === 0 || beside.length >= mostBeside) return null;
+  return (
+    <label class="switch">
+      <span class="unseen">{t('beside')}</span>
+      <select value="" onChange={(event) => change({ with: besideText([...beside, event.currentTarget.value]) }, false)} data-testid="beside">
+        <option value="">{t('beside')}</option>
+        {others.map((sum) => (
+          <option key={sum.stream} value={sum.stream}>
+            {seen(sum.stream)}
+          </option>
+        ))}
+      </select>
+    </label>
   );
 }
 
@@ -300,11 +409,12 @@ interface ZoomProps {
   moment: number | undefined;
   onRange: (range: Range) => void;
   onHole: (forward: boolean) => void;
+  children: ComponentChildren;
 }
 
 const lengths = { hour, day: 24 * hour, week: 168 * hour, month: 720 * hour } as const;
 
-function Zoom({ range, moment, onRange, onHole }: ZoomProps) {
+function Zoom({ range, moment, onRange, onHole, children }: ZoomProps) {
   const middle = moment ?? (range.from + range.to) / 2;
   return (
     <div class="buttons zoom" role="group" aria-label={t('zoom')}>
@@ -326,6 +436,7 @@ function Zoom({ range, moment, onRange, onHole }: ZoomProps) {
       <button type="button" class="quiet" onClick={() => onHole(true)} data-testid="hole-after">
         {t('holeAfter')}
       </button>
+      {children}
     </div>
   );
 }
