@@ -19,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/retention"
 	"github.com/live777/recorder/internal/manager/peer"
+	"github.com/live777/recorder/internal/manager/signalling"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/serve/metrics"
 	"github.com/live777/recorder/internal/serve/web"
@@ -47,6 +48,7 @@ type Manager struct {
 	fleet     *fleet
 	keeper    *retention.Keeper // ends deletions in shared storage; nil without it
 	auto      *autoRecorder
+	signal    *signalling.Server // nil where it is off
 	api       *api.API
 	server    *http.Server
 	listener  net.Listener
@@ -154,12 +156,19 @@ func (m *Manager) serveWith(lib *library, shelf *shelf, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	m.signal = m.newSignalling()
+	features := []string{"manager", "recorder"}
+	var whip api.WHIP
+	if m.signal != nil {
+		whip, features = m.signal, append(features, "signalling")
+	}
 	m.api, err = api.NewManager(api.ManagerOptions{
+		WHIP:  whip,
 		Fleet: m.fleet, Playback: lib, Archive: timelines, Recordings: shelf, Auth: auth.New(m.cfg.Auth.Options()), Page: web.Handler(lib.redirectsTo),
 		RegistrationToken: string(m.cfg.Registration.Token), CORSOrigins: m.cfg.HTTP.CORSOrigins,
 		BasePath: m.cfg.HTTP.BasePath, TrustedProxies: m.cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: m.cfg.HTTP.RequestsPerAddress, Refused: m.metrics.Refused,
-		Info:    api.Info{Name: "liveman", Version: o.Version, Features: []string{"manager", "recorder"}, Codecs: []string{}},
+		Info:    api.Info{Name: "liveman", Version: o.Version, Features: features, Codecs: []string{}},
 		Metrics: m.metrics.Handler(), Observe: m.metrics.Request, Ready: m.database.ready, Problems: m.health.Problems, Now: o.Now, Logger: o.Logger,
 	})
 	if err != nil {
@@ -236,6 +245,9 @@ func (m *Manager) Run(ctx context.Context) error {
 // close ends what runs: first the requests, then what they use.
 func (m *Manager) close(ctx context.Context) error {
 	errs := []error{api.CloseServer(ctx, m.server, m.listener, drainTimeout)}
+	if m.signal != nil {
+		m.signal.Close()
+	}
 	if m.fleet != nil {
 		m.fleet.close()
 	}

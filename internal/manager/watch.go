@@ -148,7 +148,7 @@ func (n *node) setLoad(load api.NodeLoad, start time.Time, err error) {
 	if err != nil { // it is older, or what else is asked says why
 		load = api.NodeLoad{}
 	}
-	load.Problems = bounded(load.Problems)
+	load.Problems, load.Labels = bounded(load.Problems), peer.BoundedNames(load.Labels)
 	load.Streams, load.Publishers, load.Viewers, load.Recordings = n.load.Streams, n.load.Publishers, n.load.Viewers, n.load.Recordings
 	n.load = load
 	if load.Time.IsZero() {

@@ -82,7 +82,10 @@ func (n *Node) look() sample {
 // load returns how much the node has to do.
 func (n *Node) load() api.NodeLoad {
 	in, out, cpus := n.gauge.rates()
-	l := api.NodeLoad{Time: time.Now().UTC(), Traffic: &api.TrafficLoad{ReceivedBPS: in, SentBPS: out}}
+	l := api.NodeLoad{
+		Time: time.Now().UTC(), Traffic: &api.TrafficLoad{ReceivedBPS: in, SentBPS: out},
+		Draining: n.whip.Draining(), MaxSessions: n.cfg.Limits.Sessions, Labels: n.cfg.Manager.Labels,
+	}
 	rec, _ := n.recorder.api()
 	for _, st := range n.streams.List() {
 		l.Streams++

@@ -120,7 +120,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 		return n, err
 	}
 	n.api, err = api.New(api.Options{
-		Streams: n.streams, WHIP: n.whip, Recorder: rec, Playback: play, Archive: timelines, Recordings: n.recorder.recordings(),
+		Streams: n.streams, WHIP: n.whip, Drainer: n.whip, Recorder: rec, Playback: play, Archive: timelines, Recordings: n.recorder.recordings(),
 		Auth: auth.New(cfg.Auth.Options()), Page: web.Handler(nil), Metrics: n.scraped(), Observe: n.metrics.Request, CORSOrigins: cfg.HTTP.CORSOrigins,
 		BasePath: cfg.HTTP.BasePath, TrustedProxies: cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: cfg.HTTP.RequestsPerAddress, Refused: n.refused,

@@ -123,6 +123,8 @@ type Manager struct {
 	// Register is how often the node registers again: a manager that has lost its
 	// database knows it after that time.
 	Register Seconds `toml:"register_seconds" default:"30" min:"1" max:"3600"`
+	// Labels say what the node is, for the manager's [[placement]].
+	Labels []string `toml:"labels"`
 }
 
 // Log configures the log on standard error.

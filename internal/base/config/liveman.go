@@ -21,6 +21,8 @@ type Liveman struct {
 	Fleet        Fleet        `toml:"fleet"`
 	Registration Registration `toml:"registration"`
 	AutoRecord   AutoRecord   `toml:"auto_record"`
+	Signalling   Signalling   `toml:"signalling"`
+	Placement    []Placement  `toml:"placement"`
 	Playback     Playback     `toml:"playback"`
 	Storage      Storage      `toml:"storage"`
 }
@@ -35,6 +37,9 @@ type Node struct {
 	Token Secret `toml:"token"`
 	// LocalStorage says that its recordings are not in Storage but on the node.
 	LocalStorage bool `toml:"local_storage" default:"false"`
+	// PublicURL is where clients reach it, if that is not URL; signalling.mode
+	// "redirect" sends them there.
+	PublicURL string `toml:"public_url"`
 	// NodeAliases is what it calls itself, or has called itself, in its recordings.
 	NodeAliases []string `toml:"node_aliases"`
 }
@@ -72,6 +77,24 @@ type AutoRecord struct {
 	Copies string `toml:"copies" default:"all" oneof:"all|one"`
 	// Retry is how long after a failure it is tried again.
 	Retry Seconds `toml:"retry_seconds" default:"5" min:"1" max:"3600"`
+}
+
+// Signalling says how WHIP and WHEP of the manager are answered.
+type Signalling struct {
+	// Mode is how a client gets to a node: its requests are passed on ("relay"), or it is
+	// sent there ("redirect", RFC 9725 section 4.5). "off": WHIP and WHEP are 501.
+	Mode string `toml:"mode" default:"relay" oneof:"relay|redirect|off"`
+}
+
+// Placement says which nodes streams may be published to. Of several the first that is
+// for a stream counts.
+type Placement struct {
+	// Streams are path.Match patterns of stream ids.
+	Streams []string `toml:"streams"`
+	// Labels are labels that the node needs, all of them.
+	Labels []string `toml:"labels"`
+	// Nodes are path.Match patterns of aliases; none: any node.
+	Nodes []string `toml:"nodes"`
 }
 
 // Playback says how recordings are delivered.
@@ -159,6 +182,7 @@ func (c *Liveman) validate(l *loader) {
 	}
 	l.checkNetworks("registration.allow", c.Registration.Allow)
 	l.checkPatterns("auto_record.streams", c.AutoRecord.Streams)
+	l.checkPlacement(c)
 	if c.Storage.Type == StorageNone {
 		for _, f := range l.leaves {
 			if f.parent() == "storage" && f.path != "storage.type" && l.set[f.path] {
@@ -170,6 +194,23 @@ func (c *Liveman) validate(l *loader) {
 	}
 	if c.Playback.SignedRedirect && (c.Storage.Type == StorageNone || c.Storage.Type == StorageFS) {
 		l.fail("playback.signed_redirect", "needs storage of type %q or %q: no other signs URLs", StorageS3, StorageOSS)
+	}
+}
+
+func (l *loader) checkPlacement(c *Liveman) {
+	for i, p := range c.Placement {
+		at := element("placement", i)
+		if len(p.Streams) == 0 {
+			l.fail(at+".streams", `is missing; write patterns of stream ids, such as ["studio-*"]`)
+		}
+		if len(p.Labels) == 0 && len(p.Nodes) == 0 {
+			l.fail(at, "has neither labels nor nodes: it would change nothing")
+		}
+		l.checkPatterns(at+".streams", p.Streams)
+		l.checkPatterns(at+".nodes", p.Nodes)
+	}
+	if len(c.Placement) > 0 && c.Signalling.Mode == "off" {
+		l.fail("placement", `has no effect while signalling.mode is "off"`)
 	}
 }
 
@@ -190,6 +231,9 @@ func (l *loader) checkNodes(c *Liveman) {
 			l.fail(p+".url", `is missing; write where its API is, such as "http://10.0.0.5:7777"`)
 		} else {
 			l.checkBaseURL(p+".url", n.URL)
+		}
+		if n.PublicURL != "" {
+			l.checkBaseURL(p+".public_url", n.PublicURL)
 		}
 		l.checkMask(p+".token", n.Token)
 		if n.LocalStorage && c.Storage.Type == StorageNone {

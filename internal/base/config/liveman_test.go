@@ -24,6 +24,7 @@ func TestLivemanDefaults(t *testing.T) {
 		Database:   Database{URL: "sqlite://liveman.db"},
 		Fleet:      Fleet{Poll: 5, Timeout: 5, ControlTimeout: 60},
 		AutoRecord: AutoRecord{Copies: "all", Retry: 5},
+		Signalling: Signalling{Mode: "relay"},
 		Playback:   Playback{SignedRedirectTTL: 300},
 		Storage:    Storage{Type: "none", FileMode: "0640"},
 	}

@@ -21,6 +21,7 @@ func printTo(w io.Writer, all []leaf, storageType string) error {
 	var b bytes.Buffer
 	table := ""
 	var arrays []leaf // after the table's own keys, which they would else swallow
+	var last []leaf   // arrays that are in no table
 	flush := func() {
 		for _, a := range arrays {
 			printTables(&b, a)
@@ -29,6 +30,10 @@ func printTo(w io.Writer, all []leaf, storageType string) error {
 	}
 	for _, f := range all {
 		if types := f.tag.Get("for"); types != "" && !slices.Contains(strings.Split(types, "|"), storageType) {
+			continue
+		}
+		if f.kind() == kindTables && f.parent() == "" {
+			last = append(last, f)
 			continue
 		}
 		if p := f.parent(); p != table {
@@ -46,6 +51,9 @@ func printTo(w io.Writer, all []leaf, storageType string) error {
 		fmt.Fprintf(&b, "%s = %s\n", f.path[len(table)+1:], tomlValue(f.value))
 	}
 	flush()
+	for _, a := range last {
+		printTables(&b, a)
+	}
 	_, err := w.Write(b.Bytes())
 	return err
 }

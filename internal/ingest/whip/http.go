@@ -33,6 +33,9 @@ const viewerRetryAfter = "2"
 // session (RFC 9725 section 4.2).
 func (s *Server) Publish(w http.ResponseWriter, r *http.Request) error {
 	stream := r.PathValue("stream")
+	if err := s.checkDraining(w); err != nil {
+		return err
+	}
 	o, err := readOffer(w, r, stream, publishing)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/pion/ice/v4"
@@ -116,6 +117,7 @@ type Server struct {
 	iceLinks  []string
 	failures  failures
 	closeOnce sync.Once
+	draining  atomic.Bool
 
 	mu       sync.Mutex
 	sessions map[sessionKey]*session

@@ -138,11 +138,12 @@ func checkTracks(r *media.Recording) error {
 // BoundedInfo shortens what a node says of itself, because everybody is shown it.
 func BoundedInfo(i api.Info) api.Info {
 	i.Version, i.Node = Cut(i.Version), Cut(i.Node)
-	i.Features, i.Codecs = boundedNames(i.Features), boundedNames(i.Codecs)
+	i.Features, i.Codecs = BoundedNames(i.Features), BoundedNames(i.Codecs)
 	return i
 }
 
-func boundedNames(names []string) []string {
+// BoundedNames shortens a list of names that a node says, and each of them.
+func BoundedNames(names []string) []string {
 	if names == nil {
 		return nil
 	}

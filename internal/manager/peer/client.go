@@ -92,7 +92,7 @@ type Call struct {
 	Method, Path string // the path is escaped
 	Query        url.Values
 	Header       http.Header
-	Body         []byte        // JSON
+	Body         []byte        // JSON, if Header does not say otherwise
 	Wait         time.Duration // how long the answer may take to begin
 }
 
@@ -123,7 +123,7 @@ func (c *Client) Do(ctx context.Context, q Call) (*http.Response, error) {
 	if token := c.Token(); token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	if q.Body != nil {
+	if q.Body != nil && req.Header.Get("Content-Type") == "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := c.http.Do(req)

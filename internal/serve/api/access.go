@@ -227,7 +227,7 @@ func withGrant(r *http.Request, grant *auth.Grant) *http.Request {
 	client.Owner = grant.Owner()
 	client.Lease.Ended = grant.Ended()
 	client.Lease.Expires, _ = grant.Expires()
-	return r.WithContext(live.WithClient(ctx, client))
+	return introduced(r.WithContext(live.WithClient(ctx, client)), grant)
 }
 
 // grantOf returns what the sender of r may do; nil on a public route.

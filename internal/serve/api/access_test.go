@@ -239,8 +239,7 @@ func (a *attempt) all(t *testing.T, wrong map[string][]string) {
 	route := a.rt.method + " " + a.rt.path
 	switch a.rt.access {
 	case public:
-		manager := a.n.fleet != nil && (route == "POST /whip/{stream}" || route == "POST /whep/{stream}") // 501
-		if !slices.Contains(publicRoutes, route) && !manager {
+		if !slices.Contains(publicRoutes, route) {
 			t.Errorf("%s is public", route)
 		}
 		if a.rt.path != "/api/login" { // it refuses what is no login

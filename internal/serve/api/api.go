@@ -34,6 +34,11 @@ type WHIP interface {
 	SessionRight(stream, session string) (publisher, ok bool)
 }
 
+// Drainer takes no new publishers while it is draining.
+type Drainer interface {
+	SetDraining(draining bool)
+}
+
 // Recorder starts and stops recordings. Errors have a fault.Kind.
 type Recorder interface {
 	// Start records stream, or returns its running recording. It does not wait
@@ -96,6 +101,7 @@ type Info struct {
 type Options struct {
 	Streams  *live.Streams
 	WHIP     WHIP
+	Drainer  Drainer  // nil: its routes answer 501
 	Recorder Recorder // nil in a build without it: its routes answer 501
 	Playback Playback // nil likewise
 	Archive  Archive  // nil likewise

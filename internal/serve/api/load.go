@@ -20,6 +20,12 @@ type NodeLoad struct {
 	Process *ProcessLoad `json:"process,omitempty"`
 	Storage *StorageLoad `json:"storage,omitempty"`
 	Spool   *SpoolLoad   `json:"spool,omitempty"` // of remote storage
+	// Draining says that the node takes no new publishers.
+	Draining bool `json:"draining,omitempty"`
+	// MaxSessions is how many sessions it takes; absent where it does not say.
+	MaxSessions int `json:"max_sessions,omitempty"`
+	// Labels are manager.labels of its configuration.
+	Labels []string `json:"labels,omitempty"`
 	// Problems is what is wrong with what the node depends on.
 	Problems []health.Problem `json:"problems,omitempty"`
 }

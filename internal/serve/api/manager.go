@@ -35,6 +35,8 @@ type Fleet interface {
 	Snapshot() FleetSnapshot
 	// Changed returns a channel that is closed when Streams has changed.
 	Changed() <-chan struct{}
+	// Drain says whether a node takes new publishers.
+	Drain(ctx context.Context, alias string, drain bool) error
 	// Record passes a request on to the node that it is for.
 	Record(ctx context.Context, r RecordRequest) (NodeAnswer, error)
 }
@@ -160,6 +162,7 @@ type ManagerOptions struct {
 	Playback   Playback
 	Archive    Archive
 	Recordings Recordings
+	WHIP       WHIP // nil: publishers and viewers are refused
 	Auth       *auth.Auth
 	Page       http.Handler // everything that is not the API
 	// RegistrationToken lets nodes register; empty: administrators only.
@@ -196,6 +199,9 @@ func NewManager(o ManagerOptions) (*API, error) {
 	})
 	a.fleet, a.ready, a.document = o.Fleet, o.Ready, openapi.Liveman()
 	a.gate.registration = o.RegistrationToken
+	if a.o.WHIP = o.WHIP; o.WHIP != nil {
+		a.gate.sessionRight = o.WHIP.SessionRight
+	}
 	a.handle(a.managerRoutes())
 	var err error
 	a.proxies, err = newProxies(o.BasePath, o.TrustedProxies)
@@ -224,13 +230,12 @@ func (a *API) managerRoutes() []route {
 		{http.MethodGet, "/api/health", public, a.getHealth},
 		{http.MethodGet, "/metrics", viewAll, a.getMetrics},
 
-		{http.MethodPost, "/whip/{stream}", public, noMedia},
-		{http.MethodPost, "/whep/{stream}", public, noMedia},
-	}, a.commonRoutes())
+		{http.MethodPost, "/api/nodes/{alias}/drain", adminAll, a.drainNode},
+		{http.MethodDelete, "/api/nodes/{alias}/drain", adminAll, a.drainNode},
+	}, a.signallingRoutes(), a.commonRoutes())
 }
 
-// noMedia answers WHIP and WHEP: choosing a node for a publisher is for its user,
-// who knows which is near.
+// noMedia answers WHIP and WHEP where a manager passes nothing on.
 func noMedia(http.ResponseWriter, *http.Request) error {
-	return fault.New(fault.Unsupported, "a manager carries no media: publish to a node and watch there; GET /api/nodes/ lists them")
+	return fault.New(fault.Unsupported, `this manager passes no publishers and viewers on (signalling.mode is "off"): publish to a node and watch there; GET /api/nodes/ lists them`)
 }

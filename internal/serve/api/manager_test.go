@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,10 @@ func snapshotOf(streams []FleetStream) FleetSnapshot {
 	return FleetSnapshot{Version: 1, Streams: all, All: func() []byte { return JoinStreams(all) }}
 }
 func (fakeFleet) Changed() <-chan struct{} { return nil }
+func (f fakeFleet) Drain(_ context.Context, alias string, drain bool) error {
+	return f.call("drain(%s,%v)", alias, drain)
+}
+
 func (f fakeFleet) Record(_ context.Context, r RecordRequest) (NodeAnswer, error) {
 	body := map[string]string{
 		http.MethodPost:   `{"id":"room","record_id":"1","record_dir":"room/1","mpd_path":"room/1/manifest.mpd"}`,
@@ -71,7 +76,7 @@ func newManager(t *testing.T, change func(*ManagerOptions)) *node {
 	t.Helper()
 	n := &node{fakes: &fakes{}, logs: &logtest.Buffer{}}
 	o := ManagerOptions{
-		Fleet: fakeFleet{n.fakes}, Playback: fakePlayback{n.fakes}, Archive: fakeArchive{n.fakes}, Recordings: &fakeRecordings{fakes: n.fakes},
+		Fleet: fakeFleet{n.fakes}, Playback: fakePlayback{n.fakes}, Archive: fakeArchive{n.fakes}, Recordings: &fakeRecordings{fakes: n.fakes}, WHIP: fakeWHIP{n.fakes},
 		Auth: auth.New(auth.Options{Anonymous: true}), RegistrationToken: registrationToken,
 		Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -120,7 +125,7 @@ func TestRegistrationToken(t *testing.T) {
 		if rt.access == signedObject {
 			want = http.StatusForbidden
 		}
-		expect(t, n.do(t, rt.method, target(rt, "room", ""), "", as...), want)
+		expect(t, n.do(t, rt.method, target(rt, "room", "x"), "", as...), want)
 	}
 	for _, wrong := range []string{"", "Bearer", "Bearer ", "Bearer x", "Basic " + registrationToken, registrationToken} {
 		expect(t, n.do(t, http.MethodPost, "/api/nodes", body, "Authorization", wrong), http.StatusUnauthorized)
@@ -167,7 +172,66 @@ func TestForwardedAnswers(t *testing.T) {
 	for path, status := range map[string]int{"/api/streams/gone": 404, "/api/nodes/gone": 404, "/api/streams/room": 200} {
 		expect(t, n.do(t, http.MethodGet, path, ""), status)
 	}
-	expect(t, n.do(t, http.MethodPost, "/whip/room", ""), http.StatusNotImplemented)
+	off := newManager(t, func(o *ManagerOptions) { o.WHIP = nil })
+	expect(t, off.do(t, http.MethodPost, "/whip/room", ""), http.StatusNotImplemented)
+}
+
+// Drain is the node's own on a node, and passed on by a manager.
+func TestDrain(t *testing.T) {
+	n := newManager(t, nil)
+	expect(t, n.do(t, http.MethodPost, "/api/nodes/n1/drain", ""), http.StatusNoContent)
+	expect(t, n.do(t, http.MethodDelete, "/api/nodes/n1/drain", ""), http.StatusNoContent)
+	if calls := n.called(); calls != "drain(n1,true) drain(n1,false)" {
+		t.Errorf("calls: %s", calls)
+	}
+	var drained []bool
+	n = newNode(t, func(o *Options) { o.Drainer = drainer(func(d bool) { drained = append(drained, d) }) })
+	expect(t, n.do(t, http.MethodPost, "/api/drain", ""), http.StatusNoContent)
+	expect(t, n.do(t, http.MethodDelete, "/api/drain", ""), http.StatusNoContent)
+	if !slices.Equal(drained, []bool{true, false}) {
+		t.Errorf("the node was told %v", drained)
+	}
+}
+
+type drainer func(bool)
+
+func (d drainer) SetDraining(draining bool) { d(draining) }
+
+// TestIntroduced wants who a client is to be believed of administrators alone.
+func TestIntroduced(t *testing.T) {
+	header, soon := http.Header{}, time.Now().Add(time.Minute).Truncate(time.Second) // before the token of the request
+	client := live.WithClient(t.Context(), live.Client{Owner: "account alice", Lease: live.Lease{Expires: soon}})
+	r := httptest.NewRequestWithContext(client, http.MethodPost, "/whip/room", nil)
+	r.RemoteAddr = "192.0.2.7:5"
+	Introduce(header, r)
+
+	grants := map[auth.Right]*auth.Grant{}
+	a := auth.New(auth.Options{Secret: secret})
+	for _, right := range []auth.Right{auth.Admin, auth.Publish} {
+		q := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/whip/room", nil)
+		q.Header.Set("Authorization", "Bearer "+jwtFor(t, []string{"*"}, right))
+		grant, err := a.Authenticate(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		grants[right] = grant
+	}
+	at := func(right auth.Right, header http.Header) (address string, c live.Client) {
+		q := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/whip/room", nil)
+		q.RemoteAddr, q.Header = "198.51.100.1:9", header
+		q = withGrant(q, grants[right])
+		return q.RemoteAddr, live.ClientOf(q.Context())
+	}
+	address, c := at(auth.Admin, header)
+	if address != "192.0.2.7:0" || !strings.HasPrefix(c.Owner, "client ") || !c.Lease.Expires.Equal(soon) {
+		t.Errorf("of an administrator: %s %+v", address, c)
+	}
+	if address, c := at(auth.Publish, header); address != "198.51.100.1:9" || strings.HasPrefix(c.Owner, "client ") || c.Lease.Expires.Equal(soon) {
+		t.Errorf("of a publisher: %s %+v", address, c)
+	}
+	if address, c := at(auth.Admin, http.Header{}); address != "198.51.100.1:9" || strings.HasPrefix(c.Owner, "client ") {
+		t.Errorf("of nobody else: %s %+v", address, c)
+	}
 }
 
 // What cannot be used now is told to who asks whether all can, and is no error of

@@ -18,7 +18,7 @@ type route struct {
 
 // routes are those of a node.
 func (a *API) routes() []route {
-	return slices.Concat(a.mediaRoutes(), a.recordingRoutes(), a.commonRoutes())
+	return slices.Concat(a.signallingRoutes(), a.streamRoutes(), a.recordingRoutes(), a.commonRoutes())
 }
 
 // commonRoutes are those that nodes and managers have alike.
@@ -63,8 +63,14 @@ func (a *API) commonRoutes() []route {
 	}
 }
 
-// mediaRoutes are those of what a node does with live streams.
-func (a *API) mediaRoutes() []route {
+// signallingRoutes are those of WHIP and WHEP, which managers have as nodes do.
+func (a *API) signallingRoutes() []route {
+	if a.o.WHIP == nil {
+		return []route{
+			{http.MethodPost, "/whip/{stream}", public, noMedia},
+			{http.MethodPost, "/whep/{stream}", public, noMedia},
+		}
+	}
 	return []route{
 		{http.MethodPost, "/whip/{stream}", publishStream, a.o.WHIP.Publish},
 		{http.MethodOptions, "/whip/{stream}", public, a.o.WHIP.Options},
@@ -76,7 +82,12 @@ func (a *API) mediaRoutes() []route {
 		{http.MethodGet, "/session/{stream}/{session}", public, noContent},
 		{http.MethodPatch, "/session/{stream}/{session}", asSession, a.o.WHIP.PatchSession},
 		{http.MethodDelete, "/session/{stream}/{session}", asSession, a.o.WHIP.DeleteSession},
+	}
+}
 
+// streamRoutes are those of a node's streams and of how it fares.
+func (a *API) streamRoutes() []route {
+	return []route{
 		{http.MethodGet, "/api/streams", listStreams, a.listStreams},
 		{http.MethodGet, "/api/streams/{$}", listStreams, a.listStreams},
 		{http.MethodGet, "/api/streams/{stream}", anyStream, a.getStream},
@@ -85,6 +96,8 @@ func (a *API) mediaRoutes() []route {
 		{http.MethodGet, "/api/sse/streams", listStreams, a.watchStreams},
 		{http.MethodGet, "/metrics", viewAll, a.getMetrics},
 		{http.MethodGet, "/api/load", viewAll, a.getLoad},
+		{http.MethodPost, "/api/drain", adminAll, a.drain},
+		{http.MethodDelete, "/api/drain", adminAll, a.drain},
 		{http.MethodGet, "/api/strategy", viewAll, a.getStrategy},
 		{http.MethodGet, "/api/strategy/{$}", viewAll, a.getStrategy},
 	}

@@ -165,7 +165,7 @@ func (g *siege) prepare() {
 	}
 	span := owned{"time": "now", "from": strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10), "to": "now", "name": "manifest.mpd"}
 	maps.Copy(whose, span)
-	ofManager := owned{"record_dir": g.dir, "path": "@main/" + g.dir + "/manifest.mpd", "stream": "bystander", "token": "guess", "mount": "@main", "alias": "main"}
+	ofManager := owned{"record_dir": g.dir, "path": "@main/" + g.dir + "/manifest.mpd", "stream": "bystander", "token": "guess", "mount": "@main", "alias": "main", "session": "main~" + g.session("bystander")}
 	maps.Copy(ofManager, span)
 	node, manager := newIntruder(g.t, a, g.main.url, openapi.Live777(), whose), newIntruder(g.t, a, g.manager.url, openapi.Liveman(), ofManager)
 	g.intruders = []*intruder{node, manager}
