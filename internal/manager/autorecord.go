@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/serve/api"
 )
 
@@ -60,7 +61,7 @@ func (a *autoRecorder) run(ctx context.Context) {
 		}
 		select {
 		case <-changed:
-			if !pause(ctx, autoTick/5, nil) { // many change at the same time
+			if !peer.Pause(ctx, autoTick/5, nil) { // many change at the same time
 				return
 			}
 		case <-tick.C:

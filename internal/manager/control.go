@@ -80,7 +80,7 @@ func (n *node) mountAnswer(body []byte) []byte {
 	if !n.Keeps() || json.Unmarshal(body, &fields) != nil || json.Unmarshal(fields["mpd_path"], &mpd) != nil || mpd == "" {
 		return body
 	}
-	path, err := json.Marshal(n.key(mpd))
+	path, err := json.Marshal(n.Key(mpd))
 	if err != nil {
 		return body
 	}
@@ -310,7 +310,7 @@ func recordPath(stream string) string { return "/api/record/" + url.PathEscape(s
 
 // record passes a request on to the node.
 func (n *node) record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
-	if n.isOriginal() {
+	if n.IsOriginal() {
 		return n.recordOriginal(ctx, r)
 	}
 	q := peer.Call{Method: r.Method, Path: recordPath(r.Stream), Wait: n.fleet.o.Control}

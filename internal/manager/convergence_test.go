@@ -20,6 +20,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/retention"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -97,7 +98,7 @@ func TestStreamsAfterNodeWasDown(t *testing.T) {
 	until(t, "the node's stream is there", func() bool { return len(f.Streams()) == 1 })
 	running := completeRecording("a", "cam/1")
 	running.End, running.Status = nil, media.StatusRecording
-	if err := db.Put(t.Context(), n.mount(running)); err != nil {
+	if err := db.Put(t.Context(), n.Mount(running)); err != nil {
 		t.Fatal(err)
 	}
 	sick.Store(true)
@@ -169,8 +170,8 @@ func TestProtectAfterDeletion(t *testing.T) {
 	var n *node
 	r := completeRecording("a", "cam/1")
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, rq *http.Request) {
-		page := &feedPage{Feed: "f", Next: 2, Changes: []media.Change{{Seq: 2, Deleted: true, RecordDir: r.RecordDir}}}
-		if err := n.apply(rq.Context(), &follower{feed: "f"}, page); err != nil {
+		page := &follow.Page{Feed: "f", Next: 2, Changes: []media.Change{{Seq: 2, Deleted: true, RecordDir: r.RecordDir}}}
+		if err := n.feed.Apply(rq.Context(), follow.At("f"), page); err != nil {
 			t.Error(err)
 		}
 		_ = json.NewEncoder(w).Encode(r)
@@ -179,7 +180,7 @@ func TestProtectAfterDeletion(t *testing.T) {
 	n = newNode(f, "a", configured, srv.URL, "", true)
 	f.nodes["a"] = n
 	n.probed(nodeInfo{Info: recordingInfo}, 0, nil) // up
-	if err := db.Put(t.Context(), n.mount(r)); err != nil {
+	if err := db.Put(t.Context(), n.Mount(r)); err != nil {
 		t.Fatal(err)
 	}
 	s := &shelf{Changes: db, fleet: f}
@@ -189,7 +190,7 @@ func TestProtectAfterDeletion(t *testing.T) {
 	if _, err := db.Get(t.Context(), "@a/cam/1"); !errors.Is(err, catalogue.ErrNotFound) {
 		t.Errorf("the deleted recording: %v", err)
 	}
-	if len(n.feedNow) != 1 {
+	if !n.feed.Waiting() {
 		t.Error("the feed is not looked at")
 	}
 }
@@ -270,8 +271,8 @@ func TestChangeEndsWhatWasLookedUp(t *testing.T) {
 	}}
 	after := before
 	after.Protected = true
-	page := &feedPage{Feed: "f", Changes: []media.Change{{Seq: 1, RecordDir: "cam/1", Recording: &after}}, Next: 1}
-	if err := n.apply(t.Context(), &follower{feed: "f"}, page); err != nil {
+	page := &follow.Page{Feed: "f", Changes: []media.Change{{Seq: 1, RecordDir: "cam/1", Recording: &after}}, Next: 1}
+	if err := n.feed.Apply(t.Context(), follow.At("f"), page); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := f.find(t.Context(), "cam/1"); err != nil || !r.Protected {
@@ -409,8 +410,8 @@ func TestOwnNameOfNode(t *testing.T) {
 		}
 		n := newNode(f, "edge", configured, "http://127.0.0.1:1", "", false)
 		n.probed(nodeInfo{Info: api.Info{Node: own}}, 0, nil)
-		page := &feedPage{Feed: "f", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
-		if err := n.apply(t.Context(), &follower{feed: "f"}, page); err != nil {
+		page := &follow.Page{Feed: "f", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
+		if err := n.feed.Apply(t.Context(), follow.At("f"), page); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := db.Get(t.Context(), "cam/1"); err != nil || got.Node != "edge" {

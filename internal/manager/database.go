@@ -9,6 +9,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -59,7 +60,7 @@ func (d *database) start(ctx context.Context) error {
 
 // run looks at the database until ctx ends.
 func (d *database) run(ctx context.Context) {
-	for wait := checkEvery; pause(ctx, wait, nil); {
+	for wait := checkEvery; peer.Pause(ctx, wait, nil); {
 		wait = checkEvery
 		if d.check(ctx) != nil {
 			wait = d.retry

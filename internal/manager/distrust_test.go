@@ -17,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/retention"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -134,26 +135,25 @@ func TestRegistrationsAreBounded(t *testing.T) {
 func TestFeedsAreBounded(t *testing.T) {
 	t.Parallel()
 	f, _, _ := newTestFleet(t)
-	many := 1
+	many, told := 6, 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		page := feedPage{Feed: "feed", Next: 1}
-		for i := range many {
-			page.Changes = append(page.Changes, media.Change{Seq: int64(i), RecordDir: "cam/" + strconv.Itoa(i), Deleted: true})
+		page := follow.Page{Feed: "feed"}
+		for range many {
+			told++
+			r := completeRecording("edge", "cam/"+strconv.Itoa(told))
+			page.Changes = append(page.Changes, media.Change{Seq: int64(told), RecordDir: r.RecordDir, Recording: &r})
 		}
+		page.Next = int64(told)
 		_ = json.NewEncoder(w).Encode(page)
 	}))
 	t.Cleanup(s.Close)
 	n := newNode(f, "edge", registered, s.URL, "", true)
-	f.maxRows = 10
-	at := follower{walk: newDirSet()}
-	for i := range f.maxRows {
-		at.walk.add(strconv.Itoa(i))
-	}
-	if err := n.catchUp(t.Context(), &at); err == nil || !strings.Contains(err.Error(), "more than 10 recordings") {
+	f.feeds.MaxRows = 10
+	if err := n.feed.Walk(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 10 recordings") {
 		t.Errorf("too many rows: %v", err)
 	}
-	many = feedLimit + 1
-	if err := n.catchUp(t.Context(), &follower{}); err == nil || !strings.Contains(err.Error(), "a page of its feed") {
+	many = api.MaxPage + 1
+	if err := n.feed.Walk(t.Context()); err == nil || !strings.Contains(err.Error(), "a page of its feed") {
 		t.Errorf("too many at once: %v", err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/manager/follow"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -61,7 +63,7 @@ func newFakeNode(t *testing.T, f *fakeNode) *fakeNode {
 	handle("GET /api/load", nil, answer(func() any { return api.NodeLoad{} }))
 	handle("GET /api/streams/", f.streams, answer(func() any { return f.list() }))
 	handle("GET /api/sse/streams", f.events, http.NotFound)
-	handle("GET /api/recordings", f.feed, answer(func() any { return feedPage{Feed: "f", Changes: []media.Change{}, Next: 1, Base: 1} }))
+	handle("GET /api/recordings", f.feed, answer(func() any { return follow.Page{Feed: "f", Changes: []media.Change{}, Next: 1, Base: 1} }))
 	handle("/api/record/{stream}", f.record, answer(func() any { return map[string]any{"id": "x", "record_dir": "x/1"} }))
 	f.Server = httptest.NewServer(mux)
 	t.Cleanup(func() {
@@ -121,7 +123,7 @@ func followed(t *testing.T, poll, timeout time.Duration, nodes map[string]*fakeN
 func trickle(w http.ResponseWriter, r *http.Request) {
 	for _, err := fmt.Fprint(w, "{"); err == nil; _, err = fmt.Fprint(w, " ") {
 		_ = http.NewResponseController(w).Flush()
-		if !pause(r.Context(), 50*time.Millisecond, nil) {
+		if !peer.Pause(r.Context(), 50*time.Millisecond, nil) {
 			return
 		}
 	}

@@ -112,7 +112,7 @@ func (f *fleet) find(ctx context.Context, dir string) (media.Recording, error) {
 	if !folder.IsMounted(dir) {
 		for _, n := range f.all() {
 			if n.Keeps() {
-				names = append(names, n.key(dir))
+				names = append(names, n.Key(dir))
 			}
 		}
 	}
@@ -160,4 +160,25 @@ func (f *fleet) findObject(ctx context.Context, key string) (r media.Recording, 
 
 func noObject(key string) error {
 	return fault.Errorf(fault.NotFound, "there is no recorded object %q", key)
+}
+
+// verify checks a recording against its recording.json before the manager uses its own
+// rights in shared storage. A node that has registered itself might say that a
+// recording belongs to another stream than it does.
+func (f *fleet) verify(ctx context.Context, r media.Recording) error {
+	n := f.node(r.Node)
+	if n != nil && n.source == configured || f.found.isVerified(r) {
+		return nil
+	}
+	_, epoch, _ := f.found.get(r.RecordDir)
+	stored, found, err := f.shared.Read(ctx, r.RecordDir)
+	if err != nil {
+		return fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err)
+	}
+	if found && stored.Stream == r.Stream || !found && (n == nil || n.IsOriginal()) { // which do not describe what they record
+		f.found.verified(r, epoch)
+		return nil
+	}
+	f.log.Warn("a node has told of a recording that shared storage does not have as it says", "node", r.Node, "stream", r.Stream, "record_dir", r.RecordDir)
+	return fault.Errorf(fault.NotFound, "there is no recording %q", r.RecordDir)
 }

@@ -15,6 +15,7 @@ import (
 	libarchive "github.com/live777/recorder/internal/library/archive"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/manager/folder"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/manager/identity"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
@@ -25,25 +26,18 @@ import (
 // Catalogue keeps the recordings of all nodes, and the manager's place in each
 // node's feed. *catalogue.DB is one.
 type Catalogue interface {
-	PutAll(ctx context.Context, recordings []media.Recording) error
-	Delete(ctx context.Context, recordDir string) error
-	DeleteAll(ctx context.Context, node string, recordDirs []string) (n int, err error)
-	Get(ctx context.Context, recordDir string) (media.Recording, error)
-	FindAll(ctx context.Context, recordDirs []string) ([]media.Recording, error)
-	DirsOfNode(ctx context.Context, node, after string, limit int) ([]string, error)
-	List(ctx context.Context, q media.RecordingQuery) (page []media.Recording, total int, err error)
+	follow.Catalogue
+	identity.Catalogue
+	libarchive.Catalogue
 	ListPage(ctx context.Context, q media.RecordingQuery) (media.RecordingPage, error)
 	StreamsPage(ctx context.Context, q media.StreamQuery) (page []media.StreamSummary, total int, err error)
-	libarchive.Catalogue
-	Nodes(ctx context.Context) ([]catalogue.Node, error)
 	PutNode(ctx context.Context, n catalogue.Node) error
 	DeleteNode(ctx context.Context, alias string) error
-	SetCursor(ctx context.Context, alias, feed, cursor string) error
 	NodeNames(ctx context.Context) ([]catalogue.NodeName, error)
-	PutNodeName(ctx context.Context, n catalogue.NodeName) error
-	Reassign(ctx context.Context, from, to, except string, limit int) (int, error)
-	Removed(ctx context.Context, recordDirs []string) ([]string, error)
 }
+
+// applyTimeout bounds each use of the catalogue.
+const applyTimeout = 30 * time.Second
 
 // fleetOptions configure newFleet.
 type fleetOptions struct {
@@ -77,8 +71,8 @@ type fleet struct {
 	going   going
 	// proving has an element for each node that is asked who registers (prove).
 	proving chan struct{}
-	maxRows int // of a node: maxRows, or fewer in tests
-	// maxStreams is the same of streams.
+	feeds   follow.Options
+	// maxStreams is how many streams a node may have: peer.MaxStreams, or fewer in tests.
 	maxStreams int
 
 	ctx    context.Context // of the nodes' goroutines
@@ -111,9 +105,13 @@ func newFleet(o fleetOptions) *fleet {
 		o: o, log: o.Logger, http: peer.NewHTTP(), found: newFoundCache(o.Now),
 		nodes: map[string]*node{}, changed: make(chan struct{}), version: 1, opened: make(chan struct{}),
 		dirty: map[string]struct{}{}, merged: &merged{list: []api.FleetStream{}, byID: map[string]int{}},
-		guarded: peer.NewGuarded(o.Allow), maxRows: maxRows, maxStreams: peer.MaxStreams, proving: make(chan struct{}, maxProving),
+		guarded: peer.NewGuarded(o.Allow), maxStreams: peer.MaxStreams, proving: make(chan struct{}, maxProving),
 	}
 	f.names, f.shared = newNames(f), folder.Shared{Backend: o.Storage}
+	f.feeds = follow.Options{
+		Fleet: f, Catalogue: o.Catalogue, Names: f.names, Shared: f.shared,
+		Poll: o.Poll, Timeout: o.Timeout, MaxRows: follow.MaxRows, Now: o.Now,
+	}
 	f.merged.All = func() []byte { return []byte("[]") }
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
@@ -151,8 +149,8 @@ func (f *fleet) open(ctx context.Context, nodes []config.Node) error {
 	return nil
 }
 
-// awaitOpen waits until the catalogue can be used.
-func (f *fleet) awaitOpen(ctx context.Context) bool {
+// AwaitOpen waits until the catalogue can be used.
+func (f *fleet) AwaitOpen(ctx context.Context) bool {
 	select {
 	case <-f.opened:
 		return ctx.Err() == nil
@@ -203,7 +201,7 @@ func (f *fleet) node(alias string) *node {
 // records reports whether a node has a recorder: builds without it have none.
 func (f *fleet) records(alias string) bool {
 	n := f.node(alias)
-	return n != nil && n.hasRecorder()
+	return n != nil && n.HasRecorder()
 }
 
 // all returns the nodes by their aliases.
@@ -249,4 +247,13 @@ func (f *fleet) Changed() <-chan struct{} {
 	return f.changed
 }
 
-func (f *fleet) forget(recordDir string) { f.found.forget(recordDir) }
+// Forget implements follow.Fleet.
+func (f *fleet) Forget(recordDir string) { f.found.forget(recordDir) }
+
+// Source implements follow.Fleet.
+func (f *fleet) Source(alias string) string {
+	if n := f.node(alias); n != nil {
+		return n.source
+	}
+	return ""
+}

@@ -182,7 +182,7 @@ func (l *library) keyFramesFrom(ctx context.Context, n *node, q media.KeyFramesQ
 				return nil, fault.Errorf(fault.Unavailable, "key frames from node %q: %w", n.alias, err)
 			}
 		}
-		k.Object, k.Init = n.key(k.Object), n.key(k.Init)
+		k.Object, k.Init = n.Key(k.Object), n.Key(k.Init)
 	}
 	return said.KeyFrames, nil
 }

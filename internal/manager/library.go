@@ -327,7 +327,7 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 	case resp.StatusCode >= 300 && resp.StatusCode != http.StatusNotModified &&
 		resp.StatusCode != http.StatusPreconditionFailed && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
 		said := peer.ErrorText(resp)
-		if n.isOriginal() && isMissing(resp.StatusCode, said) {
+		if n.IsOriginal() && isMissing(resp.StatusCode, said) {
 			return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
 		}
 		l.fleet.relayed(n, 0, true)

@@ -220,7 +220,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.health.Run(loop) })
 	if m.keeper != nil {
 		loops.Go(func() {
-			if m.fleet.awaitOpen(loop) {
+			if m.fleet.AwaitOpen(loop) {
 				m.keeper.Run(loop)
 			}
 		})

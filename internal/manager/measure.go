@@ -1,8 +1,6 @@
 package manager
 
 import (
-	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -34,12 +32,6 @@ func (f *fleet) relayed(n *node, bytes int64, failed bool) {
 		f.o.Meter.Relayed(n.alias, bytes, failed)
 	}
 }
-
-// errOurs marks errors of the manager's database and storage, which are the same
-// for all nodes.
-var errOurs = errors.New("the manager cannot keep the recordings")
-
-func ours(err error) error { return fmt.Errorf("%w: %w", errOurs, err) }
 
 // complaintPause is how soon an error of the same kind is logged again.
 const complaintPause = time.Minute

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -79,11 +80,11 @@ func TestIntroduce(t *testing.T) {
 	introduce := func(n *node, name string) {
 		t.Helper()
 		n.probed(nodeInfo{Info: api.Info{Node: name}}, 0, nil)
-		if err := n.introduce(t.Context()); err != nil {
+		if err := n.feed.Introduce(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := n.introduce(t.Context()); err != nil { // nothing is known of it yet
+	if err := n.feed.Introduce(t.Context()); err != nil { // nothing is known of it yet
 		t.Fatal(err)
 	}
 	expect(map[string]string{"cam/1": "berlin", "cam/4": ""})
@@ -122,12 +123,12 @@ func TestToldByAnother(t *testing.T) {
 	if err := db.Put(t.Context(), row); err != nil {
 		t.Fatal(err)
 	}
-	page := &feedPage{Feed: "f", Next: 5}
+	page := &follow.Page{Feed: "f", Next: 5}
 	for i, r := range []media.Recording{stored, deleted, mine, former, wrong} {
 		page.Changes = append(page.Changes, media.Change{Seq: int64(i + 1), RecordDir: r.RecordDir, Recording: &r})
 	}
 	for range 2 {
-		if err := n.apply(t.Context(), &follower{walk: newDirSet()}, page); err != nil {
+		if err := n.feed.Apply(t.Context(), follow.Beginning(), page); err != nil {
 			t.Fatal(err)
 		}
 		for dir, want := range map[string]string{"cam/1": "hub", "cam/2": "", "cam/3": "edge", "cam/4": "edge", "cam/5": "hub"} {
@@ -140,11 +141,11 @@ func TestToldByAnother(t *testing.T) {
 	protected := stored
 	protected.Protected = true
 	other.probed(nodeInfo{Info: api.Info{Node: "paris"}}, 0, nil)
-	own := &feedPage{Feed: "g", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: "cam/1", Recording: &protected}}}
-	if err := other.apply(t.Context(), &follower{feed: "g"}, own); err != nil {
+	own := &follow.Page{Feed: "g", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: "cam/1", Recording: &protected}}}
+	if err := other.feed.Apply(t.Context(), follow.At("g"), own); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.apply(t.Context(), &follower{walk: newDirSet()}, page); err != nil {
+	if err := n.feed.Apply(t.Context(), follow.Beginning(), page); err != nil {
 		t.Fatal(err)
 	}
 	if r, err := db.Get(t.Context(), "cam/1"); err != nil || !r.Protected || r.Node != "hub" {

@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/manager/folder"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/manager/peer"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
 
@@ -29,8 +31,8 @@ var errNoNode = fault.New(fault.Unavailable, "what answers is no node: it does n
 
 // Where a node is known from.
 const (
-	configured = "configured"
-	registered = "registered"
+	configured = follow.Configured
+	registered = follow.Registered
 )
 
 // node has what is known of one node. Its own goroutines keep that fresh (run).
@@ -44,17 +46,12 @@ type node struct {
 	log    *slog.Logger
 
 	probeNow chan struct{} // capacity 1: something looks as if the node were gone
-	feedNow  chan struct{} // capacity 1: its catalogue has changed
-	// feedEvents says that the node tells when its catalogue changes.
-	feedEvents atomic.Bool
+	feed     *follow.Feed
 
 	// original says that it is of the original live777.
 	original atomic.Bool
 	// starting is how many recordings are being started there.
 	starting atomic.Int32
-
-	// introduced is the name that introduce has noted; followFeed alone uses it.
-	introduced *string
 
 	cancel context.CancelFunc // ends run
 	done   chan struct{}      // closed when run has returned
@@ -75,7 +72,6 @@ type node struct {
 	up       chan struct{}   // closed while the node is up
 	period   context.Context // ends when the node goes down; nil before it was up
 	end      context.CancelFunc
-	feed     api.NodeFeed
 }
 
 func newNode(f *fleet, alias, source, url, token string, local bool) *node {
@@ -83,40 +79,28 @@ func newNode(f *fleet, alias, source, url, token string, local bool) *node {
 	if source == registered {
 		h = f.guarded
 	}
-	return &node{
+	n := &node{
 		alias: alias, source: source, local: local, fleet: f,
 		client: peer.New(h, url, token), log: f.log.With("node", alias),
-		probeNow: make(chan struct{}, 1), feedNow: make(chan struct{}, 1), done: make(chan struct{}),
+		probeNow: make(chan struct{}, 1), done: make(chan struct{}),
 		state: stateConnecting, since: f.now(), errs: map[string]error{}, up: make(chan struct{}),
 	}
+	n.feed = follow.New(&f.feeds, alias, n, n.client, n.log)
+	return n
 }
 
 // run keeps n fresh until ctx ends.
 func (n *node) run(ctx context.Context) {
 	defer close(n.done)
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context){n.probe, n.followStreams, n.followLoad, n.followOriginal, n.followFeed, n.watchFeed} {
+	for _, loop := range []func(context.Context){n.probe, n.followStreams, n.followLoad, n.followOriginal, n.feed.Run} {
 		loops.Go(func() { loop(ctx) })
 	}
 	loops.Wait()
 }
 
-// pause waits for about d: nodes that fail at the same time should not all be asked
-// again at the same time. It returns false when ctx has ended.
-func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
-	t := time.NewTimer(d - d/10 + rand.N(d/5+1))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-wake:
-	case <-t.C:
-	}
-	return ctx.Err() == nil
-}
-
-// awaitUp waits until the node is up.
-func (n *node) awaitUp(ctx context.Context) bool {
+// AwaitUp waits until the node is up.
+func (n *node) AwaitUp(ctx context.Context) bool {
 	n.mu.Lock()
 	up := n.up
 	n.mu.Unlock()
@@ -160,7 +144,7 @@ func (n *node) probe(ctx context.Context) {
 		if n.probed(info, time.Since(start), err) {
 			next = min(next, hurry)
 		}
-		if !pause(ctx, next, n.probeNow) {
+		if !peer.Pause(ctx, next, n.probeNow) {
 			return
 		}
 	}
@@ -183,7 +167,7 @@ func (n *node) probed(info nodeInfo, took time.Duration, err error) (doubt bool)
 			delete(n.errs, "streams") // of before
 			n.period, n.end = context.WithCancel(n.fleet.ctx)
 			close(n.up)
-		case was != n.isOriginal(): // another program answers there, and is asked anew
+		case was != n.IsOriginal(): // another program answers there, and is asked anew
 			n.log.Info("node is another program now", "version", info.Version, "kind", info.kind())
 			delete(n.errs, "recordings")
 			n.end()
@@ -219,9 +203,9 @@ func (n *node) suspect() {
 	}
 }
 
-// note remembers what is wrong with a part of the node; nil: nothing is. A problem is
+// Note remembers what is wrong with a part of the node; nil: nothing is. A problem is
 // logged when it begins.
-func (n *node) note(part string, err error) {
+func (n *node) Note(part string, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err == nil {
@@ -232,7 +216,7 @@ func (n *node) note(part string, err error) {
 	old := n.errs[part]
 	// Compared without addresses, because each connection has another port.
 	switch known := old != nil && fault.Text(old) == fault.Text(err); {
-	case errors.Is(err, errOurs):
+	case errors.Is(err, follow.ErrOurs):
 		if n.fleet.complaints.isNew(err, n.fleet.now()) {
 			n.fleet.log.Warn("recordings of nodes do not reach the catalogue, will try again", "error", err)
 		}
@@ -253,7 +237,7 @@ func (n *node) replaceStreams(list []api.NodeStream) {
 	if n.state != stateUp {
 		return
 	}
-	if n.isOriginal() {
+	if n.IsOriginal() {
 		n.forgetGone(streams)
 		for id, s := range streams {
 			streams[id] = n.completed(s)
@@ -299,7 +283,7 @@ func (n *node) setRecording(stream string, recording bool) {
 		return
 	}
 	s.Recording, s.Stopped = recording, !recording
-	if n.isOriginal() {
+	if n.IsOriginal() {
 		n.noteStopped(s, s.Stopped)
 	}
 	n.streams[stream] = s
@@ -338,6 +322,26 @@ func (n *node) notListed() error {
 	return fault.Errorf(fault.Unavailable, "node %q has not told of its streams yet", n.alias)
 }
 
+// Source implements follow.Node.
+func (n *node) Source() string { return n.source }
+
+// Mount returns a recording of the node as the manager's catalogue keeps it.
+func (n *node) Mount(r media.Recording) media.Recording {
+	r.Node = n.alias
+	if n.Keeps() {
+		r.RecordDir, r.MPDPath = n.Key(r.RecordDir), n.Key(r.MPDPath)
+	}
+	return r
+}
+
+// Key returns the catalogue's name for a path of the node.
+func (n *node) Key(path string) string {
+	if n.Keeps() {
+		return folder.Mount(n.alias) + path
+	}
+	return path
+}
+
 // stream returns one of the node's streams; ok is false where the node is down.
 func (n *node) stream(id string) (s api.NodeStream, ok bool) {
 	n.mu.Lock()
@@ -367,14 +371,14 @@ func (n *node) describe() api.FleetNode {
 		Alias: n.alias, URL: n.client.Base, Source: n.source, Storage: "shared",
 		State: n.state, Since: n.since, SeenAt: n.seen, LatencyMS: float64(n.latency.Microseconds()) / 1000,
 		Version: n.info.Version, Node: n.info.Node, Features: n.info.Features, Codecs: n.info.Codecs,
-		Load: n.load, Feed: n.feed,
+		Load: n.load, Feed: n.feed.Level(),
 	}
 	if n.Keeps() {
 		d.Storage = "local"
 	}
 	if !n.seen.IsZero() {
 		d.Kind = kindRecorder
-		if n.isOriginal() {
+		if n.IsOriginal() {
 			d.Kind = kindOriginal
 		}
 	}

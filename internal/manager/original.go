@@ -16,6 +16,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/manager/folder"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -63,19 +64,19 @@ func (n *node) askInfo(ctx context.Context) (nodeInfo, error) {
 	return info, err
 }
 
-func (n *node) isOriginal() bool { return n.original.Load() }
+func (n *node) IsOriginal() bool { return n.original.Load() }
 
 func (f *fleet) isOriginal(alias string) bool {
 	n := f.node(alias)
-	return n != nil && n.isOriginal()
+	return n != nil && n.IsOriginal()
 }
 
 // Keeps reports whether the node's recordings are on the node. Those of an original are
 // always relayed from it, wherever it stores them.
-func (n *node) Keeps() bool { return n.local || n.isOriginal() }
+func (n *node) Keeps() bool { return n.local || n.IsOriginal() }
 
 // hasRecorder reports whether the node was built with its recorder.
-func (n *node) hasRecorder() bool {
+func (n *node) HasRecorder() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Contains(n.info.Features, "recorder")
@@ -98,14 +99,14 @@ const (
 // followOriginal keeps what an original does not tell with its streams: which of them
 // it records.
 func (n *node) followOriginal(ctx context.Context) {
-	for n.awaitUp(ctx) {
+	for n.AwaitUp(ctx) {
 		up, cancel := n.whileUp(ctx)
-		if n.isOriginal() && n.hasRecorder() && n.starting.Load() == 0 {
+		if n.IsOriginal() && n.HasRecorder() && n.starting.Load() == 0 {
 			if err := n.askRecordings(up); up.Err() == nil && n.starting.Load() == 0 {
-				n.note("recordings", err)
+				n.Note("recordings", err)
 			}
 		}
-		pause(up, n.fleet.o.Poll, nil)
+		peer.Pause(up, n.fleet.o.Poll, nil)
 		cancel()
 	}
 }
@@ -130,7 +131,7 @@ func (n *node) askRecordings(ctx context.Context) error {
 		}
 		asked.Go(func() {
 			defer func() { <-turn }()
-			recording, err := n.isRecording(ctx, id)
+			recording, err := n.IsRecording(ctx, id)
 			if err != nil {
 				cancel(err)
 				return
@@ -145,7 +146,7 @@ func (n *node) askRecordings(ctx context.Context) error {
 	return nil
 }
 
-func (n *node) isRecording(ctx context.Context, stream string) (bool, error) {
+func (n *node) IsRecording(ctx context.Context, stream string) (bool, error) {
 	var status struct {
 		Recording bool `json:"recording"`
 	}
@@ -168,14 +169,7 @@ func (n *node) noteRecording(stream string, recording bool) {
 	n.records[stream] = recording
 	n.streams[stream] = n.completed(s)
 	n.fleet.touch(stream)
-	n.wakeFeed()
-}
-
-func (n *node) wakeFeed() {
-	select {
-	case n.feedNow <- struct{}{}:
-	default:
-	}
+	n.feed.Wake()
 }
 
 // noteStopped remembers, or forgets, that the recording of a publication was stopped
@@ -192,7 +186,7 @@ func (n *node) noteStopped(s api.NodeStream, stopped bool) {
 	if stopped {
 		n.stops[s.ID] = publisherOf(s)
 	}
-	n.wakeFeed()
+	n.feed.Wake()
 }
 
 func publisherOf(s api.NodeStream) string {
@@ -241,7 +235,7 @@ func (n *node) forgetGone(streams map[string]api.NodeStream) {
 
 // recordOriginal is record for an original, whose answers tell less.
 func (n *node) recordOriginal(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
-	if !n.hasRecorder() {
+	if !n.HasRecorder() {
 		if r.Method == http.MethodPost {
 			return api.NodeAnswer{}, fault.Errorf(fault.Unsupported, "node %q is an original live777 that was built without its recorder", n.alias)
 		}
@@ -253,7 +247,7 @@ func (n *node) recordOriginal(ctx context.Context, r api.RecordRequest) (api.Nod
 	case http.MethodPatch:
 		return api.NodeAnswer{}, fault.Errorf(fault.Unsupported, "node %q is an original live777, which cannot pause recordings", n.alias)
 	}
-	recording, err := n.isRecording(ctx, r.Stream)
+	recording, err := n.IsRecording(ctx, r.Stream)
 	if err != nil {
 		n.suspect()
 		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: whether it records: %w", n.alias, err)
@@ -289,31 +283,14 @@ func (n *node) startOriginal(ctx context.Context, r api.RecordRequest) (api.Node
 	if err != nil {
 		return api.NodeAnswer{}, err
 	}
-	started := originalSession{Stream: r.Stream, StartTS: n.fleet.now().UnixMicro(), Status: "Active"}
+	started := follow.OriginalRecording{Stream: r.Stream, StartTS: n.fleet.now().UnixMicro(), Status: "Active"}
 	if err := json.Unmarshal(answer, &started); err != nil {
 		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: its answer is not what this version understands: %w", n.alias, err)
 	}
-	if err := n.putStarted(ctx, &started); err != nil {
+	if err := n.feed.PutStarted(ctx, &started); err != nil {
 		n.log.Debug("a recording is not in the catalogue before the node's index brings it", "stream", r.Stream, "error", err)
 	}
 	return api.NodeAnswer{Node: n.alias, Status: http.StatusOK, Body: answer}, nil
-}
-
-// putStarted puts a recording that was started into the catalogue, unless it has it. If
-// a manager of the original takes it off the node's index, nobody else tells of it.
-func (n *node) putStarted(ctx context.Context, s *originalSession) error {
-	r, ok := s.recording()
-	if !ok {
-		return nil
-	}
-	r = n.mount(r)
-	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
-	defer cancel()
-	known, err := n.fleet.findAll(ctx, []string{r.RecordDir})
-	if err != nil || len(known) > 0 {
-		return err
-	}
-	return n.put(ctx, []media.Recording{r})
 }
 
 var errLate = errors.New("no answer in time: an original live777 gives none while a stream has no media")
@@ -360,11 +337,51 @@ func (n *node) statusOf(ctx context.Context, stream string, recording bool) api.
 	}
 	ctx, cancel := context.WithTimeout(ctx, asideTimeout)
 	defer cancel()
-	if list, err := n.running(ctx, stream); err == nil && len(list) > 0 { // the newest; without the catalogue it is less
+	if list, err := n.feed.Running(ctx, stream); err == nil && len(list) > 0 { // the newest; without the catalogue it is less
 		r := list[0]
 		dir := folder.Unmount(r).RecordDir
 		said["record_id"], said["record_dir"], said["mpd_path"] = r.RecordID, dir, path.Join(dir, media.ManifestName)
 		said["started_at"], said["status"] = r.Start, r.Status
 	}
 	return n.say(said)
+}
+
+// deleteOriginal forgets a recording of which the node has nothing any more. An
+// original cannot delete recordings.
+func (s *shelf) deleteOriginal(ctx context.Context, n *node, r media.Recording) error {
+	if r.Status == media.StatusRecording {
+		return fault.Errorf(fault.Conflict, "the recording runs; stop it first")
+	}
+	there, err := n.hasObject(ctx, path.Join(folder.Unmount(r).RecordDir, media.ManifestName))
+	if err != nil {
+		return err
+	}
+	if there {
+		return fault.Errorf(fault.Unsupported, "node %q is an original live777, which deletes no recordings: remove %q from its storage, and then delete it here", n.alias, folder.Unmount(r).RecordDir)
+	}
+	return s.fleet.o.Catalogue.Delete(ctx, r.RecordDir)
+}
+
+// hasObject asks the node whether it has an object.
+func (n *node) hasObject(ctx context.Context, key string) (bool, error) {
+	resp, err := n.client.Do(ctx, peer.Call{Method: http.MethodGet, Path: "/api/record/object/" + api.EscapePath(key), Wait: n.fleet.o.Timeout})
+	if err != nil {
+		n.suspect()
+		return false, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusOK {
+		return true, nil
+	}
+	said := peer.ErrorText(resp)
+	if isMissing(resp.StatusCode, said) {
+		return false, nil
+	}
+	return false, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, peer.StatusError(resp.StatusCode, said))
+}
+
+// isMissing reports whether an answer says that there is no such object. An original
+// has no status of its own for that.
+func isMissing(status int, said []byte) bool {
+	return status == http.StatusNotFound || status == http.StatusInternalServerError && strings.HasPrefix(string(said), "NotFound")
 }

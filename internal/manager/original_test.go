@@ -19,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -348,7 +349,7 @@ func TestOriginalNode(t *testing.T) {
 				t.Errorf("stop again: %d %+v", code, status)
 			}
 			until(t, "the recording has ended", func() bool { return m.recordings("cam")[0].End != nil })
-			if r := m.recordings("cam")[0]; r.Status != media.StatusDegraded || r.Reason != reasonNoLedger || r.Duration != 20.11 || r.Node != "rust" || r.Tracks == nil {
+			if r := m.recordings("cam")[0]; r.Status != media.StatusDegraded || r.Reason != follow.ReasonNoLedger || r.Duration != 20.11 || r.Node != "rust" || r.Tracks == nil {
 				t.Errorf("the recording is %+v", r)
 			}
 			until(t, "it is known to be stopped", func() bool { s := m.stream("cam"); return s.Stopped && !s.Recording })
@@ -513,7 +514,7 @@ func TestOriginalForgets(t *testing.T) {
 	m := manageOriginal(t, o, nil)
 	until(t, "what was active when the node died has ended", func() bool {
 		list := m.recordings("died")
-		return len(list) == 1 && list[0].Status == media.StatusDegraded && list[0].Reason == reasonForgotten && list[0].RecordDir == "died/1796090000"
+		return len(list) == 1 && list[0].Status == media.StatusDegraded && list[0].Reason == follow.ReasonForgotten && list[0].RecordDir == "died/1796090000"
 	})
 	until(t, "the stream is there", func() bool { return m.stream("taken").ID != "" })
 	o.mu.Lock()
@@ -528,7 +529,7 @@ func TestOriginalForgets(t *testing.T) {
 	o.mu.Unlock()
 	until(t, "what was taken off the index has ended", func() bool {
 		r := m.recordings("taken")[0]
-		return r.Status == media.StatusDegraded && r.Reason == reasonForgotten && r.Duration == 20.1 && r.End.Sub(r.Start).Seconds() == 20.1
+		return r.Status == media.StatusDegraded && r.Reason == follow.ReasonForgotten && r.Duration == 20.1 && r.End.Sub(r.Start).Seconds() == 20.1
 	})
 }
 
@@ -546,45 +547,10 @@ func TestOriginalEndsMeanwhile(t *testing.T) {
 	}
 	until(t, "its end is known", func() bool {
 		list := m.recordings("cam")
-		return len(list) == 1 && list[0].Reason == reasonNoLedger && list[0].Duration == 20.11
+		return len(list) == 1 && list[0].Reason == follow.ReasonNoLedger && list[0].Duration == 20.11
 	})
 	if n := o.asked("GET /api/record/object"); n > 0 {
 		t.Errorf("its length was asked of its manifest %d times: it was taken for one that is forgotten", n)
-	}
-}
-
-func TestOriginalSessions(t *testing.T) {
-	at := func(us int64) *int64 { return &us }
-	for name, tt := range map[string]struct {
-		s      originalSession
-		status media.Status
-		dir    string
-		ok     bool
-	}{
-		"runs":       {originalSession{Stream: "a", StartTS: 1, MPDPath: "a/1796092806/manifest.mpd", Status: "Active"}, media.StatusRecording, "a/1796092806", true},
-		"completed":  {originalSession{Stream: "a", StartTS: 1, EndTS: at(2), DurationMS: at(1), MPDPath: "/x/y/manifest.mpd", Status: "Completed"}, media.StatusDegraded, "x/y", true},
-		"taken":      {originalSession{Stream: "a", StartTS: 1, MPDPath: "x/manifest.mpd", Status: "Acked"}, media.StatusDegraded, "x", true},
-		"failed":     {originalSession{Stream: "a", StartTS: 1, EndTS: at(2), MPDPath: "x/manifest.mpd", Status: "Failed"}, media.StatusFailed, "x", true},
-		"no folder":  {originalSession{Stream: "a", MPDPath: "manifest.mpd", Status: "Active"}, "", "", false},
-		"no path":    {originalSession{Stream: "a", Status: "Active"}, "", "", false},
-		"a way out":  {originalSession{Stream: "a", MPDPath: "../b/manifest.mpd", Status: "Active"}, "", "", false},
-		"no stream":  {originalSession{MPDPath: "a/b/manifest.mpd", Status: "Active"}, "", "", false},
-		"other file": {originalSession{Stream: "a", MPDPath: "a/b/index.m3u8", Status: "Active"}, "", "", false},
-	} {
-		r, ok := tt.s.recording()
-		if ok != tt.ok || ok && (r.Status != tt.status || r.RecordDir != tt.dir || r.MPDPath != tt.dir+"/manifest.mpd" || (r.End == nil) != (r.Status == media.StatusRecording)) {
-			t.Errorf("%s: %+v, %v", name, r, ok)
-		}
-	}
-}
-
-func TestXSSeconds(t *testing.T) {
-	for s, want := range map[string]float64{
-		"PT20.100S": 20.1, "PT1H2M3S": 3723, "PT90M": 5400, "PT0S": 0, "P1D": 0, "": 0, "PT": 0, "20": 0, "PT-1S": 0, "PT1e9S": 0, "PT999999999S": 0,
-	} {
-		if got := xsSeconds(s); got != want {
-			t.Errorf("%q is %v, want %v", s, got, want)
-		}
 	}
 }
 

@@ -101,7 +101,7 @@ func (f *fleet) introduceAll(ctx context.Context, nodes []*node) error {
 			n.mu.Lock()
 			n.info, n.seen = info.Info, f.now()
 			n.mu.Unlock()
-			errs[i] = n.introduce(ctx)
+			errs[i] = n.feed.Introduce(ctx)
 		})
 	}
 	asked.Wait()
@@ -129,8 +129,7 @@ func rebuildShared(ctx context.Context, store shared, db *catalogue.DB, f *fleet
 
 // rebuildNode walks through the feed of a node.
 func rebuildNode(ctx context.Context, n *node, c Command) (ok bool) {
-	at := follower{}
-	err := n.catchUp(ctx, &at)
+	err := n.feed.Walk(ctx)
 	said := struct {
 		Node  string `json:"node"`
 		Error string `json:"error,omitempty"`

@@ -69,15 +69,15 @@ func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (
 	if err != nil {
 		return media.Recording{}, err
 	}
-	s.fleet.forget(r.RecordDir)
-	defer s.fleet.forget(r.RecordDir)
+	s.fleet.Forget(r.RecordDir)
+	defer s.fleet.Forget(r.RecordDir)
 	if n == nil {
 		if err := s.fleet.verify(ctx, r); err != nil {
 			return media.Recording{}, err
 		}
 		return s.keeper.Protect(ctx, r.RecordDir, protected)
 	}
-	if n.isOriginal() {
+	if n.IsOriginal() {
 		return media.Recording{}, fault.Errorf(fault.Unsupported, "node %q is an original live777, which neither deletes nor protects recordings", n.alias)
 	}
 	body, err := json.Marshal(map[string]bool{"protected": protected})
@@ -97,11 +97,8 @@ func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (
 	}
 	// The node's feed brings the change into the catalogue, in the feed's order. The
 	// feed may have told of something newer by now, such as the deletion.
-	select {
-	case n.feedNow <- struct{}{}:
-	default:
-	}
-	return folder.Unmount(n.mount(now)), nil
+	n.feed.Wake()
+	return folder.Unmount(n.Mount(now)), nil
 }
 
 // deleteStored deletes a recording from shared storage, if storage has it as the node
@@ -119,11 +116,11 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 	if err != nil {
 		return false, err
 	}
-	defer s.fleet.forget(r.RecordDir)
+	defer s.fleet.Forget(r.RecordDir)
 	if n == nil {
 		return s.deleteStored(ctx, r)
 	}
-	if n.isOriginal() {
+	if n.IsOriginal() {
 		err := s.deleteOriginal(ctx, n, r)
 		return err == nil, err
 	}

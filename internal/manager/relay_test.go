@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/logging/logtest"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
 )
@@ -87,7 +88,7 @@ func nodeOfObjects(t *testing.T, object http.HandlerFunc) *httptest.Server {
 	})
 	mux.HandleFunc("GET /api/streams/", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "[]") })
 	mux.HandleFunc("GET /api/recordings", func(w http.ResponseWriter, r *http.Request) {
-		page := feedPage{Feed: "feed", Next: 1, Changes: []media.Change{}}
+		page := follow.Page{Feed: "feed", Next: 1, Changes: []media.Change{}}
 		if r.URL.Query().Get("since") == "0" {
 			rec := completeRecording("made up", "cam/1")
 			page.Changes = append(page.Changes, media.Change{Seq: 1, RecordDir: rec.RecordDir, Recording: &rec})

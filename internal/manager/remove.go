@@ -9,13 +9,12 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/manager/folder"
+	"github.com/live777/recorder/internal/manager/follow"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 )
 
 const (
-	// removeBatch is how many recordings are taken out of the catalogue at once: so few
-	// that other writers wait only for a moment.
-	removeBatch = 500
 	// goneCursor is stored in place of a cursor while a node's recordings are taken
 	// out.
 	goneCursor = "gone"
@@ -176,7 +175,7 @@ func (f *fleet) remove(alias string) {
 				return
 			}
 			f.log.Warn("the recordings of a removed node are still in the catalogue, will try again", "node", alias, "error", err)
-			if !pause(ctx, f.o.Poll, nil) {
+			if !peer.Pause(ctx, f.o.Poll, nil) {
 				return
 			}
 		}
@@ -186,7 +185,7 @@ func (f *fleet) remove(alias string) {
 // abandon takes out what a node has kept itself, and what it has told of shared storage
 // and is not there.
 func (f *fleet) abandon(ctx context.Context, alias string) (n int, err error) {
-	err = f.eachBatch(ctx, alias, func(dirs []string) error {
+	err = follow.EachBatch(ctx, f.o.Catalogue, alias, func(dirs []string) error {
 		dirs, err := f.nowhere(ctx, alias, dirs)
 		if err != nil {
 			return err
@@ -218,20 +217,6 @@ func (f *fleet) nowhere(ctx context.Context, alias string, dirs []string) ([]str
 		}
 	}
 	return out, nil
-}
-
-// eachBatch calls do with the catalogue's folders of a node, some at a time.
-func (f *fleet) eachBatch(ctx context.Context, alias string, do func(dirs []string) error) error {
-	for after := ""; ; {
-		dirs, err := f.o.Catalogue.DirsOfNode(ctx, alias, after, removeBatch)
-		if err != nil || len(dirs) == 0 {
-			return err
-		}
-		after = dirs[len(dirs)-1]
-		if err := do(dirs); err != nil {
-			return err
-		}
-	}
 }
 
 // isGone reports whether a recording was that of a node that is gone, and is itself.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/catalogue/pgtest"
+	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage/fs"
@@ -105,7 +106,7 @@ func benchmarkRemoval(b *testing.B, db *catalogue.DB) {
 	for i := 0; f.going.has("edge"); i++ {
 		waited = max(waited, register(fmt.Sprintf("late-%d", i%100)))
 		listed = max(listed, emptyLists(b, l))
-		pause(b.Context(), time.Second, nil)
+		peer.Pause(b.Context(), time.Second, nil)
 	}
 	b.ReportMetric(gone.Seconds(), "s/lists")
 	b.ReportMetric(time.Since(began).Seconds(), "s/tables")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -66,7 +67,7 @@ func TestRemovalHoldsUpNobody(t *testing.T) {
 	if err := register("edge", "http://192.0.2.1"); err != nil {
 		t.Fatal(err)
 	}
-	manyRecordings(t, db, "edge", 3*removeBatch)
+	manyRecordings(t, db, "edge", 3*follow.Batch)
 	other := completeRecording("other", "cam-1/7")
 	other.Stream = "cam-1"
 	if err := db.PutAll(t.Context(), []media.Recording{other}); err != nil {

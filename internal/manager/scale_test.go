@@ -25,6 +25,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/library/catalogue/pgtest"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -146,7 +147,7 @@ func (s *simulated) streams(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		_ = http.NewResponseController(w).Flush()
-		if !pause(r.Context(), viewersEvery, nil) {
+		if !peer.Pause(r.Context(), viewersEvery, nil) {
 			return
 		}
 	}
@@ -161,7 +162,7 @@ func (s *simulated) seq() int64 {
 func (s *simulated) changes(w http.ResponseWriter, r *http.Request) {
 	since, _ := strconv.ParseInt(r.URL.Query().Get("since"), 10, 64)
 	last := s.seq()
-	page := feedPage{Feed: "feed", Next: last, Changes: []media.Change{}}
+	page := follow.Page{Feed: "feed", Next: last, Changes: []media.Change{}}
 	for seq := max(since, last-int64(scaleStreams)) + 1; seq <= last; seq++ {
 		k := seq % int64(scaleStreams)
 		stream := fmt.Sprintf("n%d-stream-%d", s.i, k)
@@ -177,7 +178,7 @@ func (s *simulated) changes(w http.ResponseWriter, r *http.Request) {
 
 // events says that there is a change, whenever there is one.
 func (s *simulated) events(w http.ResponseWriter, r *http.Request) {
-	for last := s.seq(); pause(r.Context(), 100*time.Millisecond, nil); {
+	for last := s.seq(); peer.Pause(r.Context(), 100*time.Millisecond, nil); {
 		now := s.seq()
 		if now == last {
 			continue

@@ -20,6 +20,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/library/catalogue/pgtest"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 )
@@ -55,7 +56,7 @@ func (n *faultyNode) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/api/sse/streams", "/api/sse/recordings":
 		http.NotFound(w, r)
 	case "/api/recordings":
-		page := feedPage{Feed: "feed", Next: 1, Changes: []media.Change{}}
+		page := follow.Page{Feed: "feed", Next: 1, Changes: []media.Change{}}
 		if r.URL.Query().Get("since") == "0" {
 			rec := completeRecording(n.alias, n.dir)
 			page.Changes = []media.Change{{Seq: 1, RecordDir: rec.RecordDir, Recording: &rec}}
@@ -199,9 +200,9 @@ func TestFailuresAreLoggedOnce(t *testing.T) {
 	n.log = logger(t, &log)
 	n.probed(nodeInfo{Info: api.Info{}}, 0, nil) // up
 	for port := range 3 {
-		n.note("feed", fmt.Errorf("read: %w", &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 40000 + port}, Err: syscall.ECONNRESET}))
+		n.Note("feed", fmt.Errorf("read: %w", &net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 40000 + port}, Err: syscall.ECONNRESET}))
 	}
-	n.note("feed", io.EOF)
+	n.Note("feed", io.EOF)
 	if got := strings.Count(log.String(), "cannot follow the node"); got != 2 {
 		t.Errorf("logged %d times:\n%s", got, log.String())
 	}

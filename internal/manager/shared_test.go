@@ -10,6 +10,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
 	"github.com/live777/recorder/internal/storage/fs"
@@ -123,8 +124,8 @@ func TestOneFolderOfTwoNodes(t *testing.T) {
 	tell := func(alias string) {
 		n := newNode(f, alias, configured, "http://127.0.0.1:1", "", false)
 		r := recordedBy(alias)
-		page := &feedPage{Feed: "f", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
-		if err := n.apply(t.Context(), &follower{feed: "f"}, page); err != nil {
+		page := &follow.Page{Feed: "f", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
+		if err := n.feed.Apply(t.Context(), follow.At("f"), page); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,11 +159,11 @@ func TestNameOfAnother(t *testing.T) {
 				n := nodes[alias]
 				f.nodes[alias] = n
 				n.probed(nodeInfo{Info: api.Info{Node: "cam-1"}}, 0, nil)
-				if err := n.introduce(t.Context()); err != nil {
+				if err := n.feed.Introduce(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				page := &feedPage{Feed: "f", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
-				if err := n.apply(t.Context(), &follower{feed: "f"}, page); err != nil {
+				page := &follow.Page{Feed: "f", Next: 1, Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}}
+				if err := n.feed.Apply(t.Context(), follow.At("f"), page); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -85,7 +86,7 @@ func (t *tricklingTransport) RoundTrip(r *http.Request) (*http.Response, error) 
 type tricklingBody struct{ ctx context.Context }
 
 func (b *tricklingBody) Read(p []byte) (int, error) {
-	if !pause(b.ctx, 50*time.Millisecond, nil) {
+	if !peer.Pause(b.ctx, 50*time.Millisecond, nil) {
 		return 0, b.ctx.Err()
 	}
 	return copy(p, " "), nil
@@ -329,6 +330,7 @@ func TestNodeThatDoesNotTell(t *testing.T) {
 func TestComplaintsAreFew(t *testing.T) {
 	t.Parallel()
 	var c complaints
+	ours := func(err error) error { return fmt.Errorf("%w: %w", follow.ErrOurs, err) }
 	away := func(node string) error {
 		return ours(fmt.Errorf("put recordings of %s: %w", node, fault.New(fault.Unavailable, "the database is away")))
 	}
@@ -353,7 +355,7 @@ func TestFeedThatDoesNotGoOn(t *testing.T) {
 	t.Parallel()
 	fake := newFakeNode(t, &fakeNode{feed: func(w http.ResponseWriter, _ *http.Request) {
 		r := completeRecording("a", "cam/1")
-		_ = json.NewEncoder(w).Encode(feedPage{Feed: "f", Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}, Next: 1, Base: 2})
+		_ = json.NewEncoder(w).Encode(follow.Page{Feed: "f", Changes: []media.Change{{Seq: 1, RecordDir: r.RecordDir, Recording: &r}}, Next: 1, Base: 2})
 	}})
 	f := followed(t, time.Minute, 30*time.Second, map[string]*fakeNode{"a": fake})
 	until(t, "it is shown", func() bool { return strings.Contains(f.node("a").describe().Feed.Error, "does not go on") })

@@ -21,7 +21,7 @@ const eventsAgain = 6
 // followStreams keeps the list of streams, by events as long as they come, by
 // polling where they do not.
 func (n *node) followStreams(ctx context.Context) {
-	for n.awaitUp(ctx) {
+	for n.AwaitUp(ctx) {
 		up, cancel := n.whileUp(ctx)
 		came, err := n.watchStreams(up)
 		polls := 1
@@ -36,7 +36,7 @@ func (n *node) followStreams(ctx context.Context) {
 				break
 			}
 			n.pollStreams(up)
-			pause(up, n.fleet.o.Poll, nil)
+			peer.Pause(up, n.fleet.o.Poll, nil)
 		}
 		cancel()
 	}
@@ -52,7 +52,7 @@ func (n *node) pollStreams(ctx context.Context) {
 	if err == nil {
 		err = n.takeStreams(list)
 	}
-	n.note("streams", err)
+	n.Note("streams", err)
 }
 
 // takeStreams takes a list over that the node has told, if it is not too long.
@@ -81,7 +81,7 @@ func (n *node) watchStreams(ctx context.Context) (came bool, err error) {
 	defer cancel(nil)
 	first := time.AfterFunc(n.fleet.o.Timeout, func() { cancel(errNoEvents) })
 	defer first.Stop()
-	err = n.events(ctx, "/api/sse/streams", func(data []byte) error {
+	err = n.Events(ctx, "/api/sse/streams", func(data []byte) error {
 		var list peer.StreamList
 		if err := peer.Decode(data, &list); err != nil {
 			return fmt.Errorf("decode event: %w", peer.Short(err))
@@ -89,8 +89,8 @@ func (n *node) watchStreams(ctx context.Context) (came bool, err error) {
 		first.Stop()
 		came = true
 		err := n.takeStreams(list)
-		n.note("streams", err)
-		pause(ctx, eventPause, nil)
+		n.Note("streams", err)
+		peer.Pause(ctx, eventPause, nil)
 		return err
 	})
 	if cause := context.Cause(ctx); errors.Is(cause, errNoEvents) {
@@ -100,7 +100,7 @@ func (n *node) watchStreams(ctx context.Context) (came bool, err error) {
 }
 
 // events reads an event stream of the node until it ends.
-func (n *node) events(ctx context.Context, path string, handle func([]byte) error) error {
+func (n *node) Events(ctx context.Context, path string, handle func([]byte) error) error {
 	resp, err := n.client.Do(ctx, peer.Call{Method: http.MethodGet, Path: path, Wait: n.fleet.o.Timeout})
 	if err != nil {
 		return err
@@ -118,12 +118,12 @@ const clockTolerance = 2 * time.Second
 // followLoad asks for the load of the node, again and again. Its streams tell of
 // themselves; what they do not tell is not worth an event.
 func (n *node) followLoad(ctx context.Context) {
-	for n.awaitUp(ctx) {
+	for n.AwaitUp(ctx) {
 		up, cancel := n.whileUp(ctx)
-		if !n.isOriginal() { // which has no such thing
+		if !n.IsOriginal() { // which has no such thing
 			n.askLoad(up)
 		}
-		pause(up, n.fleet.o.Poll, nil)
+		peer.Pause(up, n.fleet.o.Poll, nil)
 		cancel()
 	}
 }

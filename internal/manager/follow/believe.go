@@ -1,4 +1,4 @@
-package manager
+package follow
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 
-	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/maintain"
 	"github.com/live777/recorder/internal/manager/folder"
 	"github.com/live777/recorder/internal/manager/peer"
@@ -17,17 +16,17 @@ import (
 // believe decides which of the recordings that the node tells of go into the catalogue,
 // and returns them as the catalogue has them. On a walk through its whole feed the node
 // may tell old news, because its database may be an old copy.
-func (n *node) believe(ctx context.Context, told []media.Recording, at *follower) ([]media.Recording, error) {
+func (f *Feed) believe(ctx context.Context, told []media.Recording, at *Place) ([]media.Recording, error) {
 	if len(told) == 0 {
 		return nil, nil
 	}
 	rows := map[string]media.Recording{}
-	if at.walk != nil || !n.Keeps() {
+	if at.walk != nil || !f.node.Keeps() {
 		dirs := make([]string, len(told))
 		for i, r := range told {
-			dirs[i] = n.key(r.RecordDir)
+			dirs[i] = f.node.Key(r.RecordDir)
 		}
-		found, err := n.fleet.findAll(ctx, dirs)
+		found, err := f.findAll(ctx, dirs)
 		if err != nil {
 			return nil, err
 		}
@@ -38,10 +37,10 @@ func (n *node) believe(ctx context.Context, told []media.Recording, at *follower
 	var puts []media.Recording
 	for _, r := range told {
 		var row *media.Recording
-		if found, ok := rows[n.key(r.RecordDir)]; ok {
+		if found, ok := rows[f.node.Key(r.RecordDir)]; ok {
 			row = &found
 		}
-		mine, keep, err := n.attribute(ctx, r, row)
+		mine, keep, err := f.attribute(ctx, r, row)
 		if err != nil {
 			return nil, err
 		}
@@ -52,59 +51,59 @@ func (n *node) believe(ctx context.Context, told []media.Recording, at *follower
 	if at.walk == nil {
 		return puts, nil
 	}
-	return n.notOld(ctx, puts, rows, at.again)
+	return f.notOld(ctx, puts, rows, at.again)
 }
 
 // attribute decides which node a recording belongs to, and returns it as the catalogue
 // has it, whose row of it may be nil. keep is false if another node has to tell of it:
 // two nodes that took the same folder of shared storage both tell of it, but storage has
 // the recording of one of them.
-func (n *node) attribute(ctx context.Context, r media.Recording, row *media.Recording) (_ media.Recording, keep bool, err error) {
+func (f *Feed) attribute(ctx context.Context, r media.Recording, row *media.Recording) (_ media.Recording, keep bool, err error) {
 	name := r.Node
-	r = n.mount(r)
-	if n.Keeps() { // no other node can have it
+	r = f.node.Mount(r)
+	if f.node.Keeps() { // no other node can have it
 		return r, true, nil
 	}
-	if r.Node = n.fleet.names.OwnerOf(n.alias, name); r.Node != n.alias {
-		keep, err = n.mayTellOf(ctx, r, name, row)
+	if r.Node = f.o.Names.OwnerOf(f.alias, name); r.Node != f.alias {
+		keep, err = f.mayTellOf(ctx, r, name, row)
 		return r, keep, err
 	}
-	if err := n.fleet.names.Recognise(ctx, n.alias, name); err != nil {
+	if err := f.o.Names.Recognise(ctx, f.alias, name); err != nil {
 		return r, false, err
 	}
-	if row == nil || row.Node == n.alias { // no other node has told of it
+	if row == nil || row.Node == f.alias { // no other node has told of it
 		return r, true, nil
 	}
-	keep, err = n.winsFolder(ctx, name, *row)
+	keep, err = f.winsFolder(ctx, name, *row)
 	return r, keep, err
 }
 
 // mayTellOf reports whether n is believed when it tells of a recording of the node with
 // another name.
-func (n *node) mayTellOf(ctx context.Context, r media.Recording, name string, row *media.Recording) (bool, error) {
+func (f *Feed) mayTellOf(ctx context.Context, r media.Recording, name string, row *media.Recording) (bool, error) {
 	if row == nil { // it was deleted, if storage does not have it
-		return n.fleet.shared.Has(ctx, r.RecordDir)
+		return f.o.Shared.Has(ctx, r.RecordDir)
 	}
-	return row.Node == n.alias || row.Node == name, nil // it was not known then whose it is
+	return row.Node == f.alias || row.Node == name, nil // it was not known then whose it is
 }
 
 // winsFolder reports whether n, which calls itself name, is believed to have the
 // recording in a folder of which another node has told first. Only if storage has that
 // node's recording there n is not.
-func (n *node) winsFolder(ctx context.Context, name string, row media.Recording) (bool, error) {
-	owner, err := n.fleet.shared.Owner(ctx, row.RecordDir)
+func (f *Feed) winsFolder(ctx context.Context, name string, row media.Recording) (bool, error) {
+	owner, err := f.o.Shared.Owner(ctx, row.RecordDir)
 	if err != nil {
 		return false, err
 	}
-	first := n.fleet.node(row.Node) // nil: there is no such node any more
-	ownName := n.fleet.names.OwnerOf(n.alias, owner) == n.alias && (owner == name || n.fleet.names.Has(n.alias, owner))
+	first := f.o.Fleet.Source(row.Node) // "": there is no such node any more
+	ownName := f.o.Names.OwnerOf(f.alias, owner) == f.alias && (owner == name || f.o.Names.Has(f.alias, owner))
 	switch {
 	case owner == "": // storage does not say
-	case ownName && first == nil: // n had another alias
-	case !n.fleet.names.IsCalled(row.Node, owner): // it is not the first node's either
-	case n.outranks(first, owner): // both have that name
+	case ownName && first == "": // n had another alias
+	case !f.o.Names.IsCalled(row.Node, owner): // it is not the first node's either
+	case f.outranks(row.Node, first, owner): // both have that name
 	default: // if two nodes have one name by mistake, the first must not lose its recordings
-		n.log.Error("a recording is left out: shared storage has another node's in its folder",
+		f.log.Error("a recording is left out: shared storage has another node's in its folder",
 			"stream", row.Stream, "record_dir", row.RecordDir, "owner", owner)
 		return false, nil
 	}
@@ -115,32 +114,12 @@ func (n *node) winsFolder(ctx context.Context, name string, row media.Recording)
 // same name and told of it first. A node from the configuration outranks one that
 // registered, because anybody with a registration token can register a node and let it
 // say anything. Of two that registered, the one whose alias is the name wins.
-func (n *node) outranks(other *node, name string) bool {
-	if other == nil || n.source != other.source {
-		return other != nil && n.source == configured
+func (f *Feed) outranks(other, source, name string) bool {
+	mine := f.node.Source()
+	if source == "" || mine != source {
+		return source != "" && mine == Configured
 	}
-	return n.alias == name && other.alias != name
-}
-
-// verify checks a recording against its recording.json before the manager uses its own
-// rights in shared storage. A node that has registered itself might say that a
-// recording belongs to another stream than it does.
-func (f *fleet) verify(ctx context.Context, r media.Recording) error {
-	n := f.node(r.Node)
-	if n != nil && n.source == configured || f.found.isVerified(r) {
-		return nil
-	}
-	_, epoch, _ := f.found.get(r.RecordDir)
-	stored, found, err := f.shared.Read(ctx, r.RecordDir)
-	if err != nil {
-		return fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err)
-	}
-	if found && stored.Stream == r.Stream || !found && (n == nil || n.isOriginal()) { // which do not describe what they record
-		f.found.verified(r, epoch)
-		return nil
-	}
-	f.log.Warn("a node has told of a recording that shared storage does not have as it says", "node", r.Node, "stream", r.Stream, "record_dir", r.RecordDir)
-	return fault.Errorf(fault.NotFound, "there is no recording %q", r.RecordDir)
+	return f.alias == name && other != name
 }
 
 // news is what the manager makes of a recording that a node tells of on a walk.
@@ -167,8 +146,8 @@ func newsOf(told media.Recording, row *media.Recording, removed, again bool) new
 
 // notOld corrects what the node tells where the manager knows better: it leaves out
 // recordings that were deleted, and takes recording.json for those that have changed.
-func (n *node) notOld(ctx context.Context, told []media.Recording, rows map[string]media.Recording, again bool) ([]media.Recording, error) {
-	removed, err := n.removedOf(ctx, told, rows)
+func (f *Feed) notOld(ctx context.Context, told []media.Recording, rows map[string]media.Recording, again bool) ([]media.Recording, error) {
+	removed, err := f.removedOf(ctx, told, rows)
 	if err != nil {
 		return nil, err
 	}
@@ -183,7 +162,7 @@ func (n *node) notOld(ctx context.Context, told []media.Recording, rows map[stri
 			puts = append(puts, r)
 			continue
 		}
-		stored, found, err := n.description(ctx, r)
+		stored, found, err := f.description(ctx, r)
 		switch {
 		case err != nil:
 			return nil, err
@@ -192,7 +171,7 @@ func (n *node) notOld(ctx context.Context, told []media.Recording, rows map[stri
 		case found, what == changed: // there is nothing final to hold against it
 			puts = append(puts, r)
 		default:
-			n.log.Info("a recording that was deleted is left out: the node's database is an old copy", "stream", r.Stream, "record_dir", r.RecordDir)
+			f.log.Info("a recording that was deleted is left out: the node's database is an old copy", "stream", r.Stream, "record_dir", r.RecordDir)
 		}
 	}
 	return puts, nil
@@ -200,14 +179,14 @@ func (n *node) notOld(ctx context.Context, told []media.Recording, rows map[stri
 
 // removedOf returns the folders of those recordings without a row whose deletion the
 // catalogue remembers.
-func (n *node) removedOf(ctx context.Context, told []media.Recording, rows map[string]media.Recording) (map[string]bool, error) {
+func (f *Feed) removedOf(ctx context.Context, told []media.Recording, rows map[string]media.Recording) (map[string]bool, error) {
 	var unknown []string
 	for _, r := range told {
 		if _, ok := rows[r.RecordDir]; !ok {
 			unknown = append(unknown, r.RecordDir)
 		}
 	}
-	dirs, err := n.fleet.removed(ctx, unknown)
+	dirs, err := f.removed(ctx, unknown)
 	removed := make(map[string]bool, len(dirs))
 	for _, dir := range dirs {
 		removed[dir] = true
@@ -215,13 +194,13 @@ func (n *node) removedOf(ctx context.Context, told []media.Recording, rows map[s
 	return removed, err
 }
 
-func (f *fleet) findAll(ctx context.Context, dirs []string) ([]media.Recording, error) {
+func (f *Feed) findAll(ctx context.Context, dirs []string) ([]media.Recording, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	return f.o.Catalogue.FindAll(ctx, dirs)
 }
 
-func (f *fleet) removed(ctx context.Context, dirs []string) ([]string, error) {
+func (f *Feed) removed(ctx context.Context, dirs []string) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	return f.o.Catalogue.Removed(ctx, dirs)
@@ -229,22 +208,22 @@ func (f *fleet) removed(ctx context.Context, dirs []string) ([]string, error) {
 
 // description returns what recording.json says of r now, as the catalogue has it. found
 // is false if there is none, or it is damaged.
-func (n *node) description(ctx context.Context, r media.Recording) (stored media.Recording, found bool, err error) {
-	if n.Keeps() {
-		stored, found, err = n.readInfo(ctx, folder.Unmount(r).RecordDir)
+func (f *Feed) description(ctx context.Context, r media.Recording) (stored media.Recording, found bool, err error) {
+	if f.node.Keeps() {
+		stored, found, err = f.readInfo(ctx, folder.Unmount(r).RecordDir)
 	} else {
-		stored, found, err = n.fleet.shared.Read(ctx, r.RecordDir)
+		stored, found, err = f.o.Shared.Read(ctx, r.RecordDir)
 	}
 	stored.Node, stored.RecordDir, stored.MPDPath = r.Node, r.RecordDir, r.MPDPath
 	return stored, found, err
 }
 
 // readInfo reads a recording.json from the node.
-func (n *node) readInfo(ctx context.Context, dir string) (r media.Recording, found bool, err error) {
+func (f *Feed) readInfo(ctx context.Context, dir string) (r media.Recording, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	resp, err := n.client.Do(ctx, peer.Call{
-		Method: http.MethodGet, Path: "/api/record/object/" + api.EscapePath(dir+"/"+media.InfoName), Wait: n.fleet.o.Timeout,
+	resp, err := f.client.Do(ctx, peer.Call{
+		Method: http.MethodGet, Path: "/api/record/object/" + api.EscapePath(dir+"/"+media.InfoName), Wait: f.o.Timeout,
 	})
 	if err != nil {
 		return r, false, err
@@ -263,15 +242,15 @@ func (n *node) readInfo(ctx context.Context, dir string) (r media.Recording, fou
 // feed: they were deleted while nobody followed. A recording that has a recording.json
 // in shared storage stays, because the node may have lost its database, or keep its
 // recordings itself by now.
-func (n *node) sweep(ctx context.Context, seen *dirSet) error {
-	return n.fleet.eachBatch(ctx, n.alias, func(dirs []string) error {
+func (f *Feed) sweep(ctx context.Context, seen *dirSet) error {
+	return EachBatch(ctx, f.o.Catalogue, f.alias, func(dirs []string) error {
 		var gone []string
 		for _, dir := range dirs {
 			if seen.has(dir) {
 				continue
 			}
 			if !folder.IsMounted(dir) {
-				if stored, err := n.fleet.shared.Has(ctx, dir); err != nil {
+				if stored, err := f.o.Shared.Has(ctx, dir); err != nil {
 					return err
 				} else if stored {
 					continue
@@ -279,12 +258,12 @@ func (n *node) sweep(ctx context.Context, seen *dirSet) error {
 			}
 			gone = append(gone, dir)
 		}
-		left, err := n.fleet.o.Catalogue.DeleteAll(ctx, n.alias, gone)
+		left, err := f.o.Catalogue.DeleteAll(ctx, f.alias, gone)
 		for _, dir := range gone {
-			n.fleet.forget(dir)
+			f.o.Fleet.Forget(dir)
 		}
 		if left > 0 {
-			n.log.Info("recordings are gone", "recordings", left, "first", gone[0])
+			f.log.Info("recordings are gone", "recordings", left, "first", gone[0])
 		}
 		return err
 	})

@@ -1,4 +1,4 @@
-package manager
+package follow
 
 import "hash/maphash"
 
