@@ -1,0 +1,81 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/storage/s3/miniotest"
+	"github.com/live777/recorder/internal/testkit/shapes"
+)
+
+// publishShape publishes a clip of which each second can be told, for so many seconds,
+// and returns what players have to show of it: all but a second that is cut.
+func (s *server) publishShape(stream string, seconds int) (*publisher, *shapes.Made) {
+	s.t.Helper()
+	studio := shapes.NewStudio(s.t.TempDir(), seconds+2)
+	video, err := studio.Video(s.t.Context(), shapes.Video{Codec: "H264", Width: 640, Height: 360, GOP: shapes.Rate})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	audio, err := studio.Audio(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	made := &shapes.Made{}
+	for i := range seconds {
+		made.Seconds = append(made.Seconds, shapes.Second{Picture: shapes.Media, Sound: shapes.Media, Code: i})
+	}
+	return s.publishSources(stream, time.Duration(seconds)*time.Second, video, audio), made
+}
+
+// openToAll lets everybody read what is in a server's bucket.
+func openToAll(t *testing.T, m *miniotest.Server) {
+	t.Helper()
+	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["*"]},"Action":["s3:GetObject"],"Resource":["arn:aws:s3:::%s/*"]}]}`, m.Bucket)
+	if _, err := m.Client().PutBucketPolicy(t.Context(), &s3.PutBucketPolicyInput{Bucket: &m.Bucket, Policy: aws.String(policy)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A recording that is over plays from a public bucket by both of its manifests, with no
+// server of ours.
+func TestPlayedFromBucket(t *testing.T) {
+	t.Parallel()
+	m := miniotest.Start(t)
+	s := start(t, s3Config(m, m.Endpoint, "segment_seconds = 2"))
+	p, made := s.publishShape("camera", 10)
+	<-p.done
+	if code, body := s.request(http.MethodDelete, "/api/record/camera", ""); code != http.StatusOK {
+		t.Fatalf("DELETE /api/record/camera: %d %s", code, body)
+	}
+	recs := s.awaitEnd("camera")
+	if err := s.stop(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	openToAll(t, m)
+	url := m.Endpoint + "/" + m.Bucket + bucketRoot + "/" + recs[0].RecordDir + "/"
+	for name, typ := range map[string]string{
+		media.ManifestName: "application/dash+xml", media.IndexName: "application/vnd.apple.mpegurl", "video.m3u8": "application/vnd.apple.mpegurl",
+		"audio.m3u8": "application/vnd.apple.mpegurl", "v_init.m4s": "video/mp4", "v_seg_0001.m4s": "video/mp4",
+	} {
+		if a := ask(t, http.MethodGet, url+name, ""); a.status != http.StatusOK || !strings.HasPrefix(a.header.Get("Content-Type"), typ) {
+			t.Errorf("%s: %d %q, want %s", name, a.status, a.header.Get("Content-Type"), typ)
+		}
+	}
+	dash, hls := url+media.ManifestName, url+media.IndexName
+	playAll(t, openStage(t, 2, "chromium"), made, 0, []playing{
+		{player: "chromium/shaka", urls: []string{dash}},
+		{player: "chromium/dashjs", urls: []string{dash}},
+		{player: "chromium/hlsjs", urls: []string{hls}},
+		{player: "ffmpeg", urls: []string{dash}},
+		{player: "ffmpeg", urls: []string{hls}},
+	})
+}
