@@ -17,8 +17,9 @@ func TestOneAddress(t *testing.T) {
 	dir := t.TempDir()
 	record := func(c *config.Config) { c.Recorder.AutoStreams = []string{"*"} }
 	nodes := map[string]*server{"n1": startNode(t, "n1", t.TempDir(), record), "n2": startNode(t, "n2", t.TempDir(), record)}
-	m := startManager(t, dir, nodes, nil)
-	other := startManager(t, t.TempDir(), nodes, nil)
+	patient := func(c *config.Liveman) { c.Fleet.Timeout = 60 } // a node that is slow is no node that is down
+	m := startManager(t, dir, nodes, patient)
+	other := startManager(t, t.TempDir(), nodes, patient)
 	up := func(m *server, want int) {
 		until(t, "the nodes are up", func() bool {
 			var list []api.FleetNode
