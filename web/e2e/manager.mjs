@@ -30,7 +30,7 @@ async function main(browser) {
       const node = await id(page, `node-row-${alias}`).innerText();
       check(node.includes('keeps its recordings itself'), `of a node that does it does not say that it keeps its recordings: ${node}`);
     }
-    check((await id(page, 'nav-publish').count()) === 0, 'a manager takes no publishers, and the page offers it');
+    check((await id(page, 'nav-publish').count()) === 1, 'a manager passes publishers on, and the page does not offer it');
   });
   // The stream has a row for each node that has it.
   const row = id(page, `stream-row-${options.stream}`).filter({ hasText: options.node });
@@ -40,7 +40,12 @@ async function main(browser) {
     await id(row, 'record-stop').waitFor({ timeout: 60_000 });
     const other = id(page, `stream-row-${options.stream}`).filter({ hasText: options.other });
     check((await other.getAttribute('data-recording')) === 'false', 'the other node records too');
-    check((await id(page, 'stream-watch').count()) === 0, 'a manager carries no media, and the page offers to watch');
+  });
+  await steps.run('watch through the manager', async () => {
+    await id(row, 'stream-watch').click();
+    const video = await id(row, 'watch-video').elementHandle({ timeout: 60_000 });
+    await page.waitForFunction((video) => video.currentTime > 1 && video.getVideoPlaybackQuality().totalVideoFrames > 20, video, { timeout: 60_000 });
+    await id(row, 'stream-watch').click();
   });
   await steps.picture('manager-recording');
   const recording = id(page, 'recording-row').filter({ hasText: options.node }).first();

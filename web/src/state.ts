@@ -33,6 +33,7 @@ export interface State {
   info: Info | undefined;
   offline: string; // why the server could not even say what it is
   manager: boolean;
+  negotiates: boolean; // takes publishers and viewers: a node, or a manager that passes them on to one
   recorder: boolean;
   me: Me | undefined;
   locked: boolean; // the server asks for credentials
@@ -70,6 +71,7 @@ export function useAppState(): State {
   const me = usePolled(key, 0, getMe).value;
   const { streams, feed } = useStreams(credentials);
   const manager = info.value?.name === 'liveman';
+  const negotiates = !manager || (info.value?.features?.includes('signalling') ?? false);
   const recorder = !info.value?.features || info.value.features.includes('recorder');
   const all = mayForAll(me, 'view');
   const told = all ? key : '';
@@ -81,7 +83,7 @@ export function useAppState(): State {
   const sums = useSums(recorder && may(me, 'view') ? key : '', changes, manager, (streams ?? []).some((stream) => stream.recording));
   const publisher = usePublisher();
   return {
-    info: info.value, offline: info.error, manager, recorder, me, locked, credentials, streams, feed, changes,
+    info: info.value, offline: info.error, manager, negotiates, recorder, me, locked, credentials, streams, feed, changes,
     sums: sums.streams, sumsMore: sums.more, sumsError: sums.error, refreshSums: sums.refresh,
     nodes: nodes.value, nodesError: nodes.error, load: load.value, problems: problems ?? [], publisher,
   };

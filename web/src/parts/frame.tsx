@@ -15,11 +15,11 @@ import { statsData } from './publisher';
 import { TokenForget } from './token';
 
 /** The views that this reader has, of this server. */
-export function viewsFor({ manager, me }: State): ViewName[] {
+export function viewsFor({ manager, negotiates, me }: State): ViewName[] {
   return [
     'live',
     ...(may(me, 'view') ? (['recordings'] as const) : []),
-    ...(!manager && may(me, 'publish') ? (['publish'] as const) : []),
+    ...(negotiates && may(me, 'publish') ? (['publish'] as const) : []),
     ...(manager && mayForAll(me, 'view') ? (['nodes'] as const) : []),
     'system',
   ];

@@ -18,12 +18,12 @@ type Row = { key: string; stream: Stream; missing?: undefined } | { key: string;
 
 /** The streams that are there now, as a list or as a wall of pictures. */
 export function LiveView() {
-  const { streams, feed, manager, me, sums } = useApp();
+  const { streams, feed, negotiates, me, sums } = useApp();
   const place = usePlace();
   const search = place.query.get('q') ?? '';
   const watched = place.query.get('watch') ?? '';
   const tiles = Number(place.query.get('tiles') ?? 0);
-  const mayWatch = !manager && may(me, 'subscribe');
+  const mayWatch = negotiates && may(me, 'subscribe');
   const minute = Math.floor(useNow(true) / 60_000);
   const rows = useMemo(() => {
     const { missing } = expectedStreams(streams ?? [], sums ?? [], minute * 60_000);
@@ -101,8 +101,8 @@ function FeedState({ streams, feed }: Pick<ReturnType<typeof useApp>, 'streams' 
 
 /** What to do where there is no stream yet. */
 function Nothing() {
-  const { manager, me } = useApp();
-  if (manager) return <p class="note">{t('noStreamsManager')}</p>;
+  const { negotiates, me } = useApp();
+  if (!negotiates) return <p class="note">{t('noStreamsManager')}</p>;
   if (!may(me, 'publish')) return <p class="note">{t('noStreamsViewer')}</p>;
   return (
     <p class="note">
