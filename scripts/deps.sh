@@ -20,6 +20,7 @@ need chromium chromium       # publishes and plays in the end-to-end tests
 need pulseaudio pulseaudio   # what Firefox needs to play sound, where there is no sound card
 need ffmpeg ffmpeg           # decodes what was recorded
 need ffprobe ffmpeg          # in the same package
+need cvlc vlc-bin vlc-plugin-base # reads recordings as one file
 need promtool prometheus      # evaluates the alert rules
 need xmllint libxml2-utils   # validates manifests against the schema
 need ip iproute2             # network namespaces, with links that lose packets

@@ -19,13 +19,16 @@ import (
 
 // Job is a recording that a browser is to play.
 type Job struct {
-	Player   string  `json:"player"` // "shaka", "dashjs", "hlsjs", or "file": the browser alone
-	URL      string  `json:"url"`    // of a manifest or the file, relative to the Stage
-	Rate     float64 `json:"rate"`
-	Sound    bool    `json:"sound"`          // there is some, which is listened to
-	From     float64 `json:"from,omitempty"` // seconds
-	Limit    float64 `json:"limit"`          // seconds of real time
-	Patience float64 `json:"patience"`       // seconds for which it may stand still
+	Player string  `json:"player"` // "shaka", "dashjs", "hlsjs", or "file": the browser alone
+	URL    string  `json:"url"`    // of a manifest or the file, relative to the Stage
+	Rate   float64 `json:"rate"`
+	Sound  bool    `json:"sound"`          // there is some, which is listened to
+	From   float64 `json:"from,omitempty"` // seconds
+	// Seeks are the times at which pictures are looked at, in turn, of a file that is not
+	// played.
+	Seeks    []float64 `json:"seeks,omitempty"`
+	Limit    float64   `json:"limit"`    // seconds of real time
+	Patience float64   `json:"patience"` // seconds for which it may stand still
 
 	ID      int `json:"id"`
 	Columns int `json:"columns"`

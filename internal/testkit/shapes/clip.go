@@ -51,6 +51,7 @@ type Video struct {
 	BFrames       int    // H264: pictures in a row that refer to later ones
 	Step          int    // seconds from one picture to the next; 0: Rate of them in each
 	Ids           bool   // H264: other ids of its parameter sets with each key frame
+	Counts        bool   // the bar code of a picture is its own number, not its second
 }
 
 // interval is the time from one picture to the next.
@@ -62,8 +63,8 @@ func (v Video) interval() time.Duration {
 }
 
 func (v Video) name() string {
-	return strings.NewReplacer("/", "-", " ", "").Replace(fmt.Sprintf("%s-%dx%d-g%d-s%s-b%d-t%d-%v",
-		v.Codec, v.Width, v.Height, v.GOP, v.SAR, v.BFrames, v.Step, v.Ids))
+	return strings.NewReplacer("/", "-", " ", "").Replace(fmt.Sprintf("%s-%dx%d-g%d-s%s-b%d-t%d-%v-%v",
+		v.Codec, v.Width, v.Height, v.GOP, v.SAR, v.BFrames, v.Step, v.Ids, v.Counts))
 }
 
 // arguments are those that ffmpeg encodes with, and the format it writes.
@@ -193,11 +194,14 @@ func (st *Studio) pictures(v Video) []byte {
 	n := int((time.Duration(st.seconds)*time.Second + v.interval() - 1) / v.interval())
 	out := make([]byte, 0, n*Columns*Rows)
 	for i := range n {
-		second := int(time.Duration(i) * v.interval() / time.Second)
+		code := int(time.Duration(i) * v.interval() / time.Second)
+		if v.Counts {
+			code = i
+		}
 		for row := range Rows {
 			for column := range Columns {
 				level := byte(16)
-				if second>>column&1 != row {
+				if code>>column&1 != row {
 					level = 235
 				}
 				out = append(out, level)

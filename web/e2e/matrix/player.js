@@ -143,15 +143,47 @@ function watch() {
   });
 }
 
+/** Seeks in what is not played, and looks at the picture of each time. */
+async function seek() {
+  const once = (name) => new Promise((resolve) => video.addEventListener(name, resolve, { once: true }));
+  video.crossOrigin = 'anonymous'; // or nobody may look at its pictures
+  video.src = job.url;
+  await once('loadeddata');
+  for (const time of job.seeks) {
+    // It may have sought a moment before a canvas gets the picture.
+    const done = Promise.all([once('seeked'), new Promise((resolve) => video.requestVideoFrameCallback(resolve))]);
+    video.currentTime = time;
+    await done;
+    samples.push([time, readCode(), SILENCE]);
+  }
+  return 'ended';
+}
+
+/** What is noted up to the end, an error, or the time is over. */
+function sought() {
+  const failed = new Promise((resolve) => {
+    const timer = setInterval(() => {
+      if (errors.length === 0 && performance.now() - began < job.limit * 1000) return;
+      clearInterval(timer);
+      resolve(errors.length ? 'error' : 'time');
+    }, 100);
+  });
+  return Promise.race([seek(), failed]);
+}
+
 let end = 'error';
 let player;
 try {
   // Firefox does not come to the end of what has no sound and is listened to.
   if (job.sound) await listen();
   video.defaultPlaybackRate = job.rate;
-  // A player may wait for ever for what it begins with: that is what is watched.
-  players[job.player]().catch(({ message }) => report(message));
-  end = await watch();
+  if (job.seeks) {
+    end = await sought();
+  } else {
+    // A player may wait for ever for what it begins with: that is what is watched.
+    players[job.player]().catch(({ message }) => report(message));
+    end = await watch();
+  }
 } catch (error) {
   report(error?.message ?? error);
 }
