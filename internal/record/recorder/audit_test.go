@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/record/recording"
 )
 
 // What storage has taken and does not have when the recording ends makes that fail, in
@@ -112,7 +113,7 @@ func TestLostBeforeUpload(t *testing.T) {
 
 // uploadingRig returns a rig with a recording that has ended and waits for its upload, until
 // behind is false.
-func uploadingRig(t *testing.T) (g *rig, rec *recording, behind *atomic.Bool) {
+func uploadingRig(t *testing.T) (g *rig, rec *recording.Recording, behind *atomic.Bool) {
 	t.Helper()
 	behind = &atomic.Bool{}
 	g = newRig(t, func(o *Options) { o.Store = lagging{o.Store, behind} })
@@ -124,24 +125,23 @@ func uploadingRig(t *testing.T) (g *rig, rec *recording, behind *atomic.Bool) {
 	g.stop("camera")
 	g.recorder.mu.Lock()
 	defer g.recorder.mu.Unlock()
-	return g, g.recorder.uploading[dir], behind
+	return g, g.recorder.uploading[dir].Recording, behind
 }
 
 // A recording that is deleted while it waits for its upload is not stored once more.
 func TestLostWhenDeleted(t *testing.T) {
 	g, rec, behind := uploadingRig(t)
-	g.recorder.Forget(rec.dir)
-	if err := os.RemoveAll(filepath.Join(g.root, rec.dir)); err != nil {
+	g.recorder.Forget(rec.Dir())
+	if err := os.RemoveAll(filepath.Join(g.root, rec.Dir())); err != nil {
 		t.Fatal(err)
 	}
 	behind.Store(false)
-	rec.storing.Lock()
-	err := g.recorder.settle(rec)
-	rec.storing.Unlock()
-	if err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(filepath.Join(g.root, rec.dir)); err == nil {
+	rec.Exclusive(func() {
+		if err := g.recorder.settle(rec); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := os.Stat(filepath.Join(g.root, rec.Dir())); err == nil {
 		t.Error("it is back")
 	}
 }
@@ -154,12 +154,19 @@ func TestDeletedWhileReported(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		g.recorder.Forget(rec.dir)
+		g.recorder.Forget(rec.Dir())
 	}()
 	until(t, "it is forgotten", func() bool { return !g.recorder.isUploading(rec) })
-	if until(t, "it can be settled", rec.storing.TryLock) {
-		rec.storing.Unlock()
-	}
+	settled := make(chan struct{})
+	go rec.Exclusive(func() { close(settled) })
+	until(t, "it can be settled", func() bool {
+		select {
+		case <-settled:
+			return true
+		default:
+			return false
+		}
+	})
 	g.recorder.reporter.putting.Unlock()
 	<-done
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/quota"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/record/recording"
 	"github.com/live777/recorder/internal/storage/journal"
 )
 
@@ -38,24 +39,30 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	if s.rec != nil {
 		s.account() // to the one before, which is rotated
 	}
-	rec := s.r.newRecording(info, j, s.limit())
+	rec := recording.New(host{s.r}, info, j, s.limit())
 	s.count(rec, s.rec)
 	s.r.register(rec)
 	s.dirs++
-	s.mu.Lock()
-	s.rec, s.failure = rec, nil
-	s.mu.Unlock()
+	s.use(rec)
 	switch {
 	case s.paused():
-		rec.keep(rec.note(s.pauseEntry(), false))
+		rec.BeginPaused(s.pausedAt)
 	case s.pub != nil:
 		s.announce()
 	}
-	s.r.reporter.add(rec.snapshot())
+	s.r.reporter.add(rec.Snapshot())
 	s.report = s.now.Add(reportEvery)
 	s.begun()
 	s.log.Info("recording started", "record_id", info.RecordID, "record_dir", info.RecordDir)
 	return nil
+}
+
+// use has what comes recorded in a recording.
+func (s *session) use(rec *recording.Recording) {
+	s.mu.Lock()
+	s.rec, s.failure = rec, nil
+	s.mu.Unlock()
+	s.out.Use(rec)
 }
 
 // claim takes the folder of the session's next recording.

@@ -12,7 +12,6 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/record/segmenter"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/journal"
 )
@@ -232,11 +231,12 @@ func (r *Recorder) claimDir(ctx context.Context, info media.Recording, exact boo
 	case !errors.Is(err, storage.ErrNotFound) && !r.outOfReach(err):
 		return nil, err
 	}
-	j, err := r.newJournal(info, baseDir)
+	o := r.settings()
+	j, err := o.NewJournal(r.o.Journals, info, baseDir)
 	if err != nil {
 		return nil, err
 	}
-	err = r.createInfo(ctx, info)
+	err = o.CreateInfo(ctx, info)
 	switch {
 	case err != nil:
 	case exact:
@@ -244,8 +244,8 @@ func (r *Recorder) claimDir(ctx context.Context, info media.Recording, exact boo
 	case baseDir == "":
 		err = r.giveWay(ctx, info, r.checkFolder(ctx, path.Dir(info.RecordDir)))
 	}
-	if err == nil && j != nil {
-		err = j.Append(entry{Claimed: true}, r.o.Sync != segmenter.SyncOff)
+	if err == nil {
+		err = o.NoteClaimed(j)
 	}
 	if err != nil && j != nil {
 		err = errors.Join(err, j.Remove())
@@ -262,61 +262,4 @@ func (r *Recorder) giveWay(ctx context.Context, info media.Recording, err error)
 		return nil
 	}
 	return errors.Join(err, r.o.Store.Delete(context.WithoutCancel(ctx), path.Join(info.RecordDir, infoName)))
-}
-
-// uploads reports whether storage keeps recordings on this machine until remote storage
-// has them.
-func (r *Recorder) uploads() bool { return r.o.Store.Traits().Uploads }
-
-// outOfReach reports whether err means that remote storage cannot be asked now, and
-// that this machine keeps meanwhile what it is given. Then only what is here counts.
-func (r *Recorder) outOfReach(err error) bool {
-	return r.uploads() && fault.KindOf(err) == fault.Unavailable
-}
-
-// newJournal begins the journal of a recording that is about to be claimed. It is nil
-// if there are no journals.
-func (r *Recorder) newJournal(info media.Recording, baseDir string) (*journal.Journal, error) {
-	if r.o.Journals == nil {
-		return nil, nil
-	}
-	j, err := r.o.Journals.Create(info.RecordDir)
-	if err != nil {
-		return nil, storage.ClassifyLocal(err)
-	}
-	if err := j.Append(entry{Claim: &claimEntry{journalVersion, info, baseDir}}, r.o.Sync != segmenter.SyncOff); err != nil {
-		return nil, errors.Join(storage.ClassifyLocal(err), j.Remove())
-	}
-	return j, nil
-}
-
-// createInfo creates recording.json; fs.ErrExist if there is one.
-func (r *Recorder) createInfo(ctx context.Context, info media.Recording) error {
-	key := path.Join(info.RecordDir, infoName)
-	f, err := r.o.Store.Create(ctx, key)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(encodeInfo(info))
-	if err == nil {
-		err = f.Sync() // with the folders, which it has made
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = r.o.Store.Claimed(ctx, key)
-	}
-	if err != nil {
-		// Nothing was recorded. The directory has to be free for the next try.
-		return errors.Join(err, r.o.Store.Delete(context.WithoutCancel(ctx), key))
-	}
-	return nil
-}
-
-// encodeInfo returns the content of recording.json.
-func encodeInfo(info media.Recording) []byte {
-	b, err := media.EncodeRecording(info)
-	if err != nil { // a struct of strings, numbers and times that we set
-		panic(err)
-	}
-	return b
 }

@@ -50,18 +50,6 @@ func TestDiscarded(t *testing.T) {
 	}
 }
 
-// However many causes there are, each packet is counted.
-func TestManyDiscards(t *testing.T) {
-	rec := &recording{}
-	for i := range 100 {
-		rec.discard(media.Discard{Cause: fmt.Sprintf("cause %d", i%50), Packets: 3})
-	}
-	all := rec.info.Discarded
-	if len(all) != maxDiscards || sumOf(all) != 300 || all[0].Packets != 6 || all[maxDiscards-1].Cause != otherDiscards {
-		t.Errorf("%d causes of %d packets: %+v", len(all), sumOf(all), all)
-	}
-}
-
 // A crash in the first seconds takes none of what was counted of no track until the last
 // segment was closed, and nothing of it is counted twice.
 func TestDiscardedOverACrash(t *testing.T) {
@@ -71,7 +59,7 @@ func TestDiscardedOverACrash(t *testing.T) {
 		s.steps(2500 * time.Millisecond)
 		s.discard(40, anotherType)
 		g.caughtUp("camera")
-		g.recorder.sessions["camera"].rec.overrun(7)
+		g.recorder.sessions["camera"].rec.CountOverrun(7)
 		s.steps(4 * time.Second)
 		return []*sender{s}
 	})

@@ -599,7 +599,7 @@ func TestSealedOnce(t *testing.T) {
 	var seals atomic.Int64
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	f.set(&f.onPut, func(key string) error {
-		if path.Base(key) == media.InfoName && rec.unsealed() && seals.Add(1) == 1 {
+		if path.Base(key) == media.InfoName && rec.Unsealed() && seals.Add(1) == 1 {
 			close(begun)
 			<-goOn
 		}

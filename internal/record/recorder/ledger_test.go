@@ -15,7 +15,6 @@ import (
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/record/arrange"
-	"github.com/live777/recorder/internal/record/segmenter"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -322,22 +321,6 @@ func TestSoundIsTakenInFirst(t *testing.T) {
 	pub := (&session{log: slog.New(slog.DiscardHandler)}).newPublication(tracks)
 	if len(pub.ordered) != 2 || pub.ordered[0].Kind != media.Audio || pub.recorded[0].Kind != media.Video {
 		t.Errorf("taken in as %v, offered as %v", pub.ordered, pub.recorded)
-	}
-}
-
-// A hole that lasts over a crash is one.
-func TestHoleOverACrash(t *testing.T) {
-	l := lane{Kind: media.Video, Layer: 1}
-	rec := &recording{
-		filled: map[lane]*filling{}, states: map[lane]*segmenter.State{}, closed: map[lane]int64{}, end: 30 * time.Second,
-	}
-	hole := media.Gap{Start: 9.4, Duration: 16.2, Cause: arrange.CauseLayer}
-	rec.applyGap(l, hole)
-	rec.applyAborted()
-	hole.Duration = 56.4
-	rec.applyGap(l, hole)
-	if gaps := rec.ledger(l).Gaps; len(gaps) != 1 || gaps[0] != hole {
-		t.Errorf("the ledger has %v, want %v alone", gaps, hole)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/base/quota"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/record/recording"
 )
 
 const (
@@ -146,12 +147,12 @@ func (s *session) hasToWait() bool { return s.r.pace.wait(s.stream, s.now) > 0 }
 
 // count notes that a recording begins, and books the packets that came while none was
 // allowed to. A rotation after the maximum length does not count.
-func (s *session) count(rec, follows *recording) {
-	if follows != nil && follows.limit > 0 && rec.info.Start.Sub(follows.info.Start) > follows.limit/2 {
+func (s *session) count(rec, follows *recording.Recording) {
+	if follows != nil && follows.ReachedLimit(rec) {
 		return
 	}
 	s.held = false
 	if n := s.r.pace.begun(s.stream, s.now); n > 0 {
-		rec.discard(media.Discard{Cause: causePace, Packets: n})
+		rec.CountDiscarded(media.Discard{Cause: causePace, Packets: n})
 	}
 }

@@ -114,14 +114,15 @@ func (s *session) pause() error {
 	}
 	s.arr.Pause(s.now)
 	if s.pub != nil {
-		s.rec.placed()
+		s.rec.Placed()
 	}
 	if err := s.arranged(); err != nil {
 		return err
 	}
 	s.account()
-	s.cur, s.pausedAt = nil, s.now.UTC().Round(time.Millisecond)
-	s.log.Info("recording paused", "record_dir", s.rec.dir)
+	s.out.Leave()
+	s.pausedAt = s.now.UTC().Round(time.Millisecond)
+	s.log.Info("recording paused", "record_dir", s.rec.Dir())
 	return s.notePause()
 }
 
@@ -153,29 +154,23 @@ func (s *session) goOnRecording() error {
 	if s.pub != nil && !s.arr.BeginsAnother() {
 		s.announce()
 	}
-	s.log.Info("recording goes on", "record_dir", s.rec.dir)
+	s.log.Info("recording goes on", "record_dir", s.rec.Dir())
 	return s.notePause()
 }
 
 // notePause writes to the journal whether the recording is paused, and tells the
 // catalogue.
 func (s *session) notePause() error {
-	if err := s.rec.note(s.pauseEntry(), true); err != nil {
+	var since *time.Time
+	if s.paused() {
+		since = &s.pausedAt
+	}
+	if err := s.rec.NotePause(since); err != nil {
 		return err
 	}
-	s.r.reporter.add(s.rec.snapshot())
+	s.r.reporter.add(s.rec.Snapshot())
 	s.report = s.now.Add(reportEvery)
 	return nil
-}
-
-// pauseEntry returns the journal's entry of whether the recording is paused.
-func (s *session) pauseEntry() entry {
-	e := &pauseEntry{}
-	if s.paused() {
-		since := s.pausedAt
-		e.Since = &since
-	}
-	return entry{Pause: e}
 }
 
 // goesOn notes that a track has a frame that can be recorded, the first since a pause.

@@ -14,11 +14,11 @@ import (
 // publication is the recorder's side of a live.Publication.
 type publication struct {
 	announced []media.Track            // all that were negotiated
-	missing   map[lane]string          // why tracks cannot be recorded
+	missing   map[arrange.Lane]string  // why tracks cannot be recorded
 	tracks    map[media.TrackID]*track // those that are recorded
 	recorded  []*track                 // the same, in the order of the offer
 	ordered   []*track                 // the same, sound first: it waits for the picture of its time, which does not wait for it
-	decoded   map[lane]bool            // those of which something came that can be decoded
+	decoded   map[arrange.Lane]bool    // those of which something came that can be decoded
 	refused   bool                     // none of it can be recorded
 }
 
@@ -34,7 +34,7 @@ func (p *publication) arranged() []arrange.Track {
 // newPublication chooses the tracks to record: one of audio, and one of video
 // or all of its layers.
 func (s *session) newPublication(announced []media.Track) *publication {
-	pub := &publication{announced: announced, missing: map[lane]string{}, tracks: map[media.TrackID]*track{}, decoded: map[lane]bool{}}
+	pub := &publication{announced: announced, missing: map[arrange.Lane]string{}, tracks: map[media.TrackID]*track{}, decoded: map[arrange.Lane]bool{}}
 	for _, mt := range announced {
 		if !pub.wants(mt) {
 			s.log.Warn("track is not recorded: one of its kind is", "kind", mt.Kind.String(), "mid", mt.MID)
@@ -43,7 +43,7 @@ func (s *session) newPublication(announced []media.Track) *publication {
 		tr, err := newTrack(mt, pub.layer(mt))
 		if err != nil {
 			s.log.Warn("track is not recorded", "kind", mt.Kind.String(), "codec", mt.Codec, "reason", err)
-			pub.missing[lane{Kind: mt.Kind, Layer: pub.layer(mt)}] = err.Error()
+			pub.missing[arrange.Lane{Kind: mt.Kind, Layer: pub.layer(mt)}] = err.Error()
 			continue
 		}
 		pub.tracks[mt.ID] = tr

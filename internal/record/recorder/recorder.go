@@ -20,6 +20,7 @@ import (
 	"github.com/live777/recorder/internal/base/quota"
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/record/recording"
 	"github.com/live777/recorder/internal/record/segmenter"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/journal"
@@ -73,13 +74,16 @@ const (
 	// retryAfter is how long the recorder waits before it tries again: to begin a
 	// recording that storage has stopped, to store a seal, to tell the catalogue. A
 	// recording that fails again and again waits longer, up to retryMax.
-	retryAfter = 10 * time.Second
+	retryAfter = recording.RetryAfter
 	retryMax   = 2 * time.Minute
 	// catalogueGrace is how long the end of a recording waits for the catalogue, so
 	// that a list right after it is up to date.
 	catalogueGrace = 2 * time.Second
 	// storeTimeout bounds one operation on storage or on the catalogue.
 	storeTimeout = 30 * time.Second
+	// maxPeriods is how many Periods a recording has before it goes on in another: each has
+	// a place in the manifest, and may have init segments of its own.
+	maxPeriods = 1000
 	// maxErrors bounds the number of streams whose last error is remembered.
 	maxErrors = 1000
 )
@@ -107,14 +111,14 @@ type Recorder struct {
 
 	mu        sync.Mutex
 	closed    bool
-	sessions  map[string]*session          // by stream
-	prerolls  map[string]*preroll          // by stream: of streams that are not recorded
-	sealing   map[*session]struct{}        // ended, while another session records the stream already
-	active    map[string]*recording        // by record_dir: not yet sealed for good
-	uploading map[string]*recording        // by record_dir: sealed, and not yet acknowledged by storage
-	errors    map[string]string            // by stream: why its last recording ended, if by an error
-	stopped   map[string]*live.Publication // by stream: whose recording Stop has ended
-	reserved  []*reservation               // folders that are being claimed
+	sessions  map[string]*session             // by stream
+	prerolls  map[string]*preroll             // by stream: of streams that are not recorded
+	sealing   map[*session]struct{}           // ended, while another session records the stream already
+	active    map[string]*recording.Recording // by record_dir: not yet sealed for good
+	uploading map[string]*upload              // by record_dir: sealed, and not yet acknowledged by storage
+	errors    map[string]string               // by stream: why its last recording ended, if by an error
+	stopped   map[string]*live.Publication    // by stream: whose recording Stop has ended
+	reserved  []*reservation                  // folders that are being claimed
 }
 
 // New returns a recorder; Close it.
@@ -147,8 +151,8 @@ func New(o Options) (*Recorder, error) {
 		sessions:  map[string]*session{},
 		prerolls:  map[string]*preroll{},
 		sealing:   map[*session]struct{}{},
-		active:    map[string]*recording{},
-		uploading: map[string]*recording{},
+		active:    map[string]*recording.Recording{},
+		uploading: map[string]*upload{},
 		errors:    map[string]string{},
 		stopped:   map[string]*live.Publication{},
 	}
@@ -196,12 +200,11 @@ func (r *Recorder) releaseJournals() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var errs []error
-	for _, recs := range []map[string]*recording{r.active, r.uploading} {
-		for _, rec := range recs {
-			if rec.journal != nil {
-				errs = append(errs, rec.journal.Close())
-			}
-		}
+	for _, rec := range r.active {
+		errs = append(errs, rec.CloseJournal())
+	}
+	for _, u := range r.uploading {
+		errs = append(errs, u.CloseJournal())
 	}
 	return errors.Join(errs...)
 }
@@ -425,13 +428,13 @@ func (r *Recorder) Manifest(key string) (data []byte, modified time.Time, ok boo
 	if rec == nil {
 		return nil, time.Time{}, false
 	}
-	return rec.manifest(path.Base(key))
+	return rec.Manifest(path.Base(key))
 }
 
 // Open reports whether the object with the given key is still being written.
 func (r *Recorder) Open(key string) bool {
 	rec := r.activeIn(path.Dir(key))
-	return rec != nil && rec.isOpen(path.Base(key))
+	return rec != nil && rec.IsOpen(path.Base(key))
 }
 
 // Active returns the recordings that are not sealed yet, in the order of their
@@ -442,7 +445,7 @@ func (r *Recorder) Active() []media.Recording {
 	r.mu.Unlock()
 	infos := make([]media.Recording, len(recs))
 	for i, rec := range recs {
-		infos[i] = rec.snapshot()
+		infos[i] = rec.Snapshot()
 	}
 	slices.SortFunc(infos, func(a, b media.Recording) int { return strings.Compare(a.RecordDir, b.RecordDir) })
 	return infos
@@ -455,7 +458,7 @@ func (r *Recorder) Running(recordDir string) (media.Recording, bool) {
 	if rec == nil {
 		return media.Recording{}, false
 	}
-	return rec.snapshot(), true
+	return rec.Snapshot(), true
 }
 
 // Protect sets or clears the protection of a recording that is not sealed or not stored
@@ -465,26 +468,7 @@ func (r *Recorder) Protect(recordDir string, protected bool) (info media.Recordi
 	if rec == nil {
 		return media.Recording{}, false, nil
 	}
-	rec.storing.Lock() // else a seal that is being stored would not have it
-	defer rec.storing.Unlock()
-	if r.known(recordDir) != rec {
-		return media.Recording{}, false, nil
-	}
-	if err := rec.note(entry{Protect: &protected}, true); err != nil {
-		return media.Recording{}, true, err
-	}
-	info = rec.snapshot()
-	if rec.isStored() {
-		stored := info
-		rec.mu.Lock()
-		stored.DurableThrough = rec.proved(info.Duration)
-		rec.mu.Unlock()
-		if err := rec.put(infoName, encodeInfo(stored)); err != nil {
-			return info, true, err
-		}
-	}
-	r.reporter.add(info)
-	return info, true, nil
+	return rec.Protect(protected, func() bool { return r.known(recordDir) == rec })
 }
 
 // Forget drops a recording that has ended and is being deleted, even if storage has not
@@ -492,26 +476,28 @@ func (r *Recorder) Protect(recordDir string, protected bool) (info media.Recordi
 // it again after a crash.
 func (r *Recorder) Forget(recordDir string) {
 	r.mu.Lock()
-	rec := r.uploading[recordDir]
+	u := r.uploading[recordDir]
 	r.mu.Unlock()
-	if rec != nil {
-		rec.storing.Lock() // else what is being settled would be stored again
+	drop := func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.uploading, recordDir)
 	}
-	r.mu.Lock()
-	delete(r.uploading, recordDir)
-	r.mu.Unlock()
-	if rec != nil {
-		rec.storing.Unlock() // the reporter settles while it tells
+	if u == nil {
+		drop()
+	} else { // else what is being settled would be stored again
+		u.Exclusive(drop) // and no longer: the reporter settles while it tells
 	}
 	r.reporter.forget(recordDir)
-	if rec != nil && rec.journal != nil {
-		if err := rec.journal.Remove(); err != nil {
-			r.log.Error("journal of a deleted recording was not removed", "record_dir", recordDir, "error", err)
-		}
+	if u == nil {
+		return
+	}
+	if err := u.RemoveJournal(); err != nil {
+		r.log.Error("journal of a deleted recording was not removed", "record_dir", recordDir, "error", err)
 	}
 }
 
-func (r *Recorder) activeIn(dir string) *recording {
+func (r *Recorder) activeIn(dir string) *recording.Recording {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.active[dir]
@@ -519,13 +505,16 @@ func (r *Recorder) activeIn(dir string) *recording {
 
 // known returns the recording in a record_dir if it is active or not settled yet, else
 // nil.
-func (r *Recorder) known(dir string) *recording {
+func (r *Recorder) known(dir string) *recording.Recording {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if rec := r.active[dir]; rec != nil {
 		return rec
 	}
-	return r.uploading[dir]
+	if u := r.uploading[dir]; u != nil {
+		return u.Recording
+	}
+	return nil
 }
 
 // remove takes an ended session out of the registry. If another publisher has come
@@ -573,3 +562,16 @@ func (r *Recorder) remember(stream, msg string) {
 // Failed returns how many recordings an error has ended, or kept from beginning,
 // since New.
 func (r *Recorder) Failed() int64 { return r.failed.Load() }
+
+// SampleIndex returns the sample index with the given key of a recording that runs; ok is
+// false if there is none that is not stored.
+func (r *Recorder) SampleIndex(key string) (data []byte, ok bool) {
+	if !media.IsSampleIndex(path.Base(key)) {
+		return nil, false
+	}
+	rec := r.activeIn(path.Dir(key))
+	if rec == nil {
+		return nil, false
+	}
+	return rec.SampleIndex(path.Base(key))
+}

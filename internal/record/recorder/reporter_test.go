@@ -227,7 +227,7 @@ func TestProtectWhileSealing(t *testing.T) {
 	begun, goOn := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	f.set(&f.onPut, func(key string) error {
-		if path.Base(key) == media.InfoName && rec.unsealed() {
+		if path.Base(key) == media.InfoName && rec.Unsealed() {
 			once.Do(func() { close(begun); <-goOn })
 		}
 		return nil

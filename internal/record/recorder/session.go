@@ -18,15 +18,13 @@ import (
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/record/arrange"
 	"github.com/live777/recorder/internal/record/depacket"
+	"github.com/live777/recorder/internal/record/recording"
 )
 
 // reasonOrder is why pictures may be shown in another order than their sender meant.
 const reasonOrder = "the stream has B-frames and does not tell when they are shown; encode without B-frames, or send presentation times"
 
-// reasonUndecodable is why a track has nothing to record.
-const reasonUndecodable = "announced by the publisher, but nothing came that can be decoded"
-
-// reasonNoKey is the same where pictures came.
+// reasonNoKey is recording.ReasonUndecodable where pictures came.
 const reasonNoKey = "the sender ignored all requests for a key frame: nothing that came can be decoded"
 
 const (
@@ -46,7 +44,7 @@ const (
 // of storage, until it is stopped or the publisher stays away. One goroutine (run) does
 // the work. The registry and the status read what mu guards.
 //
-// The session passes what arrives to the arranger, which decides where it goes. output
+// The session passes what arrives to the arranger, which decides where it goes. The writer
 // carries out those decisions. Session time is the arranger's; media time 0 of each
 // recording is at some offset of it.
 type session struct {
@@ -75,10 +73,10 @@ type session struct {
 	dealt atomic.Int64 // items of sub that run has finished: tests wait for it
 
 	mu       sync.Mutex
-	rec      *recording // nil before begin and while storage is failing
-	last     *recording // the last one that ended; nil before
-	failure  error      // why rec is nil
-	unsealed error      // why last was not sealed at once
+	rec      *recording.Recording // nil before begin and while storage is failing
+	last     *recording.Recording // the last one that ended; nil before
+	failure  error                // why rec is nil
+	unsealed error                // why last was not sealed at once
 
 	// Below: run's own.
 	kept      kept              // what came before the recording was started
@@ -87,10 +85,7 @@ type session struct {
 	leftAt    time.Time         // when the publisher left; zero while it is there
 	overrunAt time.Time         // when the queue was last found to have been full
 	arr       *arrange.Arranger // decides where frames go
-	places    map[lane]place    // of the lanes that are in a Period
-	cur       *epoch            // the newest Period; nil before the first
-	writeErr  error             // error of storage since the arranger was called
-	rotateAt  time.Duration     // what the arranger is to be told; 0: nothing
+	out       *recording.Writer // carries that out
 	dirs      int               // record_dirs claimed
 	retryAt   time.Time         // when a recording that storage has stopped is tried again
 	retries   int               // without a segment in between
@@ -110,8 +105,9 @@ func newSession(r *Recorder, st *live.Stream, sub *live.Subscription, baseDir st
 	s := &session{
 		r: r, log: r.log.With("stream", st.ID()), stream: st.ID(), source: st, sub: sub, baseDir: baseDir,
 		started: make(chan struct{}), done: make(chan struct{}), now: r.o.Now(), leftAt: r.o.Now(),
-		places: map[lane]place{}, orders: make(chan pauseOrder, 1),
+		orders: make(chan pauseOrder, 1),
 	}
+	s.out = recording.NewWriter(wanted{s}, r.periods)
 	s.arr = s.newArranger()
 	s.ready = sync.OnceFunc(func() { close(s.started) })
 	s.hasBegun, s.begun = s.started, func() {}
@@ -119,7 +115,7 @@ func newSession(r *Recorder, st *live.Stream, sub *live.Subscription, baseDir st
 }
 
 func (s *session) newArranger() *arrange.Arranger {
-	return arrange.New(arrange.Options{SegmentDuration: s.r.o.SegmentDuration, Log: s.log}, output{s})
+	return arrange.New(arrange.Options{SegmentDuration: s.r.o.SegmentDuration, Log: s.log}, s.out)
 }
 
 // stop asks the session to end: what has arrived is still recorded.
@@ -135,7 +131,7 @@ func (s *session) ending() bool { return s.stopping.Load() || s.ended.Load() }
 func (s *session) sealError() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unsealed == nil || s.last.isStored() {
+	if s.unsealed == nil || s.last.IsStored() {
 		return nil
 	}
 	return fmt.Errorf("the recording has ended, but storage does not take its manifest; that is tried again: %w", s.unsealed)
@@ -151,7 +147,7 @@ func (s *session) info() media.Recording {
 // current is info. Called with mu held.
 func (s *session) current() media.Recording {
 	if rec := cmp.Or(s.rec, s.last); rec != nil {
-		return rec.snapshot()
+		return rec.Snapshot()
 	}
 	return media.Recording{}
 }
@@ -167,7 +163,7 @@ func (s *session) same(baseDir string) (media.Recording, error) {
 		}
 		return media.Recording{}, fmt.Errorf("recording of stream %s is to be tried again: %w", s.stream, failure)
 	}
-	info := rec.snapshot()
+	info := rec.Snapshot()
 	if baseDir != "" && baseDir != s.baseDir && baseDir != info.RecordDir {
 		return media.Recording{}, fault.Errorf(fault.Conflict, "stream %s is being recorded to %q; stop that recording first", s.stream, info.RecordDir)
 	}
@@ -246,13 +242,10 @@ func (s *session) must(err error) {
 		s.refuse(err)
 		return
 	}
-	s.log.Error("recording stopped", "record_dir", s.rec.dir, "error", err, "next_try", s.retryAt)
+	s.log.Error("recording stopped", "record_dir", s.rec.Dir(), "error", err, "next_try", s.retryAt)
 	s.noteWaiting(true)
-	s.endRotated()
-	s.rec.abort()
+	s.out.Abort()
 	s.seal(err)
-	clear(s.places)
-	s.cur, s.writeErr, s.rotateAt = nil, nil, 0
 	s.arr.Reset()
 }
 
@@ -260,7 +253,7 @@ func (s *session) must(err error) {
 func (s *session) seal(failure error) {
 	s.account()
 	rec := s.rec
-	err := rec.seal(failure)
+	err := rec.Seal(failure)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if failure != nil {
@@ -340,7 +333,7 @@ func (s *session) handle(item *live.Item) error {
 		return nil
 	case item.Discarded != nil:
 		if s.rec != nil && !s.paused() {
-			s.rec.discard(*item.Discarded)
+			s.rec.CountDiscarded(*item.Discarded)
 		}
 	case item.Report != nil:
 		s.arr.Report(item.Report)
@@ -366,7 +359,7 @@ func (s *session) overrun(packets int) {
 	s.log.Error("storage is too slow: packets were dropped before they could be recorded", "packets", packets)
 	s.overrunAt = s.now
 	if s.rec != nil && !s.paused() {
-		s.rec.overrun(packets)
+		s.rec.CountOverrun(packets)
 	}
 }
 
@@ -387,14 +380,14 @@ func (s *session) join(p *live.Publication) error {
 // announce tells the recording of the tracks that the publisher has.
 func (s *session) announce() {
 	for _, mt := range s.pub.announced {
-		s.rec.update(lane{Kind: mt.Kind, Layer: s.pub.layer(mt)}, func(t *media.RecordingTrack) {
+		s.rec.Update(arrange.Lane{Kind: mt.Kind, Layer: s.pub.layer(mt)}, func(t *media.RecordingTrack) {
 			if t.RID = cmp.Or(mt.RID, t.RID); !t.Recorded { // it stays a layer, though a publisher without layers comes
 				t.Codec = mt.Codec
 			}
 		})
 	}
 	for l, why := range s.pub.missing {
-		s.rec.update(l, func(t *media.RecordingTrack) { t.Missing = why })
+		s.rec.Update(l, func(t *media.RecordingTrack) { t.Missing = why })
 	}
 }
 
@@ -408,12 +401,13 @@ func (s *session) leave() error {
 	s.arr.Leave()
 	if s.rec != nil && !s.paused() {
 		s.announce() // if it was to begin another, and has not
-		s.rec.placed()
+		s.rec.Placed()
 	}
 	err = errors.Join(err, s.arranged())
 	s.account()
 	s.noteUndecodable()
-	s.pub, s.leftAt, s.cur = nil, s.now, nil
+	s.pub, s.leftAt = nil, s.now
+	s.out.Leave()
 	return err
 }
 
@@ -472,11 +466,11 @@ func (s *session) noteUndecodable() {
 		if s.rec == nil || s.pub.decoded[tr.lane] || st.PacketsReceived == tr.apart {
 			continue
 		}
-		why := reasonUndecodable
+		why := recording.ReasonUndecodable
 		if st.FramesBeforeKey > 0 && st.PacketsLost == 0 && !tr.losing {
 			why = reasonNoKey
 		}
-		s.rec.update(tr.lane, func(t *media.RecordingTrack) { t.Missing = why })
+		s.rec.Update(tr.lane, func(t *media.RecordingTrack) { t.Missing = why })
 	}
 }
 
@@ -500,14 +494,14 @@ func (s *session) tick() bool {
 		return true
 	}
 	s.account()
-	s.rec.persist()
-	if s.rec.hasMedia() {
+	s.rec.Persist()
+	if s.rec.HasMedia() {
 		s.retries = 0
 	}
 	if !now.Before(s.report) {
-		s.r.reporter.add(s.rec.snapshot())
+		s.r.reporter.add(s.rec.Snapshot())
 		s.report = now.Add(reportEvery)
-		s.must(s.rec.noteLedger())
+		s.must(s.rec.NoteLedger())
 	}
 	return true
 }
@@ -519,26 +513,11 @@ func (s *session) noteWaiting(all bool) {
 		return
 	}
 	if !all && !s.arr.Waits() {
-		s.rec.placed()
+		s.rec.Placed()
 	}
 	f, samples := s.arr.Waiting(s.now.Add(-s.r.o.ChunkDuration), all)
-	if len(samples) == 0 {
-		return
-	}
-	e := &waitingEntry{Format: f}
-	for _, w := range samples {
-		e.Samples = append(e.Samples, waitingSample{s.rec.local(w.Time, f.Timescale), w.Duration, w.Data})
-	}
-	s.rec.keep(s.rec.note(entry{Waiting: e}, false))
-}
-
-// placed notes that no sound waits any more of what has been noted.
-func (rec *recording) placed() {
-	rec.mu.Lock()
-	waits := len(rec.waiting.Samples) > 0
-	rec.mu.Unlock()
-	if waits {
-		rec.keep(rec.note(entry{Waiting: &waitingEntry{}}, false))
+	if len(samples) > 0 {
+		s.rec.Waiting(f, samples)
 	}
 }
 
@@ -564,7 +543,7 @@ func (s *session) account() {
 			tr.untold = true
 			s.log.Warn("the pictures may be shown in the wrong order", "kind", tr.Kind.String(), "reason", reasonOrder)
 		}
-		s.rec.update(tr.lane, func(t *media.RecordingTrack) {
+		s.rec.Update(tr.lane, func(t *media.RecordingTrack) {
 			if tr.untold {
 				t.Missing = reasonOrder
 			}
@@ -574,10 +553,34 @@ func (s *session) account() {
 			t.FramesDropped += st.FramesDropped - was.FramesDropped
 		})
 		if reported, offset, ok := s.arr.Sync(tr.ID); ok {
-			s.rec.update(tr.lane, func(t *media.RecordingTrack) { t.Synced, t.Offset = reported, seconds(offset) })
+			s.rec.Update(tr.lane, func(t *media.RecordingTrack) { t.Synced, t.Offset = reported, recording.Seconds(offset) })
 		}
 	}
 }
+
+// arranged returns the error of storage, if any, that the arranger's last call led to.
+func (s *session) arranged() error {
+	rotateAt, err := s.out.Take()
+	if rotateAt > 0 {
+		s.arr.RotateAt(rotateAt)
+	}
+	return err
+}
+
+// wanted is a session as its writer knows it.
+type wanted struct{ *session }
+
+// Rotate implements recording.Session.
+func (w wanted) Rotate(at time.Duration) error { return w.begin(w.r.ctx, w.wall(at)) }
+
+// Wall implements recording.Session.
+func (w wanted) Wall(at time.Duration) time.Time { return w.wall(at) }
+
+// Decoded implements recording.Session.
+func (w wanted) Decoded(l arrange.Lane) { w.pub.decoded[l] = true }
+
+// RequestKeyFrame implements recording.Session.
+func (w wanted) RequestKeyFrame(id media.TrackID) { w.sub.RequestKeyFrame(id) }
 
 // wall returns the wall clock of a session time.
 func (s *session) wall(at time.Duration) time.Time { return s.arr.Zero().Add(at) }

@@ -18,7 +18,7 @@ const reorderDelay = 1500 * time.Millisecond
 // track is one recorded track of the current publication.
 type track struct {
 	media.Track
-	lane    lane
+	lane    arrange.Lane
 	codec   *codec.Codec
 	dep     *depacket.Depacketizer
 	counted depacket.Stats // what the ledger has of dep's
@@ -45,7 +45,7 @@ func newTrack(mt media.Track, layer int) (*track, error) {
 		return nil, fmt.Errorf("prepare %s: %w", mt.Codec, err)
 	}
 	return &track{
-		Track: mt, lane: lane{Kind: mt.Kind, Layer: layer}, codec: c,
+		Track: mt, lane: arrange.Lane{Kind: mt.Kind, Layer: layer}, codec: c,
 		dep: depacket.New(mt, a, depacket.Options{ReorderDelay: reorderDelay}),
 	}, nil
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/record/segmenter"
 )
 
 // whole checks that a recording that was broken off can be played to its end, and that
@@ -149,19 +148,4 @@ func TestWaitingSoundStays(t *testing.T) {
 		}
 		check(t, g, dir)
 	})
-}
-
-// Sound that waited when its recording was broken off, and whose time was taken to be another
-// meanwhile, does not reach beyond the end of its Period.
-func TestWaitingSoundEndsWithItsPeriod(t *testing.T) {
-	f := &media.Format{Codec: "opus", RFC6381: "opus", Timescale: 48000, Channels: 2}
-	rec := &recording{waiting: waitingEntry{Format: f}}
-	const packet = 960
-	for _, at := range []media.Ticks{0, 1, 2, 1, 2, 3} {
-		rec.waiting.Samples = append(rec.waiting.Samples, waitingSample{Time: at * packet, Duration: packet})
-	}
-	samples := rec.sound(f, 0, 3*packet, segmenter.Sample{Duration: packet})
-	if last := samples[len(samples)-1]; last.Time+last.Duration > 3*packet+packet/2 {
-		t.Errorf("of %d packets the last ends at %d, the Period at %d", len(samples), last.Time+last.Duration, 3*packet)
-	}
 }

@@ -1,4 +1,4 @@
-package recorder
+package recording
 
 import (
 	"context"
@@ -42,11 +42,11 @@ func (a absence) err() error {
 }
 
 // audit compares what storage has with what the manifest names.
-func (rec *recording) audit() (a absence, err error) {
+func (rec *Recording) audit() (a absence, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), auditTimeout)
 	defer cancel()
 	there := map[string]bool{}
-	for o, err := range rec.r.o.Store.List(ctx, rec.dir) {
+	for o, err := range rec.store().List(ctx, rec.dir) {
 		if err != nil {
 			return a, fmt.Errorf("look what is stored of the recording: %w", err)
 		}
@@ -59,7 +59,7 @@ func (rec *recording) audit() (a absence, err error) {
 
 // absent compares what is there with what the manifests name, and has those know that
 // can tell of segments that are lost.
-func (rec *recording) absent(there func(name string) bool) (a absence) {
+func (rec *Recording) absent(there func(name string) bool) (a absence) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	defer func() {
@@ -108,13 +108,13 @@ func (a *absence) look(there func(name string) bool, name string) bool {
 // audited is audit for storage without a spool. It returns why the recording has
 // failed. If storage does not answer, nothing is known, and the recording has not
 // failed for that.
-func (rec *recording) audited(failure error) error {
-	if rec.r.uploads() {
+func (rec *Recording) audited(failure error) error {
+	if rec.uploads() {
 		return failure // it is looked at when it is uploaded, and admitLost does the rest
 	}
 	a, err := rec.audit()
 	if err != nil {
-		rec.r.log.Warn("it is not known whether storage has all of a recording", "record_dir", rec.dir, "error", err)
+		rec.log().Warn("it is not known whether storage has all of a recording", "record_dir", rec.dir, "error", err)
 		return failure
 	}
 	rec.lose(a)
@@ -125,18 +125,18 @@ func (rec *recording) audited(failure error) error {
 }
 
 // lose notes what is missing.
-func (rec *recording) lose(a absence) {
+func (rec *Recording) lose(a absence) {
 	if a.missing == 0 {
 		return
 	}
-	rec.r.log.Error("storage has lost parts of a recording", "record_dir", rec.dir, "missing", a.missing, "objects", a.of, "first", a.first)
+	rec.log().Error("storage has lost parts of a recording", "record_dir", rec.dir, "missing", a.missing, "objects", a.of, "first", a.first)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	rec.intactUntil(a.from)
 }
 
 // intactUntil notes that media from a time on is lost. Called with mu held.
-func (rec *recording) intactUntil(from time.Duration) {
+func (rec *Recording) intactUntil(from time.Duration) {
 	if rec.intact == nil || from < *rec.intact {
 		rec.intact = &from
 	}
@@ -144,16 +144,16 @@ func (rec *recording) intactUntil(from time.Duration) {
 
 // proved bounds a media time, in seconds, by where the first lost media begins. Called
 // with mu held.
-func (rec *recording) proved(through float64) float64 {
+func (rec *Recording) proved(through float64) float64 {
 	if rec.intact == nil {
 		return through
 	}
-	return min(through, seconds(*rec.intact))
+	return min(through, Seconds(*rec.intact))
 }
 
 // auditUploaded is audit for a recording that was sealed before it was uploaded. If
 // something is missing, the verdict changes. It is done once. Called with storing held.
-func (rec *recording) auditUploaded() error {
+func (rec *Recording) auditUploaded() error {
 	if rec.looked {
 		return nil
 	}
@@ -173,13 +173,13 @@ func (rec *recording) auditUploaded() error {
 
 // condemn changes the verdict of a sealed recording of which something is missing. It
 // returns what is to be stored.
-func (rec *recording) condemn(a absence) media.Recording {
+func (rec *Recording) condemn(a absence) media.Recording {
 	rec.lose(a)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if a.missing > 0 && rec.info.Status != media.StatusFailed { // else why is known
 		rec.info.Status, rec.info.Reason = verdict(&rec.info, a.err())
-		rec.r.failed.Add(1)
+		rec.host.Failed()
 	}
 	info := rec.info
 	info.DurableThrough = rec.proved(info.Duration)
@@ -189,7 +189,7 @@ func (rec *recording) condemn(a absence) media.Recording {
 // admitLost changes the verdict of a recording at once when objects are gone from this
 // machine before they were uploaded, because remote storage may take nothing for hours.
 // What can be made again is stored again. Called with storing held.
-func (rec *recording) admitLost(lost []string) error {
+func (rec *Recording) admitLost(lost []string) error {
 	if len(lost) == rec.admitted {
 		return nil
 	}
@@ -209,6 +209,6 @@ func (rec *recording) admitLost(lost []string) error {
 		return storage.ClassOf(key) != storage.Media
 	})
 	rec.admitted = len(gone)
-	rec.r.reporter.add(rec.snapshot())
+	rec.host.Changed(rec.Snapshot())
 	return nil
 }

@@ -1,4 +1,4 @@
-package recorder
+package recording
 
 import (
 	"path"
@@ -15,14 +15,14 @@ type stored struct {
 // durableThrough returns the media time up to which storage has acknowledged
 // everything. With a spool that is what the remote has; otherwise it is the closed
 // segments. Called with mu held.
-func (rec *recording) durableThrough() time.Duration {
+func (rec *Recording) durableThrough() time.Duration {
 	rec.durable = max(rec.durable, rec.acknowledged()) // tracks that come late have nothing before
 	return rec.durable
 }
 
 // acknowledged is durableThrough of the tracks that are being written now. Called with
 // mu held.
-func (rec *recording) acknowledged() time.Duration {
+func (rec *Recording) acknowledged() time.Duration {
 	through := rec.end
 	for l, s := range rec.states {
 		if s.Format == nil || !rec.writing(l) {
@@ -34,18 +34,18 @@ func (rec *recording) acknowledged() time.Duration {
 		}
 		through = min(through, at.Duration(s.Format.Timescale))
 	}
-	if !rec.r.uploads() {
+	if !rec.uploads() {
 		rec.unstored = nil
 		return through
 	}
-	lost := setOf(rec.r.o.Store.Lost(rec.dir))
+	lost := setOf(rec.store().Lost(rec.dir))
 	rec.unstored = slices.DeleteFunc(rec.unstored, func(s stored) bool {
 		key := path.Join(rec.dir, s.name)
 		if lost[key] { // it will never be stored: do not wait for it
 			rec.intactUntil(s.from)
 			return true
 		}
-		return !rec.r.o.Store.Pending(key)
+		return !rec.store().Pending(key)
 	})
 	for _, s := range rec.unstored {
 		through = min(through, s.from)
@@ -62,7 +62,7 @@ func setOf(keys []string) map[string]bool {
 }
 
 // writing reports whether a segment of a lane is open. Called with mu held.
-func (rec *recording) writing(l lane) bool {
+func (rec *Recording) writing(l lane) bool {
 	for name := range rec.open {
 		if rec.open[name] == l {
 			return true

@@ -1,4 +1,4 @@
-package recorder
+package recording
 
 import (
 	"errors"
@@ -35,23 +35,23 @@ func (p *persisted) due(version int, end time.Duration, mediaBytes int64) bool {
 		p.bytes+p.newest <= persistFree+mediaBytes/persistShare
 }
 
-// persist stores the manifests and recording.json of the running recording, if that is
+// Persist stores the manifests and recording.json of the running recording, if that is
 // due. A failure is only logged and tried again later.
-func (rec *recording) persist() {
+func (rec *Recording) Persist() {
 	rec.mu.Lock()
-	now := rec.r.o.Now()
+	now := rec.host.Settings().Now()
 	version, end := rec.version, rec.end
 	due := !rec.sealed && rec.pres.Ready() && !now.Before(rec.persisted.retry) && rec.persisted.due(version, end, rec.info.Bytes)
 	rec.mu.Unlock()
 	if !due {
 		return
 	}
-	info := rec.snapshot()
+	info := rec.Snapshot()
 	size, err := rec.putManifests()
 	text := encodeInfo(info)
 	if err := errors.Join(err, rec.put(infoName, text)); err != nil {
-		rec.r.log.Error("manifest was not stored, will try again", "stream", info.Stream, "record_id", info.RecordID, "error", err)
-		rec.persisted.retry = now.Add(retryAfter)
+		rec.log().Error("manifest was not stored, will try again", "stream", info.Stream, "record_id", info.RecordID, "error", err)
+		rec.persisted.retry = now.Add(RetryAfter)
 		return
 	}
 	size += int64(len(text))

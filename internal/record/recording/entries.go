@@ -1,4 +1,4 @@
-package recorder
+package recording
 
 import (
 	"fmt"
@@ -163,34 +163,34 @@ type gapEntry struct {
 
 // note applies an entry and writes it to the journal. With durable, a power failure
 // does not lose it.
-func (rec *recording) note(e entry, durable bool) error {
+func (rec *Recording) note(e entry, durable bool) error {
 	if err := rec.include(&e); err != nil {
-		rec.r.log.Error("recording is not consistent", "record_dir", rec.dir, "error", err)
+		rec.log().Error("recording is not consistent", "record_dir", rec.dir, "error", err)
 		return nil // what is on storage is not at fault
 	}
 	return rec.write(e, durable)
 }
 
 // include is apply, and locks mu.
-func (rec *recording) include(e *entry) error {
+func (rec *Recording) include(e *entry) error {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	return rec.apply(e)
 }
 
 // write appends to the journal, if there is one.
-func (rec *recording) write(e entry, durable bool) error {
+func (rec *Recording) write(e entry, durable bool) error {
 	if rec.journal == nil {
 		return nil
 	}
-	if err := rec.journal.Append(e, durable && rec.r.o.Sync != segmenter.SyncOff); err != nil {
+	if err := rec.journal.Append(e, durable && rec.host.Settings().Sync != segmenter.SyncOff); err != nil {
 		return fmt.Errorf("note what is recorded: %w", storage.ClassifyLocal(err))
 	}
 	return nil
 }
 
 // keep remembers an error of the journal. The next segment fails with it.
-func (rec *recording) keep(err error) {
+func (rec *Recording) keep(err error) {
 	if err != nil && rec.journalErr == nil {
 		rec.journalErr = err
 	}
@@ -198,7 +198,7 @@ func (rec *recording) keep(err error) {
 
 // apply changes the recording by an entry. If the entry does not fit what came before,
 // apply changes nothing and returns an error. Called with mu held.
-func (rec *recording) apply(e *entry) error {
+func (rec *Recording) apply(e *entry) error {
 	switch {
 	case e.Recovered != nil:
 		rec.info.Recovered++
@@ -236,7 +236,7 @@ func (rec *recording) apply(e *entry) error {
 	return nil
 }
 
-func (rec *recording) applyPeriod(e *periodEntry) {
+func (rec *Recording) applyPeriod(e *periodEntry) {
 	rec.crashed = false
 	rec.pres.Periods = append(rec.pres.Periods, manifest.Period{ID: fmt.Sprintf("p%d", len(rec.pres.Periods)+1), Start: e.Start})
 	for _, l := range e.Lanes {
@@ -245,7 +245,7 @@ func (rec *recording) applyPeriod(e *periodEntry) {
 	rec.info.Periods = len(rec.pres.Periods)
 }
 
-func (rec *recording) applyPeriodEnd(e *periodEndEntry) error {
+func (rec *Recording) applyPeriodEnd(e *periodEndEntry) error {
 	if e.Period < 0 || e.Period >= len(rec.pres.Periods) {
 		return fmt.Errorf("there is no period %d to end", e.Period)
 	}
@@ -258,7 +258,7 @@ func (rec *recording) applyPeriodEnd(e *periodEndEntry) error {
 	return nil
 }
 
-func (rec *recording) applyTrack(e *trackEntry) error {
+func (rec *Recording) applyTrack(e *trackEntry) error {
 	if e.Period < 0 || e.Period >= len(rec.pres.Periods) || e.Format == nil || e.Format.Timescale == 0 {
 		return fmt.Errorf("track %s cannot be in period %d", e.Lane.String(), e.Period)
 	}
@@ -273,7 +273,7 @@ func (rec *recording) applyTrack(e *trackEntry) error {
 	return nil
 }
 
-func (rec *recording) applyWaiting(e *waitingEntry) {
+func (rec *Recording) applyWaiting(e *waitingEntry) {
 	if len(e.Samples) == 0 || rec.waiting.Format != nil && !rec.waiting.Format.SameInit(e.Format) {
 		rec.waiting.Samples = nil
 	}
@@ -282,7 +282,7 @@ func (rec *recording) applyWaiting(e *waitingEntry) {
 }
 
 // applySegment puts a lane's segment into the manifest.
-func (rec *recording) applySegment(e *segmentEntry) error {
+func (rec *Recording) applySegment(e *segmentEntry) error {
 	l, s := e.Lane, e.Segment
 	delete(rec.open, s.Name)
 	rep := rec.representation(l, s.Number)
@@ -294,12 +294,12 @@ func (rec *recording) applySegment(e *segmentEntry) error {
 		return fmt.Errorf("segment %s does not fit the timeline: %w", s.Name, err)
 	}
 	if d > rec.pres.MaxSegmentDuration {
-		rec.r.log.Warn("segment is too long: the sender ignores key frame requests",
+		rec.log().Warn("segment is too long: the sender ignores key frame requests",
 			"stream", rec.info.Stream, "record_id", rec.info.RecordID, "segment", s.Name, "duration", d)
 		rec.pres.MaxSegmentDuration = d.Truncate(time.Second) + time.Second
 	}
 	rec.end = max(rec.end, (s.Time + s.Duration).Duration(rep.Format.Timescale))
-	rec.info.Duration = seconds(rec.end)
+	rec.info.Duration = Seconds(rec.end)
 	rec.info.Bytes += s.Bytes
 	lt := rec.ledger(l)
 	lt.Segments++
@@ -315,7 +315,7 @@ func (rec *recording) applySegment(e *segmentEntry) error {
 }
 
 // state returns how far the track of a lane is. Called with mu held.
-func (rec *recording) state(l lane) *segmenter.State {
+func (rec *Recording) state(l lane) *segmenter.State {
 	s := rec.states[l]
 	if s == nil {
 		s = &segmenter.State{}

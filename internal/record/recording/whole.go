@@ -1,4 +1,4 @@
-package recorder
+package recording
 
 import (
 	"cmp"
@@ -26,7 +26,7 @@ const apart = 40 * time.Millisecond
 // tidy puts the media of a recording that was broken off in order: it removes empty
 // segments and lets the tracks end together. An error is one of storage; tidy may then
 // be called again.
-func (rec *recording) tidy() error {
+func (rec *Recording) tidy() error {
 	if err := rec.removeEmpty(); err != nil {
 		return err
 	}
@@ -57,9 +57,9 @@ func (rec *recording) tidy() error {
 }
 
 // resumeTracks makes tracks that go on where those before were broken off.
-func (rec *recording) resumeTracks() error {
+func (rec *Recording) resumeTracks() error {
 	for l, state := range rec.states {
-		t, err := segmenter.Resume(l.Kind, l.Layer, rec.r.segmenterOptions(), laneOutput{rec, l}, *state)
+		t, err := segmenter.Resume(l.Kind, l.Layer, rec.segmenterOptions(), laneOutput{rec, l}, *state)
 		if err != nil {
 			return err
 		}
@@ -70,7 +70,7 @@ func (rec *recording) resumeTracks() error {
 
 // breaksOff reports whether a Period was open when its recording was broken off, and
 // where it is to end. Around a boundary two Periods are open.
-func (rec *recording) breaksOff(period int) (end time.Duration, ok bool) {
+func (rec *Recording) breaksOff(period int) (end time.Duration, ok bool) {
 	p := &rec.pres.Periods[period]
 	if p.Duration > 0 || !p.HasMedia() {
 		return 0, false
@@ -87,7 +87,7 @@ func (rec *recording) breaksOff(period int) (end time.Duration, ok bool) {
 // not in it although they should be. Of simulcast layers it returns only the one that
 // has most, because their segments begin together and players have the picture of
 // another layer.
-func (rec *recording) missing(period int, end time.Duration) (lanes []lane) {
+func (rec *Recording) missing(period int, end time.Duration) (lanes []lane) {
 	p := &rec.pres.Periods[period]
 	for i := range p.Sets {
 		if len(p.Sets[i].Representations) == 0 {
@@ -126,7 +126,7 @@ func endsAt(r *manifest.Representation) time.Duration {
 
 // endIn returns where a lane ends in a Period, or where it would begin if it has
 // nothing there.
-func (rec *recording) endIn(period int, l lane) time.Duration {
+func (rec *Recording) endIn(period int, l lane) time.Duration {
 	if end := endsAt(rec.representationIn(period, l)); end > 0 {
 		return end
 	}
@@ -135,7 +135,7 @@ func (rec *recording) endIn(period int, l lane) time.Duration {
 
 // extend fills a lane up to the end of a Period: with sound that waited for its place,
 // and with silence or a picture that stands.
-func (rec *recording) extend(period int, l lane, until time.Duration) error {
+func (rec *Recording) extend(period int, l lane, until time.Duration) error {
 	r := rec.representationIn(period, l)
 	from := rec.endIn(period, l)
 	var in *media.Format
@@ -174,7 +174,7 @@ func (rec *recording) extend(period int, l lane, until time.Duration) error {
 
 // sound returns the sound that waited for its place in a span of a Period, with silence
 // between.
-func (rec *recording) sound(f *media.Format, at, end media.Ticks, silence segmenter.Sample) (samples []segmenter.Sample) {
+func (rec *Recording) sound(f *media.Format, at, end media.Ticks, silence segmenter.Sample) (samples []segmenter.Sample) {
 	add := func(s segmenter.Sample) {
 		s.Time, s.Key = at, true
 		samples = append(samples, s)
@@ -216,7 +216,7 @@ func pictures(f *media.Format, at, end media.Ticks, data []byte) (samples []segm
 }
 
 // tellFilled notes gaps for the fillers among samples.
-func (rec *recording) tellFilled(l lane, f *media.Format, samples []segmenter.Sample) {
+func (rec *Recording) tellFilled(l lane, f *media.Format, samples []segmenter.Sample) {
 	for i := 0; i < len(samples); i++ {
 		if !samples[i].Filler {
 			continue
@@ -246,7 +246,7 @@ func standing(left media.Ticks, rate uint32) media.Ticks {
 
 // stands returns what can fill a lane whose format in the Period is f (nil for none):
 // silence, the last key frame, or a neutral picture if there was none.
-func (rec *recording) stands(l lane, f *media.Format) (format *media.Format, data []byte, d media.Ticks, ok bool) {
+func (rec *Recording) stands(l lane, f *media.Format) (format *media.Format, data []byte, d media.Ticks, ok bool) {
 	before := f
 	switch s := rec.states[l]; {
 	case f != nil:
@@ -275,7 +275,7 @@ func (rec *recording) stands(l lane, f *media.Format) (format *media.Format, dat
 }
 
 // codecOf returns the codec of what fills a lane, which had format f before.
-func (rec *recording) codecOf(l lane, f *media.Format) string {
+func (rec *Recording) codecOf(l lane, f *media.Format) string {
 	rec.mu.Lock()
 	announced := rec.ledger(l).Codec
 	rec.mu.Unlock()
@@ -296,7 +296,7 @@ const keyTries = 16
 
 // lastKey returns the newest key frame that begins a segment of a lane, if it has
 // format f.
-func (rec *recording) lastKey(l lane, f *media.Format) ([]byte, bool) {
+func (rec *Recording) lastKey(l lane, f *media.Format) ([]byte, bool) {
 	last := rec.states[l].Number
 	for number := last; number > max(0, last-keyTries); number-- {
 		rep := rec.representation(l, number)
@@ -311,14 +311,14 @@ func (rec *recording) lastKey(l lane, f *media.Format) ([]byte, bool) {
 }
 
 // firstKey returns the key frame with which a segment begins.
-func (rec *recording) firstKey(name string) ([]byte, bool) {
+func (rec *Recording) firstKey(name string) ([]byte, bool) {
 	ctx, cancel := rec.timeout()
 	defer cancel()
-	object, err := rec.r.o.Store.Stat(ctx, path.Join(rec.dir, name))
+	object, err := rec.store().Stat(ctx, path.Join(rec.dir, name))
 	if err != nil {
 		return nil, false
 	}
-	body := storage.NewReader(ctx, rec.r.o.Store, object)
+	body := storage.NewReader(ctx, rec.store(), object)
 	defer func() { _ = body.Close() }() // it was read
 	return segmenter.FirstKey(name, body, object.Size)
 }

@@ -1,7 +1,6 @@
-package recorder
+package recording
 
 import (
-	"path"
 	"sync"
 
 	"github.com/live777/recorder/internal/media"
@@ -73,18 +72,18 @@ func (x *indexes) get(name string) ([]byte, bool) {
 
 // putIndex stores an index. A recording is as good without it, so that an error is only
 // logged.
-func (rec *recording) putIndex(g *group) {
+func (rec *Recording) putIndex(g *group) {
 	if g.index.Len() == 0 {
 		return
 	}
 	if err := rec.put(g.name, g.index.Bytes()); err != nil {
-		rec.r.log.Warn("a sample index was not stored; the segments will be read instead", "record_dir", rec.dir, "object", g.name, "error", err)
+		rec.log().Warn("a sample index was not stored; the segments will be read instead", "record_dir", rec.dir, "object", g.name, "error", err)
 	}
 }
 
 // putIndexes stores the indexes of the groups that are not full, when no more segments
 // come.
-func (rec *recording) putIndexes() {
+func (rec *Recording) putIndexes() {
 	rec.mu.Lock()
 	broken := rec.pending.media
 	rec.mu.Unlock()
@@ -96,15 +95,5 @@ func (rec *recording) putIndexes() {
 	}
 }
 
-// SampleIndex returns the sample index with the given key of a recording that runs; ok is
-// false if there is none that is not stored.
-func (r *Recorder) SampleIndex(key string) (data []byte, ok bool) {
-	if !media.IsSampleIndex(path.Base(key)) {
-		return nil, false
-	}
-	rec := r.activeIn(path.Dir(key))
-	if rec == nil {
-		return nil, false
-	}
-	return rec.indexes.get(path.Base(key))
-}
+// SampleIndex returns a sample index that is not stored yet, by its name.
+func (rec *Recording) SampleIndex(name string) ([]byte, bool) { return rec.indexes.get(name) }

@@ -1,4 +1,4 @@
-package recorder
+package recording
 
 import (
 	"cmp"
@@ -20,7 +20,7 @@ type filling struct {
 }
 
 // applyGap puts a gap into a lane's ledger. Called with mu held.
-func (rec *recording) applyGap(l lane, g media.Gap) {
+func (rec *Recording) applyGap(l lane, g media.Gap) {
 	t, f := rec.ledger(l), rec.filled[l]
 	if f == nil {
 		f = &filling{}
@@ -51,7 +51,7 @@ func (rec *recording) applyGap(l lane, g media.Gap) {
 
 // applyAborted removes from the ledger what it says of media that was to be written and
 // was not. Called with mu held.
-func (rec *recording) applyAborted() {
+func (rec *Recording) applyAborted() {
 	for i := range rec.info.Tracks {
 		t := &rec.info.Tracks[i]
 		l := laneOf(t)
@@ -87,17 +87,17 @@ func describe(t *media.RecordingTrack, f *media.Format) {
 
 // clip shortens a gap to what is there: a filled one ends where the lane does, a hole
 // where the recording does. Called with mu held.
-func (rec *recording) clip(l lane, g media.Gap) media.Gap {
+func (rec *Recording) clip(l lane, g media.Gap) media.Gap {
 	end := rec.end
 	if g.Filled {
 		end = rec.endOf(l)
 	}
-	g.Duration = roundMilli(min(g.Duration, seconds(end)-g.Start))
+	g.Duration = roundMilli(min(g.Duration, Seconds(end)-g.Start))
 	return g
 }
 
 // endOf returns where the last segment of a lane ends. Called with mu held.
-func (rec *recording) endOf(l lane) time.Duration {
+func (rec *Recording) endOf(l lane) time.Duration {
 	if s := rec.states[l]; s != nil && s.Number > 0 {
 		return s.Written.Duration(s.Format.Timescale)
 	}
@@ -110,14 +110,14 @@ const edge = 100 * time.Millisecond
 
 // total sums up, for each lane, how much of the recording is media, filled or missing,
 // in a copy of its ledger. Called with mu held.
-func (rec *recording) total(ledger []media.RecordingTrack) {
+func (rec *Recording) total(ledger []media.RecordingTrack) {
 	for i := range ledger {
 		t := &ledger[i]
 		l := laneOf(t)
 		missing := 0.0
 		for _, h := range rec.holes(l, 0) {
 			if h.end-h.start > edge || tells(t.Gaps, h) {
-				missing += seconds(h.end - h.start)
+				missing += Seconds(h.end - h.start)
 			}
 		}
 		t.GapSeconds = roundMilli(missing)
@@ -144,10 +144,10 @@ type span struct{ start, end time.Duration }
 // tells reports whether one of the gaps, which are in the order of time, covers a hole.
 func tells(gaps []media.Gap, h span) bool {
 	for _, g := range gaps {
-		if g.Start >= seconds(h.end) {
+		if g.Start >= Seconds(h.end) {
 			return false
 		}
-		if !g.Filled && g.Start+g.Duration > seconds(h.start) {
+		if !g.Filled && g.Start+g.Duration > Seconds(h.start) {
 			return true
 		}
 	}
@@ -155,7 +155,7 @@ func tells(gaps []media.Gap, h span) bool {
 }
 
 // holes returns where a lane has no segments for longer than least. Called with mu held.
-func (rec *recording) holes(l lane, least time.Duration) []span {
+func (rec *Recording) holes(l lane, least time.Duration) []span {
 	var holes []span
 	at := time.Duration(0)
 	for i := range rec.pres.Periods {
@@ -181,7 +181,7 @@ func (rec *recording) holes(l lane, least time.Duration) []span {
 // bookHoles adds the holes to the ledger that nothing has told of: a crash or a failure
 // of storage came before, or a layer never came to the Period. Holes that it has added
 // before may have been filled since. Called with mu held, at the end.
-func (rec *recording) bookHoles(failed bool) {
+func (rec *Recording) bookHoles(failed bool) {
 	for i := range rec.info.Tracks {
 		t := &rec.info.Tracks[i]
 		t.Gaps = slices.DeleteFunc(t.Gaps, func(g media.Gap) bool { return g.Cause == causeNode && !g.Filled })
@@ -207,14 +207,14 @@ func (rec *recording) bookHoles(failed bool) {
 const causeNode = "node"
 
 // bookHole lists the part of a hole that no gap of the ledger covers.
-func (rec *recording) bookHole(t *media.RecordingTrack, h span, cause string) {
-	at := seconds(h.start)
+func (rec *Recording) bookHole(t *media.RecordingTrack, h span, cause string) {
+	at := Seconds(h.start)
 	var missing []media.Gap
 	for _, g := range t.Gaps { // by time
 		if g.Filled || g.Start+g.Duration <= at {
 			continue
 		}
-		if g.Start >= seconds(h.end) {
+		if g.Start >= Seconds(h.end) {
 			break
 		}
 		if g.Start > at {
@@ -222,7 +222,7 @@ func (rec *recording) bookHole(t *media.RecordingTrack, h span, cause string) {
 		}
 		at = max(at, g.Start+g.Duration)
 	}
-	if end := seconds(h.end); end > at {
+	if end := Seconds(h.end); end > at {
 		missing = append(missing, media.Gap{Start: at, Duration: roundMilli(end - at), Cause: cause})
 	}
 	for _, g := range missing {
@@ -235,4 +235,4 @@ func (rec *recording) bookHole(t *media.RecordingTrack, h span, cause string) {
 }
 
 // roundMilli rounds seconds to the millisecond.
-func roundMilli(s float64) float64 { return seconds(time.Duration(s * float64(time.Second))) }
+func roundMilli(s float64) float64 { return Seconds(time.Duration(s * float64(time.Second))) }
