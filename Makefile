@@ -26,7 +26,7 @@ SUPPLY   := .cache/bin/supply
 
 export GO
 
-.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack sbom bench-record check static race chaos fuzz bench bench-catalogue clean
+.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack site sbom bench-record check static race chaos fuzz bench bench-catalogue clean
 
 # Without cgo and paths, two builds of the same sources are the same.
 build: ## the servers, with the page that was built last
@@ -86,6 +86,9 @@ check: static race ## everything that judges the code
 
 static: $(LINT) $(SUPPLY) ## formatting, vet, lint, types, scripts, licences and vulnerabilities: no test runs
 	scripts/static.sh $(LINT) $(SUPPLY)
+
+site: ## the documentation as a site, into .cache/site/html
+	scripts/site.sh
 
 sbom: $(SUPPLY) build ## bills of materials of the programs (CycloneDX)
 	scripts/supply.sh $(SUPPLY) sbom

@@ -44,5 +44,6 @@ step "licences" scripts/supply.sh "$tools" licences
 step "known vulnerabilities" scripts/supply.sh "$tools" vulnerabilities
 step "two builds are the same" scripts/supply.sh "$tools" reproducible
 step "types of the page" scripts/web.sh types
+step "the site of the documentation" scripts/site.sh
 step "shell scripts" scripts_parse
 exit "$failed"

@@ -17,10 +17,11 @@ import (
 )
 
 const (
-	root      = "../../.." // of the module, seen from this package
-	document  = "ARCHITECTURE.md"
-	importsOf = "docs/design/packages.md" // what each package may import
-	module    = "github.com/live777/recorder/"
+	root         = "../../.." // of the module, seen from this package
+	document     = "ARCHITECTURE.md"
+	dependencies = "docs/design/dependencies.md"
+	importsOf    = "docs/design/packages.md" // what each package may import
+	module       = "github.com/live777/recorder/"
 )
 
 // goPackage is what `go list -json` says of a package.
@@ -218,27 +219,27 @@ func importTable(t *testing.T) map[string][]string {
 	return table
 }
 
-// TestDependencies holds the dependency table of ARCHITECTURE.md against go.mod,
-// web/package.json and what the clients in Python require.
+// TestDependencies holds the table of docs/design/dependencies.md against go.mod,
+// the packages of npm and what the clients in Python require.
 func TestDependencies(t *testing.T) {
 	documented := map[string]bool{}
-	for _, row := range tableRows(t, document, "## Dependencies", 3) {
+	for _, row := range tableRows(t, dependencies, "## Table", 3) {
 		for _, name := range codeSpans(row[0]) {
 			documented[name] = true
 		}
 		if strings.TrimSpace(row[1]) == "" || strings.TrimSpace(row[2]) == "" {
-			t.Errorf("%s: the dependency %s has no licence or no reason", document, row[0])
+			t.Errorf("%s: the dependency %s has no licence or no reason", dependencies, row[0])
 		}
 	}
 	required := requirements(t)
 	for _, name := range slices.Sorted(maps.Keys(required)) {
 		if !documented[name] {
-			t.Errorf("%s requires %s: add it to the dependency table of %s, with its licence and why it is there", required[name], name, document)
+			t.Errorf("%s requires %s: add it to the dependency table of %s, with its licence and why it is there", required[name], name, dependencies)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(documented)) {
 		if _, ok := required[name]; !ok {
-			t.Errorf("nothing requires %s: take it out of the dependency table of %s", name, document)
+			t.Errorf("nothing requires %s: take it out of the dependency table of %s", name, dependencies)
 		}
 	}
 }
@@ -268,12 +269,13 @@ func requirements(t *testing.T) map[string]string {
 			required[name] = file
 		}
 	}
-	const manifest = "web/package.json"
-	var npm struct{ Dependencies, DevDependencies map[string]string }
-	unmarshal(t, []byte(read(t, manifest)), &npm)
-	for _, dependencies := range []map[string]string{npm.Dependencies, npm.DevDependencies} {
-		for name := range dependencies {
-			required[name] = manifest
+	for _, manifest := range []string{"web/package.json", "docs/site/package.json"} {
+		var npm struct{ Dependencies, DevDependencies map[string]string }
+		unmarshal(t, []byte(read(t, manifest)), &npm)
+		for _, list := range []map[string]string{npm.Dependencies, npm.DevDependencies} {
+			for name := range list {
+				required[name] = manifest
+			}
 		}
 	}
 	const python = "internal/testkit/e2e/clients/requirements.in"
