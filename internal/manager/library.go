@@ -161,9 +161,24 @@ func unavailable(err error) error {
 	return fault.Errorf(fault.Unavailable, "the catalogue does not answer: %w", err)
 }
 
+// ways are how an object is had, by its key in each place: from a node, and from shared
+// storage.
+type ways struct {
+	relay  func(n *node, key string) error
+	stored func(rec media.Recording, key string) error
+}
+
 // Object implements api.Playback.
 func (l *library) Object(w http.ResponseWriter, r *http.Request, key string, until time.Time) error {
-	rec, own, err := l.fleet.findObject(r.Context(), key)
+	return l.object(r.Context(), key, ways{
+		relay:  func(n *node, key string) error { return l.relay(w, r, n, key) },
+		stored: func(rec media.Recording, key string) error { return l.serveStored(w, r, rec, key, until) },
+	})
+}
+
+// object has an object from where it is.
+func (l *library) object(ctx context.Context, key string, from ways) error {
+	rec, own, err := l.fleet.findObject(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -175,7 +190,7 @@ func (l *library) Object(w http.ResponseWriter, r *http.Request, key string, unt
 		if err := n.isUp(); err != nil {
 			return err
 		}
-		return l.relay(w, r, n, own)
+		return from.relay(n, own)
 	}
 	if l.shared == nil {
 		return fault.New(fault.Unavailable, "the recording is in shared storage, and the manager has no [storage]")
@@ -183,24 +198,24 @@ func (l *library) Object(w http.ResponseWriter, r *http.Request, key string, unt
 	if n != nil && n.Keeps() {
 		n = nil // it recorded this once, and keeps its recordings itself by now
 	}
-	return l.fromShared(w, r, n, rec, own, until)
+	return l.fromShared(n, rec, own, from)
 }
 
-// fromShared serves an object of shared storage. What its node may have newer, or
-// alone, comes from the node: the manifest of a recording that runs or has just ended,
-// and segments that wait for their upload.
-func (l *library) fromShared(w http.ResponseWriter, r *http.Request, n *node, rec media.Recording, key string, until time.Time) error {
+// fromShared has an object of shared storage. What its node may have newer, or alone,
+// comes from the node: the manifest of a recording that runs or has just ended, and
+// segments that wait for their upload.
+func (l *library) fromShared(n *node, rec media.Recording, key string, from ways) error {
 	up := n != nil && n.isUp() == nil
 	unsettled := !l.settled(rec)
 	if up && unsettled && !isSegment(key) {
-		err := l.relay(w, r, n, key)
+		err := from.relay(n, key)
 		if !errors.Is(err, errNotRelayed) {
 			return err
 		}
 	}
-	err := l.serveStored(w, r, rec, key, until)
+	err := from.stored(rec, key)
 	if err != nil && up && unsettled && fault.KindOf(err) == fault.NotFound {
-		return l.relay(w, r, n, key)
+		return from.relay(n, key)
 	}
 	return err
 }
@@ -289,7 +304,13 @@ func (l *library) redirectsTo(ctx context.Context) string {
 var (
 	relayedToNode   = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"}
 	relayedToClient = []string{"Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Retry-After"}
+	// relayedQuery is what file.mp4 and playlists are asked with.
+	relayedQuery = []string{"tz", "tracks", "height", "split", "_HLS_msn", "_HLS_part", "_HLS_skip"}
 )
+
+// relayedWait is how much longer a node may wait with its answer for what is being
+// recorded: longer than it has requests wait.
+const relayedWait = 25 * time.Second
 
 // errNotRelayed says that a node did not answer with the object, and that nothing
 // was written.
@@ -304,14 +325,17 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 			header[name] = values
 		}
 	}
-	query := url.Values{}
-	for _, name := range []string{"tz", "tracks", "height", "split"} { // of file.mp4
+	query, wait := url.Values{}, l.fleet.o.Timeout
+	for _, name := range relayedQuery {
 		if value := r.URL.Query().Get(name); value != "" {
 			query.Set(name, value)
 		}
 	}
+	if query.Has("_HLS_msn") || isSegment(key) && header["Range"] != nil {
+		wait += relayedWait
+	}
 	resp, err := n.client.Do(r.Context(), peer.Call{
-		Method: r.Method, Path: "/api/record/object/" + api.EscapePath(key), Query: query, Header: header, Wait: l.fleet.o.Timeout,
+		Method: r.Method, Path: "/api/record/object/" + api.EscapePath(key), Query: query, Header: header, Wait: wait,
 	})
 	if err != nil {
 		n.suspect()
@@ -322,7 +346,7 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 	switch {
 	case resp.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
-	case path.Base(key) == media.FileName && (resp.StatusCode == http.StatusConflict || resp.StatusCode == http.StatusBadRequest):
+	case (path.Base(key) == media.FileName || query.Has("_HLS_msn")) && (resp.StatusCode == http.StatusConflict || resp.StatusCode == http.StatusBadRequest):
 		return refusedByNode(n, resp.StatusCode, peer.ErrorText(resp))
 	case resp.StatusCode >= 300 && resp.StatusCode != http.StatusNotModified &&
 		resp.StatusCode != http.StatusPreconditionFailed && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
@@ -351,7 +375,7 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	copied, err := io.Copy(w, resp.Body)
+	copied, err := io.Copy(relayTo(w, resp), resp.Body)
 	broken := err != nil && r.Context().Err() == nil // a client that left is no error
 	l.fleet.relayed(n, copied, broken)
 	if broken {
@@ -361,6 +385,27 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 		return fault.Errorf(fault.Unavailable, "relay of %q from node %q broke off: %w", key, n.alias, err)
 	}
 	return nil
+}
+
+// relayTo returns where the answer of a node is copied to. What grows while it is sent, and
+// has no length, is passed on as it comes.
+func relayTo(w http.ResponseWriter, resp *http.Response) io.Writer {
+	if resp.ContentLength >= 0 {
+		return w
+	}
+	return flushed{w, http.NewResponseController(w)}
+}
+
+// flushed is a writer that keeps nothing back.
+type flushed struct {
+	io.Writer
+	control *http.ResponseController
+}
+
+// Write implements io.Writer.
+func (f flushed) Write(p []byte) (int, error) {
+	n, err := f.Writer.Write(p)
+	return n, errors.Join(err, f.control.Flush())
 }
 
 // contentType returns the type of an object by its name. file.mp4 may be sound alone, or a

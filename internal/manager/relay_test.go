@@ -396,3 +396,50 @@ func TestRelayOfFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestRelayOfLowLatency: what a player waits for is asked of the node, and what grows while
+// it is sent is passed on as it comes.
+func TestRelayOfLowLatency(t *testing.T) {
+	t.Parallel()
+	more := make(chan struct{})
+	n := nodeOfObjects(t, func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		if q.Get("_HLS_msn") == "99" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		_, _ = io.WriteString(w, q.Get("_HLS_msn")+","+q.Get("_HLS_part")+","+q.Get("_HLS_skip"))
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-more:
+		case <-r.Context().Done():
+		}
+		_, _ = io.WriteString(w, " and the rest")
+	})
+	m := startManager(t, t.TempDir(), map[string]*server{"edge": {url: n.URL}}, nil)
+	until(t, "the recording is known", func() bool {
+		a, _ := m.request(http.MethodGet, "/api/recordings/cam/1", "")
+		return a.StatusCode == http.StatusOK
+	})
+	const url = "/api/record/object/@edge/cam/1/video.m3u8?_HLS_part=2&_HLS_skip=YES&_HLS_msn="
+	if a, _ := m.request(http.MethodGet, url+"99", ""); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("what the node refuses: %d", a.StatusCode)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, m.url+url+"7", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	early := make([]byte, len("7,2,YES"))
+	if _, err := io.ReadFull(resp.Body, early); err != nil || string(early) != "7,2,YES" {
+		t.Fatalf("%d %q, %v", resp.StatusCode, early, err)
+	}
+	close(more)
+	if rest, err := io.ReadAll(resp.Body); err != nil || string(rest) != " and the rest" {
+		t.Errorf("%q, %v", rest, err)
+	}
+}

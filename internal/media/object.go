@@ -18,6 +18,13 @@ const (
 	InfoName     = "recording.json" // the Recording itself
 )
 
+// TimeName is the name beside manifests of running recordings at which players ask for the
+// time.
+const TimeName = "time"
+
+// MaxManifest is the longest manifest that is read, in bytes.
+const MaxManifest = 16 << 20
+
 // FileName is the name below a recording's folder at which the recording is served as one
 // MP4 file. No object is stored by that name.
 const FileName = "file.mp4"

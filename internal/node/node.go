@@ -74,6 +74,8 @@ type recorder interface {
 	watch(*health.Watch)
 	// load adds what there is to say about storage.
 	load(*api.NodeLoad)
+	// stopWaiting ends requests that wait for what is recorded.
+	stopWaiting()
 	// setAutoStreams changes recorder.auto_streams.
 	setAutoStreams(patterns []string) error
 	// place says where recordings are kept, for people.
@@ -134,6 +136,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 		return n, err
 	}
 	n.server = api.NewServer(n.api)
+	n.server.RegisterOnShutdown(n.recorder.stopWaiting)
 	if t := cfg.HTTP.TLS; t.Cert != "" {
 		n.server.TLSConfig, err = tlscert.Config(t.Cert, t.Key, o.Logger)
 	}

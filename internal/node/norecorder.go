@@ -30,6 +30,7 @@ func (noRecorder) measure(*metrics.Sources)          {}
 func (noRecorder) watch(*health.Watch)               {}
 func (noRecorder) load(*api.NodeLoad)                {}
 func (noRecorder) setAutoStreams([]string) error     { return nil }
+func (noRecorder) stopWaiting()                      {}
 func (noRecorder) place() string                     { return "" }
 func (noRecorder) features() []string                { return []string{} }
 func (noRecorder) close(context.Context) error       { return nil }

@@ -74,7 +74,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 	if err != nil {
 		return nil, err
 	}
-	if w.spans, err = span.New(span.Options{Source: spanSource{player{w.playback, nil}, w.catalogue, timeline}, Logger: log}); err != nil {
+	if w.spans, err = span.New(span.Options{Source: spanSource{player{w.playback, nil}, w.catalogue, timeline, w.Recorder}, Logger: log}); err != nil {
 		return nil, err
 	}
 	w.restorer = newRestorer(w.depot, w.catalogue, o.NodeAlias, log)
@@ -117,6 +117,8 @@ func (w *withRecorder) load(l *api.NodeLoad) {
 }
 
 func (w *withRecorder) setAutoStreams(patterns []string) error { return w.SetAutoStreams(patterns) }
+
+func (w *withRecorder) stopWaiting() { w.StopWaiting() }
 
 func (w *withRecorder) place() string { return w.depot.place }
 
@@ -194,4 +196,10 @@ type spanSource struct {
 	player
 	*catalogue.DB
 	*archive.Archive
+	*rec.Recorder
+}
+
+// Manifest implements span.Source, and not the recorder's method of this name.
+func (s spanSource) Manifest(ctx context.Context, recordDir string) ([]byte, error) {
+	return s.player.Manifest(ctx, recordDir)
 }

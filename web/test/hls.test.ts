@@ -30,7 +30,7 @@ for (const [file, text] of Object.entries(files)) {
     const { segments, targetDuration, endlist, playlistType } = parsed as HLS.types.MediaPlaylist;
     expect(segments.length).toBeGreaterThan(0);
     expect(endlist).toBe(playlistType === 'VOD');
-    for (const s of segments) expect(Math.round(s.duration)).toBeLessThanOrEqual(targetDuration);
+    for (const s of segments.filter((s) => s.uri)) expect(Math.round(s.duration)).toBeLessThanOrEqual(targetDuration); // or it is open
     expect(segments[0]?.programDateTime).toBeInstanceOf(Date);
   });
 }

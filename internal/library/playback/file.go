@@ -23,8 +23,6 @@ import (
 )
 
 const (
-	// maxManifest is the longest manifest that is read, in bytes.
-	maxManifest = 16 << 20
 	// maxHeld is how many bytes of memory the heads of files take that are kept because
 	// a player will ask for another range.
 	maxHeld = 64 << 20
@@ -309,7 +307,7 @@ func (s *Server) manifest(ctx context.Context, key string) ([]byte, error) {
 	if data, _, ok := s.live.Manifest(key); ok {
 		return data, nil
 	}
-	data, err := storage.ReadAll(ctx, s.backend, key, maxManifest)
+	data, err := storage.ReadAll(ctx, s.backend, key, media.MaxManifest)
 	if err != nil {
 		return nil, notFound(key, err)
 	}

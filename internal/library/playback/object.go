@@ -2,6 +2,7 @@ package playback
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -41,15 +42,22 @@ func (s *Server) Object(w http.ResponseWriter, r *http.Request, key string) erro
 	if path.Base(key) == media.FileName {
 		return s.file(w, r, key)
 	}
+	if path.Ext(key) == path.Ext(media.IndexName) {
+		if done, err := s.playlist(w, r, key); done || err != nil {
+			return unlessLeft(r, err)
+		}
+	}
 	if data, modified, ok := s.live.Manifest(key); ok {
-		sum := sha256.Sum256(data)
-		setHeader(w, key, hex.EncodeToString(sum[:16]), cacheValidate)
-		_, err := serve(w, r, modified, bytes.NewReader(data))
-		return err
+		return sendManifest(w, r, key, data, modified)
 	}
 	rec, err := s.recordingOf(r.Context(), key)
 	if err != nil {
 		return err
+	}
+	if isMedia(key) {
+		if done, err := s.growing(w, r, key); done || err != nil {
+			return unlessLeft(r, err)
+		}
 	}
 	// Before Stat: an object that is closed between the two must not be called
 	// complete with the size that it had before.
@@ -64,6 +72,28 @@ func (s *Server) Object(w http.ResponseWriter, r *http.Request, key string) erro
 	}
 	setHeader(w, key, o.ETag, cache)
 	return s.send(w, r, rec, key, o.Modified, storage.NewReader(r.Context(), s.backend, o))
+}
+
+// Manifest returns the MPD of a recording as it is now. The error is a fault.NotFound if
+// there is none.
+func (s *Server) Manifest(ctx context.Context, recordDir string) ([]byte, error) {
+	return s.manifest(ctx, path.Join(recordDir, media.ManifestName))
+}
+
+// unlessLeft returns err, unless the client has left.
+func unlessLeft(r *http.Request, err error) error {
+	if r.Context().Err() != nil {
+		return nil //nolint:nilerr // the client has left
+	}
+	return err
+}
+
+// sendManifest answers with a manifest of a recording that runs.
+func sendManifest(w http.ResponseWriter, r *http.Request, key string, data []byte, modified time.Time) error {
+	sum := sha256.Sum256(data)
+	setHeader(w, key, hex.EncodeToString(sum[:16]), cacheValidate)
+	_, err := serve(w, r, modified, bytes.NewReader(data))
+	return err
 }
 
 // send answers with content, which is of the recording rec and served as key, and closes

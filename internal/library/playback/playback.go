@@ -34,6 +34,14 @@ type Live interface {
 	// runs and when it last changed; ok is false if there is none. Nobody
 	// changes data afterwards.
 	Manifest(key string) (data []byte, modified time.Time, ok bool)
+	// Playlist returns the HLS playlist with the given key of a recording that runs, with
+	// what is being written of its segments, and when it last changed: when it has come so
+	// far as q says, or when that takes too long.
+	Playlist(ctx context.Context, key string, q media.Reload) (data []byte, modified time.Time, ok bool, err error)
+	// Grown returns how many bytes can be read of a segment that is being written, or comes
+	// next, when they are more than so many, or when that takes too long. open is false
+	// for other objects.
+	Grown(ctx context.Context, key string, beyond int64) (size int64, open bool, err error)
 	// Open reports whether the object is still being written.
 	Open(key string) bool
 	// Running returns what is known of the recording in a folder that runs, of
@@ -81,9 +89,13 @@ func New(o Options) (*Server, error) {
 type nothingLive struct{}
 
 func (nothingLive) Manifest(string) ([]byte, time.Time, bool) { return nil, time.Time{}, false }
-func (nothingLive) SampleIndex(string) ([]byte, bool)         { return nil, false }
-func (nothingLive) Open(string) bool                          { return false }
-func (nothingLive) Running(string) (media.Recording, bool)    { return media.Recording{}, false }
+func (nothingLive) Playlist(context.Context, string, media.Reload) ([]byte, time.Time, bool, error) {
+	return nil, time.Time{}, false, nil
+}
+func (nothingLive) Grown(context.Context, string, int64) (int64, bool, error) { return 0, false, nil }
+func (nothingLive) SampleIndex(string) ([]byte, bool)                         { return nil, false }
+func (nothingLive) Open(string) bool                                          { return false }
+func (nothingLive) Running(string) (media.Recording, bool)                    { return media.Recording{}, false }
 
 // Streams returns a summary of each stream that q selects of those that have
 // recordings, by its id.

@@ -1,7 +1,9 @@
 package playback
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -38,6 +40,22 @@ type fakeLive struct {
 	open      map[string]bool
 	now       map[string]media.Recording
 	modified  time.Time
+	grown     func(key string, beyond int64) (int64, bool) // nil: nothing grows
+}
+
+func (l *fakeLive) Playlist(_ context.Context, key string, q media.Reload) ([]byte, time.Time, bool, error) {
+	data, modified, ok := l.Manifest(key)
+	if q.Waits() {
+		data = fmt.Appendf(nil, "%s up to %d, %d", data, q.Sequence, q.Part)
+	}
+	return data, modified, ok, nil
+}
+
+func (l *fakeLive) Grown(_ context.Context, key string, beyond int64) (size int64, open bool, err error) {
+	if l.grown != nil {
+		size, open = l.grown(key, beyond)
+	}
+	return size, open, nil
 }
 
 func (l *fakeLive) Manifest(key string) ([]byte, time.Time, bool) {

@@ -1,7 +1,6 @@
 package span
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -10,8 +9,8 @@ import (
 	"github.com/live777/recorder/internal/record/manifest"
 )
 
-// endless is longer than any recording.
-const endless = time.Duration(math.MaxInt64)
+// endless is longer than any recording, and can be added to any time.
+const endless = 100 * 365 * 24 * time.Hour
 
 // piece is a part of a recording that is chosen for a span: [from, to).
 type piece struct {

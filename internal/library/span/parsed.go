@@ -1,14 +1,10 @@
 package span
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"net/http"
-	"path"
 	"sync"
-	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
@@ -18,8 +14,6 @@ import (
 const (
 	// maxHeld is how many bytes of memory the manifests take that were read and are kept.
 	maxHeld = 64 << 20
-	// maxManifest is the longest manifest that is read, in bytes.
-	maxManifest = 16 << 20
 	// atOnce is how many manifests are read at the same time for one answer.
 	atOnce = 8
 )
@@ -122,7 +116,7 @@ func (l *Library) presentation(ctx context.Context, r media.Recording) (*manifes
 	if old != nil && old.version == versionOf(r) && !old.presentation.Dynamic {
 		return old.presentation, nil
 	}
-	text, err := l.text(ctx, path.Join(r.RecordDir, media.ManifestName))
+	text, err := l.source.Manifest(ctx, r.RecordDir)
 	if fault.KindOf(err) == fault.NotFound {
 		return nil, nil //nolint:nilnil // see above
 	}
@@ -145,48 +139,4 @@ func (l *Library) presentation(ctx context.Context, r media.Recording) (*manifes
 // versionOf tells apart what a recording was and is.
 func versionOf(r media.Recording) string {
 	return fmt.Sprint(r.Status, r.Start.UnixMilli(), r.Duration, r.Bytes)
-}
-
-// text returns the content of a manifest.
-func (l *Library) text(ctx context.Context, key string) ([]byte, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/", http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("ask for %q: %w", key, err)
-	}
-	w := &buffer{header: http.Header{}}
-	if err := l.source.Object(w, r, key, time.Time{}); err != nil {
-		return nil, err
-	}
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case w.tooLong:
-		return nil, fault.Errorf(fault.Unavailable, "%q is longer than %d bytes", key, maxManifest)
-	case w.status >= http.StatusBadRequest:
-		return nil, fault.Errorf(fault.Unavailable, "%q: status %d", key, w.status)
-	}
-	return w.Bytes(), nil
-}
-
-// buffer is an http.ResponseWriter that keeps what is written.
-type buffer struct {
-	bytes.Buffer
-	header  http.Header
-	status  int
-	tooLong bool
-}
-
-// Header implements http.ResponseWriter.
-func (b *buffer) Header() http.Header { return b.header }
-
-// WriteHeader implements http.ResponseWriter.
-func (b *buffer) WriteHeader(status int) { b.status = status }
-
-// Write implements http.ResponseWriter.
-func (b *buffer) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > maxManifest {
-		b.tooLong = true
-		return 0, fault.New(fault.Unavailable, "the manifest is too long")
-	}
-	return b.Buffer.Write(p)
 }

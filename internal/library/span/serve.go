@@ -17,10 +17,6 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// timeName is the name beside a span's manifests at which players that follow a running
-// recording ask for the time.
-const timeName = "time"
-
 // UnavailableHeader is a header of manifests: how many recordings of the span cannot be had
 // now. What only they have is missing.
 const UnavailableHeader = "X-Live777-Unavailable"
@@ -35,11 +31,7 @@ func (l *Library) Serve(w http.ResponseWriter, r *http.Request, stream string, s
 		}
 		return l.source.Object(w, r, name, until)
 	}
-	parts, err := l.Parts(r.Context(), stream, s)
-	if err != nil {
-		return err
-	}
-	data, err := render(parts.join(stream), name)
+	data, parts, err := l.manifest(r, stream, s, name)
 	if err != nil {
 		return err
 	}
@@ -60,6 +52,51 @@ func (l *Library) Serve(w http.ResponseWriter, r *http.Request, stream string, s
 	return nil
 }
 
+// manifest returns the manifest of a name, when it has what r waits for, and the parts that
+// it is of.
+func (l *Library) manifest(r *http.Request, stream string, s media.TimeSpan, name string) (data []byte, parts Parts, err error) {
+	q, err := media.ParseReload(r.URL.Query())
+	if err != nil {
+		return nil, parts, err
+	}
+	for {
+		if parts, err = l.Parts(r.Context(), stream, s); err != nil {
+			return nil, parts, err
+		}
+		joined := parts.join(stream)
+		more := l.attach(joined, &parts)
+		has, err := joined.Has(name, q)
+		if err != nil {
+			return nil, parts, err
+		}
+		if has || more == nil {
+			data, err = render(joined, name, q.Skip)
+			return data, parts, err
+		}
+		switch came, err := l.source.Await(r.Context(), more); {
+		case err != nil:
+			return nil, parts, err
+		case !came:
+			q.Sequence = -1
+		}
+	}
+}
+
+// attach adds the chunks at the live edge to a presentation of the parts, and returns what
+// is closed when there is more; nil if that is not known.
+func (l *Library) attach(joined *manifest.Presentation, p *Parts) <-chan struct{} {
+	if !p.Running {
+		return nil
+	}
+	last := &p.Clips[len(p.Clips)-1]
+	tail, more, ok := l.source.Edge(last.Recording.RecordDir)
+	if !ok {
+		return nil
+	}
+	joined.Attach(tail, last.Folder)
+	return more
+}
+
 // join returns the parts as one presentation. The names of its objects are relative to its
 // manifests.
 func (p *Parts) join(stream string) *manifest.Presentation {
@@ -69,17 +106,17 @@ func (p *Parts) join(stream string) *manifest.Presentation {
 	}
 	joined := manifest.Join(stream, clips)
 	if joined.Dynamic = p.Running; p.Running {
-		joined.UTCTiming = timeName
+		joined.UTCTiming = media.TimeName
 	}
 	return joined
 }
 
-// render returns the manifest of a name.
-func render(p *manifest.Presentation, name string) ([]byte, error) {
+// render returns the manifest of a name; with skip a playlist may leave out what is old.
+func render(p *manifest.Presentation, name string, skip bool) ([]byte, error) {
 	if name == media.ManifestName {
 		return p.AppendMPD(nil), nil
 	}
-	data, ok := p.AppendPlaylist(nil, name)
+	data, ok := p.AppendLive(nil, name, skip)
 	if !ok {
 		return nil, fault.Errorf(fault.NotFound, "the span has no HLS playlist %q: it has no such track, or its media is VP8, which HLS does not have; "+
 			"%s is its other manifest", name, media.ManifestName)
@@ -113,7 +150,8 @@ func (l *Library) check(ctx context.Context, stream string, s media.TimeSpan, ke
 	}
 	has := func(p *manifest.Presentation) bool {
 		c := pieces[0].clip(p).Clip
-		return manifest.Join("", []manifest.Clip{c}).Names(c.Folder + name)
+		joined := manifest.Join("", []manifest.Clip{c})
+		return joined.Names(c.Folder+name) || p.Dynamic && end(p) < c.To && joined.Opens(c.Folder+name)
 	}
 	if k := l.parsed.find(rec.RecordDir); k != nil && has(k.presentation) {
 		return nil // and what comes later changes nothing of it

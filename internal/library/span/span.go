@@ -32,6 +32,14 @@ type Source interface {
 	NoMedia(ctx context.Context, stream string, s media.TimeSpan) error
 	// RecordingOf returns the recording that an object belongs to.
 	RecordingOf(ctx context.Context, key string) (media.Recording, error)
+	// Manifest returns the MPD of a recording as it is now. The error is a fault.NotFound
+	// if there is none, and a fault.Unavailable if it cannot be had now.
+	Manifest(ctx context.Context, recordDir string) ([]byte, error)
+	// Edge returns the chunks at the live edge of a recording, and what is closed when there
+	// is more; ok is false where they are not known.
+	Edge(recordDir string) (tail manifest.Tail, more <-chan struct{}, ok bool)
+	// Await waits until more is closed; came is false if that takes too long.
+	Await(ctx context.Context, more <-chan struct{}) (came bool, err error)
 	// Object answers a GET or HEAD of an object for somebody who may have it until then.
 	Object(w http.ResponseWriter, r *http.Request, key string, until time.Time) error
 }

@@ -29,7 +29,11 @@ type shelf struct {
 	away       map[string]bool // whose node does not answer
 
 	mu    sync.Mutex
-	asked []string // keys of objects
+	asked []string // record_dirs whose manifests were asked for
+
+	tail    manifest.Tail   // of the last recording
+	more    <-chan struct{} // nil: its live edge is not known
+	awaited func()          // is called when somebody waits
 }
 
 // record adds a recording from one second to another, which runs on if running.
@@ -74,22 +78,41 @@ func (f *shelf) RecordingOf(_ context.Context, key string) (media.Recording, err
 }
 
 func (f *shelf) Object(w http.ResponseWriter, _ *http.Request, key string, _ time.Time) error {
+	_, err := io.WriteString(w, "bytes of "+key)
+	return err
+}
+
+func (f *shelf) Edge(dir string) (tail manifest.Tail, more <-chan struct{}, ok bool) {
 	f.mu.Lock()
-	f.asked = append(f.asked, key)
-	f.mu.Unlock()
-	r, err := f.RecordingOf(context.Background(), key)
-	if err != nil || f.away[r.RecordDir] {
-		return fault.New(fault.Unavailable, "the node does not answer")
+	defer f.mu.Unlock()
+	return f.tail, f.more, f.more != nil && dir == f.recordings[len(f.recordings)-1].RecordDir
+}
+
+func (f *shelf) Await(ctx context.Context, more <-chan struct{}) (came bool, err error) {
+	if f.awaited != nil {
+		f.awaited()
 	}
-	if path.Base(key) != media.ManifestName {
-		_, err := io.WriteString(w, "bytes of "+key)
-		return err
+	select {
+	case <-more:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+func (f *shelf) Manifest(ctx context.Context, dir string) ([]byte, error) {
+	f.mu.Lock()
+	f.asked = append(f.asked, dir)
+	f.mu.Unlock()
+	r, err := f.RecordingOf(ctx, dir+"/"+media.ManifestName)
+	if err != nil || f.away[r.RecordDir] {
+		return nil, fault.New(fault.Unavailable, "the node does not answer")
 	}
 	format := &media.Format{Codec: "opus", RFC6381: "opus", Timescale: 48000, Channels: 2}
 	t := manifest.NewTimeline(0)
 	for s := 0.0; s < r.Duration; s += 2 {
 		if err := t.Append(media.Segment{Time: media.Ticks(s * 48000), Duration: media.Ticks(min(2, r.Duration-s) * 48000)}); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	p := manifest.Presentation{
@@ -99,8 +122,7 @@ func (f *shelf) Object(w http.ResponseWriter, _ *http.Request, key string, _ tim
 			ID: "audio", Format: format, Init: "a_init.m4s", Media: "a_seg_$Number%04d$.m4s", StartNumber: 1, Timeline: t, Bandwidth: 64000,
 		}}}}}},
 	}
-	_, err = w.Write(p.AppendMPD(nil))
-	return err
+	return p.AppendMPD(nil), nil
 }
 
 func library(t *testing.T, f *shelf) *Library {
@@ -123,7 +145,8 @@ func span(from, to float64) media.TimeSpan {
 func get(t *testing.T, l *Library, stream string, s media.TimeSpan, name string) (*httptest.ResponseRecorder, error) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	err := l.Serve(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", http.NoBody), stream, s, name, time.Time{})
+	name, query, _ := strings.Cut(name, "?")
+	err := l.Serve(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/?"+query, http.NoBody), stream, s, name, time.Time{})
 	return w, err
 }
 
@@ -146,6 +169,7 @@ func TestParts(t *testing.T) {
 		"a rotation":               {rotated, 5, 15, "camera/1 5-10, camera/2 0-5", false},
 		"a hole":                   {rotated, 15, 33, "camera/2 5-10, camera/3 0-3", false},
 		"goes on":                  {rotated, 15, 0, "camera/2 5-10, camera/3 0-", true},
+		"rewind":                   {rotated, 32, 0, "camera/3 2-", true},
 		"in the future":            {rotated, 15, 100, "camera/2 5-10, camera/3 0-70", true},
 		"a better copy":            {copies, 0, 20, "@a/1 0-8, @b/1 6-18", false},
 		"the copy of what is away": {moved, 0, 0, "@b/1 0-", true},
@@ -264,5 +288,47 @@ func TestFolder(t *testing.T) {
 		if got := folder(dir); got != want {
 			t.Errorf("%s: %s, want %s", dir, got, want)
 		}
+	}
+}
+
+// A span that goes on has the chunks of its last recording, and players wait for more.
+func TestLiveEdge(t *testing.T) {
+	f := &shelf{}
+	f.record("camera/1", 0, 10, false)
+	f.record("camera/2", 10, 14, true)
+	chunk := []manifest.Part{{Duration: 24000, Bytes: 500, Key: true}}
+	more := make(chan struct{})
+	f.tail, f.more = manifest.Tail{Chunk: 500 * time.Millisecond, Parts: map[string][]manifest.Part{"a_seg_0003.m4s": chunk}}, more
+	f.awaited = func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.tail.Parts = map[string][]manifest.Part{"a_seg_0003.m4s": {chunk[0], chunk[0]}}
+		close(more)
+		f.more, f.awaited = make(chan struct{}), nil
+	}
+	l := library(t, f)
+	const hint = "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"camera/2/a_seg_0003.m4s\",BYTERANGE-START="
+	w, err := get(t, l, "camera", span(5, 0), "audio.m3u8")
+	if err != nil || !strings.Contains(w.Body.String(), hint+"500\n") {
+		t.Fatalf("%v\n%s", err, w.Body)
+	}
+	// Three segments of the first recording, and two of the second, are before the open one.
+	w, err = get(t, l, "camera", span(5, 0), "audio.m3u8?_HLS_msn=5&_HLS_part=1")
+	if err != nil || f.awaited != nil || !strings.Contains(w.Body.String(), hint+"1000\n") {
+		t.Errorf("%v, nobody has waited: %v\n%s", err, f.awaited != nil, w.Body)
+	}
+	if _, err := get(t, l, "camera", span(5, 0), "camera/2/a_seg_0003.m4s"); err != nil {
+		t.Errorf("the open segment: %v", err)
+	}
+	for _, s := range []media.TimeSpan{span(5, 12), span(5, 9)} {
+		if _, err := get(t, l, "camera", s, "camera/2/a_seg_0003.m4s"); fault.KindOf(err) != fault.NotFound {
+			t.Errorf("the open segment of a span that has ended: %v", err)
+		}
+	}
+	if _, err := get(t, l, "camera", span(5, 0), "audio.m3u8?_HLS_msn=9"); fault.KindOf(err) != fault.Invalid {
+		t.Errorf("far ahead: %v", err)
+	}
+	if w, err := get(t, l, "camera", span(5, 12), "audio.m3u8?_HLS_msn=9"); err != nil || strings.Contains(w.Body.String(), "EXT-X-PART") {
+		t.Errorf("a span that has ended: %v\n%s", err, w.Body)
 	}
 }

@@ -46,10 +46,13 @@ type part struct {
 	offset time.Duration // Period.offset
 }
 
-// hls returns what of the presentation HLS can play. VP8 is in WebM, which no player of
-// HLS takes, and none takes VP8 in MP4.
-func (p *Presentation) hls() *hls {
+// hls returns what of the presentation HLS can play: with low, the chunks at the live edge
+// too. VP8 is in WebM, which no player of HLS takes, and none takes VP8 in MP4.
+func (p *Presentation) hls(low bool) *hls {
 	h := &hls{p: p, periods: p.listed()}
+	if low {
+		h.periods = p.having(true)
+	}
 	for i := range h.periods {
 		for j := range h.periods[i].Sets {
 			set := &h.periods[i].Sets[j]
@@ -105,7 +108,7 @@ func (q *Period) partOf(t *hlsTrack) part {
 // last the one that names them. There are none where nothing can be played yet, or never
 // as HLS.
 func (p *Presentation) Playlists() (names []string) {
-	h := p.hls()
+	h := p.hls(false)
 	for _, t := range h.tracks {
 		names = append(names, media.PlaylistName(t.id))
 	}
@@ -118,7 +121,7 @@ func (p *Presentation) Playlists() (names []string) {
 // AppendPlaylist appends the HLS playlist of a name to dst; ok is false where the
 // recording has none of that name.
 func (p *Presentation) AppendPlaylist(dst []byte, name string) (data []byte, ok bool) {
-	h := p.hls()
+	h := p.hls(false)
 	if name == media.IndexName && len(h.tracks) > 0 {
 		return h.appendIndex(dst), true
 	}
@@ -136,7 +139,7 @@ func (h *hls) appendMedia(dst []byte, t *hlsTrack) []byte {
 	dst = append(dst, "#EXTM3U\n#EXT-X-VERSION:"...)
 	dst = strconv.AppendInt(dst, t.version(), 10)
 	dst = append(dst, "\n#EXT-X-TARGETDURATION:"...)
-	dst = strconv.AppendInt(dst, int64(h.target()/time.Second), 10)
+	dst = strconv.AppendInt(dst, int64(h.p.target()/time.Second), 10)
 	dst = append(dst, "\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:"...)
 	if h.p.Dynamic {
 		dst = append(dst, "EVENT\n"...)
@@ -177,22 +180,14 @@ func (t *hlsTrack) size() int {
 // segments are meant to be and have been, not of how long one may get that waits for its
 // key frame: players stay three times as long behind a live edge. A playlist that gets a
 // longer one says so.
-func (h *hls) target() time.Duration {
-	return max(h.p.SegmentDuration, h.p.LongestSegment, time.Second).Round(time.Second)
+func (p *Presentation) target() time.Duration {
+	return max(p.SegmentDuration, p.LongestSegment, time.Second).Round(time.Second)
 }
 
 // appendPart appends what a media playlist has of one Period.
 func (h *hls) appendPart(dst []byte, q part) []byte {
 	r := q.rep
-	if !q.gap {
-		dst = append(dst, `#EXT-X-MAP:URI="`...)
-		dst = append(dst, r.Init...)
-		dst = append(dst, "\"\n"...)
-	}
-	at := h.p.AvailabilityStart.Add(r.Timeline.Start().Duration(r.Format.Timescale) - q.offset)
-	dst = append(dst, "#EXT-X-PROGRAM-DATE-TIME:"...)
-	dst = at.UTC().Round(time.Millisecond).AppendFormat(dst, "2006-01-02T15:04:05.000Z")
-	dst = append(dst, '\n')
+	dst = h.appendBegin(dst, q, r.Timeline.Start())
 	if !q.gap {
 		return r.appendSegments(dst)
 	}
@@ -202,15 +197,46 @@ func (h *hls) appendPart(dst []byte, q part) []byte {
 	return dst
 }
 
-// appendSegments appends the lines of all segments. Those that are made once are kept.
-func (r *Representation) appendSegments(dst []byte) []byte {
-	t := r.Timeline
-	for i := t.hls.count; i < t.Len(); i++ {
-		s := r.Segment(i)
-		t.hls.text = appendLine(t.hls.text, s.Duration, r.Format.Timescale, s.Name, t.segments[i].lost)
+// appendBegin appends what is before the segments of a part from a media time on.
+func (h *hls) appendBegin(dst []byte, q part, from media.Ticks) []byte {
+	if !q.gap {
+		dst = append(dst, `#EXT-X-MAP:URI="`...)
+		dst = append(dst, q.rep.Init...)
+		dst = append(dst, "\"\n"...)
 	}
-	t.hls.count = t.Len()
-	return append(dst, t.hls.text...)
+	at := h.p.AvailabilityStart.Add(from.Duration(q.rep.Format.Timescale) - q.offset)
+	dst = append(dst, "#EXT-X-PROGRAM-DATE-TIME:"...)
+	dst = at.UTC().Round(time.Millisecond).AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+	return append(dst, '\n')
+}
+
+// appendSegments appends the lines of all segments.
+func (r *Representation) appendSegments(dst []byte) []byte {
+	dst, kept := r.appendKept(dst)
+	for i := kept; i < r.Timeline.Len(); i++ {
+		dst = r.appendSegment(dst, i)
+	}
+	return dst
+}
+
+// appendSegment appends the lines of the i-th segment.
+func (r *Representation) appendSegment(dst []byte, i int) []byte {
+	s := r.Segment(i)
+	return appendLine(dst, s.Duration, r.Format.Timescale, s.Name, r.Timeline.segments[i].lost)
+}
+
+// appendKept appends the lines of the first segments, which are made once and kept, and
+// returns how many segments that are: all whose chunks are not named.
+func (r *Representation) appendKept(dst []byte) ([]byte, int) {
+	t := r.Timeline
+	most := t.Len()
+	if len(t.tail.parts) > 0 {
+		most = min(most, t.tail.first)
+	}
+	for ; t.hls.count < most; t.hls.count++ {
+		t.hls.text = r.appendSegment(t.hls.text, t.hls.count)
+	}
+	return append(dst, t.hls.text...), t.hls.count
 }
 
 // appendLine appends the lines of a segment, with its duration in microseconds.
@@ -218,15 +244,21 @@ func appendLine(dst []byte, d media.Ticks, timescale uint32, name string, gap bo
 	if gap {
 		dst = append(dst, "#EXT-X-GAP\n"...)
 	}
-	micros := int64(d.Duration(timescale).Round(time.Microsecond) / time.Microsecond)
 	dst = append(dst, "#EXTINF:"...)
+	dst = appendSeconds(dst, d.Duration(timescale))
+	dst = append(dst, ",\n"...)
+	dst = append(dst, name...)
+	return append(dst, '\n')
+}
+
+// appendSeconds appends a duration in seconds, to the microsecond.
+func appendSeconds(dst []byte, d time.Duration) []byte {
+	micros := int64(d.Round(time.Microsecond) / time.Microsecond)
 	dst = strconv.AppendInt(dst, micros/1e6, 10)
 	point := len(dst)
 	dst = strconv.AppendInt(dst, 1e6+micros%1e6, 10) // a 1, then six digits
 	dst[point] = '.'
-	dst = append(dst, ",\n"...)
-	dst = append(dst, name...)
-	return append(dst, '\n')
+	return dst
 }
 
 // soundGroup is the name of the group of what is heard with every picture.
@@ -344,7 +376,7 @@ type rate struct{ peak, average int64 }
 // 4.4.6.2). Where the segments' sizes are not known, it is the most that is known of, and
 // there is no average.
 func (h *hls) rate(t *hlsTrack) rate {
-	least, most := h.target()/2, h.target()*3/2
+	least, most := h.p.target()/2, h.p.target()*3/2
 	var peak, bits, seconds float64
 	for _, q := range t.parts {
 		if q.gap {

@@ -48,6 +48,7 @@ type Presentation struct {
 	Dynamic            bool      // still being recorded
 	Published          time.Time // of this version, whole milliseconds
 	SegmentDuration    time.Duration
+	ChunkDuration      time.Duration // what a chunk lasts at least; 0: nothing is known of chunks
 	MaxSegmentDuration time.Duration // what a segment may last, beyond which a missing one is not waited for
 	LongestSegment     time.Duration // what one has lasted so far
 	Duration           time.Duration // static only: end of the last segment
@@ -67,7 +68,7 @@ func (r *Representation) Segment(i int) media.Segment {
 // long it is. A segment that does not fit the timeline is an error and changes nothing.
 func (p *Presentation) Add(r *Representation, s media.Segment) (time.Duration, error) {
 	if r.Timeline.Len() == 0 {
-		r.Timeline = NewTimeline(s.Time) // which may be later than the track came
+		r.Timeline.begin(s.Time) // which may be later than the track came
 	}
 	if err := r.Timeline.Append(s); err != nil {
 		return 0, err
@@ -76,6 +77,7 @@ func (p *Presentation) Add(r *Representation, s media.Segment) (time.Duration, e
 	// A Period's last segment may have little more than a key frame.
 	r.Bandwidth = max(r.Bandwidth, int64(float64(s.Bytes*8)/max(d, p.SegmentDuration).Seconds()))
 	p.LongestSegment = max(p.LongestSegment, d)
+	r.Timeline.forget(partTargets*p.target(), r.Format.Timescale)
 	return d, nil
 }
 
@@ -103,15 +105,18 @@ func (q *Period) HasMedia() bool {
 
 // listed returns the Periods that have something to play, with the sets and
 // Representations that have it.
-func (p *Presentation) listed() []Period {
+func (p *Presentation) listed() []Period { return p.having(false) }
+
+// having is listed; with low, chunks of a segment that is not closed count like one that is.
+func (p *Presentation) having(low bool) []Period {
 	var periods []Period
 	for i, q := range p.Periods {
-		if p.Dynamic && i == len(p.Periods)-1 && !p.settled(&q) {
+		if p.Dynamic && i == len(p.Periods)-1 && !p.settled(&q, low) {
 			break
 		}
 		var sets []AdaptationSet
 		for _, s := range q.Sets {
-			s.Representations = slices.DeleteFunc(slices.Clone(s.Representations), func(r Representation) bool { return r.segments() == 0 })
+			s.Representations = slices.DeleteFunc(slices.Clone(s.Representations), func(r Representation) bool { return r.count(low) == 0 })
 			if len(s.Representations) > 0 {
 				sets = append(sets, s)
 			}
@@ -127,20 +132,20 @@ func (p *Presentation) listed() []Period {
 // have settled on the sets that it has.
 func (p *Presentation) Shows(period int) bool {
 	q := &p.Periods[period]
-	if p.Dynamic && period == len(p.Periods)-1 && !p.settled(q) {
+	if p.Dynamic && period == len(p.Periods)-1 && !p.settled(q, false) {
 		return false
 	}
 	return q.HasMedia()
 }
 
 // settled reports whether it is known which sets of an open Period have media.
-func (p *Presentation) settled(q *Period) bool {
+func (p *Presentation) settled(q *Period, low bool) bool {
 	var longest time.Duration
 	all := true
 	for i := range q.Sets {
 		for j := range q.Sets[i].Representations {
 			r := &q.Sets[i].Representations[j]
-			if r.segments() == 0 {
+			if r.count(low) == 0 {
 				all = false
 				continue
 			}

@@ -20,6 +20,7 @@ type Timeline struct {
 	loses    bool // one of them is lost
 	dash     runs
 	hls      lines
+	tail     tail
 }
 
 // lines is the text of the first segments in an HLS playlist.
@@ -41,6 +42,9 @@ type segment struct {
 func NewTimeline(start media.Ticks) *Timeline {
 	return &Timeline{start: start, end: start}
 }
+
+// begin sets the start of a timeline without segments.
+func (t *Timeline) begin(at media.Ticks) { t.start, t.end = at, at }
 
 // Start returns the start of the first segment.
 func (t *Timeline) Start() media.Ticks { return t.start }

@@ -108,6 +108,7 @@ type Recorder struct {
 	pace     pace
 
 	prerolled struct{ bytes atomic.Int64 } // what all prerolls keep
+	waiting   waiting
 
 	mu        sync.Mutex
 	closed    bool
@@ -157,6 +158,7 @@ func New(o Options) (*Recorder, error) {
 		stopped:   map[string]*live.Publication{},
 	}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.waiting.ctx, r.waiting.stop = context.WithCancel(r.ctx)
 	r.reporter = newReporter(r)
 	r.wg.Go(r.sealer)
 	r.wg.Go(func() { r.reporter.run(r.ctx) })

@@ -101,6 +101,7 @@ type Recording struct {
 	renderedV int
 	names     []string  // of the manifests of renderedV, in the order in which they are stored
 	modified  time.Time // of version
+	edge      liveEdge
 
 	persisted persisted     // what was stored of the manifests while recording
 	noted     int64         // ledger bytes written to the journal
@@ -121,14 +122,15 @@ type sealing struct{ media, manifest, info bool }
 // New returns a recording in its folder, which is claimed, with its journal; nil is none.
 // It is rotated at a media time; 0 is never.
 func New(host Host, info media.Recording, j *journal.Journal, limit time.Duration) *Recording {
-	target := host.Settings().SegmentDuration
+	o := host.Settings()
+	target := o.SegmentDuration
 	return &Recording{
 		host: host, dir: info.RecordDir, stream: info.Stream, limit: limit, journal: j,
 		tracks: map[lane]*segmenter.Track{}, states: map[lane]*segmenter.State{}, open: map[string]lane{}, filled: map[lane]*filling{}, closed: map[lane]int64{},
 		info: info,
 		pres: manifest.Presentation{
 			ID: info.RecordDir, Dynamic: true, AvailabilityStart: info.Start, UTCTiming: timeURL(info.RecordDir),
-			SegmentDuration: target,
+			SegmentDuration: target, ChunkDuration: o.ChunkDuration,
 			// A sender that pauses makes a segment longer than one without key frames.
 			MaxSegmentDuration: max(maxSegmentFactor*target, target+slowPicture),
 		},
@@ -175,6 +177,7 @@ func (rec *Recording) started(at time.Time) error {
 func (rec *Recording) changed() {
 	rec.version++
 	rec.modified = rec.host.Settings().Now()
+	rec.edge.moved()
 }
 
 // beginPeriod opens a Period for the given lanes at a media time, rounded down to a

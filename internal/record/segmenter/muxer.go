@@ -32,6 +32,7 @@ type chunk struct {
 	time  media.Ticks // of its first sample
 	wall  time.Time   // of its first sample
 	first bool        // of the segment
+	key   bool        // it begins with what can be decoded by itself
 }
 
 // muxer returns the track's muxer for the container of a format.

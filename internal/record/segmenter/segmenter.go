@@ -43,6 +43,8 @@ type Output interface {
 	Init(name string, data []byte) error
 	// Create begins a segment; its name was never used before.
 	Create(name string) (File, error)
+	// Chunk tells that a part of the open segment is written whole.
+	Chunk(c media.Chunk)
 	// Closed tells that a segment is complete. tables say where its samples are; nil
 	// where the container has none, or they are too many.
 	Closed(s media.Segment, tables []fmp4.Table)
@@ -272,7 +274,7 @@ func (t *Track) open(s Sample, at media.Ticks) error {
 // the chunk when it is long enough.
 func (t *Track) commit(d media.Ticks) error {
 	if t.chunkLen == 0 {
-		t.chunk = chunk{time: t.pending.Time, wall: t.pending.Wall, first: t.bytes == 0}
+		t.chunk = chunk{time: t.pending.Time, wall: t.pending.Wall, first: t.bytes == 0, key: t.pending.Key || t.kind == media.Audio}
 	}
 	t.mux.add(&t.pending, d)
 	t.chunkLen += d
@@ -303,6 +305,7 @@ func (t *Track) flush() error {
 	t.keepTable()
 	t.bytes += int64(len(t.buf))
 	t.written, t.whole = t.written+t.chunkLen, t.frames
+	t.out.Chunk(media.Chunk{Number: t.number, Time: t.chunk.time, Duration: t.chunkLen, Bytes: int64(len(t.buf)), Key: t.chunk.key})
 	t.chunkLen, t.chunkBytes = 0, 0
 	return nil
 }

@@ -20,7 +20,8 @@ type disk struct {
 	objects map[string]*object
 	closed  []media.Segment
 	tables  [][]fmp4.Table // of closed
-	full    bool           // writes fail
+	chunks  []media.Chunk
+	full    bool // writes fail
 }
 
 type object struct {
@@ -49,6 +50,8 @@ func (d *disk) Create(name string) (File, error) {
 func (d *disk) Closed(s media.Segment, tables []fmp4.Table) {
 	d.closed, d.tables = append(d.closed, s), append(d.tables, tables)
 }
+
+func (d *disk) Chunk(c media.Chunk) { d.chunks = append(d.chunks, c) }
 
 func (d *disk) Discard(name string) { delete(d.objects, name) }
 

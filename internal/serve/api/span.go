@@ -13,16 +13,13 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-// timeName is the name beside the manifests of a span at which players ask for the time.
-const timeName = "time"
-
 // getSpan answers with what a span of a stream has by the name that the path ends with.
 func (a *API) getSpan(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Playback == nil {
 		return errNoPlayback
 	}
 	stream, from, to, name := r.PathValue("stream"), r.PathValue("from"), r.PathValue("to"), r.PathValue("name")
-	if name == timeName {
+	if name == media.TimeName {
 		return a.getPlaybackTime(w, r)
 	}
 	s, err := media.ParseTimeSpan(from, to, a.now(), nil)
