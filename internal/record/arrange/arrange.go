@@ -113,35 +113,65 @@ type Arranger struct {
 	o   Options
 	out Output
 
-	now    time.Time     // of the latest arrival, or the clock
-	awake  time.Time     // when that last went on after it stood still: what waits does so from then
-	ticked time.Time     // of the last Advance
-	zero   time.Time     // arrival at session time 0; zero before
-	heard  time.Time     // when something of the publisher last arrived
-	reach  time.Duration // session time up to which nothing more is to be expected, but for what is late
-	moved  bool          // reach has moved since the last Advance
+	moments
+	progress
+	crowding
+	rotation
+	recast
+	pausing
+
+	kinds []media.Kind // of the recording; nil before its first Period
+	lanes []*lane      // in the order of their first use
+	pub   *publication // nil while there is no publisher
+	cur   *period      // where frames go; nil: the next frames begin one
+	end   time.Duration
+
+	remap bool          // the next Period is to follow the mapping
+	until time.Duration // while sound is written up to a boundary: where that is; else 0
+	limit media.Ticks   // while layers finish a segment or a Period: where the next one begins; else 0
+	deaf  bool          // it was said that the sender ignores requests for key frames
+}
+
+// moments are the times of the wall clock that count.
+type moments struct {
+	now    time.Time // of the latest arrival, or the clock
+	awake  time.Time // when that last went on after it stood still: what waits does so from then
+	ticked time.Time // of the last Advance
+	zero   time.Time // arrival at session time 0; zero before
+	heard  time.Time // when something of the publisher last arrived
+}
+
+// progress is how far the media has come, in session time.
+type progress struct {
+	reach time.Duration // up to which nothing more is to be expected, but for what is late
+	moved bool          // reach has moved since the last Advance
 	// frontier is the session time up to which fillers may be written. It follows reach
 	// no faster than the clock goes: after a standstill of the process, what waits for
 	// lost packets comes later than what does not.
 	frontier time.Duration
+}
 
-	kinds    []media.Kind // of the recording; nil before its first Period
-	lanes    []*lane      // in the order of their first use
-	pub      *publication // nil while there is no publisher
-	cur      *period      // where frames go; nil: the next frames begin one
-	end      time.Duration
-	rotateAt time.Duration // 0: never
-	rotating bool          // key frames have been asked for the rotation
+// crowding bounds how often Periods begin.
+type crowding struct {
+	begun     time.Time // when the Periods of before do not count any more
+	crowdTold bool      // it was said that there are too many
+}
 
-	remap       bool          // the next Period is to follow the mapping
-	recastAsked time.Time     // when key frames of all layers were last asked for, for layers that came or went
-	recastWait  time.Duration // and how long until that is done again
-	until       time.Duration // while sound is written up to a boundary: where that is; else 0
-	limit       media.Ticks   // while layers finish a segment or a Period: where the next one begins; else 0
-	begun       time.Time     // when the Periods of before do not count any more
-	crowdTold   bool          // it was said that there are too many
-	deaf        bool          // it was said that the sender ignores requests for key frames
+// rotation says when the recording is rotated.
+type rotation struct {
+	rotateAt time.Duration // session time; 0: never
+	rotating bool          // key frames have been asked for that
+}
 
+// recast is the request for key frames of all layers at once, for layers that came or
+// went.
+type recast struct {
+	recastAsked time.Time
+	recastWait  time.Duration // until that is done again
+}
+
+// pausing has the pauses of the recording.
+type pausing struct {
 	paused bool     // nothing is recorded
 	afresh bool     // no Period has begun since the last pause did
 	pauses []paused // the last pausesKept
@@ -166,7 +196,7 @@ type period struct {
 
 // New returns an Arranger at session time 0.
 func New(o Options, out Output) *Arranger {
-	return &Arranger{o: o, out: out, frontier: -fillLag}
+	return &Arranger{o: o, out: out, progress: progress{frontier: -fillLag}}
 }
 
 // GoOn tells the Arranger what was recorded before: session time 0 was at zero, and
@@ -200,9 +230,10 @@ func (a *Arranger) Ended() time.Duration {
 // RotateAt lets the next recording begin at about a session time; 0: never.
 func (a *Arranger) RotateAt(at time.Duration) { a.rotateAt, a.rotating = at, false }
 
-// Reset forgets the recording. What comes next begins another one. What is known of the
-// publisher's clocks is kept.
-func (a *Arranger) Reset() {
+// Fail tells that storage has ended the recording: the only way in which its errors come
+// here. What comes next begins another one. What is known of the publisher's clocks is
+// kept.
+func (a *Arranger) Fail() {
 	a.end = a.Ended()
 	a.kinds, a.cur, a.remap, a.rotateAt, a.pauses = nil, nil, false, 0, nil
 	for _, l := range a.lanes {
@@ -405,7 +436,7 @@ func (a *Arranger) Advance(now time.Time) {
 		return
 	}
 	for _, s := range a.pub.videos {
-		if s.keyWanted && a.now.Sub(s.keyAsked) >= s.keyBackoff {
+		if s.isOverdue(a.now) {
 			a.wantKey(s)
 		}
 	}

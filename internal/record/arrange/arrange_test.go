@@ -400,7 +400,7 @@ func FuzzArranger(f *testing.F) {
 				s.a.Leave()
 				s.join(t)
 			case 8:
-				s.a.Reset()
+				s.a.Fail()
 			case 9:
 				s.frame(0, &media.Frame{Timestamp: int64(d) << 20, Key: d&64 != 0, Format: videoFormat, Data: []byte("picture")})
 			default:

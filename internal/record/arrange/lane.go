@@ -57,6 +57,15 @@ type lane struct {
 	period *period       // where it is; nil: in none
 	src    *source       // what sends to it; nil: nothing does
 
+	tail
+	ledger
+
+	video videoState
+	audio audioState
+}
+
+// tail is how far a lane has got. Times are session time.
+type tail struct {
 	wrote   bool        // a sample in its Period
 	entered media.Ticks // where it entered that
 	segment media.Ticks // where the open segment begins
@@ -64,14 +73,23 @@ type lane struct {
 	dur     media.Ticks // what the last sample lasts by itself
 	had     bool        // it was in a Period of the recording
 	ended   media.Ticks // where it ended in that
+}
 
+// end returns where the last sample ends by itself, or where the lane has entered
+// its Period if there is none.
+func (t *tail) end() media.Ticks {
+	if !t.wrote {
+		return t.entered
+	}
+	return t.at + t.dur
+}
+
+// ledger is what has been told of a lane that is missing. Times are session time.
+type ledger struct {
 	hasReal bool        // the sender sent something of it since the recording began
 	real    media.Ticks // where the last sample that the sender sent ends by itself
 	noted   media.Ticks // up to where what is missing behind it has been told
 	crowded bool        // since it was in a Period, something wanted one too many
-
-	video videoState
-	audio audioState
 }
 
 // videoState is what a lane of video needs beside.
@@ -105,15 +123,6 @@ func (l *lane) rate() uint32 { return l.codec.ClockRate }
 func (l *lane) duration(t media.Ticks) time.Duration { return t.Duration(l.rate()) }
 
 func (l *lane) ticks(d time.Duration) media.Ticks { return media.TicksOf(d, l.rate()) }
-
-// end returns where the last sample ends by itself, or where the lane has entered
-// its Period if there is none.
-func (l *lane) end() media.Ticks {
-	if !l.wrote {
-		return l.entered
-	}
-	return l.at + l.dur
-}
 
 // lasts returns the session time up to which the lane has media in its Period, or had
 // in the last.

@@ -424,10 +424,7 @@ func (a *Arranger) soundIsPast(at time.Duration) bool {
 
 // count notes that a Period begins.
 func (a *Arranger) count() {
-	if a.begun.Before(a.now) {
-		a.begun = a.now
-	}
-	a.begun = a.begun.Add(periodEvery)
+	a.begun = media.Later(a.begun, a.now).Add(periodEvery)
 }
 
 // crowded reports whether so many Periods have begun lately that none may begin now,

@@ -33,40 +33,85 @@ type Track struct {
 	Codec *codec.Codec
 }
 
-// source is one recorded track of the current publication.
+// source is one recorded track of the current publication, by what is to be known of it.
 type source struct {
 	Track
-	lane *lane
-
+	lane   *lane
 	joined *period // the first that its lane has entered since the publication began
-	placed bool    // ts0 is at t0 of session time
+	origin
+	arrivals
+	loss
+	queue
+	standing
+	prelude
+	request
+}
+
+// origin relates a track's timestamps to session time.
+type origin struct {
+	placed bool // ts0 is at t0 of session time
 	ts0    int64
 	t0     media.Ticks
+}
 
+// arrivals says what has come of a track, and when.
+type arrivals struct {
 	seen        bool
 	last        int64     // timestamp of the last frame
 	first       time.Time // arrival of the first frame
 	lastArrival time.Time
 	prevArrival time.Time // of the frame before the last
 	lastPacket  time.Time
+	resync      bool // the next timestamp has no relation to the last
+}
 
-	missing string // cause, if something is missing between the last frame that came and the next
-	lost    string // cause, if something is missing between the last frame that was written and the next
-	resync  bool   // the next timestamp has no relation to the last
+// loss has the causes of what is missing.
+type loss struct {
+	missing string // between the last frame that came and the next; empty: nothing is
+	lost    string // between the last frame that was written and the next
+}
 
-	held    []held       // what waits for its place in time: audio, and the layers of simulcast
-	pair    *media.Frame // a layer's key frame, of held, that is of the picture with which something begins
-	stall   *stall       // sound that may have stood still, which is not decided yet
-	stalled bool         // it was told that it did
+// queue has the frames that wait for their place in time: audio, and the layers of
+// simulcast.
+type queue struct {
+	held []held
+	pair *media.Frame // a layer's key frame, of held, that is of the picture with which something begins
+}
 
-	keyCame   bool          // the first key frame of its publication
-	before    []early       // pictures from before that, while there is no Period
+// standing says whether a track's clock stands still at times.
+type standing struct {
+	stall   *stall // sound that may have stood still, which is not decided yet
+	stalled bool   // it was told that it did
+}
+
+// prelude is what comes of a track before the first key frame of its publication.
+type prelude struct {
+	keyCame   bool          // that key frame
+	before    []early       // pictures from before it, while there is no Period
 	earlyTold time.Time     // arrival of the last of them that was told of; zero: none was
 	earlyWait time.Duration // for the key frame, as told
+}
 
-	keyWanted  bool
+// request is a request for a key frame.
+type request struct {
+	keyWanted  bool // none has come since
 	keyAsked   time.Time
-	keyBackoff time.Duration
+	keyBackoff time.Duration // until it is asked for again
+}
+
+// ask notes that a key frame is asked for, for the first time or again.
+func (r *request) ask(now time.Time) {
+	if r.keyWanted {
+		r.keyBackoff = min(2*r.keyBackoff, keyBackoffMax)
+	} else {
+		r.keyWanted, r.keyBackoff = true, keyBackoffMin
+	}
+	r.keyAsked = now
+}
+
+// isOverdue reports whether a key frame is to be asked for again.
+func (r *request) isOverdue(now time.Time) bool {
+	return r.keyWanted && now.Sub(r.keyAsked) >= r.keyBackoff
 }
 
 // early is pictures that came before the first key frame.
@@ -108,7 +153,7 @@ func (s *source) why() string {
 }
 
 // time returns the session time of a timestamp.
-func (s *source) time(ts int64) media.Ticks { return s.t0 + media.Ticks(ts-s.ts0) }
+func (o *origin) time(ts int64) media.Ticks { return o.t0 + media.Ticks(ts-o.ts0) }
 
 // decided returns the timestamp of about the last picture whose place is decided.
 func (s *source) decided() int64 {
@@ -119,7 +164,7 @@ func (s *source) decided() int64 {
 }
 
 // place says that the timestamp ts is at t.
-func (s *source) place(ts int64, t media.Ticks) { s.placed, s.ts0, s.t0 = true, ts, t }
+func (o *origin) place(ts int64, t media.Ticks) { o.placed, o.ts0, o.t0 = true, ts, t }
 
 // observe notes a frame. If its timestamp belongs to another clock than those before,
 // jumped is true, and expected is the timestamp that the old clock would have had, by
@@ -263,11 +308,6 @@ func (a *Arranger) noLongerEarly(s *source, f *media.Frame) {
 
 // wantKey asks for a key frame; Advance asks again while none comes.
 func (a *Arranger) wantKey(s *source) {
-	if s.keyWanted {
-		s.keyBackoff = min(2*s.keyBackoff, keyBackoffMax)
-	} else {
-		s.keyWanted, s.keyBackoff = true, keyBackoffMin
-	}
-	s.keyAsked = a.now
+	s.ask(a.now)
 	a.out.WantKeyFrame(s.ID)
 }

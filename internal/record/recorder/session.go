@@ -246,7 +246,7 @@ func (s *session) must(err error) {
 	s.noteWaiting(true)
 	s.out.Abort()
 	s.seal(err)
-	s.arr.Reset()
+	s.arr.Fail()
 }
 
 // seal ends the current recording, whose media is closed.

@@ -136,7 +136,7 @@ func (d *Desk) Advance(now time.Time) {
 func (d *Desk) Fail() {
 	d.notes.line("storage fails")
 	d.fails, d.begins, d.rotateAt = true, true, 0
-	d.arr.Reset()
+	d.arr.Fail()
 }
 
 // Recover has storage take recordings again.
