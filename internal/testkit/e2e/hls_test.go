@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"math"
 	"net/http"
 	"os/exec"
@@ -68,6 +69,30 @@ func probe(t *testing.T, input string, rec *verify.Recording) {
 	}
 	if d, err := strconv.ParseFloat(got.Format.Duration, 64); err != nil || math.Abs(d-length) > 0.2 {
 		t.Errorf("%s: lasts %s s, want %.3f s", input, got.Format.Duration, length)
+	}
+}
+
+// Players of low latency follow a recording a few seconds behind, nearer than the twelve
+// that three of its segments would be; and a span that goes on from before.
+func TestLowLatency(t *testing.T) {
+	t.Parallel()
+	s := start(t, "[recorder]\nauto_streams = [\"*\"]\nsegment_seconds = 4\n")
+	s.publish("camera", 0)
+	dir := s.await("media", "camera", func(st status) bool { return st.Duration > 0 }).RecordDir
+	type followed struct {
+		Shown  int     `json:"shown"`  // seconds of the recording
+		Behind float64 `json:"behind"` // by its clock
+		Own    float64 `json:"own"`    // by the player's
+	}
+	span := fmt.Sprintf("/api/archive/camera/%d/now/", time.Now().Add(-3*time.Second).Unix())
+	for path, players := range map[string]string{"/api/record/object/" + dir + "/": "hlsjs,shaka", span: "hlsjs"} {
+		var result map[string]followed
+		startScript(t, nil, "low.mjs", "--base", s.url, "--path", path, "--players", players, "--out", t.ArtifactDir()).wait(&result)
+		for name, r := range result {
+			if r.Shown < 6 || r.Behind <= 0 || r.Behind >= 12 {
+				t.Errorf("%s of %s: %+v", name, path, r)
+			}
+		}
 	}
 }
 
