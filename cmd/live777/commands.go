@@ -48,3 +48,22 @@ func maintenance(flags *flag.FlagSet, c *node.Command, do func(context.Context, 
 		return 0, nil
 	}
 }
+
+// webhookTest declares the command whose code is 1 where somebody has not taken the event.
+func webhookTest(flags *flag.FlagSet) command.Action {
+	load := service().Configured(flags)
+	return func(ctx context.Context, s command.Surroundings, _ []string) (int, error) {
+		cfg, _, err := load(s)
+		if err != nil {
+			return 2, err
+		}
+		ok, err := node.TestEvents(ctx, cfg, s.Stdout)
+		switch {
+		case err != nil:
+			return 2, err
+		case !ok:
+			return 1, nil
+		}
+		return 0, nil
+	}
+}

@@ -21,6 +21,7 @@ import (
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/manager/signalling"
 	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/events"
 	"github.com/live777/recorder/internal/serve/metrics"
 	"github.com/live777/recorder/internal/serve/web"
 )
@@ -49,6 +50,7 @@ type Manager struct {
 	keeper    *retention.Keeper // ends deletions in shared storage; nil without it
 	auto      *autoRecorder
 	signal    *signalling.Server // nil where it is off
+	events    *events.Service
 	api       *api.API
 	server    *http.Server
 	listener  net.Listener
@@ -69,6 +71,9 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 			err = errors.Join(err, m.close(ctx))
 		}
 	}()
+	if m.events, err = events.Open(ctx, eventOptions(cfg, o.Logger)); err != nil {
+		return m, err
+	}
 	store, err := openStorage(ctx, cfg.Storage, o.Logger)
 	m.storage = store.close
 	if err != nil {
@@ -82,12 +87,7 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 		return m, fmt.Errorf("open http.listen: %w", err)
 	}
 	tokens := sealTokens(m.catalogue, cfg, o.Logger)
-	m.health = health.New(o.Logger, o.Now)
-	m.health.Add("clock", health.Clock())
-	if store.look != nil {
-		m.health.Add("storage", store.look)
-	}
-	m.health.Add("catalogue", func(context.Context) error { return m.database.ready() })
+	m.watchHealth(store, o)
 	m.metrics = metrics.NewManager(m.sources())
 	m.catalogue.Measure(m.metrics)
 	if err := m.makeFleet(tokens, store, o); err != nil {
@@ -126,6 +126,17 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	return m, m.database.start(ctx)
 }
 
+// watchHealth makes what looks at what the manager depends on.
+func (m *Manager) watchHealth(store shared, o Options) {
+	m.health = health.New(o.Logger, o.Now)
+	m.health.Add("clock", health.Clock())
+	m.health.Add("events", m.events.Look)
+	if store.look != nil {
+		m.health.Add("storage", store.look)
+	}
+	m.health.Add("catalogue", func(context.Context) error { return m.database.ready() })
+}
+
 // makeFleet makes what follows the nodes.
 func (m *Manager) makeFleet(tokens Catalogue, store shared, o Options) error {
 	allow, err := peer.Networks(m.cfg.Registration.Allow)
@@ -147,6 +158,7 @@ func (m *Manager) sources() metrics.FleetSources {
 		Streams:    func() int { return len(m.fleet.Streams()) },
 		Recordings: func() (int, bool) { return m.database.count() },
 		Problems:   func() []health.Problem { return m.health.Problems() },
+		Events:     m.events.Measure,
 	}
 }
 
@@ -164,7 +176,7 @@ func (m *Manager) serveWith(lib *library, shelf *shelf, o Options) (err error) {
 	}
 	m.api, err = api.NewManager(api.ManagerOptions{
 		WHIP:  whip,
-		Fleet: m.fleet, Playback: lib, Archive: timelines, Recordings: shelf, Auth: auth.New(m.cfg.Auth.Options()), Page: web.Handler(lib.redirectsTo),
+		Fleet: m.fleet, Playback: lib, Archive: timelines, Recordings: shelf, Events: m.events, Auth: auth.New(m.cfg.Auth.Options()), Page: web.Handler(lib.redirectsTo),
 		RegistrationToken: string(m.cfg.Registration.Token), CORSOrigins: m.cfg.HTTP.CORSOrigins,
 		BasePath: m.cfg.HTTP.BasePath, TrustedProxies: m.cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: m.cfg.HTTP.RequestsPerAddress, Refused: m.metrics.Refused,
@@ -218,6 +230,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	loops.Go(func() { m.database.run(loop) })
 	loops.Go(func() { m.health.Run(loop) })
+	loops.Go(func() { m.watchNodes(loop) })
+	loops.Go(func() { m.tellRecordings(loop) })
 	if m.keeper != nil {
 		loops.Go(func() {
 			if m.fleet.AwaitOpen(loop) {
@@ -256,6 +270,9 @@ func (m *Manager) close(ctx context.Context) error {
 	}
 	if m.storage != nil {
 		errs = append(errs, m.storage.Close())
+	}
+	if m.events != nil {
+		errs = append(errs, m.events.Close(ctx))
 	}
 	return errors.Join(errs...)
 }

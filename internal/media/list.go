@@ -73,5 +73,6 @@ type Change struct {
 	// Deleted says that the recording is gone, or that its deletion has begun.
 	Deleted   bool       `json:"deleted"`
 	RecordDir string     `json:"record_dir"`
+	Stream    string     `json:"-"`                   // that of the recording
 	Recording *Recording `json:"recording,omitempty"` // nil where Deleted
 }

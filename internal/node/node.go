@@ -22,6 +22,7 @@ import (
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/media/codec"
 	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/events"
 	"github.com/live777/recorder/internal/serve/metrics"
 	"github.com/live777/recorder/internal/serve/web"
 )
@@ -51,6 +52,7 @@ type Node struct {
 	health   *health.Watch
 	metrics  *metrics.Node
 	quotas   *quota.Quotas
+	events   *events.Service
 	api      *api.API
 	server   *http.Server
 	listener net.Listener
@@ -98,11 +100,14 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 			err = errors.Join(err, n.close(ctx))
 		}
 	}()
+	if n.events, err = events.Open(ctx, eventOptions(cfg, o.Logger)); err != nil {
+		return n, err
+	}
 	n.streams = live.New(live.Options{
 		Logger: o.Logger, Keeper: parameters, MaxStreams: cfg.Limits.Streams,
-		OnPublish: func(st *live.Stream) { n.recorder.onPublish(st) },
+		OnPublish: n.published, OnLeave: n.left,
 	})
-	if n.recorder, err = newRecorder(ctx, cfg, n.streams, n.quotas, n.metrics, o.Logger); err != nil {
+	if n.recorder, err = newRecorder(ctx, cfg, n.streams, n.quotas, n.metrics, n.events, o.Logger); err != nil {
 		return n, err
 	}
 	var listen net.ListenConfig
@@ -115,6 +120,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	n.gauge = newGauge(n.look)
 	n.health = health.New(o.Logger, nil)
 	n.health.Add("clock", health.Clock())
+	n.health.Add("events", n.events.Look)
 	n.recorder.watch(n.health)
 	rec, play := n.recorder.api()
 	timelines, err := n.recorder.archive()
@@ -122,7 +128,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 		return n, err
 	}
 	n.api, err = api.New(api.Options{
-		Streams: n.streams, WHIP: n.whip, Drainer: n.whip, Recorder: rec, Playback: play, Archive: timelines, Recordings: n.recorder.recordings(),
+		Streams: n.streams, WHIP: n.whip, Drainer: n.whip, Recorder: rec, Playback: play, Archive: timelines, Recordings: n.recorder.recordings(), Events: n.events,
 		Auth: auth.New(cfg.Auth.Options()), Page: web.Handler(nil), Metrics: n.scraped(), Observe: n.metrics.Request, CORSOrigins: cfg.HTTP.CORSOrigins,
 		BasePath: cfg.HTTP.BasePath, TrustedProxies: cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: cfg.HTTP.RequestsPerAddress, Refused: n.refused,
@@ -152,7 +158,7 @@ func (n *Node) scraped() http.Handler {
 		}
 		return publishing, watching
 	}, Refused: n.refusals}
-	s.Problems = n.health.Problems
+	s.Problems, s.Events = n.health.Problems, n.events.Measure
 	n.recorder.measure(&s)
 	return n.metrics.Handler(s)
 }
@@ -239,6 +245,7 @@ func (n *Node) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { n.gauge.run(looping) })
 	loops.Go(func() { n.health.Run(looping) })
+	loops.Go(func() { n.watchLevels(looping) })
 	if n.cfg.Manager.URL != "" {
 		loops.Go(func() { n.register(looping) })
 	}
@@ -278,6 +285,9 @@ func (n *Node) close(ctx context.Context) error {
 	}
 	if n.streams != nil {
 		n.streams.Close()
+	}
+	if n.events != nil {
+		errs = append(errs, n.events.Close(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -12,13 +12,14 @@ import (
 	"github.com/live777/recorder/internal/base/quota"
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/events"
 	"github.com/live777/recorder/internal/serve/metrics"
 )
 
 // noRecorder is the recorder of a build without one.
 type noRecorder struct{}
 
-func newRecorder(context.Context, *config.Config, *live.Streams, *quota.Quotas, *metrics.Node, *slog.Logger) (recorder, error) {
+func newRecorder(context.Context, *config.Config, *live.Streams, *quota.Quotas, *metrics.Node, *events.Service, *slog.Logger) (recorder, error) {
 	return noRecorder{}, nil
 }
 

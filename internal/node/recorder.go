@@ -20,6 +20,7 @@ import (
 	"github.com/live777/recorder/internal/media"
 	rec "github.com/live777/recorder/internal/record/recorder"
 	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/events"
 	"github.com/live777/recorder/internal/serve/metrics"
 )
 
@@ -33,9 +34,10 @@ type withRecorder struct {
 	spans     *span.Library
 	keeper    *keeper
 	restorer  *restorer
+	teller    teller
 }
 
-func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams, quotas *quota.Quotas, meter *metrics.Node, log *slog.Logger) (_ recorder, err error) {
+func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams, quotas *quota.Quotas, meter *metrics.Node, told *events.Service, log *slog.Logger) (_ recorder, err error) {
 	o := cfg.Recorder
 	w := &withRecorder{}
 	defer func() {
@@ -57,7 +59,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 		Streams: streams, Store: w.depot.Store, Catalogue: w.catalogue, Journals: w.depot.journals,
 		NodeAlias: o.NodeAlias, AutoStreams: o.AutoStreams, Preroll: o.Preroll.Duration(), PrerollStreams: o.PrerollStreams,
 		MaxRecording: o.MaxRecording.Duration(), SegmentDuration: o.Segment.Duration(),
-		ChunkDuration: o.Chunk.Duration(), Reconnect: o.Reconnect.Duration(), Sync: syncOf(o), Quotas: quotas, Deleting: w.keeper.Deleting, Ended: meter.Ended, Logger: log,
+		ChunkDuration: o.Chunk.Duration(), Reconnect: o.Reconnect.Duration(), Sync: syncOf(o), Quotas: quotas, Deleting: w.keeper.Deleting, Ended: meter.Ended, Closed: segmentTeller(told), Logger: log,
 	})
 	if err != nil {
 		return nil, err
@@ -80,6 +82,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 	w.restorer = newRestorer(w.depot, w.catalogue, o.NodeAlias, log)
 	w.restorer.start(ctx)
 	w.keeper.start(ctx)
+	w.teller.start(ctx, cfg, told, w)
 	return w, nil
 }
 
@@ -140,6 +143,7 @@ func (w *withRecorder) close(ctx context.Context) error {
 	if w.restorer != nil {
 		errs = append(errs, w.restorer.finish(ctx))
 	}
+	w.teller.stop()
 	if w.catalogue != nil {
 		errs = append(errs, w.catalogue.Close())
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/live777/recorder/internal/base/config"
@@ -8,13 +9,16 @@ import (
 )
 
 // Reload takes over what of a configuration can change while the node runs: the level of
-// the log and recorder.auto_streams. If something else differs, nothing is changed, and
+// the log, recorder.auto_streams and who is told of events. If something else differs, nothing is changed, and
 // the error names it. It is called by one goroutine at a time.
 func (n *Node) Reload(next *config.Config) (changed []string, err error) {
 	if changed, err = n.taken.Changes(next); err != nil {
 		return nil, err
 	}
 	if err := n.recorder.setAutoStreams(next.Recorder.AutoStreams); err != nil {
+		return nil, err
+	}
+	if err := n.events.Replace(context.Background(), next.Told()); err != nil {
 		return nil, err
 	}
 	if err := logging.SetLevel(n.log, next.Log.Level); err != nil {

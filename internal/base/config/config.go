@@ -10,6 +10,10 @@ import "time"
 // Config is the whole configuration of a live777 node. What Load returns is
 // complete: defaults are filled in and everything was checked.
 type Config struct {
+	// Webhooks and Hooks are told of what happens.
+	Webhooks []Webhook `toml:"webhooks" reload:"yes"`
+	Hooks    []Hook    `toml:"hooks" reload:"yes"`
+
 	HTTP     HTTP     `toml:"http"`
 	WebRTC   WebRTC   `toml:"webrtc"`
 	Auth     Auth     `toml:"auth"`
@@ -18,6 +22,8 @@ type Config struct {
 	Database Database `toml:"database"`
 	Recorder Recorder `toml:"recorder"`
 	Manager  Manager  `toml:"manager"`
+	// Events is what they have in common.
+	Events EventOptions `toml:"events"`
 }
 
 // HTTP configures the server of the API, of WHIP and WHEP and of the page.

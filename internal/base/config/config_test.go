@@ -36,6 +36,7 @@ func TestDefaults(t *testing.T) {
 			Retention: Retention{MaxBytes: "0", MinFree: "0", Check: 60},
 		},
 		Manager: Manager{Register: 30},
+		Events:  EventOptions{File: "live777-events.db", Keep: 72, MaxBytes: "256MiB", Timeout: 10, HookTimeout: 60, DiskLow: "10GB"},
 	}
 	got := Default()
 	if !reflect.DeepEqual(got, want) {

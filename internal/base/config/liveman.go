@@ -13,7 +13,10 @@ const StorageNone = "none"
 
 // Liveman is the whole configuration of a liveman, as Config is of a live777.
 type Liveman struct {
-	Nodes        []Node       `toml:"nodes"`
+	Nodes    []Node    `toml:"nodes"`
+	Webhooks []Webhook `toml:"webhooks" reload:"yes"`
+	Hooks    []Hook    `toml:"hooks" reload:"yes"`
+
 	HTTP         HTTP         `toml:"http"`
 	Auth         Auth         `toml:"auth"`
 	Log          Log          `toml:"log"`
@@ -25,6 +28,7 @@ type Liveman struct {
 	Placement    []Placement  `toml:"placement"`
 	Playback     Playback     `toml:"playback"`
 	Storage      Storage      `toml:"storage"`
+	Events       EventOptions `toml:"events"`
 }
 
 // Node is a live777 that the manager knows from its configuration.
@@ -111,6 +115,7 @@ var liveman = &program{
 	tags: map[string]reflect.StructTag{
 		"http.listen":  `default:"127.0.0.1:8888"`,
 		"database.url": `default:"sqlite://liveman.db"`,
+		"events.file":  `default:"liveman-events.db"`,
 		"storage.type": `default:"none" oneof:"none|fs|s3|oss" derived:"\"fs\" where another key of [storage] is set, else \"none\""`,
 	},
 }
@@ -168,6 +173,7 @@ func (c *Liveman) validate(l *loader) {
 	l.checkAuth(&c.Auth)
 	l.checkDatabase(c.Database.URL)
 	l.checkNodes(c)
+	l.checkEvents(c.Told())
 	l.checkMask("registration.token", c.Registration.Token)
 	l.checkLength("registration.token", &c.HTTP, c.Registration.Token)
 	if c.Registration.Token != "" && slices.Contains(c.Auth.Tokens, c.Registration.Token) {

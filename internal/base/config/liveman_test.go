@@ -27,6 +27,7 @@ func TestLivemanDefaults(t *testing.T) {
 		Signalling: Signalling{Mode: "relay"},
 		Playback:   Playback{SignedRedirectTTL: 300},
 		Storage:    Storage{Type: "none", FileMode: "0640"},
+		Events:     EventOptions{File: "liveman-events.db", Keep: 72, MaxBytes: "256MiB", Timeout: 10, HookTimeout: 60, DiskLow: "10GB"},
 	}
 	if got := DefaultLiveman(); !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults:\n%+v\nwant:\n%+v", got, want)

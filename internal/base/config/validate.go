@@ -30,6 +30,7 @@ func (c *Config) validate(l *loader) {
 	l.checkStorage("recorder.storage", &c.Recorder.Storage)
 	l.checkSpool(&c.Recorder)
 	l.checkManager(c)
+	l.checkEvents(c.Told())
 }
 
 // checkTags checks sizes, oneof, min and max.

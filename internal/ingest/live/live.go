@@ -40,6 +40,9 @@ type Options struct {
 	// OnPublish is called synchronously by Publish, before the publisher can
 	// write its first packet. It may subscribe to the stream; it must not block.
 	OnPublish func(*Stream)
+	// OnLeave is told of each publication that ends, before the stream can have another
+	// one. The stream is locked meanwhile: it must not block, nor use the stream.
+	OnLeave func(stream string, session SessionInfo)
 	// MaxStreams bounds the streams; 0 is no bound.
 	MaxStreams int
 	// Keeper returns what keeps the parameter sets of a track, nil for none; nil
@@ -60,12 +63,13 @@ type Keeper interface {
 // Streams is the set of streams of a node. It is safe for concurrent use.
 //
 // Locks are taken in the order Streams.mu, Stream.mu, Subscription.mu; no
-// callback is called with one of them held.
+// callback but OnLeave is called with one of them held.
 type Streams struct {
 	now              func() time.Time
 	log              *slog.Logger
 	keyFrameInterval time.Duration
 	onPublish        func(*Stream)
+	onLeave          func(stream string, session SessionInfo)
 	keeper           func(media.Track) Keeper
 	maxStreams       int
 	watches          watches
@@ -91,6 +95,9 @@ func New(o Options) *Streams {
 	if o.OnPublish == nil {
 		o.OnPublish = func(*Stream) {}
 	}
+	if o.OnLeave == nil {
+		o.OnLeave = func(string, SessionInfo) {}
+	}
 	if o.Keeper == nil {
 		o.Keeper = func(media.Track) Keeper { return nil }
 	}
@@ -99,6 +106,7 @@ func New(o Options) *Streams {
 		log:              o.Logger,
 		keyFrameInterval: o.KeyFrameInterval,
 		onPublish:        o.OnPublish,
+		onLeave:          o.OnLeave,
 		keeper:           o.Keeper,
 		maxStreams:       o.MaxStreams,
 		streams:          make(map[string]*Stream),

@@ -92,6 +92,7 @@ func (st *Stream) leave(pub *Publication) bool {
 }
 
 func (st *Stream) leaveLocked() {
+	st.streams.onLeave(st.id, st.publication.Session())
 	st.publication = nil
 	st.publishLeft = st.streams.now()
 	for _, sub := range st.subscribers {

@@ -140,7 +140,8 @@ func (db *DB) changes(ctx context.Context, since int64, limit int) ([]media.Chan
 		if err != nil {
 			return nil, err
 		}
-		if c.RecordDir = r.RecordDir; !c.Deleted {
+		c.RecordDir, c.Stream = r.RecordDir, r.Stream
+		if !c.Deleted {
 			c.Recording = &r
 		}
 		changes = append(changes, c)

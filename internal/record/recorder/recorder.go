@@ -61,6 +61,8 @@ type Options struct {
 	// Ended is told of each recording that ends, with its verdict and ledger, and must
 	// not block; nil: nobody is.
 	Ended func(media.Recording)
+	// Closed is told of each segment that is closed, and must not block; nil: nobody is.
+	Closed func(recording.ClosedSegment)
 
 	Now    func() time.Time // time.Now by default
 	Logger *slog.Logger

@@ -23,7 +23,7 @@ func (h host) Settings() recording.Settings { return h.settings() }
 // settings returns what all recordings share.
 func (r *Recorder) settings() recording.Settings {
 	return recording.Settings{
-		Store: r.o.Store, SegmentDuration: r.o.SegmentDuration, ChunkDuration: r.o.ChunkDuration, Sync: r.o.Sync, Now: r.o.Now, Log: r.log,
+		Store: r.o.Store, SegmentDuration: r.o.SegmentDuration, ChunkDuration: r.o.ChunkDuration, Sync: r.o.Sync, Now: r.o.Now, Log: r.log, Closed: r.o.Closed,
 	}
 }
 

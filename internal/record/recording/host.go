@@ -30,6 +30,8 @@ type Settings struct {
 	Sync            segmenter.Sync
 	Now             func() time.Time
 	Log             *slog.Logger
+	// Closed is told of each segment that is closed, and must not block; nil: nobody is.
+	Closed func(ClosedSegment)
 }
 
 // Host is who has recordings written. Its methods must not block, but for Sealed.

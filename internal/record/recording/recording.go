@@ -46,6 +46,7 @@ func (o laneOutput) Closed(s media.Segment, tables []fmp4.Table) {
 	if full := o.indexes.add(o.lane, s, tables); full != nil {
 		o.putIndex(full)
 	}
+	o.tellClosed(o.lane, s)
 }
 
 // closing returns the journal's entry for a segment that was closed.

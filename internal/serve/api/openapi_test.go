@@ -18,6 +18,7 @@ import (
 	"github.com/live777/recorder/docs/openapi"
 	"github.com/live777/recorder/internal/base/auth"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/events"
 )
 
 // parseDocument reads an OpenAPI document. Unlike those who use the documents,
@@ -197,6 +198,7 @@ func TestOpenAPIFields(t *testing.T) {
 		"Change": reflect.TypeFor[media.Change](), "Error": reflect.TypeFor[errorBody](),
 		"NodeLoad": reflect.TypeFor[NodeLoad](), "TrafficLoad": reflect.TypeFor[TrafficLoad](), "ProcessLoad": reflect.TypeFor[ProcessLoad](),
 		"StorageLoad": reflect.TypeFor[StorageLoad](), "SpoolLoad": reflect.TypeFor[SpoolLoad](),
+		"EventStatus": reflect.TypeFor[events.Status](), "Delivery": reflect.TypeFor[events.Delivery](),
 	})
 	checkFields(t, documentOf(t, newManager(t, nil).API), map[string]reflect.Type{
 		"Node": reflect.TypeFor[FleetNode](), "NodeLoad": reflect.TypeFor[NodeLoad](), "NodeFeed": reflect.TypeFor[NodeFeed](),
@@ -211,6 +213,9 @@ func checkFields(t *testing.T, doc *openapi3.T, types map[string]reflect.Type) {
 		fields := 0
 		for i := range typ.NumField() {
 			field, options, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			if field == "-" || !typ.Field(i).IsExported() {
+				continue
+			}
 			if schema.Properties[field] == nil {
 				t.Errorf("%s lacks %s", name, field)
 			}

@@ -197,7 +197,7 @@ func (a *API) watchRecordings(w http.ResponseWriter, r *http.Request) error {
 	heartbeat := time.NewTicker(a.timing.heartbeat)
 	defer heartbeat.Stop()
 
-	e := &events{w: w, control: http.NewResponseController(w)}
+	e := &eventStream{w: w, control: http.NewResponseController(w)}
 	for begun := false; ; begun = true {
 		changes, next, err := a.o.Recordings.Follow(r.Context(), c, MaxPage)
 		if err != nil {
@@ -228,7 +228,7 @@ func (a *API) watchRecordings(w http.ResponseWriter, r *http.Request) error {
 
 // endFeed answers an error of the feed. Where events have been sent already a
 // last one says so: its name is "error", and the client has to begin again.
-func (a *API) endFeed(r *http.Request, e *events, begun bool, err error) error {
+func (a *API) endFeed(r *http.Request, e *eventStream, begun bool, err error) error {
 	over := r.Context().Err() != nil // the client left, or may not know any more
 	switch {
 	case over && !begun:
@@ -249,7 +249,7 @@ func (a *API) endFeed(r *http.Request, e *events, begun bool, err error) error {
 }
 
 // waitForChange returns true when there may be changes, false at the end.
-func (a *API) waitForChange(r *http.Request, e *events, watch <-chan struct{}, poll, heartbeat <-chan time.Time) bool {
+func (a *API) waitForChange(r *http.Request, e *eventStream, watch <-chan struct{}, poll, heartbeat <-chan time.Time) bool {
 	for {
 		select {
 		case <-watch:
@@ -290,7 +290,7 @@ func eventCursor(r *http.Request) (media.Cursor, error) {
 
 // sendChanges sends an event for each change between the cursors c and next. Its
 // id is the cursor with which one goes on after it.
-func (e *events) sendChanges(changes []media.Change, c, next media.Cursor) error {
+func (e *eventStream) sendChanges(changes []media.Change, c, next media.Cursor) error {
 	if len(changes) == 0 {
 		return nil
 	}

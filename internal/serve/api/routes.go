@@ -57,6 +57,8 @@ func (a *API) commonRoutes() []route {
 		{http.MethodGet, "/readyz", public, a.getReady},
 		{http.MethodGet, "/debug/pprof/{profile}", adminAll, a.getProfile},
 		{http.MethodGet, "/api/problems", viewAll, a.getProblems},
+		{http.MethodGet, "/api/webhooks", adminAll, a.getWebhooks},
+		{http.MethodGet, "/api/webhooks/deliveries", adminAll, a.listDeliveries},
 		{http.MethodGet, "/api/info", public, a.getInfo},
 		{http.MethodGet, "/api/time", public, a.getTime},
 		{http.MethodGet, "/api/openapi.json", public, a.getOpenAPI},

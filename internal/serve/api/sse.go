@@ -77,7 +77,7 @@ func (a *API) sendLists(w http.ResponseWriter, r *http.Request, l listing) error
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would collect events
 	heartbeat := time.NewTicker(a.timing.heartbeat)
 	defer heartbeat.Stop()
-	e := &events{w: w, control: http.NewResponseController(w)}
+	e := &eventStream{w: w, control: http.NewResponseController(w)}
 	for {
 		changed := l.changed()
 		data, err := l.next()
@@ -139,15 +139,15 @@ func (a *API) wait(r *http.Request, c <-chan time.Time) bool {
 	return false
 }
 
-// events writes an event stream.
-type events struct {
+// eventStream writes an event stream.
+type eventStream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
 }
 
 // send sends JSON as one event. JSON has no line feeds of its own, so that one data
 // line holds it.
-func (e *events) send(data []byte) error {
+func (e *eventStream) send(data []byte) error {
 	for _, part := range [][]byte{[]byte("data: "), data, []byte("\n\n")} {
 		if _, err := e.w.Write(part); err != nil {
 			return err
@@ -156,7 +156,7 @@ func (e *events) send(data []byte) error {
 	return e.control.Flush()
 }
 
-func (e *events) comment() error {
+func (e *eventStream) comment() error {
 	if _, err := fmt.Fprint(e.w, ":\n\n"); err != nil {
 		return err
 	}

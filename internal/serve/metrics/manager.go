@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/serve/events"
 )
 
 // FleetSources are what a manager is asked at each scrape.
@@ -20,6 +21,8 @@ type FleetSources struct {
 	Recordings func() (count int, ok bool)
 	// Problems is what is wrong with what the manager depends on.
 	Problems func() []health.Problem
+	// Events is who is told of events.
+	Events func() []events.Target
 }
 
 // NodeState is what a manager knows of a node.
@@ -135,6 +138,9 @@ func (c fleetCollector) Collect(out chan<- prometheus.Metric) {
 		for _, p := range c.s.Problems() {
 			gauge(fleetProblem, 1, p.Place, severity(p))
 		}
+	}
+	if c.s.Events != nil {
+		managerEvents.collect(c.s.Events(), out)
 	}
 	count, ok := c.s.Recordings()
 	gauge(fleetDatabase, number(ok))

@@ -13,6 +13,7 @@ import (
 	"github.com/live777/recorder/internal/base/quota"
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/events"
 	"github.com/live777/recorder/internal/storage/spool"
 )
 
@@ -29,6 +30,7 @@ type Sources struct {
 	Spool      func() spool.Status
 	Problems   func() []health.Problem        // what is wrong with what the node depends on
 	Refused    func() map[quota.Refusal]int64 // by which limits
+	Events     func() []events.Target         // who is told of events
 	LeftOut    func() int64                   // packets in no recording, because recordings began too often
 }
 
@@ -160,6 +162,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		for _, p := range c.s.Problems() {
 			gauge(problem, 1, p.Place, severity(p))
 		}
+	}
+	if c.s.Events != nil {
+		nodeEvents.collect(c.s.Events(), out)
 	}
 	if c.s.Free != nil {
 		for disk, free := range c.s.Free() {
