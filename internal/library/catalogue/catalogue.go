@@ -6,7 +6,6 @@ package catalogue
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,6 +35,7 @@ type DB struct {
 	gate    *gate // of OpenLater, else nil
 
 	watchers     watchers
+	decoded      decoded
 	removed      atomic.Int64 // by this process
 	keptRemovals int
 	pruneEvery   int64
@@ -163,8 +163,8 @@ func (db *DB) scan(row interface{ Scan(...any) error }, before ...any) (media.Re
 		&start, &end, &c.Duration, &c.Bytes, &c.Status, &details)...); err != nil {
 		return media.Recording{}, err
 	}
-	var r media.Recording
-	if err := json.Unmarshal(details, &r); err != nil {
+	r, err := db.decoded.of(c.RecordDir, details)
+	if err != nil {
 		db.log.Warn("the details of a recording in the catalogue are damaged: it is listed without",
 			"stream", c.Stream, "record_id", c.RecordID, "record_dir", c.RecordDir, "error", err)
 	}
