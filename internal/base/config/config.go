@@ -10,9 +10,11 @@ import "time"
 // Config is the whole configuration of a live777 node. What Load returns is
 // complete: defaults are filled in and everything was checked.
 type Config struct {
-	// Webhooks and Hooks are told of what happens.
+	// Webhooks and those below are told of what happens.
 	Webhooks []Webhook `toml:"webhooks" reload:"yes"`
 	Hooks    []Hook    `toml:"hooks" reload:"yes"`
+	NATS     []NATS    `toml:"nats" reload:"yes"`
+	MQTT     []MQTT    `toml:"mqtt" reload:"yes"`
 
 	HTTP     HTTP     `toml:"http"`
 	WebRTC   WebRTC   `toml:"webrtc"`

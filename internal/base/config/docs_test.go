@@ -70,8 +70,8 @@ func TestDocumentation(t *testing.T) {
 		root    any
 		tables  map[string]any // arrays of tables, which only the file has, and what is in them
 	}{
-		{"../../../docs/configuration.md", live777, new(Config), map[string]any{"webrtc.ice_servers": new(ICEServer), "auth.users": new(User), "limits.rules": new(LimitRule), "webhooks": new(Webhook), "hooks": new(Hook)}},
-		{"../../../docs/configuration-liveman.md", liveman, new(Liveman), map[string]any{"nodes": new(Node), "placement": new(Placement), "auth.users": new(User), "webhooks": new(Webhook), "hooks": new(Hook)}},
+		{"../../../docs/configuration.md", live777, new(Config), map[string]any{"webrtc.ice_servers": new(ICEServer), "auth.users": new(User), "limits.rules": new(LimitRule), "webhooks": new(Webhook), "hooks": new(Hook), "nats": new(NATS), "mqtt": new(MQTT)}},
+		{"../../../docs/configuration-liveman.md", liveman, new(Liveman), map[string]any{"nodes": new(Node), "placement": new(Placement), "auth.users": new(User), "webhooks": new(Webhook), "hooks": new(Hook), "nats": new(NATS), "mqtt": new(MQTT)}},
 	} {
 		docs := readDocs(t, tt.file)
 		all := tt.program.leaves(reflect.ValueOf(tt.root).Elem())

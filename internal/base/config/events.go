@@ -38,13 +38,15 @@ type Events struct {
 	Options  EventOptions
 	Webhooks []Webhook
 	Hooks    []Hook
+	NATS     []NATS
+	MQTT     []MQTT
 }
 
 // Told returns who is told.
-func (c *Config) Told() Events { return Events{c.Events, c.Webhooks, c.Hooks} }
+func (c *Config) Told() Events { return Events{c.Events, c.Webhooks, c.Hooks, c.NATS, c.MQTT} }
 
 // Told returns who is told.
-func (c *Liveman) Told() Events { return Events{c.Events, c.Webhooks, c.Hooks} }
+func (c *Liveman) Told() Events { return Events{c.Events, c.Webhooks, c.Hooks, c.NATS, c.MQTT} }
 
 // EventOptions are what all receivers of events have in common.
 type EventOptions struct {
@@ -80,6 +82,46 @@ type Hook struct {
 	Events  []string `toml:"events"`
 	Name    string   `toml:"name" derived:"the program"`
 }
+
+// NATS is a server of NATS that events are published to.
+type NATS struct {
+	// URL may have a user and a password, or a token.
+	URL TargetURL `toml:"url"`
+	// Subject is what the subjects begin with; the type of the event follows.
+	Subject string `toml:"subject" derived:"live777"`
+	// JetStream has the server acknowledge each event when it has stored it.
+	JetStream bool `toml:"jetstream" default:"false"`
+	// CredentialsFile has the JWT and the key of a user (.creds).
+	CredentialsFile string   `toml:"credentials_file" default:""`
+	Events          []string `toml:"events"`
+	Name            string   `toml:"name" derived:"the URL without its query"`
+}
+
+// MQTT is a broker that events are published to.
+type MQTT struct {
+	URL TargetURL `toml:"url"`
+	// Topic is what the topics begin with; the type of the event follows.
+	Topic    string   `toml:"topic" derived:"live777"`
+	Username string   `toml:"username" default:""`
+	Password Secret   `toml:"password"`
+	Events   []string `toml:"events"`
+	Name     string   `toml:"name" derived:"the URL without its query"`
+}
+
+// eventPrefix begins subjects and topics where nothing else is configured.
+const eventPrefix = "live777"
+
+// Prefix returns what subjects begin with.
+func (n NATS) Prefix() string { return label(n.Subject, eventPrefix) }
+
+// Prefix returns what topics begin with.
+func (m MQTT) Prefix() string { return label(m.Topic, eventPrefix) }
+
+// Label returns the name, or what stands for it.
+func (n NATS) Label() string { return label(n.Name, n.URL.Plain()) }
+
+// Label returns the name, or what stands for it.
+func (m MQTT) Label() string { return label(m.Name, m.URL.Plain()) }
 
 // TargetURL is where events go. It shows itself without what may be secret in it.
 type TargetURL string
@@ -171,6 +213,23 @@ func (l *loader) checkEvents(e Events) {
 			l.fail(at+".command", `is missing; write the program and its arguments: ["/usr/local/bin/notify", "--now"]`)
 		}
 		one(at, h.Label(), h.Events)
+	}
+	for i, n := range e.NATS {
+		at := element("nats", i)
+		l.checkTargetURL(at+".url", n.URL, "nats://host:4222", "nats", "tls", "ws", "wss")
+		if strings.ContainsAny(n.Subject, " \t\r\n*>") {
+			l.fail(at+".subject", "%q is no subject; write words with points between, such as \"site.live777\"", n.Subject)
+		}
+		one(at, n.Label(), n.Events)
+	}
+	for i, m := range e.MQTT {
+		at := element("mqtt", i)
+		l.checkTargetURL(at+".url", m.URL, "mqtt://host:1883", "mqtt", "mqtts", "tcp", "ssl", "tls", "ws", "wss")
+		if strings.ContainsAny(m.Topic, "#+\x00") || strings.HasSuffix(m.Topic, "/") {
+			l.fail(at+".topic", "%q is no topic; write words with slashes between, such as \"site/live777\"", m.Topic)
+		}
+		l.checkMask(at+".password", m.Password)
+		one(at, m.Label(), m.Events)
 	}
 }
 

@@ -36,16 +36,19 @@ command = ["/bin/notify", "--now"]
 		t.Errorf("%q, %v", changed, err)
 	}
 	for text, want := range map[string]string{
-		"[[webhooks]]":                                                     "f:1: webhooks[0].url: is missing",
-		"[[webhooks]]\nurl='ftp://a'":                                      "f:2: webhooks[0].url: is no URL that is understood",
-		"[[webhooks]]\nurl='https://a?********'":                           "the mask",
-		"[[webhooks]]\nurl='https://a'\nsecret='short'":                    "has 5 bytes",
-		"[[webhooks]]\nurl='https://a'\nsecret='whsec_!'":                  "no base64",
-		"[[webhooks]]\nurl='https://a'\nevents=['recording.paused']":       `webhooks[0].events[0]: "recording.paused" names no event`,
-		"[[webhooks]]\nurl='https://a?b'\n[[webhooks]]\nurl='https://a?c'": `webhooks[1].name: "https://a" is the name of webhooks[0] too`,
-		"[[hooks]]":              "hooks[0].command: is missing",
-		"[events]\nfile=''":      "events.file: is empty",
-		"[events]\nmax_bytes=10": "at least 1MiB",
+		"[[webhooks]]":                                                            "f:1: webhooks[0].url: is missing",
+		"[[webhooks]]\nurl='ftp://a'":                                             "f:2: webhooks[0].url: is no URL that is understood",
+		"[[webhooks]]\nurl='https://a?********'":                                  "the mask",
+		"[[webhooks]]\nurl='https://a'\nsecret='short'":                           "has 5 bytes",
+		"[[webhooks]]\nurl='https://a'\nsecret='whsec_!'":                         "no base64",
+		"[[webhooks]]\nurl='https://a'\nevents=['recording.paused']":              `webhooks[0].events[0]: "recording.paused" names no event`,
+		"[[webhooks]]\nurl='https://a?b'\n[[webhooks]]\nurl='https://a?c'":        `webhooks[1].name: "https://a" is the name of webhooks[0] too`,
+		"[[nats]]\nurl='nats://a'\nsubject='a.*'":                                 "nats[0].subject",
+		"[[mqtt]]\nurl='mqtt://a'\ntopic='a/#'":                                   "mqtt[0].topic",
+		"[[mqtt]]\nurl='nats://a'":                                                "mqtt[0].url",
+		"[[hooks]]":                                                               "hooks[0].command: is missing",
+		"[events]\nfile=''":                                                       "events.file: is empty",
+		"[events]\nmax_bytes=10":                                                  "at least 1MiB",
 		strings.Repeat("[[hooks]]\ncommand=['a']\n", 1) + manyHooks(maxReceivers): "one too many",
 	} {
 		if _, err := load("f", []byte(text), nil); err == nil || !strings.Contains(err.Error(), want) {

@@ -16,6 +16,8 @@ type Liveman struct {
 	Nodes    []Node    `toml:"nodes"`
 	Webhooks []Webhook `toml:"webhooks" reload:"yes"`
 	Hooks    []Hook    `toml:"hooks" reload:"yes"`
+	NATS     []NATS    `toml:"nats" reload:"yes"`
+	MQTT     []MQTT    `toml:"mqtt" reload:"yes"`
 
 	HTTP         HTTP         `toml:"http"`
 	Auth         Auth         `toml:"auth"`

@@ -27,6 +27,21 @@ func receivers(cfg config.Events, transport http.RoundTripper) []receiver {
 			open: func() sender { return hook{h.Command} },
 		})
 	}
+	for _, n := range cfg.NATS {
+		all = append(all, receiver{
+			name: n.Label(), kind: "nats", to: n.URL.Plain(), patterns: n.Events, parallel: webhookParallel,
+			timeout: cfg.Options.Timeout.Duration(), setup: setupOf(cfg.Options, n, string(n.URL)),
+			open: func() sender { return &natsSender{cfg: n} },
+		})
+	}
+	for _, q := range cfg.MQTT {
+		timeout := cfg.Options.Timeout.Duration()
+		all = append(all, receiver{
+			name: q.Label(), kind: "mqtt", to: q.URL.Plain(), patterns: q.Events, parallel: webhookParallel,
+			timeout: timeout, setup: setupOf(cfg.Options, q, string(q.URL)+" "+string(q.Password)),
+			open: func() sender { return &mqttSender{cfg: q, timeout: timeout} },
+		})
+	}
 	return all
 }
 

@@ -91,11 +91,13 @@ func toWebhook(patterns ...string) config.Events {
 	}
 }
 
+var slogDiscard = slog.New(slog.DiscardHandler)
+
 // open opens a service whose webhooks call h.
 func open(t *testing.T, file string, h *hookServer, cfg config.Events) *Service {
 	t.Helper()
 	s, err := Open(t.Context(), Options{
-		Source: "/live777/test", File: file, Keep: 72 * time.Hour, Max: 64 << 20, Targets: cfg, Logger: slog.New(slog.DiscardHandler), transport: h,
+		Source: "/live777/test", File: file, Keep: 72 * time.Hour, Max: 64 << 20, Targets: cfg, Logger: slogDiscard, transport: h,
 	})
 	if err != nil {
 		t.Fatal(err)
