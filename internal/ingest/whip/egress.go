@@ -46,9 +46,10 @@ type output struct {
 // characters, and browsers refuse an answer with anything else.
 const mediaStreamID = "live777"
 
-// newEgress adds a local track for each m-line that gets media. It has to come before
-// setOffer, in which the PeerConnection pairs them.
-func newEgress(se *session, from *live.Stream, cs []chosen, tracks []media.Track) (*egress, error) {
+// newEgress adds a local track for each m-line that gets media: of a simulcast the
+// biggest layer, or the smallest. It has to come before setOffer, in which the
+// PeerConnection pairs them.
+func newEgress(se *session, from *live.Stream, cs []chosen, tracks []media.Track, smallest bool) (*egress, error) {
 	out := &egress{session: se, from: from}
 	for _, c := range cs {
 		if c.inactive {
@@ -68,7 +69,7 @@ func newEgress(se *session, from *live.Stream, cs []chosen, tracks []media.Track
 		t := tracks[slices.IndexFunc(tracks, func(t media.Track) bool { return t.Kind == c.kind })]
 		out.outs = append(out.outs, &output{
 			kind: c.kind, codec: c.row.Name, fmtp: t.Fmtp, local: local, sender: sender,
-			rewriter: rewriter{clockRate: c.row.ClockRate},
+			rewriter: rewriter{clockRate: c.row.ClockRate}, layers: layers{smallest: smallest},
 		})
 	}
 	se.pc.OnConnectionStateChange(out.stateChanged)
@@ -255,12 +256,13 @@ func (e *egress) readRTCP(o *output) {
 const layerWindow = time.Second
 
 // layers chooses one of the tracks of a kind: the only one, or the simulcast
-// layer that carries the most bytes. The names of layers tell nothing of their
-// size.
+// layer that carries the most bytes, or the least. The names of layers tell nothing of
+// their size.
 type layers struct {
-	tracks  []layer
-	current int // index in tracks; -1 before the first packet
-	since   time.Time
+	smallest bool
+	tracks   []layer
+	current  int // index in tracks; -1 before the first packet
+	since    time.Time
 }
 
 type layer struct {
@@ -294,7 +296,7 @@ func (l *layers) choose(p *media.Packet) (forward, switched bool) {
 	if p.Arrival.Sub(l.since) < layerWindow {
 		return i == l.current, false
 	}
-	best := l.biggest()
+	best := l.best()
 	if best == i && best != l.current { // switch with a packet of the new layer in hand
 		l.current, switched = best, true
 	}
@@ -307,11 +309,12 @@ func (l *layers) choose(p *media.Packet) (forward, switched bool) {
 	return i == l.current, switched
 }
 
-// biggest keeps the current layer unless another is clearly bigger.
-func (l *layers) biggest() int {
+// best keeps the current layer unless another is clearly bigger, or smaller.
+func (l *layers) best() int {
 	best := l.current
 	for j := range l.tracks {
-		if l.tracks[j].bytes > l.tracks[best].bytes*5/4 {
+		a, b := l.tracks[j].bytes, l.tracks[best].bytes
+		if !l.smallest && a > b*5/4 || l.smallest && a > 0 && (b == 0 || a < b*4/5) {
 			best = j
 		}
 	}

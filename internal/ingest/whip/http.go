@@ -81,11 +81,28 @@ func (s *Server) Publish(w http.ResponseWriter, r *http.Request) error {
 	return se.respond(w, r)
 }
 
+// wantsSmallest reports whether a viewer asks for the smallest layer of a simulcast, as
+// pages do that show many streams at once.
+func wantsSmallest(r *http.Request) (bool, error) {
+	switch layer := r.URL.Query().Get("layer"); layer {
+	case "", "biggest":
+		return false, nil
+	case "smallest":
+		return true, nil
+	default:
+		return false, fault.Errorf(fault.Invalid, `layer %.40q is neither "biggest" nor "smallest"`, layer)
+	}
+}
+
 // Subscribe handles POST /whep/{stream}: an SDP offer becomes a viewer's
 // session.
 func (s *Server) Subscribe(w http.ResponseWriter, r *http.Request) error {
 	stream := r.PathValue("stream")
 	st, pub, err := s.published(w, stream) // before the work of reading the offer
+	if err != nil {
+		return err
+	}
+	smallest, err := wantsSmallest(r)
 	if err != nil {
 		return err
 	}
@@ -112,7 +129,7 @@ func (s *Server) Subscribe(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	se.owner, se.client, se.ticket, se.lease = ownerOf(r), clientAddress(r), ticket, live.ClientOf(r.Context()).Lease
-	e, err := newEgress(se, st, cs, pub.Tracks())
+	e, err := newEgress(se, st, cs, pub.Tracks(), smallest)
 	if err == nil {
 		err = se.conn.setOffer(se.remote)
 	}
