@@ -48,6 +48,7 @@ type Manager struct {
 	storage   io.Closer
 	fleet     *fleet
 	keeper    *retention.Keeper // ends deletions in shared storage; nil without it
+	bin       *retention.Bin    // deletions that can still be taken back
 	auto      *autoRecorder
 	signal    *signalling.Server // nil where it is off
 	events    *events.Service
@@ -113,6 +114,10 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 		}
 		shelf.keeper = m.keeper
 	}
+	if m.bin, err = retention.NewBin(retention.BinOptions{Recording: shelf.Recording, Delete: shelf.Delete, Logger: o.Logger}); err != nil {
+		return m, err
+	}
+	shelf.Bin = m.bin
 	if err := m.serveWith(lib, shelf, o); err != nil {
 		return m, err
 	}
@@ -232,6 +237,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.health.Run(loop) })
 	loops.Go(func() { m.watchNodes(loop) })
 	loops.Go(func() { m.tellRecordings(loop) })
+	loops.Go(func() { m.bin.Run(loop) })
 	if m.keeper != nil {
 		loops.Go(func() {
 			if m.fleet.AwaitOpen(loop) {

@@ -30,6 +30,7 @@ type shelf struct {
 	api.Changes
 	fleet  *fleet
 	keeper *retention.Keeper // of shared storage; nil without it
+	*retention.Bin
 }
 
 // Recording implements api.Recordings.

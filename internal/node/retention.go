@@ -16,6 +16,7 @@ import (
 // keeper is retention as a part of a node: it runs from start to stop.
 type keeper struct {
 	*retention.Keeper
+	bin    *retention.Bin
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 }
@@ -29,7 +30,11 @@ func newKeeper(cfg config.Retention, w *withRecorder, log *slog.Logger) (*keeper
 	if err != nil {
 		return nil, err
 	}
-	return &keeper{Keeper: k, cancel: func() {}}, nil
+	bin, err := retention.NewBin(retention.BinOptions{Recording: k.Recording, Delete: k.Delete, Logger: log})
+	if err != nil {
+		return nil, err
+	}
+	return &keeper{Keeper: k, bin: bin, cancel: func() {}}, nil
 }
 
 // start runs the keeper; deletions that were interrupted go on at once.
@@ -37,6 +42,7 @@ func (k *keeper) start(ctx context.Context) {
 	k.Resume(ctx)
 	ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	k.wg.Go(func() { k.Run(ctx) })
+	k.wg.Go(func() { k.bin.Run(ctx) })
 }
 
 // stop ends it; what it deletes at the moment goes on at the next start.
@@ -64,9 +70,10 @@ func (r running) Protect(recordDir string, protected bool) (media.Recording, boo
 // records is the recordings one by one, as the API wants them.
 type records struct {
 	*retention.Keeper
+	*retention.Bin
 	api.Changes
 }
 
 func (w *withRecorder) recordings() api.Recordings {
-	return records{w.keeper.Keeper, w.catalogue}
+	return records{w.keeper.Keeper, w.keeper.bin, w.catalogue}
 }

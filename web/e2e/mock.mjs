@@ -100,6 +100,7 @@ export async function startMock({ token, account, nodes, many }) {
       res.writeHead(204, { 'set-cookie': 'session=; Path=/; Max-Age=0' });
       res.end();
     },
+    'GET /api/deletions': (res) => json(res, 200, { deletions: [] }),
     'POST /api/sign/door-camera/1795262400': (res) =>
       json(res, 200, { url: '/api/play/abc/door-camera/1795262400/manifest.mpd', expires: new Date(Date.now() + 3_600_000).toISOString() }),
     'GET /api/sse/streams': (res) => {
@@ -172,6 +173,9 @@ export async function startMock({ token, account, nodes, many }) {
   };
   /** Protects a recording, or deletes it. */
   const change = async (res, req, kept) => {
+    if (req.method === 'DELETE' && new URL(req.url, 'http://mock').searchParams.has('grace')) {
+      return json(res, 200, { record_dir: kept.record_dir, stream: kept.stream, at: new Date(Date.now() + 10_000).toISOString() });
+    }
     if (req.method === 'DELETE') {
       recordings.splice(recordings.indexOf(kept), 1);
       return res.writeHead(204).end();

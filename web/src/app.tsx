@@ -77,5 +77,5 @@ const later = {
 
 function View({ name }: { name: ViewName }) {
   if (name === 'live') return <LiveView />;
-  return <Lazy key={name} load={later[name]} />;
+  return <Lazy key={name} load={later[name]} props={{}} />;
 }

@@ -3,7 +3,7 @@ import type { Stream, StreamRecordings } from '../src/lib/api';
 import { expectedStreams } from '../src/lib/expected';
 import { matches, natural } from '../src/lib/natural';
 import { hrefOf, pathOf, placeOf } from '../src/lib/route';
-import { deletions, deleteSoon, isDeleted, undo } from '../src/lib/undo';
+import { deletions, deleteSoon, isDeleted, readDeletions, undo } from '../src/lib/undo';
 import { verdict } from '../src/lib/verdict';
 import { withStartBitrate } from '../src/lib/wish';
 import { daysLeft } from '../src/parts/frame';
@@ -70,24 +70,42 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
+/** A server that answers as told, and what it was asked. */
+function server(...answers: Response[]): string[] {
+  const asked: string[] = [];
+  vi.stubGlobal('fetch', async (url: string, init: RequestInit) => {
+    asked.push(`${init.method} ${url} ${init.body ?? ''}`.trim());
+    return answers.shift();
+  });
+  return asked;
+}
+
 test('a deletion can be taken back', async () => {
-  const asked = vi.fn();
-  vi.stubGlobal('fetch', asked);
-  deleteSoon('cam/1', 'one', String);
+  const asked = server(new Response('{}'), new Response('{}'));
+  void deleteSoon('cam/1', 'one', String);
   expect(isDeleted('cam/1')).toBe(true);
-  undo('cam/1');
+  await undo('cam/1', String); // before the server has answered
   await vi.advanceTimersByTimeAsync(60_000);
-  expect([isDeleted('cam/1'), deletions(), asked.mock.calls]).toEqual([false, [], []]);
+  expect([isDeleted('cam/1'), deletions()]).toEqual([false, []]);
+  expect(asked).toEqual(['DELETE /api/recordings/cam/1?grace=10s', 'PATCH /api/recordings/cam/1 {"deleted":false}']);
 });
 
 test('a deletion is carried out after a while, and a refusal brings the recording back', async () => {
-  const answers = [new Response(null, { status: 204 }), new Response('{"error":"it is protected"}', { status: 409 })];
-  vi.stubGlobal('fetch', vi.fn(async () => answers.shift()));
-  deleteSoon('cam/2', 'two', String);
+  const words = (reason: unknown) => (reason as Error).message;
+  server(new Response('{}'), new Response('{"error":"it is protected"}', { status: 409 }));
+  await deleteSoon('cam/2', 'two', words);
+  expect(deletions()).toHaveLength(1);
   await vi.advanceTimersByTimeAsync(10_000);
   expect([isDeleted('cam/2'), deletions()]).toEqual([true, []]);
-  deleteSoon('cam/3', 'three', (reason) => (reason as Error).message);
-  await vi.advanceTimersByTimeAsync(10_000);
+  await deleteSoon('cam/3', 'three', words);
   expect([isDeleted('cam/3'), deletions()[0]?.error]).toEqual([false, 'it is protected']);
-  undo('cam/3');
+  await undo('cam/3', words);
+});
+
+test('deletions of before the page was loaded can be taken back too', async () => {
+  server(new Response(JSON.stringify({ deletions: [{ record_dir: 'cam/4', stream: 'cam', at: new Date(Date.now() + 5000).toISOString() }] })), new Response('{}'));
+  await readDeletions(String);
+  expect(isDeleted('cam/4')).toBe(true);
+  await undo('cam/4', String);
+  expect(isDeleted('cam/4')).toBe(false);
 });

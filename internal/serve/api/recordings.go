@@ -24,6 +24,11 @@ type Recordings interface {
 	// Delete deletes a recording that does not run and is not protected. done is
 	// false where its objects are still being deleted.
 	Delete(ctx context.Context, recordDir string) (done bool, err error)
+	// DeleteLater deletes such a recording after a while, in which Undelete takes that
+	// back; Deletions returns what waits, the next first.
+	DeleteLater(ctx context.Context, recordDir string, grace time.Duration) (media.Deletion, error)
+	Undelete(ctx context.Context, recordDir string) (media.Recording, error)
+	Deletions() []media.Deletion
 
 	Changes
 }
@@ -61,14 +66,21 @@ func (a *API) patchRecording(w http.ResponseWriter, r *http.Request) error {
 	}
 	var body struct {
 		Protected *bool `json:"protected"`
+		Deleted   *bool `json:"deleted"`
 	}
 	if err := readJSON(w, r, &body); err != nil {
 		return err
 	}
-	if body.Protected == nil {
-		return fault.New(fault.Invalid, `nothing to change: the body must be {"protected": true} or {"protected": false}`)
+	var rec media.Recording
+	var err error
+	switch {
+	case body.Deleted != nil && !*body.Deleted && body.Protected == nil:
+		rec, err = a.o.Recordings.Undelete(r.Context(), r.PathValue("record_dir"))
+	case body.Protected != nil && body.Deleted == nil:
+		rec, err = a.o.Recordings.Protect(r.Context(), r.PathValue("record_dir"), *body.Protected)
+	default:
+		err = fault.New(fault.Invalid, `nothing to change: the body must be {"protected": true} or {"protected": false}, or {"deleted": false}`)
 	}
-	rec, err := a.o.Recordings.Protect(r.Context(), r.PathValue("record_dir"), *body.Protected)
 	if err != nil {
 		return err
 	}
@@ -80,6 +92,18 @@ func (a *API) deleteRecording(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Recordings == nil {
 		return errNoRecordings
 	}
+	grace, err := parseGrace(r.URL.Query().Get("grace"))
+	if err != nil {
+		return err
+	}
+	if grace > 0 {
+		waiting, err := a.o.Recordings.DeleteLater(r.Context(), r.PathValue("record_dir"), grace)
+		if err != nil {
+			return err
+		}
+		a.writeJSON(w, http.StatusOK, waiting)
+		return nil
+	}
 	done, err := a.o.Recordings.Delete(r.Context(), r.PathValue("record_dir"))
 	if err != nil {
 		return err
@@ -89,6 +113,35 @@ func (a *API) deleteRecording(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// maxGrace is how long a deletion may wait to be taken back.
+const maxGrace = 10 * time.Minute
+
+// parseGrace reads how long a deletion waits: "10s", or seconds.
+func parseGrace(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	grace, err := time.ParseDuration(s)
+	if n, notSeconds := strconv.Atoi(s); notSeconds == nil {
+		grace, err = time.Duration(n)*time.Second, nil
+	}
+	if err != nil || grace < 0 || grace > maxGrace {
+		return 0, fault.Errorf(fault.Invalid, `grace %.40q is no time from 0 to %v; write it as "10s"`, s, maxGrace)
+	}
+	return grace, nil
+}
+
+// listDeletions lists the deletions that can still be taken back.
+func (a *API) listDeletions(w http.ResponseWriter, _ *http.Request) error {
+	if a.o.Recordings == nil {
+		return errNoRecordings
+	}
+	a.writeJSON(w, http.StatusOK, struct {
+		Deletions []media.Deletion `json:"deletions"`
+	}{a.o.Recordings.Deletions()})
 	return nil
 }
 

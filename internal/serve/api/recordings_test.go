@@ -44,6 +44,18 @@ func (f *fakeRecordings) Delete(_ context.Context, dir string) (bool, error) {
 	return !f.pending, f.call("delete(%s)", dir)
 }
 
+func (f *fakeRecordings) DeleteLater(_ context.Context, dir string, grace time.Duration) (media.Deletion, error) {
+	return media.Deletion{RecordDir: dir, Stream: "camera", At: time.Unix(1_700_000_000, 0).UTC().Add(grace)}, f.call("delete(%s) in %v", dir, grace)
+}
+
+func (f *fakeRecordings) Undelete(_ context.Context, dir string) (media.Recording, error) {
+	return media.Recording{Stream: "camera", RecordDir: dir}, f.call("undelete(%s)", dir)
+}
+
+func (f *fakeRecordings) Deletions() []media.Deletion {
+	return []media.Deletion{{RecordDir: "camera/1700000000", Stream: "camera", At: time.Unix(1_700_000_010, 0).UTC()}}
+}
+
 func (f *fakeRecordings) Feed(context.Context) (string, error) { return "feed-1", nil }
 
 func (f *fakeRecordings) Follow(_ context.Context, c media.Cursor, limit int) (changes []media.Change, next media.Cursor, err error) {
@@ -143,6 +155,29 @@ func TestRecordings(t *testing.T) {
 	}
 }
 
+// TestDeleteLater deletes in a while, lists what waits, and takes it back.
+func TestDeleteLater(t *testing.T) {
+	n, _ := newRecordingsNode(t)
+	for grace, want := range map[string]string{"10s": "10s", "10": "10s", "2m": "2m0s"} {
+		w := n.do(t, http.MethodDelete, "/api/recordings/room/1?grace="+grace, "")
+		if got := n.called(); w.Code != http.StatusOK || !strings.HasSuffix(got, "delete(room/1) in "+want) {
+			t.Errorf("grace=%s: %d %s, called %s", grace, w.Code, w.Body, got)
+		}
+	}
+	for _, grace := range []string{"-1s", "11m", "soon", "1e9"} {
+		expect(t, n.do(t, http.MethodDelete, "/api/recordings/room/1?grace="+grace, ""), http.StatusBadRequest)
+	}
+	if w := n.do(t, http.MethodPatch, "/api/recordings/room/1", `{"deleted": false}`); w.Code != http.StatusOK || !strings.HasSuffix(n.called(), " undelete(room/1)") {
+		t.Errorf("take it back: %d %s", w.Code, w.Body)
+	}
+	for _, body := range []string{`{"deleted": true}`, `{"deleted": false, "protected": true}`} {
+		expect(t, n.do(t, http.MethodPatch, "/api/recordings/room/1", body), http.StatusBadRequest)
+	}
+	if w := n.do(t, http.MethodGet, "/api/deletions", ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"record_dir":"camera/1700000000"`) {
+		t.Errorf("what waits: %d %s", w.Code, w.Body)
+	}
+}
+
 func TestPatchRecordingBadBodies(t *testing.T) {
 	for _, body := range []string{"", "{}", "null", "[]", "true", `{"protected":null}`, `{"protected":1}`, `{"protected":"true"}`, `{"protected":true,"x":1}`, `{"status":"complete"}`, `{"protected":true`} {
 		n, _ := newRecordingsNode(t)
@@ -156,7 +191,7 @@ func TestPatchRecordingBadBodies(t *testing.T) {
 func TestWithoutRecordings(t *testing.T) {
 	n := newNode(t, func(o *Options) { o.Recordings = nil })
 	for target, method := range map[string]string{
-		"/api/recordings": "GET", "/api/sse/recordings": "GET", "/api/recordings/a/1": "GET", "/api/recordings/a/2": "PATCH", "/api/recordings/a/3": "DELETE",
+		"/api/recordings": "GET", "/api/sse/recordings": "GET", "/api/deletions": "GET", "/api/recordings/a/1": "GET", "/api/recordings/a/2": "PATCH", "/api/recordings/a/3": "DELETE",
 	} {
 		expect(t, n.do(t, method, target, ""), http.StatusNotImplemented)
 	}

@@ -48,6 +48,7 @@ func (a *API) commonRoutes() []route {
 		{http.MethodGet, "/api/recordings/{record_dir...}", viewRecording, a.getRecordingOrObject},
 		{http.MethodPatch, "/api/recordings/{record_dir...}", deleteRecording, a.patchRecording},
 		{http.MethodDelete, "/api/recordings/{record_dir...}", deleteRecording, a.deleteRecording},
+		{http.MethodGet, "/api/deletions", deleteAll, a.listDeletions},
 
 		{http.MethodPost, "/api/login", public, a.login},
 		{http.MethodPost, "/api/logout", public, a.logout},

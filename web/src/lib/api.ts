@@ -135,6 +135,7 @@ export interface StreamRecordings {
   stream: string;
   recordings: number;
   last_start: string;
+  first?: string; // when they begin
   last: string; // when its media end, as far as is known
   running?: boolean; // something of it is being recorded
   duration: number;
@@ -280,7 +281,16 @@ export async function nearest(id: string, moment: number, signal: AbortSignal): 
 export const protectRecording = (path: string, on: boolean) =>
   json<Recording>(`/api/recordings/${encodePath(path)}`, { method: 'PATCH', body: JSON.stringify({ protected: on }) });
 
-/** Deletes a recording for good. */
-export async function deleteRecording(path: string): Promise<void> {
-  await request(`/api/recordings/${encodePath(path)}`, { method: 'DELETE' });
+/** Deletes a recording in so many seconds. */
+export async function deleteRecording(path: string, grace: number): Promise<void> {
+  await request(`/api/recordings/${encodePath(path)}?grace=${grace}s`, { method: 'DELETE', keepalive: true });
 }
+
+/** Takes that back. */
+export async function undeleteRecording(path: string): Promise<void> {
+  await request(`/api/recordings/${encodePath(path)}`, { method: 'PATCH', body: JSON.stringify({ deleted: false }) });
+}
+
+/** Deletions that can still be taken back. */
+export const listDeletions = () =>
+  json<{ deletions: { record_dir: string; stream: string; at: string }[] | null }>('/api/deletions').then(({ deletions }) => deletions ?? []);

@@ -1,8 +1,6 @@
-// Deletions that can still be taken back: the server is told when their time is over, or the page is left.
+// Deletions that can still be taken back. They wait on the server, so that they go on without this page, and another one can undo them.
 
-import { below } from './http';
-import { deleteRecording, encodePath } from './api';
-import { authHeaders } from './token';
+import { deleteRecording, listDeletions, undeleteRecording } from './api';
 
 /** A deletion that waits, or that the server has refused. */
 export interface Deletion {
@@ -12,11 +10,11 @@ export interface Deletion {
   error: string;
 }
 
-export const grace = 10_000; // ms
+const grace = 10; // s
 
 type Listener = () => void;
 const listeners = new Set<Listener>();
-const waiting = new Map<string, Deletion & { timer: ReturnType<typeof setTimeout> }>();
+const waiting = new Map<string, Deletion & { timer?: ReturnType<typeof setTimeout>; asked?: Promise<void> }>();
 const done = new Set<string>(); // that the lists do not know of yet
 
 /** Calls listener after every change until the returned function is called. */
@@ -39,36 +37,52 @@ const tell = () => {
   for (const listener of listeners) listener();
 };
 
-/** Deletes a recording in a while, unless that is taken back; words turns what goes wrong into a text. */
-export function deleteSoon(path: string, name: string, words: (reason: unknown) => string): void {
-  if (waiting.get(path)?.error === '') return;
-  const carryOut = async () => {
-    try {
-      await deleteRecording(path);
-      waiting.delete(path);
-      done.add(path);
-    } catch (reason) {
-      const entry = waiting.get(path);
-      if (entry) entry.error = words(reason);
-    }
+/** Shows a deletion until the server carries it out. */
+function show(path: string, name: string, until: number): void {
+  const timer = setTimeout(() => {
+    waiting.delete(path);
+    done.add(path);
     tell();
-  };
-  const timer = setTimeout(() => void carryOut(), grace);
-  waiting.set(path, { path, name, until: Date.now() + grace, error: '', timer });
+  }, Math.max(0, until - Date.now()));
+  waiting.set(path, { path, name, until, error: '', timer });
   tell();
+}
+
+/** Deletes a recording in a while, unless that is taken back; words turns what goes wrong into a text. */
+export async function deleteSoon(path: string, name: string, words: (reason: unknown) => string): Promise<void> {
+  if (waiting.get(path)?.error === '') return;
+  const until = Date.now() + grace * 1000;
+  const asked = deleteRecording(path, grace);
+  waiting.set(path, { path, name, until, error: '', asked }); // at once, for whoever has clicked
+  tell();
+  try {
+    await asked;
+    if (waiting.get(path)?.error === '') show(path, name, until);
+  } catch (reason) {
+    waiting.set(path, { path, name, until, error: words(reason) });
+    tell();
+  }
 }
 
 /** Takes a deletion back, or puts away what was said of one that has failed. */
-export function undo(path: string): void {
-  clearTimeout(waiting.get(path)?.timer);
+export async function undo(path: string, words: (reason: unknown) => string): Promise<void> {
+  const entry = waiting.get(path);
+  clearTimeout(entry?.timer);
   waiting.delete(path);
   tell();
+  if (!entry || entry.error) return;
+  try {
+    if (entry.asked) await entry.asked; // or the server would hear of it after it was taken back
+    await undeleteRecording(path);
+  } catch (reason) {
+    waiting.set(path, { ...entry, error: words(reason) });
+    tell();
+  }
 }
 
-// Who leaves the page has not taken it back.
-globalThis.addEventListener?.('pagehide', () => {
-  for (const { path, error } of waiting.values()) {
-    if (error) continue;
-    void fetch(below(`/api/recordings/${encodePath(path)}`), { method: 'DELETE', headers: authHeaders(), keepalive: true }).catch(() => undefined);
+/** Shows what was deleted a moment ago, by this page before it was loaded again, or by others. */
+export async function readDeletions(nameOf: (path: string) => string): Promise<void> {
+  for (const { record_dir: path, at } of await listDeletions()) {
+    if (!waiting.has(path)) show(path, nameOf(path), Date.parse(at));
   }
-});
+}

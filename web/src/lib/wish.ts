@@ -233,3 +233,34 @@ export function outgoingMeter(connection: RTCPeerConnection): () => Promise<Outg
     return { ...main, silent, bitrate, codec, layers: sent.map(({ width, height }) => ({ width, height })) };
   };
 }
+
+/** What arrives in the browser now. */
+export interface IncomingStats {
+  bitrate: number; // bit/s of both kinds
+  lost: number; // share of the packets since the last reading, 0 to 1
+  width: number;
+  height: number;
+}
+
+/** Measures a connection's incoming media; each call looks back to the call before, and the first says nothing. */
+export function incomingMeter(connection: RTCPeerConnection): () => Promise<IncomingStats | undefined> {
+  let last: { bytes: number; received: number; lost: number; time: number } | undefined;
+  return async () => {
+    const now = { bytes: 0, received: 0, lost: 0, time: 0 };
+    let size: Size = { width: 0, height: 0 };
+    (await connection.getStats()).forEach((entry) => {
+      if (entry.type !== 'inbound-rtp') return;
+      now.bytes += entry.bytesReceived ?? 0;
+      now.received += entry.packetsReceived ?? 0;
+      now.lost += Math.max(0, entry.packetsLost ?? 0);
+      now.time = Math.max(now.time, entry.timestamp);
+      if (entry.kind === 'video') size = { width: entry.frameWidth ?? 0, height: entry.frameHeight ?? 0 };
+    });
+    const before = last;
+    last = now;
+    if (!before || now.time <= before.time) return undefined;
+    const lost = Math.max(0, now.lost - before.lost);
+    const all = lost + Math.max(0, now.received - before.received);
+    return { bitrate: Math.max(0, (now.bytes - before.bytes) * 8000) / (now.time - before.time), lost: all > 0 ? lost / all : 0, ...size };
+  };
+}

@@ -3,13 +3,13 @@ import { useEffect, useState } from 'preact/hooks';
 import { useAction } from '../hooks';
 import { t } from '../i18n';
 
-type Load = () => Promise<FunctionComponent>;
+type Load<P> = () => Promise<FunctionComponent<P>>;
 
-const loaded = new Map<Load, FunctionComponent>();
+const loaded = new Map<unknown, FunctionComponent<never>>();
 
 /** A component that is loaded when it is first shown. */
-export function Lazy({ load }: { load: Load }) {
-  const [Shown, show] = useState<FunctionComponent | undefined>(() => loaded.get(load));
+export function Lazy<P extends object>({ load, props }: { load: Load<P>; props: P }) {
+  const [Shown, show] = useState<FunctionComponent<P> | undefined>(() => loaded.get(load) as FunctionComponent<P> | undefined);
   const { error, run } = useAction();
   const attempt = () =>
     void run(async () => {
@@ -20,7 +20,7 @@ export function Lazy({ load }: { load: Load }) {
   useEffect(() => {
     if (!Shown) attempt();
   }, [load]);
-  if (Shown) return <Shown />;
+  if (Shown) return <Shown {...props} />;
   if (!error) return <p class="note">{t('loading')}</p>;
   return (
     <p class="error" role="alert">

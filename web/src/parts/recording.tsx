@@ -108,7 +108,7 @@ function Keeping({ recording, name, onChange }: { recording: Recording; name: st
           onNo={() => setAsking(false)}
           onYes={() => {
             setAsking(false);
-            deleteSoon(path, name, words);
+            void deleteSoon(path, name, words);
           }}
         >
           <p>{t('deleteText')}</p>
@@ -168,7 +168,7 @@ export function Bulk({ chosen, onDone }: BulkProps) {
           onNo={() => setAsking(false)}
           onYes={() => {
             setAsking(false);
-            for (const recording of deletable) deleteSoon(folder(recording.mpd_path), dateTime(recording.start, locale), words);
+            for (const recording of deletable) void deleteSoon(folder(recording.mpd_path), dateTime(recording.start, locale), words);
             onDone();
           }}
         >

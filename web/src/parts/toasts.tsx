@@ -1,5 +1,5 @@
 import { useEffect, useReducer } from 'preact/hooks';
-import { useNow } from '../hooks';
+import { useNow, words } from '../hooks';
 import { t } from '../i18n';
 import { deletions, onDeletions, undo } from '../lib/undo';
 
@@ -21,7 +21,7 @@ export function Toasts() {
           <span>
             {error ? t('deleteFailed', { name, error }) : t('deleting', { name, seconds: Math.max(0, Math.ceil((until - now) / 1000)) })}
           </span>
-          <button type="button" onClick={() => undo(path)} data-testid="undo">
+          <button type="button" onClick={() => void undo(path, words)} data-testid="undo">
             {t(error ? 'close' : 'undo')}
           </button>
         </p>

@@ -281,4 +281,9 @@ export const en = {
   'play.error': 'cannot be played',
   viewFailed: 'This part of the page could not be loaded: the server was away, or has another version now.',
   reload: 'Load the page again',
+  lostShare: '{percent} % lost',
+  lossesOf: 'Packets lost in the last minute: up to {percent} %',
+  backNow: 'live',
+  backBy: '{time} ago',
+  backBar: 'Time bar: pull it left to see what was recorded',
 };

@@ -280,4 +280,9 @@ export const zh: Record<keyof typeof en, string> = {
   'play.error': '无法播放',
   viewFailed: '页面的这一部分无法载入：服务器不在线，或已换了版本。',
   reload: '重新载入页面',
+  lostShare: '丢包 {percent} %',
+  lossesOf: '最近一分钟丢包：最高 {percent} %',
+  backNow: '直播',
+  backBy: '{time} 之前',
+  backBar: '时间条：向左拖动可查看已录制的内容',
 };

@@ -44,7 +44,7 @@ export function LiveView() {
       {streams?.length === 0 && feed.kind === 'open' && <Nothing />}
       {streams && search && rows.length === 0 && <p class="note">{t('nothingFound', { search })}</p>}
       {mayWatch && tiles > 0 ? (
-        <Wall streams={live} size={tiles} />
+        <Wall streams={live} missing={rows.flatMap(({ missing }) => (missing ? [missing] : []))} size={tiles} />
       ) : (
         <Rows
           items={rows}

@@ -9,12 +9,13 @@ import { bytes, dateTime, duration, seen } from '../lib/format';
 import { matches } from '../lib/natural';
 import { keep, kept } from '../lib/prefs';
 import { change, hrefOf, usePlace } from '../lib/route';
+import { mayForAll } from '../lib/session';
 import { parseMoment, type Range, showing } from '../lib/ruler';
-import { isDeleted } from '../lib/undo';
+import { isDeleted, readDeletions } from '../lib/undo';
 import { firstOf, folder, useMonth, useNewest, useSpans } from '../parts/archive';
 import { Calendar, isoDay } from '../parts/calendar';
 import { ClipBar } from '../parts/clip';
-import { Companion } from '../parts/companion';
+import { Lazy } from '../parts/lazy';
 import { Stage, useMoment, useTimeline } from '../parts/player';
 import { Bulk, RecordingRow } from '../parts/recording';
 import { Rows } from '../parts/rows';
@@ -26,9 +27,13 @@ const pageSize = 20;
 
 /** The recordings: the streams that have some, and the one that was chosen of them. */
 export function RecordingsView() {
-  const { recorder, sums, sumsError, sumsMore, refreshSums } = useApp();
+  const { recorder, me, sums, sumsError, sumsMore, refreshSums } = useApp();
   const { subject, query } = usePlace();
   const search = query.get('q') ?? '';
+  const deletes = me !== undefined && mayForAll(me, 'delete');
+  useEffect(() => {
+    if (deletes) void readDeletions(seen).catch(() => undefined); // they are an addition
+  }, [deletes]);
   const shown = useMemo(() => sums?.filter((sum) => matches(sum.stream, search)) ?? [], [sums, search]);
   if (!recorder) {
     return (
@@ -93,6 +98,8 @@ const nearHole = 10_000; // ms
 const holePatience = 20_000; // ms that looking for one may take
 const gapsKey = 'live777-gaps';
 const mostBeside = 3; // streams that are played with the one that leads
+
+const loadCompanion = () => import('../parts/companion').then((module) => module.Companion);
 
 /** The recordings of one stream: picture, time ruler, calendar and list, all of the same time. */
 function StreamView({ stream }: { stream: string }) {
@@ -192,13 +199,16 @@ function StreamView({ stream }: { stream: string }) {
         {beside.length > 0 && (
           <div class="companions">
             {beside.map((lane) => (
-              <Companion
+              <Lazy
                 key={lane.stream}
-                lane={lane}
-                running={isRunning(lane.stream)}
-                lead={timeline}
-                leadVideo={video}
-                onClose={() => change({ with: besideText(beside.filter(({ stream: other }) => other !== lane.stream).map(({ stream: other }) => other)) }, false)}
+                load={loadCompanion}
+                props={{
+                  lane,
+                  running: isRunning(lane.stream),
+                  lead: timeline,
+                  leadVideo: video,
+                  onClose: () => change({ with: besideText(beside.filter(({ stream: other }) => other !== lane.stream).map(({ stream: other }) => other)) }, false),
+                }}
               />
             ))}
           </div>
