@@ -373,36 +373,51 @@ type rate struct{ peak, average int64 }
 
 // rate measures the segments of a track: the peak is that of any segments one after the
 // other that last from half to one and a half of the target duration (RFC 8216bis
-// 4.4.6.2). Where the segments' sizes are not known, it is the most that is known of, and
-// there is no average.
+// 4.4.6.2). Where the segments' sizes are not known, the peak is the most that is known of,
+// and the average what was measured of whole Periods, if that is known of all.
 func (h *hls) rate(t *hlsTrack) rate {
-	least, most := h.p.target()/2, h.p.target()*3/2
 	var peak, bits, seconds float64
 	for _, q := range t.parts {
 		if q.gap {
 			continue
 		}
-		for i := range q.rep.Timeline.Len() {
-			sum, length := 0.0, time.Duration(0)
-			for j := i; j < q.rep.Timeline.Len(); j++ {
-				s := q.rep.Timeline.segment(j)
-				sum += float64(8 * s.Bytes)
-				if length += s.Duration.Duration(q.rep.Format.Timescale); length > most {
-					break
-				}
-				if length >= least {
-					peak = max(peak, sum/length.Seconds())
-				}
-			}
-			s := q.rep.Timeline.segment(i)
-			bits, seconds = bits+float64(8*s.Bytes), seconds+s.Duration.Duration(q.rep.Format.Timescale).Seconds()
+		length := (q.rep.Timeline.end - q.rep.Timeline.start).Duration(q.rep.Format.Timescale).Seconds()
+		seconds += length
+		switch {
+		case q.rep.Timeline.bytes > 0:
+			bits += float64(8 * q.rep.Timeline.bytes)
+			peak = max(peak, h.peak(q.rep))
+		case q.rep.measured.average > 0:
+			bits += float64(q.rep.measured.average) * length
+			peak = max(peak, float64(q.rep.Bandwidth))
+		default:
+			return rate{peak: t.bandwidth()}
 		}
 	}
-	if bits == 0 {
+	if seconds == 0 {
 		return rate{peak: t.bandwidth()}
 	}
 	average := bits / seconds
 	return rate{peak: int64(max(peak, average) + 0.5), average: int64(average + 0.5)}
+}
+
+// peak returns the peak bit rate of a Representation, whose segments' sizes are known.
+func (h *hls) peak(r *Representation) (peak float64) {
+	least, most := h.p.target()/2, h.p.target()*3/2
+	for i := range r.Timeline.Len() {
+		sum, length := 0.0, time.Duration(0)
+		for j := i; j < r.Timeline.Len(); j++ {
+			s := r.Timeline.segment(j)
+			sum += float64(8 * s.Bytes)
+			if length += s.Duration.Duration(r.Format.Timescale); length > most {
+				break
+			}
+			if length >= least {
+				peak = max(peak, sum/length.Seconds())
+			}
+		}
+	}
+	return peak
 }
 
 // bandwidth returns the largest bandwidth of the track's Representations.
@@ -424,6 +439,7 @@ func (h *hls) frameRate(t *hlsTrack) (most float64) {
 		if q.gap {
 			continue
 		}
+		most = max(most, q.rep.measured.rate)
 		for i := range q.rep.Timeline.Len() {
 			s := q.rep.Timeline.segment(i)
 			d := s.Duration.Duration(q.rep.Format.Timescale)

@@ -222,6 +222,7 @@ func (t *Timeline) part(from, to time.Duration, timescale uint32) (first int, pa
 		}
 		part.dash.add(part.start, s.Duration)
 		part.segments = append(part.segments, t.segments[i])
+		part.bytes += s.Bytes
 		part.loses = part.loses || t.segments[i].lost
 		part.end += s.Duration
 	}

@@ -3,6 +3,7 @@ package manifest
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -162,8 +163,25 @@ func (r *Representation) append(dst []byte, kind media.Kind, mediaStart time.Dur
 		dst = append(dst, ">\n"...)
 		dst = appendChannels(dst, r.Format.Channels)
 	}
+	dst = r.appendMeasured(dst, kind)
 	dst = r.appendTemplate(dst, mediaStart)
 	return append(dst, "</Representation>\n"...)
+}
+
+// measuredScheme is the descriptor of what was measured of a Representation: its average
+// bit rate, and of video the pictures a second. HLS playlists of spans have them from there.
+const measuredScheme = "urn:live777:measured:2026"
+
+func (r *Representation) appendMeasured(dst []byte, kind media.Kind) []byte {
+	if r.measured.average <= 0 {
+		return dst
+	}
+	dst = append(dst, `<SupplementalProperty schemeIdUri="`+measuredScheme+`" value="`...)
+	dst = strconv.AppendInt(dst, r.measured.average, 10)
+	if kind == media.Video && r.measured.rate > 0 {
+		dst = strconv.AppendFloat(append(dst, ' '), r.measured.rate, 'f', 3, 64)
+	}
+	return append(dst, "\"/>\n"...)
 }
 
 // configurations are the ChannelConfiguration values (ISO/IEC 23003-3 table 68,

@@ -139,9 +139,27 @@ func parseRepresentation(r *mpd.RepresentationType, kind media.Kind) (*Represent
 	case strings.Count(out.Media, media.NumberField) != 1 || !media.IsObjectName(media.SegmentName(out.Media, 1)) || !media.IsObjectName(out.Init):
 		return nil, fmt.Errorf("%.100q and %.100q are no names of objects", out.Init, out.Media)
 	}
+	for _, p := range r.SupplementalProperties {
+		if string(p.SchemeIdUri) == measuredScheme {
+			out.measured = parseMeasured(p.Value)
+		}
+	}
 	var err error
 	out.Timeline, err = parseTimeline(t.SegmentTimeline)
 	return out, err
+}
+
+// parseMeasured reads what appendMeasured wrote; what cannot be is not known.
+func parseMeasured(value string) (m measured) {
+	const most = 1e12
+	average, rate, _ := strings.Cut(value, " ")
+	if n, err := strconv.ParseInt(average, 10, 64); err == nil && n > 0 && n < most {
+		m.average = n
+	}
+	if f, err := strconv.ParseFloat(rate, 64); err == nil && f > 0 && f < 1e6 {
+		m.rate = f
+	}
+	return m
 }
 
 // parseTimeline reads the S elements.

@@ -20,6 +20,13 @@ type Representation struct {
 	Timeline    *Timeline
 	Bandwidth   int64  // bit/s, the peak over minBufferTime, which is one segment
 	FrameRate   string // "30" or "30000/1001"; empty where it is not known
+	measured    measured
+}
+
+// measured is what was found out of a Representation.
+type measured struct {
+	average int64   // bit/s; 0: not known
+	rate    float64 // the most pictures that were sent in a second of a segment; 0: not known
 }
 
 // AdaptationSet is a set of Representations of the same content.
@@ -76,6 +83,10 @@ func (p *Presentation) Add(r *Representation, s media.Segment) (time.Duration, e
 	d := s.Duration.Duration(r.Format.Timescale)
 	// A Period's last segment may have little more than a key frame.
 	r.Bandwidth = max(r.Bandwidth, int64(float64(s.Bytes*8)/max(d, p.SegmentDuration).Seconds()))
+	r.measured.average = int64(float64(r.Timeline.bytes*8) / (r.Timeline.end - r.Timeline.start).Duration(r.Format.Timescale).Seconds())
+	if d >= p.SegmentDuration/2 {
+		r.measured.rate = max(r.measured.rate, float64(s.Frames)/d.Seconds())
+	}
 	p.LongestSegment = max(p.LongestSegment, d)
 	r.Timeline.forget(partTargets*p.target(), r.Format.Timescale)
 	return d, nil

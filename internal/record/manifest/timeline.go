@@ -17,7 +17,8 @@ type Timeline struct {
 	start    media.Ticks
 	end      media.Ticks
 	segments []segment
-	loses    bool // one of them is lost
+	bytes    int64 // of all of them
+	loses    bool  // one of them is lost
 	dash     runs
 	hls      lines
 	tail     tail
@@ -68,6 +69,7 @@ func (t *Timeline) Append(s media.Segment) error {
 	}
 	t.dash.add(t.start, s.Duration)
 	t.segments = append(t.segments, segment{time: s.Time, bytes: s.Bytes, frames: s.Frames})
+	t.bytes += s.Bytes
 	t.end += s.Duration
 	return nil
 }
