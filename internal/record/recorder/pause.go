@@ -16,6 +16,16 @@ type pauseOrder struct {
 	done  chan error // capacity 1
 }
 
+// pausing says whether a session's recording is paused.
+type pausing struct {
+	orders   chan pauseOrder // capacity 1; others write to it
+	order    *pauseOrder     // that waits for what came before it; nil: none does
+	pausedAt time.Time       // since when nothing is recorded because somebody wants that; zero: it is
+}
+
+// paused reports whether nothing is recorded until somebody says so.
+func (p *pausing) paused() bool { return !p.pausedAt.IsZero() }
+
 // Pause pauses the running recording of a stream, or goes on with it, and returns it. A
 // recording that is paused stays so over a reconnect of its publisher and a restart of the
 // node. What comes meanwhile is not recorded, and is not counted as lost. Pausing twice
@@ -103,9 +113,6 @@ func (s *session) setPaused(pause bool) (err error) {
 	s.must(err)
 	return err
 }
-
-// paused reports whether nothing is recorded until somebody says so.
-func (s *session) paused() bool { return !s.pausedAt.IsZero() }
 
 // pause ends the Period. What is held back is decided now.
 func (s *session) pause() error {

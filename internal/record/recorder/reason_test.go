@@ -14,7 +14,7 @@ import (
 // nobody.
 func TestFailuresTellNoPaths(t *testing.T) {
 	failure := fmt.Errorf("write segment: %w", fmt.Errorf("%w: %w", storage.ErrFull, &fs.PathError{Op: "write", Path: "/srv/recordings/cam", Err: syscall.ENOSPC}))
-	text := (&session{failure: failure}).status().Error
+	text := (&session{outcome: outcome{failure: failure}}).status().Error
 	if strings.Contains(text, "/srv") || !strings.Contains(text, "write segment: no space left on storage") {
 		t.Errorf("it says %q", text)
 	}

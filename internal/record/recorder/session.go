@@ -21,12 +21,6 @@ import (
 	"github.com/live777/recorder/internal/record/recording"
 )
 
-// reasonOrder is why pictures may be shown in another order than their sender meant.
-const reasonOrder = "the stream has B-frames and does not tell when they are shown; encode without B-frames, or send presentation times"
-
-// reasonNoKey is recording.ReasonUndecodable where pictures came.
-const reasonNoKey = "the sender ignored all requests for a key frame: nothing that came can be decoded"
-
 const (
 	// readTimeout is how long a session waits for packets before it checks what is due.
 	readTimeout = 200 * time.Millisecond
@@ -51,11 +45,27 @@ type session struct {
 	r       *Recorder
 	log     *slog.Logger
 	stream  string
-	source  *live.Stream
-	sub     *live.Subscription
 	baseDir string // as asked for in Start
 	owner   string // who has asked; empty where nobody has
 
+	lifetime
+	outcome
+
+	// Below: run's own, but for what says otherwise.
+	inbox
+	presence
+	attempts
+	pausing
+	now       time.Time         // of the last arrival, or the clock where nothing waits: a session that lags decides as if it did not
+	overrunAt time.Time         // when the queue was last found to have been full
+	arr       *arrange.Arranger // decides where frames go
+	out       *recording.Writer // carries that out
+	report    time.Time         // when the catalogue is to be told next
+	results   []depacket.Result
+}
+
+// lifetime tells others how far a session is.
+type lifetime struct {
 	started chan struct{} // closed by ready when begin has been tried
 	ready   func()
 	done    chan struct{} // closed when everything is sealed
@@ -65,47 +75,40 @@ type session struct {
 	begun    func()
 	asked    atomic.Bool // Start wants a recording now, with or without media
 	stopping atomic.Bool // ended by Stop or Close
+	ended    atomic.Bool // run seals what there is
+}
 
-	orders    chan pauseOrder                    // capacity 1
-	interrupt atomic.Pointer[context.CancelFunc] // of the read that is under way
-
-	ended atomic.Bool  // run seals what there is
-	dealt atomic.Int64 // items of sub that run has finished: tests wait for it
-
+// outcome is what there is to show. mu guards it; run alone writes it.
+type outcome struct {
 	mu       sync.Mutex
 	rec      *recording.Recording // nil before begin and while storage is failing
 	last     *recording.Recording // the last one that ended; nil before
 	failure  error                // why rec is nil
 	unsealed error                // why last was not sealed at once
+}
 
-	// Below: run's own.
-	kept      kept              // what came before the recording was started
-	now       time.Time         // of the last arrival, or the clock where nothing waits: a session that lags decides as if it did not
-	pub       *publication      // nil while there is no publisher
-	leftAt    time.Time         // when the publisher left; zero while it is there
-	overrunAt time.Time         // when the queue was last found to have been full
-	arr       *arrange.Arranger // decides where frames go
-	out       *recording.Writer // carries that out
-	dirs      int               // record_dirs claimed
-	retryAt   time.Time         // when a recording that storage has stopped is tried again
-	retries   int               // without a segment in between
-	joined    *live.Publication
-	pausedAt  time.Time     // since when nothing is recorded because somebody wants that; zero: it is
-	order     *pauseOrder   // that waits for what came before it; nil: none does
-	held      bool          // no recording may begin yet: packets that come are counted
-	silent    bool          // started by auto_streams, and no packet has come yet: a publisher that never connects leaves no recording
-	ticket    *quota.Ticket // from the first recording on
-	report    time.Time     // when the catalogue is to be told next
-	seen      time.Time     // when something of the publication last came, or the clock was looked at since it did; zero: not yet
-	waking    *waking       // what has come since the process stood still, while it is kept; else nil
-	results   []depacket.Result
+// presence says who publishes.
+type presence struct {
+	pub    *publication // nil while there is no publisher
+	joined *live.Publication
+	leftAt time.Time // when the publisher left; zero while it is there
+	silent bool      // started by auto_streams, and no packet has come yet: a publisher that never connects leaves no recording
+}
+
+// attempts says what recordings the session has begun, and when it may begin the next.
+type attempts struct {
+	dirs    int           // record_dirs claimed
+	retryAt time.Time     // when a recording that storage has stopped is tried again
+	retries int           // without a segment in between
+	held    bool          // no recording may begin yet: packets that come are counted
+	ticket  *quota.Ticket // from the first recording on
 }
 
 func newSession(r *Recorder, st *live.Stream, sub *live.Subscription, baseDir string) *session {
 	s := &session{
-		r: r, log: r.log.With("stream", st.ID()), stream: st.ID(), source: st, sub: sub, baseDir: baseDir,
-		started: make(chan struct{}), done: make(chan struct{}), now: r.o.Now(), leftAt: r.o.Now(),
-		orders: make(chan pauseOrder, 1),
+		r: r, log: r.log.With("stream", st.ID()), stream: st.ID(), baseDir: baseDir, now: r.o.Now(),
+		lifetime: lifetime{started: make(chan struct{}), done: make(chan struct{})}, inbox: inbox{sub: sub},
+		presence: presence{leftAt: r.o.Now()}, pausing: pausing{orders: make(chan pauseOrder, 1)},
 	}
 	s.out = recording.NewWriter(wanted{s}, r.periods)
 	s.arr = s.newArranger()
@@ -458,22 +461,6 @@ func (s *session) lost(tr *track, reason error) {
 	s.arr.Missing(tr.ID, cause)
 }
 
-// noteUndecodable notes which tracks of a publication that has ended sent packets, but
-// nothing that could be recorded.
-func (s *session) noteUndecodable() {
-	for _, tr := range s.pub.tracks {
-		st := tr.dep.Stats()
-		if s.rec == nil || s.pub.decoded[tr.lane] || st.PacketsReceived == tr.apart {
-			continue
-		}
-		why := recording.ReasonUndecodable
-		if st.FramesBeforeKey > 0 && st.PacketsLost == 0 && !tr.losing {
-			why = reasonNoKey
-		}
-		s.rec.Update(tr.lane, func(t *media.RecordingTrack) { t.Missing = why })
-	}
-}
-
 // tick does what time makes due; false means that the session is over.
 func (s *session) tick() bool {
 	now := s.now
@@ -504,58 +491,6 @@ func (s *session) tick() bool {
 		s.must(s.rec.NoteLedger())
 	}
 	return true
-}
-
-// noteWaiting writes to the journal the sound that has waited for longer than a chunk, and
-// than is usual, or, with all, everything that waits. A crash then does not lose it.
-func (s *session) noteWaiting(all bool) {
-	if s.rec == nil {
-		return
-	}
-	if !all && !s.arr.Waits() {
-		s.rec.Placed()
-	}
-	f, samples := s.arr.Waiting(s.now.Add(-s.r.o.ChunkDuration), all)
-	if len(samples) > 0 {
-		s.rec.Waiting(f, samples)
-	}
-}
-
-// account brings the recording's ledger up to date. If the publication is to begin
-// another recording, what it sends is counted there.
-func (s *session) account() {
-	if s.pub == nil {
-		return
-	}
-	another := s.arr.BeginsAnother()
-	for _, tr := range s.pub.tracks {
-		apart := s.paused() || tr.resting
-		if another && !apart {
-			continue
-		}
-		st, was := tr.dep.Stats(), tr.counted
-		tr.counted = st
-		if s.rec == nil || apart {
-			tr.apart += st.PacketsReceived - was.PacketsReceived
-			continue // what happens between two recordings, or in a pause, belongs to none
-		}
-		if tr.dep.OrderUntold() && !tr.untold {
-			tr.untold = true
-			s.log.Warn("the pictures may be shown in the wrong order", "kind", tr.Kind.String(), "reason", reasonOrder)
-		}
-		s.rec.Update(tr.lane, func(t *media.RecordingTrack) {
-			if tr.untold {
-				t.Missing = reasonOrder
-			}
-			t.PacketsReceived += st.PacketsReceived - was.PacketsReceived
-			t.PacketsLost += st.PacketsLost - was.PacketsLost
-			t.PacketsRecovered += st.PacketsLate - was.PacketsLate
-			t.FramesDropped += st.FramesDropped - was.FramesDropped
-		})
-		if reported, offset, ok := s.arr.Sync(tr.ID); ok {
-			s.rec.Update(tr.lane, func(t *media.RecordingTrack) { t.Synced, t.Offset = reported, recording.Seconds(offset) })
-		}
-	}
 }
 
 // arranged returns the error of storage, if any, that the arranger's last call led to.

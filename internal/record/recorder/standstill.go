@@ -1,7 +1,9 @@
 package recorder
 
 import (
+	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/live777/recorder/internal/ingest/live"
@@ -33,6 +35,16 @@ const (
 	// than its frames it came is not known.
 	reportHeld = 250 * time.Millisecond
 )
+
+// inbox is what a session reads.
+type inbox struct {
+	sub       *live.Subscription
+	interrupt atomic.Pointer[context.CancelFunc] // of the read that is under way; others call it
+	dealt     atomic.Int64                       // items of sub that run has finished: tests wait for it
+	kept      kept                               // what came before the recording was started
+	seen      time.Time                          // when something of the publication last came, or the clock was looked at since it did; zero: not yet
+	waking    *waking                            // what has come since the process stood still, while it is kept; else nil
+}
 
 // waking has what came since the process went on.
 type waking struct {

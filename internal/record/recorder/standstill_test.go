@@ -149,7 +149,7 @@ func TestHeldUpWithReordering(t *testing.T) {
 func TestHeldUpIsBounded(t *testing.T) {
 	base := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	now := base.Add(stood)
-	s := &session{r: &Recorder{o: Options{Now: func() time.Time { return now }}}, now: base, seen: base, pub: &publication{}}
+	s := &session{r: &Recorder{o: Options{Now: func() time.Time { return now }}}, now: base, inbox: inbox{seen: base}, presence: presence{pub: &publication{}}}
 	item := live.Item{Packet: &media.Packet{Arrival: now}}
 	for range maxWaking - 1 {
 		if !s.keeps(&item) {
