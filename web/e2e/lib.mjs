@@ -27,7 +27,8 @@
 //     record-error, record-last-error
 //     watch-video, watch-state (data-state), watch-idle, watch-error
 //   missing-row-<id>           a stream that was recorded in the last days and is not there
-//   wall-<size>, wall, tile-<id> (data-state)
+//   wall-<size>, wall, tile-<id> (data-state, data-size), tile-missing-<id>, tile-rate, losses
+//   watch                      data-back (s behind); watch-back, watch-behind, watch-now, watch-stats, back-video, back-moment (data-moment)
 //   recordings-list, recordings-refresh, recordings-error
 //   recordings-stream-<id>     within it: recordings-open, which shows what follows
 //   recordings-of              the recordings of that stream:
@@ -43,7 +44,7 @@
 //     recordings-rows, recordings-more, recordings-filter, bulk, bulk-protect, bulk-delete
 //     recording-row            data-record-dir, data-stream, data-status, data-duration (s); within it:
 //       recording-status, recording-facts, recording-file, recording-watch, recording-choose, recording-protect,
-//       recording-protected, recording-delete, recording-link, recording-link-url
+//       recording-pause, recording-paused, recording-protected, recording-delete, recording-link, recording-link-url
 
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';

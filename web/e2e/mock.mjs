@@ -128,6 +128,11 @@ export async function startMock({ token, account, nodes, many }) {
       ]),
     'POST /whep/door-camera': (res) => json(res, 409, { error: 'the stream has no publisher now' }),
     'POST /whip/camera': (res) => json(res, 409, { error: 'stream "camera" has a publisher; stop it or choose another id' }),
+    'PATCH /api/record/door-camera': (res) => {
+      if (recordings[0].paused_since) delete recordings[0].paused_since;
+      else recordings[0].paused_since = new Date().toISOString();
+      json(res, 200, { recording: true });
+    },
     'DELETE /api/record/door-camera': (res) => {
       streams[0].recording = false;
       json(res, 200, { id: 'door-camera', recording: false, stopped: true });

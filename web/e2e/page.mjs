@@ -398,6 +398,13 @@ async function keeping(browser, mock, out) {
   await recordingsOf(page, 'door-camera');
   const row = page.locator('[data-testid=recording-row][data-record-dir="door-camera/1795262400"]');
   const count = (request) => mock.asked().filter((asked) => asked === `${request} /api/recordings/door-camera/1795262400`).length;
+  await steps.run('pause what runs, and go on', async () => {
+    const running = page.locator('[data-testid=recording-row][data-status=recording]');
+    await id(running, 'recording-pause').click();
+    await id(running, 'recording-paused').waitFor({ timeout: 60_000 });
+    await id(running, 'recording-pause').click();
+    await id(running, 'recording-paused').waitFor({ state: 'detached', timeout: 60_000 });
+  });
   await steps.run('protect', async () => {
     await id(row, 'recording-protect').click();
     await id(row, 'recording-protected').waitFor({ timeout: 60_000 });

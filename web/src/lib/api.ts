@@ -129,6 +129,7 @@ export interface Recording {
   tracks?: RecordingTrack[] | null;
   node?: string;
   protected?: boolean;
+  paused_since?: string; // of one that runs: since when nothing of it is recorded
 }
 
 export interface StreamRecordings {
@@ -207,6 +208,10 @@ export const startRecording = (id: string, node?: string) =>
 
 export const stopRecording = (id: string, node?: string) =>
   json<RecordStopped>(recordURL(id, node), { method: 'DELETE' });
+
+/** Pauses a running recording, or goes on with it. */
+export const pauseRecording = (id: string, paused: boolean, node?: string) =>
+  json<RecordState>(recordURL(id, node), { method: 'PATCH', body: JSON.stringify({ paused }) });
 
 export const recordState = (id: string, node?: string, signal?: AbortSignal) =>
   json<RecordState>(recordURL(id, node), signal ? { signal } : {});

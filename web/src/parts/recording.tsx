@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import { useAction, words } from '../hooks';
 import { locale, t, tOr } from '../i18n';
-import { codecNames, objectURL, protectRecording, type Recording } from '../lib/api';
+import { codecNames, objectURL, pauseRecording, protectRecording, type Recording } from '../lib/api';
 import { bytes, dateTime, duration, pictureSizes, seen } from '../lib/format';
 import { request } from '../lib/http';
 import { may, signRecording } from '../lib/session';
@@ -53,6 +53,11 @@ export function RecordingRow({ recording, played, chosen, onPlay, onChoose, onCh
           <span class={`badge ${away ? 'degraded' : recording.status}`} data-testid="recording-status">
             {away ? t('statusAway') : tOr(`status.${recording.status}`, recording.status)}
           </span>
+          {recording.paused_since && (
+            <span class="badge degraded" data-testid="recording-paused">
+              {t('pausedSince', { time: new Date(recording.paused_since).toLocaleTimeString(locale) })}
+            </span>
+          )}
           {recording.protected && <span class="badge" data-testid="recording-protected">{t('protected')}</span>}
           <p class="note" data-testid="recording-facts">
             {[
@@ -74,10 +79,34 @@ export function RecordingRow({ recording, played, chosen, onPlay, onChoose, onCh
           <FileLink recording={recording} />
           {/* as the manifest is named: folders of two nodes may have the same name */}
           <LinkView recordDir={folder(recording.mpd_path)} />
+          {recording.status === 'recording' && may(me, 'record') && <Pause recording={recording} onChange={onChange} />}
           {may(me, 'delete') && <Keeping recording={recording} name={start} onChange={onChange} />}
         </div>
       </div>
     </div>
+  );
+}
+
+/** Pauses a recording that runs, and goes on with it. */
+function Pause({ recording, onChange }: { recording: Recording; onChange: () => void }) {
+  const { busy, error, run } = useAction();
+  const paused = recording.paused_since !== undefined;
+  const pause = () =>
+    run(async () => {
+      await pauseRecording(recording.stream, !paused, recording.node);
+      onChange();
+    });
+  return (
+    <>
+      <button type="button" class="quiet" disabled={busy} onClick={() => void pause()} data-testid="recording-pause">
+        {t(paused ? 'recordResume' : 'recordPause')}
+      </button>
+      {error && (
+        <span class="error" role="alert">
+          {error}
+        </span>
+      )}
+    </>
   );
 }
 

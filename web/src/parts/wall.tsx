@@ -7,8 +7,6 @@ import { change, hrefOf } from '../lib/route';
 import { useApp } from '../state';
 import { Sparkline, useSecondsUntil, useWatch } from './watch';
 
-export const wallSizes = [1, 4, 9, 16] as const;
-
 interface WallProps {
   streams: readonly Stream[];
   missing: readonly StreamRecordings[]; // that were expected

@@ -286,4 +286,7 @@ export const en = {
   backNow: 'live',
   backBy: '{time} ago',
   backBar: 'Time bar: pull it left to see what was recorded',
+  recordPause: 'Pause recording',
+  recordResume: 'Go on recording',
+  pausedSince: 'paused since {time}',
 };

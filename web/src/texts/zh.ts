@@ -285,4 +285,7 @@ export const zh: Record<keyof typeof en, string> = {
   backNow: '直播',
   backBy: '{time} 之前',
   backBar: '时间条：向左拖动可查看已录制的内容',
+  recordPause: '暂停录制',
+  recordResume: '继续录制',
+  pausedSince: '自 {time} 起暂停',
 };

@@ -8,8 +8,8 @@ import { matches } from '../lib/natural';
 import { change, hrefOf, usePlace } from '../lib/route';
 import { may } from '../lib/session';
 import { Confirm } from '../parts/dialog';
+import { Lazy } from '../parts/lazy';
 import { Rows } from '../parts/rows';
-import { Wall, wallSizes } from '../parts/wall';
 import { WatchView } from '../parts/watch';
 import { useApp } from '../state';
 
@@ -44,7 +44,7 @@ export function LiveView() {
       {streams?.length === 0 && feed.kind === 'open' && <Nothing />}
       {streams && search && rows.length === 0 && <p class="note">{t('nothingFound', { search })}</p>}
       {mayWatch && tiles > 0 ? (
-        <Wall streams={live} missing={rows.flatMap(({ missing }) => (missing ? [missing] : []))} size={tiles} />
+        <Lazy load={loadWall} props={{ streams: live, missing: rows.flatMap(({ missing }) => (missing ? [missing] : [])), size: tiles }} />
       ) : (
         <Rows
           items={rows}
@@ -63,6 +63,9 @@ export function LiveView() {
     </section>
   );
 }
+
+const wallSizes = [1, 4, 9, 16];
+const loadWall = () => import('../parts/wall').then((module) => module.Wall);
 
 function Sizes({ tiles }: { tiles: number }) {
   return (
