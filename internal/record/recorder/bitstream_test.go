@@ -1,3 +1,5 @@
+//go:build !race
+
 package recorder
 
 import (
@@ -18,22 +20,12 @@ import (
 	"github.com/Eyevinn/mp4ff/avc"
 
 	"github.com/live777/recorder/internal/base/logging/logtest"
-	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/library/movie"
 	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/media/codec"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
-
-// parameters is what a node gives to live.
-func parameters(t media.Track) live.Keeper {
-	if k := codec.NewKeeper(t); k != nil {
-		return k
-	}
-	return nil
-}
 
 // The order in which the pictures of pyramid.h264 are shown, of each group.
 var pyramid = []int64{0, 4, 2, 1, 3, 8, 6, 5, 7, 11, 9, 10}

@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -307,6 +308,75 @@ func film(t testing.TB, power bool, video string, sync segmenter.Sync) ([]image,
 	return images, senders[0]
 }
 
+// films has the films of processes that die, by their video. To make one takes seconds
+// under the race detector, and many tests look at the same.
+var films struct {
+	sync.Mutex
+	dir  string // of all images; TestMain removes it
+	made map[string]*madeFilm
+}
+
+type madeFilm struct {
+	images []image
+	sender *sender
+}
+
+// TestMain removes the films.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if films.dir != "" {
+		_ = os.RemoveAll(films.dir)
+	}
+	os.Exit(code)
+}
+
+// theFilm is film for a process that dies. Tests share what it returns, and change none of it.
+func theFilm(t testing.TB, video string) ([]image, *sender) {
+	t.Helper()
+	films.Lock()
+	defer films.Unlock()
+	if films.made == nil {
+		dir, err := os.MkdirTemp("", "films-") //nolint:usetesting // it outlasts this test
+		if err != nil {
+			t.Fatal(err)
+		}
+		films.dir, films.made = dir, map[string]*madeFilm{}
+	}
+	f := films.made[video]
+	if f == nil {
+		set := &filmSet{TB: t}
+		f = &madeFilm{}
+		f.images, f.sender = film(set, false, video, segmenter.SyncOff)
+		set.strike()
+		films.made[video] = f
+	}
+	return slices.Clone(f.images), f.sender
+}
+
+// filmSet is a test whose folders outlast it, and whose cleanup runs when the film is made.
+type filmSet struct {
+	testing.TB
+	cleanups []func()
+}
+
+// TempDir returns a folder that stays until all tests have ended.
+func (s *filmSet) TempDir() string {
+	dir, err := os.MkdirTemp(films.dir, "")
+	if err != nil {
+		s.Fatal(err)
+	}
+	return dir
+}
+
+// Cleanup keeps f for strike.
+func (s *filmSet) Cleanup(f func()) { s.cleanups = append(s.cleanups, f) }
+
+func (s *filmSet) strike() {
+	for _, f := range slices.Backward(s.cleanups) {
+		f()
+	}
+}
+
 // beforeRotation returns the moments of a film at which there is one recording.
 func beforeRotation(t testing.TB, images []image) []image {
 	t.Helper()
@@ -376,7 +446,7 @@ func (g *rig) dropUnsyncedLines() {
 
 // Recovery can be interrupted like everything else.
 func TestCrashInRecovery(t *testing.T) {
-	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
+	images, s := theFilm(t, "h264_baseline.h264")
 	for i := 20; i < len(images); i += 12 {
 		img := images[i]
 		t.Run(img.at, func(t *testing.T) {
@@ -405,7 +475,7 @@ func TestCrashInRecovery(t *testing.T) {
 // on with.
 func TestCrashAndComeBack(t *testing.T) {
 	for _, video := range []string{"h264_baseline.h264", "vp8.ivf"} {
-		images, s := film(t, false, video, segmenter.SyncOff)
+		images, s := theFilm(t, video)
 		images = beforeRotation(t, images)
 		for i := 30; i < len(images); i += 13 {
 			img := images[i]
@@ -477,7 +547,7 @@ func TestCrashAtBoundary(t *testing.T) {
 
 // What waits for a publisher that does not come is sealed.
 func TestCrashAndStayAway(t *testing.T) {
-	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
+	images, s := theFilm(t, "h264_baseline.h264")
 	img := images[100]
 	g := after(t, img, img.seen, 3*time.Second)
 	if err := g.recorder.Recover(t.Context()); err != nil {
@@ -517,7 +587,7 @@ func (slowRemote) Lost(string) []string { return nil }
 
 // A recording that is deleted before storage has all of it stays deleted.
 func TestForget(t *testing.T) {
-	images, _ := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
+	images, _ := theFilm(t, "h264_baseline.h264")
 	g := after(t, images[100], time.Now().Add(time.Hour), time.Second)
 	g.recorder.o.Store = slowRemote{g.store}
 	if err := g.recorder.Recover(t.Context()); err != nil {
@@ -546,7 +616,7 @@ func TestForget(t *testing.T) {
 
 // Who interrupts the recovery is told, so that nothing torn is uploaded after it.
 func TestRecoveryCancelled(t *testing.T) {
-	images, _ := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
+	images, _ := theFilm(t, "h264_baseline.h264")
 	g := after(t, images[100], time.Now().Add(time.Hour), time.Second)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/record/segmenter"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -101,7 +100,7 @@ func TestPanicInRotation(t *testing.T) {
 // TestPanicInRecovery: a journal at which this program fails keeps the node neither
 // from starting nor from trying again at the next start.
 func TestPanicInRecovery(t *testing.T) {
-	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
+	images, s := theFilm(t, "h264_baseline.h264")
 	img := images[len(images)/2]
 	g := after(t, img, time.Now().Add(time.Hour), time.Second)
 	g.recorder.o.Store = panicking{g.store}
@@ -118,7 +117,7 @@ func TestPanicInRecovery(t *testing.T) {
 // TestJournalOfOthers: a journal that another version of the program has written is left
 // alone, and the node starts. The version that wrote it recovers the recording.
 func TestJournalOfOthers(t *testing.T) {
-	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
+	images, s := theFilm(t, "h264_baseline.h264")
 	images = beforeRotation(t, images) // at which there are two journals
 	img := images[len(images)/2]
 	for name, change := range map[string]func(journal string) string{

@@ -19,7 +19,7 @@ func TestCrashAnywhere(t *testing.T) {
 	for _, video := range []string{"h264_baseline.h264", "vp8.ivf"} {
 		t.Run(video, func(t *testing.T) {
 			t.Parallel()
-			images, s := film(t, false, video, segmenter.SyncOff)
+			images, s := theFilm(t, video)
 			for _, img := range images {
 				t.Run(img.at, func(t *testing.T) {
 					g := after(t, img, time.Now().Add(time.Hour), 10*time.Second)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
-	"github.com/live777/recorder/internal/record/segmenter"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/fs"
 )
@@ -45,7 +44,7 @@ func TestStartInOutage(t *testing.T) {
 
 // A node that dies while remote storage is away mends and seals what is here.
 func TestCrashInOutage(t *testing.T) {
-	images, s := film(t, false, "h264_baseline.h264", segmenter.SyncOff)
+	images, s := theFilm(t, "h264_baseline.h264")
 	for i := 20; i < len(images); i += 40 {
 		img := images[i]
 		t.Run(img.at, func(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/media/codec"
 	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
@@ -133,6 +134,14 @@ func newRigIn(t testing.TB, root string, change func(*Options)) *rig {
 		}
 	})
 	return g
+}
+
+// parameters is what a node gives to live.
+func parameters(t media.Track) live.Keeper {
+	if k := codec.NewKeeper(t); k != nil {
+		return k
+	}
+	return nil
 }
 
 // stop ends a recording and returns it.
