@@ -5,7 +5,6 @@ import { request } from '../lib/http';
 
 const settle = 120; // ms for which a pointer has to stand still
 const most = 40; // pictures that are kept
-const small = 180; // lines: of several layers the one that is nearest
 
 /** Pictures that were looked at, by stream and time, as URLs of this page; the oldest first. */
 const kept = new Map<string, string>();
@@ -15,7 +14,7 @@ async function picture(stream: string, moment: number, signal: AbortSignal): Pro
   const key = `${stream} ${moment}`;
   const known = kept.get(key);
   if (known) return known;
-  const response = await request(`/api/archive/${encodePath(stream)}/at/${unixTime(moment)}/key.mp4?height=${small}`, { signal });
+  const response = await request(`/api/archive/${encodePath(stream)}/at/${unixTime(moment)}/key.mp4`, { signal });
   const url = URL.createObjectURL(await response.blob());
   kept.set(key, url);
   for (const [oldest, gone] of kept) {
