@@ -3,7 +3,7 @@
 // of each player its own latency, that by the clock of the recording, and how many seconds of picture it showed.
 //
 // usage: node web/e2e/low.mjs --base http://127.0.0.1:7777 --path /api/record/object/RECORD_DIR/
-//          [--players hlsjs,shaka,shakadash,dashjs]
+//          [--players hlsjs,shaka]
 //          [--seconds 6]        of media to play
 //          [--behind 0]         seconds that a player may be behind what is being recorded; 0: what suits each
 //          [--out DIR]          folder for screenshots
@@ -68,23 +68,7 @@ const players = {
       await video.play();
     },
   },
-  dashjs: {
-    script: `${modules}/dashjs/dist/modern/umd/dash.all.min.js`,
-    name: 'manifest.mpd?low_latency=true',
-    behind: 10,
-    play(url) {
-      const { video, errors } = window.low;
-      const { MediaPlayer } = window.dashjs;
-      const player = MediaPlayer().create();
-      player.updateSettings({ debug: { logLevel: 0 } });
-      player.on(MediaPlayer.events.ERROR, ({ error }) => errors.push(`dash.js ${error.code ?? ''} ${error.message ?? error}`));
-      window.low.own = () => player.getCurrentLiveLatency();
-      window.low.date = () => new Date(player.timeAsUTC() * 1000);
-      player.initialize(video, url, true);
-    },
-  },
 };
-players.shakadash = { ...players.shaka, script: `${modules}/shaka-player/dist/shaka-player.dash-es2021.js`, name: players.dashjs.name };
 
 /** In the page: the element, and what it showed. */
 function prepare() {
