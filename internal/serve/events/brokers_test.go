@@ -4,6 +4,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -44,14 +45,14 @@ func freePort(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // of a test
+	defer l.Close()
 	return l.Addr().String()
 }
 
 func natsAt(t *testing.T, address string, jetStream bool) string {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(address)
-	number, err := net.LookupPort("tcp", port)
+	number, err := strconv.Atoi(port)
 	if err != nil {
 		t.Fatal(err)
 	}
