@@ -3,6 +3,7 @@ package retention_test
 import (
 	"context"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,9 +20,12 @@ func TestBin(t *testing.T) {
 			"cam/1": {Stream: "cam", Status: media.StatusComplete}, "cam/2": {Stream: "cam", Status: media.StatusComplete},
 			"cam/3": {Stream: "cam", Status: media.StatusComplete, Protected: true}, "cam/4": {Stream: "cam", Status: media.StatusRecording},
 		}
+		var mu sync.Mutex // of have and deleted: the bin's goroutine deletes
 		var deleted []string
 		bin, err := retention.NewBin(retention.BinOptions{
 			Recording: func(_ context.Context, dir string) (media.Recording, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				rec, ok := have[dir]
 				if !ok {
 					return rec, fault.New(fault.NotFound, "there is none")
@@ -29,6 +33,8 @@ func TestBin(t *testing.T) {
 				return rec, nil
 			},
 			Delete: func(_ context.Context, dir string) (bool, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				deleted = append(deleted, dir)
 				delete(have, dir)
 				return true, nil
