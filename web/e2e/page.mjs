@@ -371,8 +371,10 @@ async function manyStreams(browser, mock, out) {
   });
   await steps.run('recordings of one of them', async () => {
     await page.goto(`${mock.base}/?q=cam3#/recordings`, { timeout: 60_000 });
-    const before = mock.asked().length;
-    await id(id(page, 'recordings-stream-cam3'), 'recordings-open').click({ timeout: 60_000 });
+    const open = id(id(page, 'recordings-stream-cam3'), 'recordings-open');
+    await open.waitFor({ timeout: 60_000 });
+    const before = mock.asked().length; // what the page itself reads is not counted here
+    await open.click({ timeout: 60_000 });
     await id(page, 'recording-row').nth(19).waitFor({ timeout: 60_000 });
     await page.locator('[data-testid=ruler][data-spans="500"], [data-testid=ruler]:not([data-spans="0"])').waitFor({ timeout: 60_000 });
     const asked = mock.asked().slice(before).filter((path) => !/load|problems|favicon/.test(path)); // which are asked for by the clock

@@ -44,7 +44,7 @@ export interface State {
   sumsMore: boolean;
   sumsError: string;
   refreshSums: () => void;
-  changes: string; // differs whenever a recording has started or ended, or the server has come back
+  changes: string; // differs whenever a recording has started or ended, or the server has come back; empty while all is as at first
   nodes: Node[] | undefined;
   nodesError: string;
   load: NodeLoad | undefined;
@@ -79,8 +79,11 @@ export function useAppState(): State {
   const load = usePolled(info.value && !manager ? told : '', interval.load, getLoad);
   useEffect(() => noteLoad(load.value), [load.value]);
   const problems = usePolled(told, interval.problems, listProblems).value;
-  const changes = streams ? `${feed.kind === 'waiting'} ${recordingChanges(streams)}` : '';
-  const sums = useSums(recorder && may(me, 'view') ? key : '', changes, manager, (streams ?? []).some((stream) => stream.recording));
+  const now = streams ? `${feed.kind === 'waiting'} ${recordingChanges(streams)}` : '';
+  const first = useRef('');
+  if (!first.current) first.current = now;
+  const changes = now === first.current ? '' : now; // views that were there before the list have read what is in it
+  const sums = useSums(recorder && may(me, 'view') ? key : '', now, manager, (streams ?? []).some((stream) => stream.recording));
   const publisher = usePublisher();
   return {
     info: info.value, offline: info.error, manager, negotiates, recorder, me, locked, credentials, streams, feed, changes,
