@@ -27,8 +27,7 @@ func verify(flags *flag.FlagSet) command.Action {
 }
 
 // maintenance declares a command on storage and catalogue; c has what its own flags
-// say. failed is its code for
-// an error; for a result that is not good it is 1.
+// say. failed is its code for an error; for a result that is not good it is 1.
 func maintenance(flags *flag.FlagSet, c *node.Command, do func(context.Context, *config.Config, node.Command) (bool, error), failed int) command.Action {
 	load := service().Configured(flags)
 	flags.BoolVar(&c.JSON, "json", false, "print JSON, the summary last")
@@ -42,25 +41,6 @@ func maintenance(flags *flag.FlagSet, c *node.Command, do func(context.Context, 
 		switch {
 		case err != nil:
 			return failed, err
-		case !ok:
-			return 1, nil
-		}
-		return 0, nil
-	}
-}
-
-// webhookTest declares the command whose code is 1 where somebody has not taken the event.
-func webhookTest(flags *flag.FlagSet) command.Action {
-	load := service().Configured(flags)
-	return func(ctx context.Context, s command.Surroundings, _ []string) (int, error) {
-		cfg, _, err := load(s)
-		if err != nil {
-			return 2, err
-		}
-		ok, err := node.TestEvents(ctx, cfg, s.Stdout)
-		switch {
-		case err != nil:
-			return 2, err
 		case !ok:
 			return 1, nil
 		}

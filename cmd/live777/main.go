@@ -27,7 +27,7 @@ var program = command.Program{
 		"export": {
 			Summary: "write a span of a stream as an MP4 file, from the storage", Declare: export, Operands: "STREAM FROM TO",
 		},
-		"webhook-test":  {Summary: "send an event to all webhooks and hooks, and tell what they answer", Declare: webhookTest},
+		"webhook-test":  {Summary: "send an event to all webhooks and hooks, and tell what they answer", Declare: service().Judge(node.TestEvents)},
 		"hash-password": command.HashPassword, "dev-cert": command.DevCert,
 	},
 }

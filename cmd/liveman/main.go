@@ -23,7 +23,7 @@ var program = command.Program{
 	Commands: map[string]command.Command{
 		"serve":         {Summary: "run the manager", Declare: service().Serve},
 		"rebuild":       {Summary: "make the catalogue from what is in storage, and from what nodes keep themselves", Declare: rebuild},
-		"webhook-test":  {Summary: "send an event to all webhooks and hooks, and tell what they answer", Declare: webhookTest},
+		"webhook-test":  {Summary: "send an event to all webhooks and hooks, and tell what they answer", Declare: service().Judge(manager.TestEvents)},
 		"hash-password": command.HashPassword, "dev-cert": command.DevCert,
 	},
 }
@@ -72,25 +72,6 @@ func rebuild(flags *flag.FlagSet) command.Action {
 		ok, err := manager.Rebuild(ctx, cfg, manager.Command{JSON: *asJSON, Stdout: s.Stdout, Stderr: s.Stderr, Logger: log})
 		if err != nil || !ok {
 			return 1, err
-		}
-		return 0, nil
-	}
-}
-
-// webhookTest declares the command whose code is 1 where somebody has not taken the event.
-func webhookTest(flags *flag.FlagSet) command.Action {
-	load := service().Configured(flags)
-	return func(ctx context.Context, s command.Surroundings, _ []string) (int, error) {
-		cfg, _, err := load(s)
-		if err != nil {
-			return 2, err
-		}
-		ok, err := manager.TestEvents(ctx, cfg, s.Stdout)
-		switch {
-		case err != nil:
-			return 2, err
-		case !ok:
-			return 1, nil
 		}
 		return 0, nil
 	}

@@ -333,25 +333,35 @@ func (n *node) record(ctx context.Context, r api.RecordRequest) (api.NodeAnswer,
 	return n.pass(ctx, q)
 }
 
-// pass sends a request to the node and returns its whole answer, also if that is an
-// error. If the node refuses the manager's token, or begins to answer and does not end,
-// pass returns an error.
-func (n *node) pass(ctx context.Context, q peer.Call) (api.NodeAnswer, error) {
+// ask sends a request to the node and returns its answer, whatever the status, with up to
+// most bytes of its body. The answer has to be whole within the request's Wait.
+func (n *node) ask(ctx context.Context, q peer.Call, most int64) (peer.Answer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, q.Wait, fmt.Errorf("no answer within %v", q.Wait))
 	defer cancel()
 	resp, err := n.client.Do(ctx, q)
 	if err != nil {
 		n.suspect()
-		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, err)
+		return peer.Answer{}, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, peer.MaxAnswer))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, most))
 	if err != nil {
 		n.suspect()
-		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", n.alias, peer.Explain(ctx, err))
+		return peer.Answer{}, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", n.alias, peer.Explain(ctx, err))
 	}
-	if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden || !json.Valid(body) && len(body) > 0 {
-		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, peer.StatusError(resp.StatusCode, body))
+	return peer.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+}
+
+// pass sends a request to the node and returns its whole answer, also if that is an
+// error. If the node refuses the manager's token, or begins to answer and does not end,
+// pass returns an error.
+func (n *node) pass(ctx context.Context, q peer.Call) (api.NodeAnswer, error) {
+	a, err := n.ask(ctx, q, peer.MaxAnswer)
+	if err != nil {
+		return api.NodeAnswer{}, err
 	}
-	return api.NodeAnswer{Node: n.alias, Status: resp.StatusCode, Body: body, RetryAfter: resp.Header.Get("Retry-After")}, nil
+	if a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden || !json.Valid(a.Body) && len(a.Body) > 0 {
+		return api.NodeAnswer{}, fault.Errorf(fault.Unavailable, "node %q: %w", n.alias, peer.StatusError(a.Status, a.Body))
+	}
+	return api.NodeAnswer{Node: n.alias, Status: a.Status, Body: a.Body, RetryAfter: a.Header.Get("Retry-After")}, nil
 }

@@ -2,8 +2,6 @@ package manager
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"net/http"
 	"slices"
 
@@ -88,21 +86,8 @@ func (s signalFleet) Ask(ctx context.Context, alias string, q signalling.Request
 	if n == nil {
 		return signalling.Answer{}, fault.New(fault.NotFound, "the node of this session is not one of the manager's any more")
 	}
-	wait := s.fleet.o.Timeout
-	ctx, cancel := context.WithTimeoutCause(ctx, wait, fmt.Errorf("no answer within %v", wait))
-	defer cancel()
-	resp, err := n.client.Do(ctx, peer.Call{Method: q.Method, Path: q.Path, Header: q.Header, Body: q.Body, Wait: wait})
-	if err != nil {
-		n.suspect()
-		return signalling.Answer{}, fault.Errorf(fault.Unavailable, "node %q: %w", alias, err)
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, peer.MaxShort))
-	if err != nil {
-		n.suspect()
-		return signalling.Answer{}, fault.Errorf(fault.Unavailable, "node %q: read its answer: %w", alias, peer.Explain(ctx, err))
-	}
-	return signalling.Answer{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+	a, err := n.ask(ctx, peer.Call{Method: q.Method, Path: q.Path, Header: q.Header, Body: q.Body, Wait: s.fleet.o.Timeout}, peer.MaxShort)
+	return signalling.Answer(a), err
 }
 
 // Session implements signalling.Fleet.

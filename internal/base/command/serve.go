@@ -41,6 +41,27 @@ func (v *Service[C]) Configured(flags *flag.FlagSet) (load func(Surroundings) (C
 	}
 }
 
+// Judge declares a command that looks at something by the configuration. Its code is 1
+// where do says that it is not good, and 2 for an error.
+func (v *Service[C]) Judge(do func(ctx context.Context, cfg C, stdout io.Writer) (good bool, err error)) func(*flag.FlagSet) Action {
+	return func(flags *flag.FlagSet) Action {
+		load := v.Configured(flags)
+		return func(ctx context.Context, s Surroundings, _ []string) (int, error) {
+			cfg, _, err := load(s)
+			if err != nil {
+				return 2, err
+			}
+			switch good, err := do(ctx, cfg, s.Stdout); {
+			case err != nil:
+				return 2, err
+			case !good:
+				return 1, nil
+			}
+			return 0, nil
+		}
+	}
+}
+
 // Serve declares the command that runs the server.
 func (v *Service[C]) Serve(flags *flag.FlagSet) Action {
 	load := v.Configured(flags)

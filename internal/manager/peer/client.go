@@ -96,6 +96,13 @@ type Call struct {
 	Wait         time.Duration // how long the answer may take to begin
 }
 
+// Answer is what a node answered.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
 // Do sends a request. ctx is for the answer's body too, which the caller closes.
 // Reading the body fails if nothing comes for idleTimeout. The error is a
 // fault.Unavailable. It never has the token; it may have the node's address, which

@@ -273,7 +273,7 @@ func (s *Server) created(w http.ResponseWriter, r *http.Request, c Candidate, a 
 		s.log.Info("publisher placed", "stream", stream, "node", c.Alias)
 	}
 	passHeader(w.Header(), a.Header)
-	w.Header().Set("Location", live.ClientOf(r.Context()).Prefix+"/session/"+url.PathEscape(stream)+"/"+url.PathEscape(key.session))
+	w.Header().Set("Location", live.ClientOf(r.Context()).Prefix+sessionPath(stream, key.session))
 	w.WriteHeader(http.StatusCreated)
 	_, _ = w.Write(a.Body) // a client that is gone never connects: the node ends its session
 	return nil
