@@ -23,6 +23,7 @@ LIVEMAN  := bin/liveman
 LINT     := .cache/bin/golangci-lint
 MINIO    := .cache/bin/minio
 SUPPLY   := .cache/bin/supply
+RELEASE  := .cache/bin/release
 
 export GO
 
@@ -42,7 +43,7 @@ run-liveman: web build ## the same, and start the manager
 web: ## the page, into internal/serve/web/dist
 	scripts/web.sh build
 
-deps: $(MINIO) ## Debian packages, npm modules and the S3 server that the tests need
+deps: $(MINIO) $(RELEASE) ## Debian packages, npm modules and the S3 server that the tests need
 	scripts/deps.sh
 	scripts/web.sh install
 	scripts/python.sh
@@ -50,7 +51,7 @@ deps: $(MINIO) ## Debian packages, npm modules and the S3 server that the tests 
 # The build of the S3 server takes minutes: it goes on while all else is fetched
 # and built.
 prepare: ## what the tests need, and what they run
-	$(MAKE) -j2 --output-sync=target $(MINIO) programs
+	$(MAKE) -j2 --output-sync=target $(MINIO) $(RELEASE) programs
 
 programs:
 	scripts/deps.sh
@@ -107,6 +108,12 @@ $(SUPPLY): tools/supply/go.mod tools/supply/go.sum
 	mkdir -p $(SUPPLY)
 	cd tools/supply && $(GO) build -o ../../$(SUPPLY)/ tool
 	@touch $(SUPPLY)
+
+# An ACME server for tests.
+$(RELEASE): tools/release/go.mod tools/release/go.sum
+	mkdir -p $(RELEASE)
+	cd tools/release && $(GO) build -o ../../$(RELEASE)/ tool
+	@touch $(RELEASE)
 
 # The S3 server of the tests, a module of its own for the same reason. The build
 # takes a few minutes.

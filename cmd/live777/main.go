@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // for machines and images without certificates of authorities
+
 	"github.com/live777/recorder/internal/base/command"
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/logging"
@@ -28,6 +30,7 @@ var program = command.Program{
 			Summary: "write a span of a stream as an MP4 file, from the storage", Declare: export, Operands: "STREAM FROM TO",
 		},
 		"webhook-test":  {Summary: "send an event to all webhooks and hooks, and tell what they answer", Declare: service().Judge(node.TestEvents)},
+		"health":        {Summary: "ask the server of this configuration whether it answers", Declare: service().Health},
 		"hash-password": command.HashPassword, "dev-cert": command.DevCert,
 	},
 }

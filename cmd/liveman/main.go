@@ -8,6 +8,8 @@ import (
 	"io"
 	"log/slog"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // for machines and images without certificates of authorities
+
 	"github.com/live777/recorder/internal/base/command"
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/logging"
@@ -24,6 +26,7 @@ var program = command.Program{
 		"serve":         {Summary: "run the manager", Declare: service().Serve},
 		"rebuild":       {Summary: "make the catalogue from what is in storage, and from what nodes keep themselves", Declare: rebuild},
 		"webhook-test":  {Summary: "send an event to all webhooks and hooks, and tell what they answer", Declare: service().Judge(manager.TestEvents)},
+		"health":        {Summary: "ask the server of this configuration whether it answers", Declare: service().Health},
 		"hash-password": command.HashPassword, "dev-cert": command.DevCert,
 	},
 }

@@ -55,6 +55,7 @@ type Manager struct {
 	api       *api.API
 	server    *http.Server
 	listener  net.Listener
+	redirect  *api.Redirect
 }
 
 // New opens the database, the storage and the port, and begins to follow the nodes. If
@@ -83,8 +84,7 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	if m.catalogue, err = catalogue.OpenLater(ctx, string(cfg.Database.URL)); err != nil {
 		return m, err
 	}
-	var listen net.ListenConfig
-	if m.listener, err = listen.Listen(ctx, "tcp", cfg.HTTP.Listen); err != nil {
+	if m.listener, err = api.Listen(ctx, cfg.HTTP.Listen); err != nil {
 		return m, fmt.Errorf("open http.listen: %w", err)
 	}
 	tokens := sealTokens(m.catalogue, cfg, o.Logger)
@@ -118,7 +118,7 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 		return m, err
 	}
 	shelf.Bin = m.bin
-	if err := m.serveWith(lib, shelf, o); err != nil {
+	if err := m.serveWith(ctx, lib, shelf, o); err != nil {
 		return m, err
 	}
 	if len(cfg.AutoRecord.Streams) > 0 {
@@ -168,7 +168,7 @@ func (m *Manager) sources() metrics.FleetSources {
 }
 
 // serveWith makes the server of the API.
-func (m *Manager) serveWith(lib *library, shelf *shelf, o Options) (err error) {
+func (m *Manager) serveWith(ctx context.Context, lib *library, shelf *shelf, o Options) (err error) {
 	timelines, err := newTimelines(m.fleet, m.catalogue)
 	if err != nil {
 		return err
@@ -192,9 +192,12 @@ func (m *Manager) serveWith(lib *library, shelf *shelf, o Options) (err error) {
 		return err
 	}
 	m.server = api.NewServer(m.api)
-	if t := m.cfg.HTTP.TLS; t.Cert != "" {
-		m.server.TLSConfig, err = tlscert.Config(t.Cert, t.Key, o.Logger)
+	config, challenges, err := tlscert.New(m.cfg.HTTP.TLS.Options(), o.Logger)
+	if err != nil {
+		return err
 	}
+	m.server.TLSConfig = config
+	m.redirect, err = api.NewRedirect(ctx, m.api, m.cfg.HTTP.Redirect, m.listener.Addr(), challenges)
 	return err
 }
 
@@ -238,6 +241,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.watchNodes(loop) })
 	loops.Go(func() { m.tellRecordings(loop) })
 	loops.Go(func() { m.bin.Run(loop) })
+	loops.Go(func() { m.redirect.Run(loop) })
 	if m.keeper != nil {
 		loops.Go(func() {
 			if m.fleet.AwaitOpen(loop) {
@@ -264,7 +268,7 @@ func (m *Manager) Run(ctx context.Context) error {
 
 // close ends what runs: first the requests, then what they use.
 func (m *Manager) close(ctx context.Context) error {
-	errs := []error{api.CloseServer(ctx, m.server, m.listener, drainTimeout)}
+	errs := []error{m.redirect.Close(), api.CloseServer(ctx, m.server, m.listener, drainTimeout)}
 	if m.signal != nil {
 		m.signal.Close()
 	}

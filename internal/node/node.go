@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/live777/recorder/internal/base/auth"
@@ -28,9 +29,8 @@ import (
 )
 
 const (
-	// drainTimeout bounds how long HTTP requests may still take when the node
-	// stops, sealTimeout how long the recordings may take to be sealed.
-	sealTimeout  = 30 * time.Second
+	// drainTimeout bounds how long sessions and HTTP requests may still take when the
+	// node stops. For how long recordings may take to be sealed see recorder.drain_seconds.
 	drainTimeout = 5 * time.Second
 )
 
@@ -43,19 +43,21 @@ type Options struct {
 // Node is a running live777: its ports are open from New on, and served by Run.
 type Node struct {
 	cfg      *config.Config
-	taken    *config.Config // cfg, or what Reload has taken over last
+	taken    atomic.Pointer[config.Config] // cfg, or what Reload has taken over last
 	log      *slog.Logger
 	streams  *live.Streams
 	whip     *whip.Server
 	recorder recorder
 	gauge    *gauge
 	health   *health.Watch
+	draining atomic.Int64 // since when, in Unix nanoseconds; 0: the node does not end
 	metrics  *metrics.Node
 	quotas   *quota.Quotas
 	events   *events.Service
 	api      *api.API
 	server   *http.Server
 	listener net.Listener
+	redirect *api.Redirect
 }
 
 // recorder is what a build with the recorder adds to a node: see recorder.go
@@ -78,13 +80,17 @@ type recorder interface {
 	load(*api.NodeLoad)
 	// stopWaiting ends requests that wait for what is recorded.
 	stopWaiting()
-	// setAutoStreams changes recorder.auto_streams.
-	setAutoStreams(patterns []string) error
+	// reload takes over what of a configuration can change while the node runs.
+	reload(next config.Recorder) error
 	// place says where recordings are kept, for people.
 	place() string
 	// features names what the build can do.
 	features() []string
-	// close seals the recordings that run.
+	// drain has no further recording begin, and has those that run go on after a restart.
+	drain() error
+	// seal seals the recordings that run.
+	seal(ctx context.Context) error
+	// close seals what is not sealed, and closes the rest.
 	close(ctx context.Context) error
 }
 
@@ -94,7 +100,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	n = &Node{cfg: cfg, taken: cfg, log: o.Logger, quotas: quotasOf(cfg.Limits), metrics: metrics.NewNode()}
+	n = &Node{cfg: cfg, log: o.Logger, quotas: quotasOf(cfg.Limits), metrics: metrics.NewNode()}
+	n.taken.Store(cfg)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.close(ctx))
@@ -110,8 +117,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	if n.recorder, err = newRecorder(ctx, cfg, n.streams, n.quotas, n.metrics, n.events, o.Logger); err != nil {
 		return n, err
 	}
-	var listen net.ListenConfig
-	if n.listener, err = listen.Listen(ctx, "tcp", cfg.HTTP.Listen); err != nil {
+	if n.listener, err = api.Listen(ctx, cfg.HTTP.Listen); err != nil {
 		return n, fmt.Errorf("open http.listen: %w", err)
 	}
 	if n.whip, err = newWHIP(cfg, n.streams, n.quotas, o.Logger); err != nil {
@@ -136,16 +142,19 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 			Name: "live777", Version: o.Version, Node: cfg.Recorder.NodeAlias,
 			Features: n.recorder.features(), Codecs: codecNames(),
 		},
-		Load: n.load, Problems: n.health.Problems, Logger: o.Logger,
+		Load: n.load, Problems: n.problems, Logger: o.Logger,
 	})
 	if err != nil {
 		return n, err
 	}
 	n.server = api.NewServer(n.api)
 	n.server.RegisterOnShutdown(n.recorder.stopWaiting)
-	if t := cfg.HTTP.TLS; t.Cert != "" {
-		n.server.TLSConfig, err = tlscert.Config(t.Cert, t.Key, o.Logger)
+	config, challenges, err := tlscert.New(cfg.HTTP.TLS.Options(), o.Logger)
+	if err != nil {
+		return n, err
 	}
+	n.server.TLSConfig = config
+	n.redirect, err = api.NewRedirect(ctx, n.api, cfg.HTTP.Redirect, n.listener.Addr(), challenges)
 	return n, err
 }
 
@@ -246,6 +255,7 @@ func (n *Node) Run(ctx context.Context) error {
 	loops.Go(func() { n.gauge.run(looping) })
 	loops.Go(func() { n.health.Run(looping) })
 	loops.Go(func() { n.watchLevels(looping) })
+	loops.Go(func() { n.redirect.Run(looping) })
 	if n.cfg.Manager.URL != "" {
 		loops.Go(func() { n.register(looping) })
 	}
@@ -258,7 +268,8 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	cancel()
 	loops.Wait()
-	return errors.Join(err, n.close(context.WithoutCancel(ctx)))
+	ctx = context.WithoutCancel(ctx)
+	return errors.Join(err, n.drain(ctx), n.close(ctx))
 }
 
 // parameters keeps the parameter sets of a track for who joins late.
@@ -269,12 +280,35 @@ func parameters(t media.Track) live.Keeper {
 	return nil
 }
 
-// close ends what runs: nobody new is let in first, then what has arrived is
-// recorded and sealed, and then the publishers are sent away.
+// drain lets nobody new in, seals what has arrived, and sends the publishers away. Other
+// requests are answered as ever, for who plays a recording has nothing to do with it.
+func (n *Node) drain(ctx context.Context) error {
+	if !n.draining.CompareAndSwap(0, time.Now().UnixNano()) {
+		return nil
+	}
+	n.whip.SetDraining(true)
+	sealing, cancel := context.WithTimeout(ctx, n.cfg.Recorder.Drain.Duration())
+	defer cancel()
+	errs := []error{n.recorder.drain(), n.recorder.seal(sealing)}
+	closing, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	return errors.Join(append(errs, n.whip.Close(closing))...)
+}
+
+// problems is what is wrong, to which belongs that the node ends.
+func (n *Node) problems() []health.Problem {
+	all := n.health.Problems()
+	if since := n.draining.Load(); since != 0 {
+		all = append(all, health.Problem{Place: "node", Text: "the node is shutting down", Since: time.Unix(0, since).UTC(), Serious: true})
+	}
+	return all
+}
+
+// close ends what runs.
 func (n *Node) close(ctx context.Context) error {
-	errs := []error{api.CloseServer(ctx, n.server, n.listener, drainTimeout)}
+	errs := []error{n.redirect.Close(), api.CloseServer(ctx, n.server, n.listener, drainTimeout)}
 	if n.recorder != nil {
-		sealing, cancel := context.WithTimeout(ctx, sealTimeout)
+		sealing, cancel := context.WithTimeout(ctx, n.cfg.Recorder.Drain.Duration())
 		defer cancel()
 		errs = append(errs, n.recorder.close(sealing))
 	}

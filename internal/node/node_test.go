@@ -29,6 +29,7 @@ type testNode struct {
 	root  string
 	spool string
 	said  string // to the person who started it
+	node  *Node
 	stop  func()
 }
 
@@ -77,7 +78,7 @@ func startNode(t *testing.T, change func(*config.Config)) *testNode {
 	t.Cleanup(stop)
 	var said strings.Builder
 	n.Welcome(&said)
-	return &testNode{t: t, url: n.URL(), root: cfg.Recorder.Storage.Root, spool: cfg.Recorder.Spool.Dir, said: said.String(), stop: stop}
+	return &testNode{t: t, url: n.URL(), root: cfg.Recorder.Storage.Root, spool: cfg.Recorder.Spool.Dir, said: said.String(), node: n, stop: stop}
 }
 
 // TestWelcome: what the node says at its start can be copied as it is.

@@ -30,8 +30,10 @@ func (noRecorder) recordings() api.Recordings        { return nil }
 func (noRecorder) measure(*metrics.Sources)          {}
 func (noRecorder) watch(*health.Watch)               {}
 func (noRecorder) load(*api.NodeLoad)                {}
-func (noRecorder) setAutoStreams([]string) error     { return nil }
 func (noRecorder) stopWaiting()                      {}
+func (noRecorder) reload(config.Recorder) error      { return nil }
+func (noRecorder) drain() error                      { return nil }
+func (noRecorder) seal(context.Context) error        { return nil }
 func (noRecorder) place() string                     { return "" }
 func (noRecorder) features() []string                { return []string{} }
 func (noRecorder) close(context.Context) error       { return nil }

@@ -35,6 +35,7 @@ type withRecorder struct {
 	keeper    *keeper
 	restorer  *restorer
 	teller    teller
+	sealed    bool // seal was called
 }
 
 func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams, quotas *quota.Quotas, meter *metrics.Node, told *events.Service, log *slog.Logger) (_ recorder, err error) {
@@ -68,6 +69,9 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 		return nil, err
 	}
 	w.depot.start() // what was torn is whole now
+	if err := w.goOn(o.Reconnect.Duration()); err != nil {
+		log.Error("recordings do not go on by themselves", "error", err) // as after a start that comes too late
+	}
 	w.playback, err = playback.New(playback.Options{Backend: w.depot.Store, Catalogue: w.catalogue, Live: w.Recorder, Logger: log})
 	if err != nil {
 		return nil, err
@@ -119,7 +123,12 @@ func (w *withRecorder) load(l *api.NodeLoad) {
 	}
 }
 
-func (w *withRecorder) setAutoStreams(patterns []string) error { return w.SetAutoStreams(patterns) }
+func (w *withRecorder) reload(next config.Recorder) error {
+	if err := w.SetAutoStreams(next.AutoStreams); err != nil {
+		return err
+	}
+	return w.keeper.SetPolicy(policyOf(next.Retention))
+}
 
 func (w *withRecorder) stopWaiting() { w.StopWaiting() }
 
@@ -130,16 +139,7 @@ func (w *withRecorder) features() []string {
 }
 
 func (w *withRecorder) close(ctx context.Context) error {
-	var errs []error
-	if w.restorer != nil {
-		w.restorer.stop()
-	}
-	if w.keeper != nil {
-		w.keeper.stop()
-	}
-	if w.Recorder != nil {
-		errs = append(errs, w.Recorder.Close(ctx))
-	}
+	errs := []error{w.seal(ctx)}
 	if w.restorer != nil {
 		errs = append(errs, w.restorer.finish(ctx))
 	}

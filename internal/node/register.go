@@ -34,8 +34,10 @@ func (n *Node) register(ctx context.Context) {
 	told := "" // the last problem
 	var token string
 	var signed time.Time
+	var by *config.Config
 	for {
-		if now := time.Now(); token == "" || now.Sub(signed) > nodeTokenLife/2 {
+		if now := time.Now(); token == "" || now.Sub(signed) > nodeTokenLife/2 || by != n.taken.Load() {
+			by = n.taken.Load()
 			token, signed = n.nodeToken(now), now
 		}
 		switch err := n.registerOnce(ctx, token); {
@@ -59,13 +61,14 @@ func (n *Node) register(ctx context.Context) {
 // nodeToken returns what the manager is to use the node with; "" where the node
 // asks nobody.
 func (n *Node) nodeToken(now time.Time) string {
-	if t := n.cfg.Manager.NodeToken; t != "" {
+	cfg := n.taken.Load()
+	if t := cfg.Manager.NodeToken; t != "" {
 		return string(t)
 	}
-	if n.cfg.Auth.Secret == "" {
+	if cfg.Auth.Secret == "" {
 		return ""
 	}
-	token, err := auth.Sign(string(n.cfg.Auth.Secret), now.Add(nodeTokenLife), []string{"*"}, auth.Admin)
+	token, err := auth.Sign(string(cfg.Auth.Secret), now.Add(nodeTokenLife), []string{"*"}, auth.Admin)
 	if err != nil {
 		n.log.Error("no token can be signed for the manager", "error", err)
 	}

@@ -24,8 +24,7 @@ type keeper struct {
 func newKeeper(cfg config.Retention, w *withRecorder, log *slog.Logger) (*keeper, error) {
 	k, err := retention.New(retention.Options{
 		Backend: w.depot.Store, Catalogue: w.catalogue, Live: running{w},
-		MaxAge: cfg.MaxAge.Duration(), MaxBytes: cfg.MaxBytes.Bytes(), MinFree: cfg.MinFree.Bytes(),
-		Free: w.depot.free, Check: cfg.Check.Duration(), Logger: log,
+		Policy: policyOf(cfg), Free: w.depot.free, Logger: log,
 	})
 	if err != nil {
 		return nil, err
@@ -35,6 +34,13 @@ func newKeeper(cfg config.Retention, w *withRecorder, log *slog.Logger) (*keeper
 		return nil, err
 	}
 	return &keeper{Keeper: k, bin: bin, cancel: func() {}}, nil
+}
+
+// policyOf translates recorder.retention.
+func policyOf(cfg config.Retention) retention.Policy {
+	return retention.Policy{
+		MaxAge: cfg.MaxAge.Duration(), MaxBytes: cfg.MaxBytes.Bytes(), MinFree: cfg.MinFree.Bytes(), Check: cfg.Check.Duration(),
+	}
 }
 
 // start runs the keeper; deletions that were interrupted go on at once.

@@ -164,6 +164,9 @@ func sourceOf(address string) string {
 		host = address
 	}
 	ip, err := netip.ParseAddr(host)
+	if host == "" || host == "@" { // a Unix socket has no address
+		return ""
+	}
 	if err != nil {
 		return host
 	}

@@ -30,13 +30,14 @@ type Config struct {
 
 // HTTP configures the server of the API, of WHIP and WHEP and of the page.
 type HTTP struct {
-	// Listen is the TCP address, host:port. Port 0 takes a free one.
+	// Listen is the TCP address, host:port, or a Unix socket, unix:/path. Port 0 takes a
+	// free one.
 	Listen string `toml:"listen" default:"127.0.0.1:7777"`
 	// CORSOrigins are the origins whose pages may use the API: "*" for all,
 	// "https://host[:port]" for one, a port of "*" for all ports of a host.
 	// Nodes without credentials, anonymous ones too, trust pages of this machine
 	// only: their visitors' browsers would else open the node to every web site.
-	CORSOrigins []string `toml:"cors_origins" derived:"[\"*\"] with tokens, a secret or users; else [\"http://localhost:*\", \"http://127.0.0.1:*\"]"`
+	CORSOrigins []string `toml:"cors_origins" derived:"[\"*\"] with tokens, a secret or users; else [\"http://localhost:*\", \"http://127.0.0.1:*\"]" reload:"yes"`
 	// BasePath is where a reverse proxy has the server: "/studio".
 	BasePath string `toml:"base_path" default:""`
 	// TrustedProxies are addresses and networks of reverse proxies, whose
@@ -48,12 +49,14 @@ type HTTP struct {
 	ConnectionsPerAddress int `toml:"connections_per_address" default:"0" min:"0" max:"100000"`
 	// RequestsPerAddress is how many requests a second one address may send; 0: any.
 	RequestsPerAddress int `toml:"requests_per_address" default:"500" min:"0" max:"1000000"`
-	TLS                TLS `toml:"tls"`
+	// Redirect is the address that sends to HTTPS who comes by plain HTTP.
+	Redirect string `toml:"redirect" default:""`
+	TLS      TLS    `toml:"tls"`
 }
 
 // Scheme returns that of the server's URLs.
 func (h HTTP) Scheme() string {
-	if h.TLS.Cert != "" {
+	if h.TLS.Cert != "" || len(h.TLS.ACME) > 0 {
 		return "https"
 	}
 	return "http"
@@ -64,6 +67,11 @@ type TLS struct {
 	// Cert and Key are PEM files, which are read again when they change.
 	Cert string `toml:"cert" default:""`
 	Key  string `toml:"key" default:""`
+	// ACME are host names for which an authority is asked for certificates.
+	ACME          []string `toml:"acme"`
+	ACMEEmail     string   `toml:"acme_email" default:""`
+	ACMEDirectory string   `toml:"acme_directory" default:""`
+	ACMECache     string   `toml:"acme_cache" default:"./acme"`
 }
 
 // WebRTC configures media transport.
@@ -96,13 +104,13 @@ type ICEServer struct {
 // asked for, which is accepted on loopback or with Anonymous only.
 type Auth struct {
 	// Tokens are static bearer tokens; each may do everything.
-	Tokens []Secret `toml:"tokens"`
+	Tokens []Secret `toml:"tokens" reload:"yes"`
 	// Secret is the HS256 key of JSON Web Tokens, at least 16 bytes.
-	Secret Secret `toml:"secret"`
+	Secret Secret `toml:"secret" reload:"yes"`
 	// Anonymous lets everybody who reaches the node do everything.
-	Anonymous bool `toml:"anonymous" default:"false"`
+	Anonymous bool `toml:"anonymous" default:"false" reload:"yes"`
 	// Users log in by name and password.
-	Users []User `toml:"users"`
+	Users []User `toml:"users" reload:"yes"`
 }
 
 // Configured reports whether requests need credentials.
@@ -127,7 +135,7 @@ type Manager struct {
 	// NodeURL is where the manager reaches this node.
 	NodeURL string `toml:"node_url" derived:"http:// or https:// and http.listen"`
 	// NodeToken is what the manager uses this node with.
-	NodeToken Secret `toml:"node_token" derived:"the first of auth.tokens; else one that auth.secret signs"`
+	NodeToken Secret `toml:"node_token" derived:"the first of auth.tokens; else one that auth.secret signs" reload:"yes"`
 	// Register is how often the node registers again: a manager that has lost its
 	// database knows it after that time.
 	Register Seconds `toml:"register_seconds" default:"30" min:"1" max:"3600"`
@@ -168,6 +176,8 @@ type Recorder struct {
 	Chunk Milliseconds `toml:"chunk_ms" default:"500" min:"50" max:"60000"`
 	// Reconnect is how long a recording waits for its publisher to come back.
 	Reconnect Seconds `toml:"reconnect_seconds" default:"10" min:"0" max:"3600"`
+	// Drain is how long the end of the node waits for its recordings to be sealed.
+	Drain Seconds `toml:"drain_seconds" default:"30" min:"1" max:"3600"`
 	// Fsync is when files are made durable: after each segment, each chunk, or
 	// when the operating system pleases.
 	Fsync     string    `toml:"fsync" default:"segment" oneof:"segment|chunk|off"`
@@ -190,13 +200,13 @@ type Spool struct {
 // being recorded, or are protected, never are.
 type Retention struct {
 	// MaxAge is how long after their end recordings are kept; 0: for ever.
-	MaxAge Hours `toml:"max_age_hours" default:"0" min:"0" max:"876000"`
+	MaxAge Hours `toml:"max_age_hours" default:"0" min:"0" max:"876000" reload:"yes"`
 	// MaxBytes is how much of storage recordings may take, all together; "0": any.
-	MaxBytes Size `toml:"max_bytes" default:"0"`
+	MaxBytes Size `toml:"max_bytes" default:"0" reload:"yes"`
 	// MinFree is how much of the disk is to stay free (storage of type fs).
-	MinFree Size `toml:"min_free_bytes" default:"0"`
+	MinFree Size `toml:"min_free_bytes" default:"0" reload:"yes"`
 	// Check is how often that is looked at.
-	Check Seconds `toml:"check_seconds" default:"60" min:"1" max:"86400"`
+	Check Seconds `toml:"check_seconds" default:"60" min:"1" max:"86400" reload:"yes"`
 }
 
 // The storage types.

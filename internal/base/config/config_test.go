@@ -24,13 +24,13 @@ func mustLoad(t *testing.T, text string, environ ...string) *Config {
 
 func TestDefaults(t *testing.T) {
 	want := &Config{
-		HTTP:     HTTP{Listen: "127.0.0.1:7777", CORSOrigins: []string{"http://localhost:*", "http://127.0.0.1:*"}, RequestsPerAddress: 500},
+		HTTP:     HTTP{Listen: "127.0.0.1:7777", CORSOrigins: []string{"http://localhost:*", "http://127.0.0.1:*"}, RequestsPerAddress: 500, TLS: TLS{ACMECache: "./acme"}},
 		WebRTC:   WebRTC{Listen: "127.0.0.1:7777", ConnectTimeout: 15, Grace: 30, Receiver: "pion"},
 		Limits:   Limits{Sessions: 1000, Unconnected: 200},
 		Log:      Log{Level: "info", Format: "text"},
 		Database: Database{URL: "sqlite://live777.db"},
 		Recorder: Recorder{
-			MaxRecording: 86400, Segment: 6, Chunk: 500, Reconnect: 10, Fsync: "segment",
+			MaxRecording: 86400, Segment: 6, Chunk: 500, Reconnect: 10, Drain: 30, Fsync: "segment",
 			Storage:   Storage{Type: "fs", Root: "./storage", FileMode: "0640"},
 			Spool:     Spool{Dir: "./spool", MaxBytes: "10GiB", Uploads: 8},
 			Retention: Retention{MaxBytes: "0", MinFree: "0", Check: 60},

@@ -19,7 +19,7 @@ func loadLiveman(text string, environ ...string) (*Liveman, error) {
 
 func TestLivemanDefaults(t *testing.T) {
 	want := &Liveman{
-		HTTP:       HTTP{Listen: "127.0.0.1:8888", CORSOrigins: []string{"http://localhost:*", "http://127.0.0.1:*"}, RequestsPerAddress: 500},
+		HTTP:       HTTP{Listen: "127.0.0.1:8888", CORSOrigins: []string{"http://localhost:*", "http://127.0.0.1:*"}, RequestsPerAddress: 500, TLS: TLS{ACMECache: "./acme"}},
 		Log:        Log{Level: "info", Format: "text"},
 		Database:   Database{URL: "sqlite://liveman.db"},
 		Fleet:      Fleet{Poll: 5, Timeout: 5, ControlTimeout: 60},

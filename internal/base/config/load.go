@@ -99,6 +99,9 @@ func (c *Config) derive(l *loader) {
 	if !l.set["webrtc.listen"] {
 		// A bad http.listen is reported by validate.
 		host, _, _ := net.SplitHostPort(c.HTTP.Listen)
+		if _, ok := c.HTTP.Socket(); ok {
+			host = "127.0.0.1"
+		}
 		c.WebRTC.Listen = net.JoinHostPort(host, "7777")
 	}
 	l.deriveOrigins(&c.HTTP, &c.Auth)
@@ -106,7 +109,7 @@ func (c *Config) derive(l *loader) {
 	if c.Manager.URL == "" {
 		return
 	}
-	if !l.set["manager.node_url"] {
+	if _, ok := c.HTTP.Socket(); !ok && !l.set["manager.node_url"] {
 		c.Manager.NodeURL = c.HTTP.Scheme() + "://" + c.HTTP.Listen
 	}
 	if !l.set["manager.node_token"] && len(c.Auth.Tokens) > 0 {

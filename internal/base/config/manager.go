@@ -36,7 +36,8 @@ func (l *loader) checkManager(c *Config) {
 		return
 	}
 	host, _, err := net.SplitHostPort(c.HTTP.Listen)
-	if err != nil {
+	_, socket := c.HTTP.Socket()
+	if err != nil && !socket {
 		return // reported
 	}
 	if host == "" || host == "0.0.0.0" || host == "::" {

@@ -66,11 +66,12 @@ func (l *loader) checkHTTP(h *HTTP, a *Auth) {
 		l.fail("http.base_path", `%q is no path; write it as it begins the URLs, such as "/studio"`, b)
 	}
 	l.checkNetworks("http.trusted_proxies", h.TrustedProxies)
-	switch {
-	case h.TLS.Cert != "" && h.TLS.Key == "":
-		l.fail("http.tls.key", "is missing; write the file that has the key of http.tls.cert")
-	case h.TLS.Cert == "" && h.TLS.Key != "":
-		l.fail("http.tls.cert", "is missing; write the file that has the certificate of http.tls.key")
+	l.checkSecure(h)
+	if path, ok := h.Socket(); ok {
+		if !strings.HasPrefix(path, "/") {
+			l.fail("http.listen", `%q is no path of a socket; write "unix:/run/live777/http.sock"`, h.Listen)
+		}
+		return // who reaches it is a matter of its folder
 	}
 	host, ok := l.checkAddress("http.listen", h.Listen)
 	if ok && !loopback(host) && !a.Configured() && !a.Anonymous {
@@ -79,6 +80,34 @@ func (l *loader) checkHTTP(h *HTTP, a *Auth) {
 	}
 	for i, t := range a.Tokens {
 		l.checkLength(element("auth.tokens", i), h, t)
+	}
+}
+
+// checkSecure checks what the server speaks HTTPS by, and who is sent there.
+func (l *loader) checkSecure(h *HTTP) {
+	t := &h.TLS
+	switch {
+	case t.Cert != "" && t.Key == "":
+		l.fail("http.tls.key", "is missing; write the file that has the key of http.tls.cert")
+	case t.Cert == "" && t.Key != "":
+		l.fail("http.tls.cert", "is missing; write the file that has the certificate of http.tls.key")
+	case t.Cert != "" && len(t.ACME) > 0:
+		l.fail("http.tls.acme", "has no effect beside http.tls.cert; remove one or the other")
+	}
+	for i, host := range t.ACME {
+		if u, err := url.Parse("https://" + host); err != nil || u.Host != host || u.Port() != "" || !strings.Contains(host, ".") || strings.ContainsAny(host, "*[]") {
+			l.fail(element("http.tls.acme", i), `%q is no name of a host; write one that the authority can find, such as "live.example.com"`, host)
+		}
+	}
+	if u, err := url.Parse(t.ACMEDirectory); t.ACMEDirectory != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		l.fail("http.tls.acme_directory", "%q is no URL; write https://host/path", t.ACMEDirectory)
+	}
+	if h.Redirect == "" {
+		return
+	}
+	l.checkAddress("http.redirect", h.Redirect)
+	if h.Scheme() != "https" {
+		l.fail("http.redirect", "has no effect without http.tls")
 	}
 }
 

@@ -290,7 +290,7 @@ func TestNewNeeds(t *testing.T) {
 		t.Error("New without a backend: no error")
 	}
 	g := newRig(t, nil)
-	if _, err := New(Options{Backend: g.store, Catalogue: g.db, MinFree: 1}); err == nil {
+	if _, err := New(Options{Backend: g.store, Catalogue: g.db, Policy: Policy{MinFree: 1}}); err == nil {
 		t.Error("New with MinFree and without Free: no error")
 	}
 }

@@ -2,6 +2,7 @@ package retention
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +18,38 @@ const (
 	maxFailures = 3
 )
 
+// Policy says how long recordings are kept; 0 means that there is no bound.
+type Policy struct {
+	MaxAge   time.Duration // how long after their end recordings are kept
+	MaxBytes int64         // that all recordings may have together
+	MinFree  int64         // bytes of the disk that stay free
+	// Check is how often the policy is applied; 0 means a minute.
+	Check time.Duration
+}
+
+// SetPolicy replaces the policy. A Keeper that runs applies it at once.
+func (k *Keeper) SetPolicy(p Policy) error {
+	if p.MinFree > 0 && k.o.Free == nil {
+		return errors.New("retention: MinFree needs Free")
+	}
+	if p.Check <= 0 {
+		p.Check = defaultCheck
+	}
+	k.policy.Store(&p)
+	select {
+	case k.changed <- struct{}{}:
+	default: // it has not seen the one before yet
+	}
+	return nil
+}
+
+// setPace sets how often the policy is applied, and deletions are tried again.
+func (k *Keeper) setPace(check, retry *time.Ticker) {
+	every := k.policy.Load().Check
+	check.Reset(every)
+	retry.Reset(min(every, retryMin))
+}
+
 // excess is by how much the policy is not met.
 type excess struct {
 	before time.Time // what ended before is too old; zero: nothing is
@@ -26,7 +59,7 @@ type excess struct {
 
 // reason says why a recording goes, or "" where it stays, and all that ended
 // later do.
-func (e *excess) reason(rec media.Recording, o *Options) string {
+func (e *excess) reason(rec media.Recording, o *Policy) string {
 	switch {
 	case rec.End.Before(e.before):
 		return fmt.Sprintf("it ended more than %v ago (recorder.retention.max_age_hours)", o.MaxAge)
@@ -43,12 +76,13 @@ func (e *excess) reason(rec media.Recording, o *Options) string {
 // logged.
 func (k *Keeper) Apply(ctx context.Context) {
 	k.endDue(ctx)
-	if k.o.MaxAge <= 0 && k.o.MaxBytes <= 0 && k.o.MinFree <= 0 {
+	p := k.policy.Load()
+	if p.MaxAge <= 0 && p.MaxBytes <= 0 && p.MinFree <= 0 {
 		return
 	}
-	e, err := k.measure(ctx)
+	e, err := k.measure(ctx, p)
 	if err == nil {
-		err = k.delete(ctx, &e)
+		err = k.delete(ctx, &e, p)
 	}
 	if err != nil {
 		if ctx.Err() == nil {
@@ -60,25 +94,25 @@ func (k *Keeper) Apply(ctx context.Context) {
 }
 
 // measure finds out by how much the policy is not met.
-func (k *Keeper) measure(ctx context.Context) (excess, error) {
+func (k *Keeper) measure(ctx context.Context, p *Policy) (excess, error) {
 	var e excess
-	if k.o.MaxAge > 0 {
-		e.before = k.o.Now().Add(-k.o.MaxAge)
+	if p.MaxAge > 0 {
+		e.before = k.o.Now().Add(-p.MaxAge)
 	}
-	if k.o.MaxBytes > 0 {
+	if p.MaxBytes > 0 {
 		used, err := k.o.Catalogue.Usage(ctx)
 		if err != nil {
 			return e, err
 		}
-		e.over = used - k.o.MaxBytes
+		e.over = used - p.MaxBytes
 	}
-	if k.o.MinFree > 0 {
+	if p.MinFree > 0 {
 		free, err := k.o.Free()
 		if err != nil {
 			return e, fmt.Errorf("look how much of the disk is free: %w", err)
 		}
 		// What is being deleted becomes free without another recording going.
-		e.short = k.o.MinFree - free - k.unfinished()
+		e.short = p.MinFree - free - k.unfinished()
 	}
 	return e, nil
 }
@@ -95,7 +129,7 @@ func (k *Keeper) unfinished() int64 {
 }
 
 // delete deletes recordings until e is met or there are no more.
-func (k *Keeper) delete(ctx context.Context, e *excess) error {
+func (k *Keeper) delete(ctx context.Context, e *excess, p *Policy) error {
 	var after time.Time
 	afterDir, failures := "", 0
 	for {
@@ -108,7 +142,7 @@ func (k *Keeper) delete(ctx context.Context, e *excess) error {
 				continue
 			}
 			after, afterDir = *rec.End, rec.RecordDir
-			why := e.reason(rec, &k.o)
+			why := e.reason(rec, p)
 			if why == "" {
 				return nil
 			}

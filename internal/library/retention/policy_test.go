@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -164,4 +165,26 @@ func TestManyPages(t *testing.T) {
 	if want := int64(len(all) - (len(all)+9)/10); err != nil || used != want {
 		t.Errorf("%d recordings are left, %v; want %d", used, err, want)
 	}
+}
+
+// TestSetPolicy replaces the policy of a keeper that runs, which applies it at once.
+func TestSetPolicy(t *testing.T) {
+	g := newRig(t, nil)
+	g.record("camera/0000000001", 3, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); g.Run(ctx) }()
+	defer func() { cancel(); <-done }()
+	if err := g.SetPolicy(Policy{MinFree: 1}); err == nil {
+		t.Error("MinFree without Free: no error")
+	}
+	if err := g.SetPolicy(Policy{MaxAge: time.Hour, Check: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); len(g.logged("recording deleted")) == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the policy is not applied")
+		}
+	}
+	g.wantLeft()
 }

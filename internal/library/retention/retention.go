@@ -12,6 +12,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -63,15 +64,10 @@ type Options struct {
 	Catalogue Catalogue
 	Live      Live // nil where nothing is recorded
 
-	// The policy; 0 means that there is no bound.
-	MaxAge   time.Duration // how long after their end recordings are kept
-	MaxBytes int64         // that all recordings may have together
-	MinFree  int64         // bytes of the disk that stay free
+	Policy // which SetPolicy replaces
 	// Free returns the free bytes of the disk that recordings are on; needed for
-	// MinFree only.
+	// Policy.MinFree only.
 	Free func() (int64, error)
-	// Check is how often the policy is applied; 0 means a minute.
-	Check time.Duration
 
 	Now    func() time.Time // nil means time.Now
 	Logger *slog.Logger     // nil means slog.Default()
@@ -100,6 +96,8 @@ type Keeper struct {
 
 	removing chan struct{} // capacity 1: held by who deletes objects
 	wake     chan struct{} // capacity 1: a deletion is due
+	changed  chan struct{} // capacity 1: there is another policy
+	policy   atomic.Pointer[Policy]
 
 	mu      sync.Mutex
 	pending map[string]*deletion     // by record_dir: begun and not ended
@@ -112,14 +110,8 @@ func New(o Options) (*Keeper, error) {
 	if o.Backend == nil || o.Catalogue == nil {
 		return nil, errors.New("retention: Backend and Catalogue are needed")
 	}
-	if o.MinFree > 0 && o.Free == nil {
-		return nil, errors.New("retention: MinFree needs Free")
-	}
 	if o.Live == nil {
 		o.Live = nothingLive{}
-	}
-	if o.Check <= 0 {
-		o.Check = defaultCheck
 	}
 	if o.Now == nil {
 		o.Now = time.Now
@@ -127,10 +119,12 @@ func New(o Options) (*Keeper, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Keeper{
-		o: o, log: o.Logger, removing: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+	k := &Keeper{
+		o: o, log: o.Logger, removing: make(chan struct{}, 1), wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
 		pending: map[string]*deletion{}, busy: map[string]chan struct{}{},
-	}, nil
+	}
+	err := k.SetPolicy(o.Policy)
+	return k, err
 }
 
 type nothingLive struct{}
@@ -144,10 +138,10 @@ func (nothingLive) Protect(string, bool) (media.Recording, bool, error) {
 
 // Run applies the policy and ends deletions until ctx ends.
 func (k *Keeper) Run(ctx context.Context) {
-	check := time.NewTicker(k.o.Check)
+	check, retry := time.NewTicker(time.Hour), time.NewTicker(time.Hour)
 	defer check.Stop()
-	retry := time.NewTicker(min(k.o.Check, retryMin))
 	defer retry.Stop()
+	k.setPace(check, retry)
 	k.Resume(ctx)
 	k.Apply(ctx)
 	for {
@@ -158,6 +152,9 @@ func (k *Keeper) Run(ctx context.Context) {
 			k.endDue(ctx)
 		case <-retry.C:
 			k.endDue(ctx)
+		case <-k.changed:
+			k.setPace(check, retry)
+			k.Apply(ctx)
 		case <-check.C:
 			k.Resume(ctx) // also what another process has left
 			k.Apply(ctx)

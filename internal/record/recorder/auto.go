@@ -8,25 +8,29 @@ import (
 	"github.com/live777/recorder/internal/ingest/live"
 )
 
-// OnPublish starts a session for a stream that auto_streams names.
+// OnPublish starts a session for a stream that auto_streams names, or that is to go on.
 // live.Options.OnPublish calls it before the publisher's first packet, so that no
 // packet is missed. The recording itself begins with the first packet, because many
 // publishers never connect. OnPublish does not wait for storage.
 func (r *Recorder) OnPublish(st *live.Stream) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.auto(st.ID()) {
+	old := r.sessions[st.ID()]
+	if r.closed {
+		return
+	}
+	before, goesOn := r.takeUnfinished(st)
+	if !r.auto(st.ID()) && !goesOn {
 		r.beginPreroll(st)
 		return
 	}
-	old := r.sessions[st.ID()]
-	if r.closed || old != nil && !old.ended.Load() {
+	if old != nil && !old.ended.Load() {
 		return // a running session sees the publisher come back
 	}
 	if p := r.takePreroll(st.ID()); p != nil { // of the publisher before
 		r.wg.Go(p.end)
 	}
-	s, err := r.newSession(st, "", nil)
+	s, err := r.newSession(st, before.BaseDir, nil)
 	if err != nil {
 		r.log.Error("automatic recording did not start", "stream", st.ID(), "error", err)
 		return
@@ -34,6 +38,7 @@ func (r *Recorder) OnPublish(st *live.Stream) {
 	if old != nil { // storage may hold it up for long
 		r.sealing[old] = struct{}{}
 	}
+	s.before = before.RecordDir
 	s.awaitMedia()
 	r.sessions[st.ID()] = s
 	r.wg.Go(s.run)

@@ -68,6 +68,8 @@ func (s *session) use(rec *recording.Recording) {
 // claim takes the folder of the session's next recording.
 func (s *session) claim(ctx context.Context, info media.Recording) (media.Recording, *journal.Journal, error) {
 	switch {
+	case s.before != "" && s.dirs == 0 && s.baseDir != "":
+		return s.r.claim(ctx, info, prefixOf(s.before), false, s.baseDir)
 	case s.dirs > 0 && s.baseDir != "":
 		return s.r.claim(ctx, info, prefixOf(s.info().RecordDir), false, s.baseDir)
 	case s.baseDir != "":

@@ -122,6 +122,9 @@ type Recorder struct {
 	errors    map[string]string               // by stream: why its last recording ended, if by an error
 	stopped   map[string]*live.Publication    // by stream: whose recording Stop has ended
 	reserved  []*reservation                  // folders that are being claimed
+
+	unfinished      map[string]Unfinished // by stream: of GoOn
+	unfinishedUntil time.Time
 }
 
 // New returns a recorder; Close it.

@@ -46,6 +46,7 @@ type session struct {
 	log     *slog.Logger
 	stream  string
 	baseDir string // as asked for in Start
+	before  string // the record_dir of what it goes on with after a restart; empty: of nothing
 	owner   string // who has asked; empty where nobody has
 
 	lifetime

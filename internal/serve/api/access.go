@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"path"
+	"sync/atomic"
 
 	"github.com/live777/recorder/internal/base/auth"
 	"github.com/live777/recorder/internal/base/fault"
@@ -81,7 +82,7 @@ var rules = map[access]rule{
 
 // gate decides who may use a route.
 type gate struct {
-	auth *auth.Auth
+	auth atomic.Pointer[auth.Auth] // see API.SetAuth
 	// recordingOf is Playback.RecordingOf; nil where there are no recordings.
 	recordingOf func(ctx context.Context, key string) (media.Recording, error)
 	// sessionRight is WHIP.SessionRight; nil where there are no sessions.
@@ -101,11 +102,11 @@ func (g *gate) authorize(to access, r *http.Request) (*auth.Grant, error) {
 		return g.checkLink(r)
 	}
 	if to == registerNode {
-		if ok, err := g.auth.Presents(r, g.registration); ok {
+		if ok, err := g.auth.Load().Presents(r, g.registration); ok {
 			return nil, err // it may do this and nothing else
 		}
 	}
-	grant, err := g.auth.Authenticate(r)
+	grant, err := g.auth.Load().Authenticate(r)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,7 @@ func (g *gate) checkLink(r *http.Request) (*auth.Grant, error) {
 	if grant, ok := g.checkSpanLink(r); ok {
 		return grant, nil
 	}
-	link, err := g.auth.CheckLink(r.PathValue("token"), path.Dir(key))
+	link, err := g.auth.Load().CheckLink(r.PathValue("token"), path.Dir(key))
 	if err != nil {
 		return nil, err
 	}

@@ -7,9 +7,9 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/live777/recorder/docs/openapi"
@@ -147,8 +147,8 @@ type API struct {
 	mux      *http.ServeMux
 	table    []route // all that the mux has
 	gate     gate
-	document []byte // describes this API: OpenAPI 3.1, JSON
-	cors     origins
+	document []byte                  // describes this API: OpenAPI 3.1, JSON
+	cors     atomic.Pointer[origins] // see SetOrigins
 	timing   timing
 	causes   causes
 	proxies  proxies
@@ -178,7 +178,7 @@ func New(o Options) (a *API, err error) {
 func newAPI(o Options) *API {
 	a := &API{
 		o: o, now: o.Now, log: o.Logger, mux: http.NewServeMux(),
-		cors: newOrigins(o.CORSOrigins), timing: defaultTiming, closing: make(chan struct{}),
+		timing: defaultTiming, closing: make(chan struct{}),
 		document: openapi.Live777(),
 	}
 	if a.now == nil {
@@ -187,11 +187,9 @@ func newAPI(o Options) *API {
 	if a.log == nil {
 		a.log = slog.Default()
 	}
+	a.SetOrigins(o.CORSOrigins)
 	a.conns, a.pace.rate = newConnections(a), o.RequestsPerAddress
-	if o.Auth.HasAccounts() {
-		a.o.Info.Features = append(slices.Clone(o.Info.Features), featureAccounts)
-	}
-	a.gate = gate{auth: o.Auth}
+	a.gate.auth.Store(o.Auth)
 	if o.Playback != nil {
 		a.gate.recordingOf = o.Playback.RecordingOf
 	}

@@ -25,8 +25,8 @@ type origins struct {
 	hosts []string // "http://host", whatever the port
 }
 
-func newOrigins(list []string) origins {
-	var o origins
+func newOrigins(list []string) *origins {
+	o := new(origins)
 	for _, s := range list {
 		s = strings.ToLower(s)
 		if host, ok := strings.CutSuffix(s, ":*"); ok {
@@ -57,8 +57,8 @@ func (o *origins) allow(origin string) bool {
 // a page that may not is an error: browsers send it without asking when it looks
 // like a form's, and withhold no more than the answer.
 func (a *API) checkOrigin(w http.ResponseWriter, r *http.Request) (done bool, err error) {
-	h := w.Header()
-	if !a.cors.all {
+	h, cors := w.Header(), a.cors.Load()
+	if !cors.all {
 		h.Add("Vary", "Origin")
 	}
 	origin := r.Header.Get("Origin")
@@ -66,14 +66,14 @@ func (a *API) checkOrigin(w http.ResponseWriter, r *http.Request) (done bool, er
 		return false, nil
 	}
 	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
-	if !a.cors.allow(origin) {
+	if !cors.allow(origin) {
 		if sameOrigin(r, origin) || !preflight && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 			return false, nil
 		}
 		return false, fault.Errorf(fault.Forbidden, "pages of %q may not use this node; add the origin to http.cors_origins", origin)
 	}
 	allowed := origin
-	if a.cors.all {
+	if cors.all {
 		allowed = "*"
 	}
 	h.Set("Access-Control-Allow-Origin", allowed)

@@ -2,12 +2,17 @@ package api
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/live777/recorder/internal/base/fault"
 )
 
 func (a *API) getInfo(w http.ResponseWriter, _ *http.Request) error {
-	a.writeJSON(w, http.StatusOK, a.o.Info)
+	info := a.o.Info
+	if a.Auth().HasAccounts() {
+		info.Features = append(slices.Clone(info.Features), featureAccounts)
+	}
+	a.writeJSON(w, http.StatusOK, info)
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (a *API) getMe(w http.ResponseWriter, r *http.Request) error {
 // other clients.
 func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	// Nobody is to be logged in to somebody else's account by a foreign page.
-	if err := a.o.Auth.CheckOrigin(r); err != nil {
+	if err := a.Auth().CheckOrigin(r); err != nil {
 		return err
 	}
 	var body struct {
@@ -54,13 +54,13 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 	if body.Name == "" || body.Password == "" {
 		return fault.New(fault.Invalid, `name and password are needed: {"name": "...", "password": "..."}`)
 	}
-	s, err := a.o.Auth.Login(r.Context(), body.Name, body.Password, r.RemoteAddr)
+	s, err := a.Auth().Login(r.Context(), body.Name, body.Password, r.RemoteAddr)
 	if err != nil {
 		a.loginFailed(r, err)
 		return err
 	}
 	a.log.Info("logged in", "account", body.Name, "remote", r.RemoteAddr)
-	a.o.Auth.SetCookie(w, r, s)
+	a.Auth().SetCookie(w, r, s)
 	a.writeJSON(w, http.StatusOK, struct {
 		Token string `json:"token"`
 		identity
@@ -87,13 +87,13 @@ func (a *API) loginFailed(r *http.Request, err error) {
 }
 
 func (a *API) logout(w http.ResponseWriter, r *http.Request) error {
-	if err := a.o.Auth.CheckOrigin(r); err != nil {
+	if err := a.Auth().CheckOrigin(r); err != nil {
 		return err
 	}
-	if err := a.o.Auth.Logout(r); err != nil {
+	if err := a.Auth().Logout(r); err != nil {
 		return err
 	}
-	a.o.Auth.ClearCookie(w, r)
+	a.Auth().ClearCookie(w, r)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

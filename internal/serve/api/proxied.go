@@ -75,6 +75,9 @@ func (p *proxies) strip(r *http.Request) {
 
 // trusts reports whether an address, with its port, is of a proxy.
 func (p *proxies) trusts(remote string) bool {
+	if ofSocket(remote) {
+		return true
+	}
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		host = remote

@@ -311,7 +311,7 @@ func (a *API) waitForChange(r *http.Request, e *eventStream, watch <-chan struct
 			return true
 		case <-heartbeat:
 			// As in sendLists.
-			if _, err := a.o.Auth.Authenticate(r); err != nil || e.comment() != nil {
+			if _, err := a.Auth().Authenticate(r); err != nil || e.comment() != nil {
 				return false
 			}
 		case <-r.Context().Done():

@@ -60,6 +60,9 @@ func CloseServer(ctx context.Context, s *http.Server, l net.Listener, timeout ti
 // LocalURL returns the URL of a server that listens on addr, as a user of this
 // machine can open it.
 func LocalURL(scheme string, addr net.Addr) string {
+	if addr.Network() == "unix" {
+		return unixScheme + addr.String()
+	}
 	host, port, err := net.SplitHostPort(addr.String())
 	if err != nil {
 		return scheme + "://" + addr.String()

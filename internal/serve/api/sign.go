@@ -37,7 +37,7 @@ func (a *API) signRecording(w http.ResponseWriter, r *http.Request) error {
 	}
 	dir := rec.RecordDir
 	expires := a.linkEnd(grantOf(r), ttl)
-	a.answerSigned(w, prefixOf(r)+playPrefix+a.o.Auth.SignLink(grantOf(r), dir, identify(rec), expires)+"/"+EscapePath(dir)+"/", expires)
+	a.answerSigned(w, prefixOf(r)+playPrefix+a.Auth().SignLink(grantOf(r), dir, identify(rec), expires)+"/"+EscapePath(dir)+"/", expires)
 	return nil
 }
 

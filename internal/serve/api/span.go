@@ -80,7 +80,7 @@ func (a *API) signSpan(w http.ResponseWriter, r *http.Request) error {
 	stream := r.PathValue("stream")
 	from, to := spanTexts(s)
 	expires := a.linkEnd(grantOf(r), ttl)
-	token := a.o.Auth.SignLink(grantOf(r), linkedSpan(stream, from, to), linkedStream(stream), expires)
+	token := a.Auth().SignLink(grantOf(r), linkedSpan(stream, from, to), linkedStream(stream), expires)
 	a.answerSigned(w, prefixOf(r)+playPrefix+token+"/"+url.PathEscape(stream)+"/"+from+"/"+to+"/", expires)
 	return nil
 }
@@ -101,7 +101,7 @@ func (g *gate) checkSpanLink(r *http.Request) (grant *auth.Grant, ok bool) {
 	if len(parts) < 4 {
 		return nil, false
 	}
-	link, err := g.auth.CheckLink(r.PathValue("token"), linkedSpan(parts[0], parts[1], parts[2]))
+	link, err := g.auth.Load().CheckLink(r.PathValue("token"), linkedSpan(parts[0], parts[1], parts[2]))
 	if err != nil || !link.IsFor(linkedStream(parts[0])) {
 		return nil, false
 	}

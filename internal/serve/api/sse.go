@@ -95,7 +95,7 @@ func (a *API) sendLists(w http.ResponseWriter, r *http.Request, l listing) error
 		case <-l.poll:
 		case <-heartbeat.C:
 			// Timers stand still while the machine sleeps: the clock decides.
-			if _, err := a.o.Auth.Authenticate(r); err != nil || e.comment() != nil {
+			if _, err := a.Auth().Authenticate(r); err != nil || e.comment() != nil {
 				return nil
 			}
 		case <-r.Context().Done():

@@ -1,0 +1,135 @@
+//go:build !norecorder
+
+package node
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/load"
+)
+
+// publishMany publishes sound to each stream until its publisher is sent away, or ctx ends.
+func (n *testNode) publishMany(ctx context.Context, streams []string) {
+	n.t.Helper()
+	for _, stream := range streams {
+		p, err := load.New(load.Options{URL: n.url + "/whip/" + stream, Audio: open(n.t, "opus_mono.ogg"), Duration: time.Minute})
+		if err != nil {
+			n.t.Fatal(err)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = p.Run(ctx) // the node ends before it does
+		}()
+		n.t.Cleanup(func() { <-done })
+	}
+}
+
+// recorded waits until each stream is recorded, and returns the recordings.
+func (n *testNode) recorded(streams []string) map[string]media.Recording {
+	n.t.Helper()
+	all := map[string]media.Recording{}
+	deadline := time.Now().Add(30 * time.Second)
+	for _, stream := range streams {
+		for all[stream].Duration < 0.5 {
+			if time.Now().After(deadline) {
+				n.t.Fatalf("%s is not recorded", stream)
+			}
+			var rec media.Recording
+			n.call(http.MethodGet, "/api/record/"+stream, "", &rec)
+			all[stream] = rec
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	return all
+}
+
+// TestRestartGoesOn: a node ends in order while it records twenty streams, and is started
+// again: what was recorded is sealed, and each recording that somebody had started goes on
+// in another when its publisher comes back. While the node ends nobody new is let in.
+func TestRestartGoesOn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	change := func(c *config.Config) {
+		c.Recorder.Storage.Root = filepath.Join(dir, "storage")
+		c.Database.URL = config.DatabaseURL("sqlite://" + filepath.Join(dir, "live777.db"))
+		c.Recorder.AutoStreams = []string{"auto-*"}
+		c.Recorder.Reconnect = 30
+	}
+	var streams []string
+	for i := range 20 {
+		streams = append(streams, fmt.Sprintf("%s-%d", []string{"auto", "asked"}[i%2], i))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	n := startNode(t, change)
+	n.publishMany(ctx, append(streams, "not-recorded", "stopped"))
+	start := func(stream, body string) {
+		for n.call(http.MethodPost, "/api/record/"+stream, body, nil) != http.StatusOK { // it has no publisher yet
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	for i := 1; i < len(streams); i += 2 {
+		body := ""
+		if i == 1 {
+			body = `{"base_dir":"match/final"}`
+		}
+		start(streams[i], body)
+	}
+	start("stopped", "")
+	before := n.recorded(append(streams, "stopped"))
+	if code := n.call(http.MethodDelete, "/api/record/stopped", "", nil); code != http.StatusOK {
+		t.Errorf("stop: %d", code)
+	}
+
+	if err := n.node.drain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for path, want := range map[string]string{"POST /api/record/not-recorded": "shutting down", "GET /readyz": `"node"`} {
+		method, path, _ := strings.Cut(path, " ")
+		if code, body := n.ask(method, path, ""); code != http.StatusServiceUnavailable || !strings.Contains(string(body), want) {
+			t.Errorf("%s while the node ends: %d %s", path, code, body)
+		}
+	}
+	late, err := load.New(load.Options{URL: n.url + "/whip/late", Audio: open(t, "opus_mono.ogg"), Duration: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := late.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("a publisher while the node ends: %v", err)
+	}
+	for stream, rec := range before {
+		var sealed media.Recording
+		if code := n.call(http.MethodGet, "/api/recordings/"+rec.RecordDir, "", &sealed); code != http.StatusOK || sealed.Status != media.StatusComplete {
+			t.Errorf("%s is %s (%s)", stream, sealed.Status, sealed.Reason)
+		}
+	}
+	n.stop()
+
+	n = startNode(t, change)
+	n.publishMany(ctx, append(streams, "not-recorded", "stopped"))
+	for stream, rec := range n.recorded(streams) {
+		if rec.RecordDir == before[stream].RecordDir {
+			t.Errorf("%s goes on in %s, which is sealed", stream, rec.RecordDir)
+		}
+		if stream == streams[1] && !strings.HasPrefix(rec.RecordDir, "match/final/") {
+			t.Errorf("%s goes on in %s, not below its base_dir", stream, rec.RecordDir)
+		}
+	}
+	for _, stream := range []string{"not-recorded", "stopped"} {
+		var st recordAnswer
+		if n.call(http.MethodGet, "/api/record/"+stream, "", &st); st.Recording {
+			t.Errorf("%s is recorded after the restart", stream)
+		}
+	}
+	cancel()
+	n.stop()
+}
