@@ -27,7 +27,7 @@ RELEASE  := .cache/bin/release
 
 export GO
 
-.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack site sbom bench-record check static race chaos fuzz bench bench-catalogue clean
+.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack site sbom release bench-record check static race chaos fuzz bench bench-catalogue clean
 
 # Without cgo and paths, two builds of the same sources are the same.
 build: ## the servers, with the page that was built last
@@ -94,6 +94,10 @@ site: ## the documentation as a site, into .cache/site/html
 sbom: $(SUPPLY) build ## bills of materials of the programs (CycloneDX)
 	scripts/supply.sh $(SUPPLY) sbom
 
+# VERSION=v1.2.3 makes another than the commit's tag; PLATFORMS="linux/amd64" some.
+release: web $(RELEASE) $(SUPPLY) ## archives, packages, images, bills of materials and checksums, into dist/
+	scripts/release.sh $(RELEASE) $(SUPPLY)
+
 race: deps ## Go's tests but the end-to-end ones, under the race detector
 	RACE=1 scripts/test.sh unit
 
@@ -109,10 +113,10 @@ $(SUPPLY): tools/supply/go.mod tools/supply/go.sum
 	cd tools/supply && $(GO) build -o ../../$(SUPPLY)/ tool
 	@touch $(SUPPLY)
 
-# An ACME server for tests.
-$(RELEASE): tools/release/go.mod tools/release/go.sum
+# What makes packages and images, and an ACME server for tests.
+$(RELEASE): tools/release/go.mod tools/release/go.sum $(wildcard tools/release/image/*.go)
 	mkdir -p $(RELEASE)
-	cd tools/release && $(GO) build -o ../../$(RELEASE)/ tool
+	cd tools/release && $(GO) build -o ../../$(RELEASE)/ tool ./image
 	@touch $(RELEASE)
 
 # The S3 server of the tests, a module of its own for the same reason. The build
