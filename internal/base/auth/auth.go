@@ -235,11 +235,13 @@ func (a *Auth) isStatic(token string) bool {
 }
 
 // claims are what a JSON Web Token says: until when who may do what. Both lists
-// are empty where the claim is missing, and then allow nothing.
+// are empty where the claim is missing, and then allow nothing, unless the token was made
+// for the original live777 and has neither.
 type claims struct {
 	jwt.RegisteredClaims
 	Streams []string `json:"streams"`
 	Rights  []Right  `json:"rights"`
+	original
 }
 
 func (a *Auth) parse(token string) (*Grant, error) {
@@ -251,6 +253,9 @@ func (a *Auth) parse(token string) (*Grant, error) {
 	case err != nil:
 		return nil, ErrInvalid // the parser's reasons may quote the token
 	}
+	if c.Streams == nil && c.Rights == nil {
+		c.Streams, c.Rights = c.grant()
+	}
 	g := &Grant{kind: KindJWT, name: c.Subject, streams: c.Streams, rights: c.Rights, expires: c.ExpiresAt.Time}
 	return g.of(token).from(a.originTag(string(KindJWT), "")), nil
 }
@@ -258,6 +263,6 @@ func (a *Auth) parse(token string) (*Grant, error) {
 // Sign makes a token for rights on the streams that match patterns, valid
 // until expires. It is for tools and tests; secret is Options.Secret.
 func Sign(secret string, expires time.Time, streams []string, rights ...Right) (string, error) {
-	c := claims{jwt.RegisteredClaims{ExpiresAt: jwt.NewNumericDate(expires)}, streams, rights}
+	c := claims{RegisteredClaims: jwt.RegisteredClaims{ExpiresAt: jwt.NewNumericDate(expires)}, Streams: streams, Rights: rights}
 	return jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(secret))
 }
