@@ -32,6 +32,7 @@ type library struct {
 	fleet   *fleet
 	spans   *span.Library
 	archive *libarchive.Archive
+	files   *playback.Server  // of the recordings of all nodes
 	shared  *playback.Server  // nil without shared storage
 	presign storage.Presigner // nil where players are not sent to the storage
 	ttl     time.Duration
@@ -44,6 +45,10 @@ func newLibrary(f *fleet, store shared, ttl time.Duration) (*library, error) {
 	l := &library{fleet: f, presign: store.presign, ttl: ttl, now: f.now}
 	var err error
 	l.archive, err = libarchive.New(libarchive.Options{Catalogue: f.o.Catalogue, Gone: f.isGone, Without: f.going.aliases, Now: f.now})
+	if err != nil {
+		return l, err
+	}
+	l.files, err = playback.New(playback.Options{Backend: objects{l}, Catalogue: sharedCatalogue{f}, Logger: f.log})
 	if err != nil {
 		return l, err
 	}

@@ -175,24 +175,7 @@ func (p player) Object(w http.ResponseWriter, r *http.Request, key string, _ tim
 
 // Span implements api.Playback.
 func (p player) Span(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error {
-	if name == media.FileName {
-		return p.spanFile(w, r, stream, s)
-	}
 	return p.spans.Serve(w, r, stream, s, name, until)
-}
-
-// spanFile answers with a span as one MP4 file, which begins and ends exactly where it is
-// asked to.
-func (p player) spanFile(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan) error {
-	parts, err := p.spans.Parts(r.Context(), stream, s)
-	if err != nil {
-		return err
-	}
-	clips := make([]playback.Clip, len(parts.Clips))
-	for i, c := range parts.Clips {
-		clips[i] = playback.Clip{Recording: c.Recording, From: c.From, To: c.To}
-	}
-	return p.File(w, r, clips)
 }
 
 // spanSource is where spans find recordings: the catalogue, and what playback serves.

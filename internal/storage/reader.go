@@ -14,7 +14,7 @@ import (
 // sequential reading is one Get, a seek elsewhere begins another. An object
 // that has become shorter than o.Size ends with io.ErrUnexpectedEOF; what was
 // appended after o.Size is not read. Not safe for concurrent use.
-func NewReader(ctx context.Context, b Backend, o Object) io.ReadSeekCloser {
+func NewReader(ctx context.Context, b Readable, o Object) io.ReadSeekCloser {
 	return &reader{ctx: ctx, backend: b, object: o}
 }
 
@@ -28,7 +28,7 @@ type OnDisk interface {
 
 type reader struct {
 	ctx     context.Context
-	backend Backend
+	backend Readable
 	object  Object
 	pos     int64         // of the next Read
 	body    io.ReadCloser // nil, or a Get that stands at pos
@@ -123,7 +123,7 @@ func SeekTo(offset int64, whence int, pos, size int64) (int64, error) {
 }
 
 // ReadAll returns the content of an object, of which so many bytes are read at most.
-func ReadAll(ctx context.Context, b Backend, key string, most int64) ([]byte, error) {
+func ReadAll(ctx context.Context, b Readable, key string, most int64) ([]byte, error) {
 	body, err := b.Get(ctx, key, 0, -1)
 	if err != nil {
 		return nil, err

@@ -43,21 +43,26 @@ type Object struct {
 	ETag     string // opaque, without quotes; changes when the content does
 }
 
-// Backend stores objects. Keys obey media.CheckPath; a key that does not is a
-// fault.Invalid error and reaches no server and no disk. All methods are safe
-// for concurrent use and end early when ctx does.
-type Backend interface {
-	// Put stores what body yields under key. Readers see the old object or the
-	// whole new one, never a part. size is the number of bytes; a body that
-	// yields another number is an error and stores nothing.
-	Put(ctx context.Context, key string, body io.Reader, size int64) error
-
+// Readable is what objects are read from. It is as safe as a Backend.
+type Readable interface {
 	// Get opens the object at byte offset; length < 0 means to its end. An
 	// object shorter than asked ends early with io.EOF. ErrNotFound if there is none.
 	Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 
 	// Stat describes the object, or ErrNotFound.
 	Stat(ctx context.Context, key string) (Object, error)
+}
+
+// Backend stores objects. Keys obey media.CheckPath; a key that does not is a
+// fault.Invalid error and reaches no server and no disk. All methods are safe
+// for concurrent use and end early when ctx does.
+type Backend interface {
+	Readable
+
+	// Put stores what body yields under key. Readers see the old object or the
+	// whole new one, never a part. size is the number of bytes; a body that
+	// yields another number is an error and stores nothing.
+	Put(ctx context.Context, key string, body io.Reader, size int64) error
 
 	// List yields every object whose key is below the folder prefix ("" for
 	// all), in lexical order of keys. It ends after the first error. A prefix

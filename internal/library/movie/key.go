@@ -177,7 +177,7 @@ func (k *KeyFrame) ETag() string {
 
 // MP4 returns the key frame as a file: the init segment, and a fragment with one sample of
 // a second, at 0.
-func (k *KeyFrame) MP4(ctx context.Context, b storage.Backend) ([]byte, error) {
+func (k *KeyFrame) MP4(ctx context.Context, b storage.Readable) ([]byte, error) {
 	if !media.IsObjectName(k.Init) {
 		return nil, fmt.Errorf("read the manifest: it names %q, which is no object of a recording", k.Init)
 	}

@@ -31,7 +31,7 @@ const (
 
 // Opening is where the segments of a file are looked up.
 type Opening struct {
-	Backend storage.Backend
+	Backend storage.Readable
 	// Index returns a sample index that is not stored yet; may be nil.
 	Index func(key string) ([]byte, bool)
 	// Check says that it is asked whether the segments are there, however many.
@@ -44,7 +44,7 @@ type Opening struct {
 // storage has lost is left out; the last picture before lasts for as long, and missing
 // names it. A recording that cannot be one file is a fault.Conflict that says why, one
 // without media a fault.NotFound.
-func Open(ctx context.Context, b storage.Backend, dir string, manifest []byte, title Title) (m *Movie, missing []string, err error) {
+func Open(ctx context.Context, b storage.Readable, dir string, manifest []byte, title Title) (m *Movie, missing []string, err error) {
 	p, err := NewPlan([]Source{{Dir: dir, Manifest: manifest}}, Choice{})
 	if err != nil {
 		return nil, nil, err

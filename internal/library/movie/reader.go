@@ -22,14 +22,14 @@ const maxBodies = 4
 // NewReader returns a reader of the file whose samples are in b. It can seek, as
 // http.ServeContent needs it, and asks b for nothing before the first Read. It is not
 // safe for concurrent use.
-func (m *Movie) NewReader(ctx context.Context, b storage.Backend) io.ReadSeekCloser {
+func (m *Movie) NewReader(ctx context.Context, b storage.Readable) io.ReadSeekCloser {
 	return &reader{movie: m, ctx: ctx, backend: b}
 }
 
 type reader struct {
 	movie   *Movie
 	ctx     context.Context
-	backend storage.Backend
+	backend storage.Readable
 	pos     int64
 	bodies  []*body // the one read last is the last
 	closed  bool

@@ -54,7 +54,7 @@ type Live interface {
 
 // Options configure New. Backend and Catalogue are needed.
 type Options struct {
-	Backend   storage.Backend
+	Backend   storage.Readable
 	Catalogue Catalogue
 	Live      Live         // nil where nothing is recorded
 	Logger    *slog.Logger // nil means slog.Default()
@@ -62,7 +62,7 @@ type Options struct {
 
 // Server answers what players ask. Safe for concurrent use.
 type Server struct {
-	backend   storage.Backend
+	backend   storage.Readable
 	catalogue Catalogue
 	live      Live
 	log       *slog.Logger

@@ -29,6 +29,30 @@ func (p *piece) clip(presentation *manifest.Presentation) Clip {
 	return c
 }
 
+// seam is a time between recordings that is not missed.
+const seam = 100 * time.Millisecond
+
+// without returns the record_dirs of those of the wanted pieces that are away, and have a
+// time that none of the chosen ones has.
+func without(wanted, chosen []piece, away map[string]error) (dirs []string) {
+	for _, w := range wanted {
+		dir := w.rec.RecordDir
+		if away[dir] == nil || slices.Contains(dirs, dir) {
+			continue
+		}
+		from := w.from
+		for _, c := range chosen {
+			if away[c.rec.RecordDir] == nil && !c.from.After(from.Add(seam)) && c.to.After(from) {
+				from = c.to
+			}
+		}
+		if w.to.Sub(from) > seam {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
 // choose returns which recording a span has at each time (archive.Pieces). recordings are
 // in the order of their starts. The last one that runs is taken to go on to the end of the
 // span: the catalogue hears of it now and then, and others that run may be of nodes that

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"path"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/playback"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/record/manifest"
 	"github.com/live777/recorder/internal/storage"
@@ -21,10 +23,13 @@ import (
 // now. What only they have is missing.
 const UnavailableHeader = "X-Live777-Unavailable"
 
-// Serve answers a GET or HEAD of what a span of a stream has by a name: its manifests, and
-// the segments that they name, by their record_dir and name. An error means that nothing
+// Serve answers a GET or HEAD of what a span of a stream has by a name: its manifests, the
+// segments that they name, by their record_dir and name, and media.FileName. An error means that nothing
 // was written but headers.
 func (l *Library) Serve(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error {
+	if name == media.FileName {
+		return l.file(w, r, stream, s)
+	}
 	if !media.IsManifest(name) {
 		if err := l.check(r.Context(), stream, s, name); err != nil {
 			return err
@@ -50,6 +55,23 @@ func (l *Library) Serve(w http.ResponseWriter, r *http.Request, stream string, s
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
 	return nil
+}
+
+// file answers with a span as one file, which begins and ends exactly where it is asked
+// to. Nobody sees what a file lacks: where a recording cannot be had now, there is none.
+func (l *Library) file(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan) error {
+	parts, err := l.Parts(r.Context(), stream, s)
+	if err != nil {
+		return err
+	}
+	if len(parts.Unavailable) > 0 {
+		return fmt.Errorf("the file would lack a part of the span: %w", parts.why)
+	}
+	clips := make([]playback.Clip, len(parts.Clips))
+	for i, c := range parts.Clips {
+		clips[i] = playback.Clip{Recording: c.Recording, From: c.From, To: c.To}
+	}
+	return l.source.File(w, r, clips)
 }
 
 // manifest returns the manifest of a name, when it has what r waits for, and the parts that

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/playback"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/record/manifest"
 )
@@ -40,6 +41,8 @@ type Source interface {
 	Edge(recordDir string) (tail manifest.Tail, more <-chan struct{}, ok bool)
 	// Await waits until more is closed; came is false if that takes too long.
 	Await(ctx context.Context, more <-chan struct{}) (came bool, err error)
+	// File answers a GET or HEAD of parts of recordings as one file.
+	File(w http.ResponseWriter, r *http.Request, clips []playback.Clip) error
 	// Object answers a GET or HEAD of an object for somebody who may have it until then.
 	Object(w http.ResponseWriter, r *http.Request, key string, until time.Time) error
 }
@@ -82,6 +85,7 @@ type Parts struct {
 	Running bool
 	// Unavailable are the record_dirs of what cannot be had now, and has no copy.
 	Unavailable []string
+	why         error // of the first of them
 }
 
 // Parts returns the parts of recordings that a span of a stream is made of. Where several
@@ -98,6 +102,7 @@ func (l *Library) Parts(ctx context.Context, stream string, s media.TimeSpan) (P
 	if err != nil {
 		return Parts{}, err
 	}
+	wanted := pieces
 	if len(away) > 0 { // others may have copies
 		recordings = slices.DeleteFunc(recordings, func(r media.Recording) bool { return away[r.RecordDir] != nil })
 		pieces = choose(recordings, s)
@@ -107,13 +112,16 @@ func (l *Library) Parts(ctx context.Context, stream string, s media.TimeSpan) (P
 		}
 		maps.Copy(away, more)
 	}
-	p := Parts{Unavailable: slices.Sorted(maps.Keys(away))}
+	p := Parts{Unavailable: without(wanted, pieces, away)}
+	if len(p.Unavailable) > 0 {
+		p.why = away[p.Unavailable[0]]
+	}
 	for i, presentation := range all {
 		p.add(&pieces[i], presentation)
 	}
 	switch {
-	case len(p.Clips) == 0 && len(away) > 0:
-		return Parts{}, away[p.Unavailable[0]]
+	case len(p.Clips) == 0 && p.why != nil:
+		return Parts{}, p.why
 	case len(p.Clips) == 0:
 		return Parts{}, l.source.NoMedia(ctx, stream, s)
 	}

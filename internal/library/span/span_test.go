@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/playback"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/record/manifest"
 )
@@ -75,6 +76,13 @@ func (f *shelf) RecordingOf(_ context.Context, key string) (media.Recording, err
 		}
 	}
 	return media.Recording{}, fault.New(fault.NotFound, "none")
+}
+
+func (f *shelf) File(w http.ResponseWriter, _ *http.Request, clips []playback.Clip) error {
+	for _, c := range clips {
+		_, _ = fmt.Fprintf(w, "%s %v-%v,", c.Recording.RecordDir, c.From, c.To)
+	}
+	return nil
 }
 
 func (f *shelf) Object(w http.ResponseWriter, _ *http.Request, key string, _ time.Time) error {
@@ -153,6 +161,7 @@ func get(t *testing.T, l *Library, stream string, s media.TimeSpan, name string)
 // What a span is made of: at each time the recording that lacks the least.
 func TestParts(t *testing.T) {
 	rotated, copies, moved := &shelf{}, &shelf{}, &shelf{away: map[string]bool{"@a/1": true}}
+	saved := &shelf{away: map[string]bool{"@a/1": true}}
 	rotated.record("camera/1", 0, 10, false)
 	rotated.record("camera/2", 10, 20, false)
 	rotated.record("camera/3", 30, 34, true)
@@ -160,19 +169,23 @@ func TestParts(t *testing.T) {
 	copies.record("@b/1", 2, 20, false)
 	moved.record("@a/1", 0, 10, true) // its node has died
 	moved.record("@b/1", 4, 20, true)
+	saved.record("@a/1", 5, 10, false)
+	saved.record("@b/1", 0, 20, false, media.Gap{Start: 6, Duration: 3})
 	for name, c := range map[string]struct {
 		shelf    *shelf
 		from, to float64
 		want     string
 		running  bool
+		lacks    int
 	}{
-		"a rotation":               {rotated, 5, 15, "camera/1 5-10, camera/2 0-5", false},
-		"a hole":                   {rotated, 15, 33, "camera/2 5-10, camera/3 0-3", false},
-		"goes on":                  {rotated, 15, 0, "camera/2 5-10, camera/3 0-", true},
-		"rewind":                   {rotated, 32, 0, "camera/3 2-", true},
-		"in the future":            {rotated, 15, 100, "camera/2 5-10, camera/3 0-70", true},
-		"a better copy":            {copies, 0, 20, "@a/1 0-8, @b/1 6-18", false},
-		"the copy of what is away": {moved, 0, 0, "@b/1 0-", true},
+		"a rotation":               {rotated, 5, 15, "camera/1 5-10, camera/2 0-5", false, 0},
+		"a hole":                   {rotated, 15, 33, "camera/2 5-10, camera/3 0-3", false, 0},
+		"goes on":                  {rotated, 15, 0, "camera/2 5-10, camera/3 0-", true, 0},
+		"rewind":                   {rotated, 32, 0, "camera/3 2-", true, 0},
+		"in the future":            {rotated, 15, 100, "camera/2 5-10, camera/3 0-70", true, 0},
+		"a better copy":            {copies, 0, 20, "@a/1 0-8, @b/1 6-18", false, 0},
+		"the copy of what is away": {moved, 0, 0, "@b/1 0-", true, 1},
+		"there is a whole copy":    {saved, 0, 20, "@b/1 0-20", false, 0},
 	} {
 		parts, err := library(t, c.shelf).Parts(t.Context(), "camera", span(c.from, c.to))
 		if err != nil {
@@ -187,9 +200,24 @@ func TestParts(t *testing.T) {
 			}
 			got = append(got, fmt.Sprintf("%s %v-%s", p.Recording.RecordDir, p.From.Seconds(), to))
 		}
-		if all := strings.Join(got, ", "); all != c.want || parts.Running != c.running || len(parts.Unavailable) != len(c.shelf.away) {
+		if all := strings.Join(got, ", "); all != c.want || parts.Running != c.running || len(parts.Unavailable) != c.lacks {
 			t.Errorf("%s: got %s, running %v, unavailable %q; want %s, %v", name, all, parts.Running, parts.Unavailable, c.want, c.running)
 		}
+	}
+}
+
+// A span is one file of its parts. There is none where the file would lack what is away.
+func TestFile(t *testing.T) {
+	f := &shelf{away: map[string]bool{"@b/3": true}}
+	f.record("@a/1", 0, 10, false)
+	f.record("@b/2", 10, 20, false)
+	f.record("@b/3", 20, 30, false)
+	l := library(t, f)
+	if w, err := get(t, l, "camera", span(5, 15), media.FileName); err != nil || w.Body.String() != "@a/1 5s-10s,@b/2 0s-5s," {
+		t.Errorf("a file of %s, %v", w.Body, err)
+	}
+	if w, err := get(t, l, "camera", span(5, 25), media.FileName); fault.KindOf(err) != fault.Unavailable || !strings.Contains(err.Error(), `"@b/3"`) || w.Body.Len() > 0 {
+		t.Errorf("a file without a part: %s, %v", w.Body, err)
 	}
 }
 
