@@ -11,6 +11,7 @@ import (
 	"github.com/live777/recorder/internal/base/command"
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/logging"
+	"github.com/live777/recorder/internal/base/tracing"
 	"github.com/live777/recorder/internal/node"
 )
 
@@ -59,6 +60,9 @@ func service() *command.Service[*config.Config] {
 				log.Warn("everybody on this machine can read the secrets of the configuration: chmod 640, or less", "file", path)
 			}
 			return cfg, log, nil
+		},
+		Trace: func(cfg *config.Config) tracing.Options {
+			return tracing.Options{Endpoint: cfg.Tracing.Endpoint, Percent: cfg.Tracing.Percent, Node: cfg.Recorder.NodeAlias}
 		},
 		New: func(ctx context.Context, cfg *config.Config, version string, log *slog.Logger) (command.Server, error) {
 			return node.New(ctx, cfg, node.Options{Version: version, Logger: log})

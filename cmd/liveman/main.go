@@ -13,6 +13,7 @@ import (
 	"github.com/live777/recorder/internal/base/command"
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/logging"
+	"github.com/live777/recorder/internal/base/tracing"
 	"github.com/live777/recorder/internal/manager"
 )
 
@@ -55,6 +56,9 @@ func service() *command.Service[*config.Liveman] {
 				log.Warn("everybody on this machine can read the secrets of the configuration: chmod 640, or less", "file", path)
 			}
 			return cfg, log, nil
+		},
+		Trace: func(cfg *config.Liveman) tracing.Options {
+			return tracing.Options{Endpoint: cfg.Tracing.Endpoint, Percent: cfg.Tracing.Percent}
 		},
 		New: func(ctx context.Context, cfg *config.Liveman, version string, log *slog.Logger) (command.Server, error) {
 			return manager.New(ctx, cfg, manager.Options{Version: version, Logger: log})

@@ -98,7 +98,7 @@ func openSpool(ctx context.Context, o config.Recorder, noSync bool, log *slog.Lo
 		return nil, err
 	}
 	sp, err := spool.New(ctx, spool.Options{
-		Dir: o.Spool.Dir, Remote: backend, MaxBytes: o.Spool.MaxBytes.Bytes(), Uploads: o.Spool.Uploads,
+		Dir: o.Spool.Dir, Remote: remote.Traced(backend), MaxBytes: o.Spool.MaxBytes.Bytes(), Uploads: o.Spool.Uploads,
 		NoSync: noSync, Logger: log,
 	})
 	if err != nil {

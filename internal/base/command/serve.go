@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"sync/atomic"
+
+	"github.com/live777/recorder/internal/base/tracing"
 )
 
 // Server is what the command of Serve runs.
@@ -28,6 +30,8 @@ type Service[C Config] struct {
 	// logger that it asks for.
 	Load func(path string, explicit bool, s Surroundings) (C, *slog.Logger, error)
 	New  func(ctx context.Context, cfg C, version string, log *slog.Logger) (Server, error)
+	// Trace says where the server's traces go. nil: nowhere.
+	Trace func(cfg C) tracing.Options
 }
 
 // Configured declares -config and returns what reads that file.
@@ -92,6 +96,11 @@ func (v *Service[C]) serve(ctx context.Context, s Surroundings, load func(Surrou
 	var running atomic.Pointer[Server]
 	stop := outlive(func() { v.reload(s, load, running.Load(), log) })
 	defer stop()
+	traces, err := v.trace(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	defer traces.Close(context.WithoutCancel(ctx))
 	server, err := v.New(ctx, cfg, Version(v.Version), log)
 	if err != nil {
 		return err
@@ -99,6 +108,16 @@ func (v *Service[C]) serve(ctx context.Context, s Surroundings, load func(Surrou
 	running.Store(&server)
 	server.Welcome(s.Stdout)
 	return attended(ctx, findSupervisor(s.Environ, log), server)
+}
+
+// trace starts the traces of the server.
+func (v *Service[C]) trace(ctx context.Context, cfg C, log *slog.Logger) (*tracing.Tracing, error) {
+	if v.Trace == nil {
+		return nil, nil //nolint:nilnil // nil is no tracing
+	}
+	o := v.Trace(cfg)
+	o.Service, o.Version, o.Logger = v.Name, Version(v.Version), log
+	return tracing.Start(ctx, o)
 }
 
 // Reloader is a Server that can take over changes of its configuration.

@@ -21,6 +21,7 @@ type Config struct {
 	Auth     Auth     `toml:"auth"`
 	Limits   Limits   `toml:"limits"`
 	Log      Log      `toml:"log"`
+	Tracing  Tracing  `toml:"tracing"`
 	Database Database `toml:"database"`
 	Recorder Recorder `toml:"recorder"`
 	Manager  Manager  `toml:"manager"`
@@ -147,6 +148,15 @@ type Manager struct {
 type Log struct {
 	Level  string `toml:"level" default:"info" oneof:"debug|info|warn|error" reload:"yes"`
 	Format string `toml:"format" default:"text" oneof:"text|json"`
+}
+
+// Tracing says where spans of requests and uploads go.
+type Tracing struct {
+	// Endpoint is the URL of an OpenTelemetry collector that takes OTLP over HTTP. Empty:
+	// nothing is traced.
+	Endpoint string `toml:"endpoint"`
+	// Percent is how many of a hundred traces are kept.
+	Percent int `toml:"percent" default:"100" min:"1" max:"100"`
 }
 
 // Database says where the catalogue of recordings is.

@@ -28,6 +28,7 @@ func TestDefaults(t *testing.T) {
 		WebRTC:   WebRTC{Listen: "127.0.0.1:7777", ConnectTimeout: 15, Grace: 30, Receiver: "pion"},
 		Limits:   Limits{Sessions: 1000, Unconnected: 200},
 		Log:      Log{Level: "info", Format: "text"},
+		Tracing:  Tracing{Percent: 100},
 		Database: Database{URL: "sqlite://live777.db"},
 		Recorder: Recorder{
 			MaxRecording: 86400, Segment: 6, Chunk: 500, Reconnect: 10, Drain: 30, Fsync: "segment",

@@ -22,6 +22,7 @@ type Liveman struct {
 	HTTP         HTTP         `toml:"http"`
 	Auth         Auth         `toml:"auth"`
 	Log          Log          `toml:"log"`
+	Tracing      Tracing      `toml:"tracing"`
 	Database     Database     `toml:"database"`
 	Fleet        Fleet        `toml:"fleet"`
 	Registration Registration `toml:"registration"`
@@ -174,6 +175,7 @@ func (c *Liveman) validate(l *loader) {
 	l.checkHTTP(&c.HTTP, &c.Auth)
 	l.checkAuth(&c.Auth)
 	l.checkDatabase(c.Database.URL)
+	l.checkTracing(&c.Tracing)
 	l.checkNodes(c)
 	l.checkEvents(c.Told())
 	l.checkMask("registration.token", c.Registration.Token)

@@ -21,6 +21,7 @@ func TestLivemanDefaults(t *testing.T) {
 	want := &Liveman{
 		HTTP:       HTTP{Listen: "127.0.0.1:8888", CORSOrigins: []string{"http://localhost:*", "http://127.0.0.1:*"}, RequestsPerAddress: 500, TLS: TLS{ACMECache: "./acme"}},
 		Log:        Log{Level: "info", Format: "text"},
+		Tracing:    Tracing{Percent: 100},
 		Database:   Database{URL: "sqlite://liveman.db"},
 		Fleet:      Fleet{Poll: 5, Timeout: 5, ControlTimeout: 60},
 		AutoRecord: AutoRecord{Copies: "all", Retry: 5},

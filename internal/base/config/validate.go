@@ -26,6 +26,7 @@ func (c *Config) validate(l *loader) {
 	l.checkAuth(&c.Auth)
 	l.checkLimits(&c.Limits)
 	l.checkDatabase(c.Database.URL)
+	l.checkTracing(&c.Tracing)
 	l.checkRecorder(&c.Recorder)
 	l.checkStorage("recorder.storage", &c.Recorder.Storage)
 	l.checkSpool(&c.Recorder)
@@ -247,6 +248,12 @@ func (l *loader) checkPatterns(at string, patterns []string) {
 		if pattern == "" {
 			l.fail(p, `is empty; use "*" for all streams, or remove it`)
 		}
+	}
+}
+
+func (l *loader) checkTracing(t *Tracing) {
+	if t.Endpoint != "" {
+		l.checkBaseURL("tracing.endpoint", t.Endpoint)
 	}
 }
 

@@ -230,6 +230,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rw := newResponse(w, r, a.timing.io)
+	r, endSpan := traced(rw, r)
+	defer endSpan()
 	a.observe(rw, r)
 	start := a.now()
 	defer rw.finish()
