@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/live777/recorder/internal/base/fault"
@@ -45,7 +46,7 @@ func IsManifest(name string) bool {
 // objectName matches the names of what a recording consists of: its manifests,
 // its description, and the init and media segments of its tracks and their sample
 // indexes; simulcast layers are numbered from 2.
-var objectName = regexp.MustCompile(`^(manifest\.mpd|recording\.json|(index|video(-\d+)?|audio)\.m3u8|[va]\d*_(init(_\d+)?|seg_\d{4,})\.(m4s|webm)|[va]\d*_samples_\d{4,}\.idx)$`)
+var objectName = regexp.MustCompile(`^(manifest\.mpd|recording\.json|(index|video(-\d+)?|audio)\.m3u8|[va]\d*_(init(_\d+)?|seg_\d{4,})\.(m4s|webm)|[va]\d*_samples(_\d{4,})?\.idx)$`)
 
 // IsObjectName reports whether name, without a folder, can be that of an object
 // of a recording. The folder of a recording may have other files as well, and
@@ -56,9 +57,13 @@ func IsObjectName(name string) bool { return objectName.MatchString(name) }
 // the segments 1 to IndexGroup.
 const IndexGroup = 256
 
+// DirectIndexes is how many sample indexes are read as they are: a summary is made where a
+// track has more.
+const DirectIndexes = 2
+
 const (
 	segmentField = "_seg_"
-	samplesField = "_samples_"
+	samplesField = "_samples"
 	indexExt     = ".idx"
 )
 
@@ -66,11 +71,35 @@ const (
 // "v_samples_0001.idx" for "v_seg_0001.m4s".
 func SampleIndexName(segment string, number int) string {
 	track, _, _ := strings.Cut(segment, segmentField)
-	return fmt.Sprintf("%s%s%04d%s", track, samplesField, (number-1)/IndexGroup+1, indexExt)
+	return fmt.Sprintf("%s%s_%04d%s", track, samplesField, (number-1)/IndexGroup+1, indexExt)
+}
+
+// SampleSummaryName returns the name of the summary of a track's sample indexes by that of
+// an index or a segment: "v_samples.idx" for "v_seg_0001.m4s".
+func SampleSummaryName(name string) string {
+	track, _, _ := strings.Cut(name, "_")
+	return track + samplesField + indexExt
+}
+
+// segmentName matches the names of segments that have sample indexes.
+var segmentName = regexp.MustCompile(`^[va]\d*_seg_(\d{4,})\.m4s$`)
+
+// IndexedNumber returns the number of a segment that is in a sample index; 0 of another
+// object.
+func IndexedNumber(name string) int {
+	m := segmentName.FindStringSubmatch(name)
+	if m == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // IsSampleIndex reports whether the object of a recording with that name is a sample
-// index. It says nothing that the segments do not say, and can be made of them again.
+// index, or the summary of some. It says nothing that the segments do not say, and can be made of them again.
 func IsSampleIndex(name string) bool { return strings.HasSuffix(name, indexExt) && IsObjectName(name) }
 
 // NumberField stands for a segment's number in a template of names (ISO/IEC 23009-1

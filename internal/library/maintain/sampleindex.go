@@ -2,12 +2,13 @@ package maintain
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"path"
-	"regexp"
 	"slices"
-	"strconv"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
@@ -17,9 +18,6 @@ import (
 
 // maxSegment is the longest segment that is read to make a sample index, in bytes.
 const maxSegment = 1 << 30
-
-// segmentName matches the names of segments that have sample indexes.
-var segmentName = regexp.MustCompile(`^[va]\d*_seg_(\d{4,})\.m4s$`)
 
 // indexes makes the sample indexes that a sealed recording does not have, and those that
 // lack segments because the node had died, of its segments.
@@ -43,13 +41,61 @@ func (r *rebuild) indexes(ctx context.Context, rec media.Recording, f folder) er
 		if err != nil {
 			return err
 		}
-		data := index.Bytes()
-		if err := r.Backend.Put(ctx, path.Join(f.dir, name), bytes.NewReader(data), int64(len(data))); err != nil {
-			return fmt.Errorf("store a sample index: %w", err)
+		if err := r.putIndex(ctx, path.Join(f.dir, name), index.Bytes()); err != nil {
+			return err
 		}
-		r.mu.Lock()
-		r.sum.Indexed++
-		r.mu.Unlock()
+	}
+	return r.summaries(ctx, rec, f, slices.Collect(maps.Keys(segments)))
+}
+
+// putIndex stores an index, or a summary.
+func (r *rebuild) putIndex(ctx context.Context, key string, data []byte) error {
+	if err := r.Backend.Put(ctx, key, bytes.NewReader(data), int64(len(data))); err != nil {
+		return fmt.Errorf("store a sample index: %w", err)
+	}
+	r.mu.Lock()
+	r.sum.Indexed++
+	r.mu.Unlock()
+	return nil
+}
+
+// summaries makes the summaries of sample indexes that a sealed recording does not have,
+// and those that may lack segments because the node had died.
+func (r *rebuild) summaries(ctx context.Context, rec media.Recording, f folder, indexes []string) error {
+	byTrack := map[string][]string{}
+	for _, name := range indexes {
+		summary := media.SampleSummaryName(name)
+		byTrack[summary] = append(byTrack[summary], name)
+	}
+	for name, of := range byTrack {
+		if len(of) <= media.DirectIndexes || f.has(name) && rec.Recovered == 0 {
+			continue
+		}
+		slices.SortFunc(of, func(a, b string) int { return cmp.Or(len(a)-len(b), cmp.Compare(a, b)) })
+		var sums fmp4.Summaries
+		for _, one := range of {
+			data, err := storage.ReadAll(ctx, r.Backend, path.Join(f.dir, one), fmp4.MaxIndex+1<<10)
+			if errors.Is(err, storage.ErrNotFound) {
+				continue // it could not be made, and that is said
+			}
+			if err != nil {
+				return err
+			}
+			segments, err := fmp4.ReadIndex(data)
+			if err != nil {
+				r.problem(path.Join(f.dir, one), err.Error())
+			}
+			for _, s := range segments {
+				sums.Fit(fmp4.Summarize(s.Number, s.Tables))
+			}
+		}
+		key := path.Join(f.dir, name)
+		if old, err := storage.ReadAll(ctx, r.Backend, key, fmp4.MaxSummary); err == nil && bytes.Equal(old, sums.Bytes()) {
+			continue
+		}
+		if err := r.putIndex(ctx, key, sums.Bytes()); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -65,17 +111,7 @@ func (r *rebuild) isWhole(ctx context.Context, key string, segments int) bool {
 }
 
 // numberOf returns the number of a segment; 0 if an object is none, or WebM.
-func numberOf(o storage.Object) int {
-	m := segmentName.FindStringSubmatch(path.Base(o.Key))
-	if m == nil {
-		return 0
-	}
-	n, err := strconv.Atoi(m[1])
-	if err != nil {
-		return 0
-	}
-	return n
-}
+func numberOf(o storage.Object) int { return media.IndexedNumber(path.Base(o.Key)) }
 
 // indexOf returns the index of segments. One that has been lost since it was listed, or is
 // damaged, is a fault.Invalid.
@@ -90,12 +126,7 @@ func indexOf(ctx context.Context, b storage.Backend, objects []storage.Object) (
 		if err != nil || len(tables) == 0 {
 			return x, fault.Errorf(fault.Invalid, "%s has no samples", path.Base(o.Key))
 		}
-		var one fmp4.Index
-		one.Add(fmp4.IndexedSegment{Number: numberOf(o), Bytes: int64(len(data)), Tables: tables})
-		if x.Len()+one.Len() > fmp4.MaxIndex {
-			break
-		}
-		x.Append(&one)
+		x.Fit(fmp4.IndexedSegment{Number: numberOf(o), Bytes: int64(len(data)), Tables: tables})
 	}
 	return x, nil
 }

@@ -55,6 +55,31 @@ func TestRebuildIndexes(t *testing.T) {
 	}
 }
 
+// Of many indexes a summary is made, and made again after a crash if it lacks segments.
+func TestRebuildSummary(t *testing.T) {
+	g := newRig(t)
+	rec := g.record("camera/1795367766", nil)
+	data := g.read(path.Join(rec.RecordDir, "v_seg_0001.m4s"))
+	for _, name := range []string{"v_seg_0257.m4s", "v_seg_0513.m4s"} {
+		g.write(path.Join(rec.RecordDir, name), data)
+	}
+	all := func(o *RebuildOptions) { o.Index = true }
+	if sum := g.rebuild(all); sum.Indexed != 5 {
+		t.Errorf("%+v, want three indexes of pictures and their summary, and one of sound", sum)
+	}
+	summary := path.Join(rec.RecordDir, "v_samples.idx")
+	whole := g.read(summary)
+	if list, err := fmp4.ReadSummaries(whole); err != nil || len(list) != 5 || list[4].Number != 513 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	rec.Recovered = 1
+	g.writeInfo(rec)
+	g.write(summary, new(fmp4.Summaries).Bytes())
+	if sum := g.rebuild(all); sum.Indexed != 1 || !bytes.Equal(g.read(summary), whole) {
+		t.Errorf("%d were made whole", sum.Indexed)
+	}
+}
+
 // After four digits the names of segments are no more in the order of their numbers.
 func TestIndexOfManySegments(t *testing.T) {
 	g := newRig(t)

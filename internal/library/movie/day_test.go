@@ -64,6 +64,9 @@ func (d *day) Get(_ context.Context, key string, offset, _ int64) (io.ReadCloser
 	if data, ok := d.objects[name]; ok {
 		return d.body(bytes.NewReader(data)), nil
 	}
+	if media.IsSampleIndex(name) {
+		return nil, storage.ErrNotFound
+	}
 	number, err := strconv.Atoi(numberOf.FindStringSubmatch(name)[1])
 	if err != nil {
 		return nil, err
@@ -79,13 +82,16 @@ func kindOfName(name string) media.Kind {
 	return media.Video
 }
 
-// index makes the sample indexes of a track.
+// index makes the sample indexes of a track, and their summary.
 func (d *day) index(prefix string) {
+	var summary fmp4.Summaries
+	defer func() { d.objects[media.SampleSummaryName(prefix+"_seg_")] = summary.Bytes() }()
 	for first := 1; first <= d.segments; first += media.IndexGroup {
 		var x fmp4.Index
 		for n := first; n <= min(first+media.IndexGroup-1, d.segments); n++ {
 			tables, size := d.tables(kindOfName(prefix), n)
 			x.Add(fmp4.IndexedSegment{Number: n, Bytes: size, Tables: tables})
+			summary.Fit(fmp4.Summarize(n, tables))
 		}
 		d.objects[media.SampleIndexName(prefix+"_seg_", first)] = x.Bytes()
 	}
@@ -196,7 +202,7 @@ func BenchmarkDay(b *testing.B) {
 		runtime.ReadMemStats(&after)
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB-held")
 		b.ReportMetric(float64(after.TotalAlloc-before.TotalAlloc)/1e6, "MB-allocated")
-		b.ReportMetric(float64(len(m.head))/1e6, "MB-head")
+		b.ReportMetric(float64(m.head.size)/1e6, "MB-head")
 		b.ReportMetric(float64(m.Size())/1e9, "GB-file")
 		_ = r.Close()
 	}

@@ -39,7 +39,7 @@ var errNoKey = fault.New(fault.NotFound, "there is no key frame in it")
 // LastKey returns the last key frame of a plan that is shown at a time or before it. A
 // fault.NotFound says that there is none, a fault.Conflict that MP4 cannot have it.
 func (p *Plan) LastKey(ctx context.Context, at time.Time, how Opening) (KeyFrame, error) {
-	o := &opener{Opening: how, many: p.many, indexes: map[string]*index{}}
+	o := p.opener(how)
 	tries := 0
 	for _, f := range slices.Backward(p.Files) {
 		for _, one := range slices.Backward(f.tracks[place(media.Video)]) {
@@ -79,7 +79,7 @@ func (p *Plan) OpenKey(ctx context.Context, at time.Time, how Opening) (KeyFrame
 	one := pieces[len(pieces)-1]
 	last := one.segments[len(one.segments)-1]
 	next := segment{number: last.number + 1, name: media.SegmentName(one.template, last.number+1), time: last.end()}
-	o := &opener{Opening: how, many: p.many, indexes: map[string]*index{}}
+	o := p.opener(how)
 	keys, err := o.keyFrames(ctx, p, one, &next)
 	if err != nil {
 		return KeyFrame{}, false
@@ -95,7 +95,7 @@ func (p *Plan) OpenKey(ctx context.Context, at time.Time, how Opening) (KeyFrame
 // Keys returns at most count key frames of a plan that are shown in [from, to), about
 // evenly apart. It looks at no more segments than twice as many.
 func (p *Plan) Keys(ctx context.Context, from, to time.Time, count int, how Opening) ([]KeyFrame, error) {
-	o := &opener{Opening: how, many: p.many, indexes: map[string]*index{}}
+	o := p.opener(how)
 	var candidates []candidate
 	for _, f := range p.Files {
 		if f.Why != "" {

@@ -1,18 +1,24 @@
 // Package movie lays a recording's segments out as one progressive MP4 file (ISO/IEC
 // 14496-12): moov first, then all samples, both tracks interleaved by time. The file is
-// stored nowhere. Its head is made from the tables of the segments, and its samples are
-// read from the segments when they are asked for.
+// stored nowhere. How long it is follows from counts of the segments' samples; its tables
+// are made of the sample indexes, and its samples read from the segments, when they are
+// asked for.
 package movie
 
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/Eyevinn/mp4ff/bits"
 	"github.com/Eyevinn/mp4ff/mp4"
+
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/media"
 )
 
 // Title is what the file says of itself beside its media.
@@ -24,20 +30,15 @@ type Title struct {
 
 // Movie is a file. It does not change, and is safe for concurrent use.
 type Movie struct {
-	head    []byte // all before the first sample
-	extents []extent
-	keys    []string // of the objects that extents are in
+	head    sections
+	tracks  []*track
+	parts   []*part  // in the order of the file, behind the head
+	keys    []string // of the objects that parts are in
 	size    int64
 	etag    string
 	missing []string
-}
-
-// extent is a part of the file that lies in an object in one piece.
-type extent struct {
-	at     int64 // in the file
-	offset int64 // in the object
-	size   int64
-	object int32 // index in Movie.keys, or silent
+	indexes *indexes
+	index   func(key string) ([]byte, bool)
 }
 
 // Size returns the number of bytes of the file.
@@ -50,10 +51,23 @@ func (m *Movie) Missing() []string { return m.missing }
 // is another one.
 func (m *Movie) ETag() string { return m.etag }
 
-// Held returns how many bytes of memory the Movie takes, roughly.
+// Held returns how many bytes of memory the Movie takes at most, roughly: what is read of
+// sample indexes while it is used is counted from the beginning.
 func (m *Movie) Held() int64 {
-	const perExtent = 32
-	return int64(len(m.head)) + perExtent*int64(len(m.extents))
+	const perPart, perSample, perIndexed = 256, 16, 3
+	held, indexed := int64(0), int64(0)
+	for _, s := range m.head.list {
+		held += int64(len(s.bytes))
+	}
+	for _, p := range m.parts {
+		held += perPart
+		if p.tables != nil {
+			held += perSample * int64(p.sum.Samples)
+		} else {
+			indexed += perIndexed * int64(p.sum.Samples)
+		}
+	}
+	return held + min(indexed, maxIndexes)
 }
 
 // mdatHeader is the size of the header of an mdat that may be longer than 4 GiB.
@@ -61,83 +75,111 @@ const mdatHeader = 16
 
 // layOut makes the file from its tracks, which have samples, and are shown from start on
 // (earliest).
-func layOut(tracks []*track, keys []string, start int64, title Title) (*Movie, error) {
-	m := &Movie{keys: keys}
-	moov, err := newMoov(tracks, start, title)
+func (m *Movie) layOut(start int64, title Title) error {
+	var body int64
+	m.parts = interleave(m.tracks)
+	for _, p := range m.parts {
+		p.at = body // behind the head, whose length is not known yet
+		body += p.size
+	}
+	ftyp, err := encoded(mp4.NewFtyp("isom", 0x200, []string{"isom", "iso6", "mp41"}))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	ftyp := mp4.NewFtyp("isom", 0x200, []string{"isom", "iso6", "mp41"})
-	at := int64(ftyp.Size()+moov.Size()) + mdatHeader
-	samples := at
-	for t := next(tracks); t != nil; t = next(tracks) {
-		c := t.take(at)
-		m.extents = append(m.extents, extent{at: at, offset: c.offset, size: c.size, object: c.object})
-		at += c.size
+	moov, err := newMoov(m.tracks, start, title)
+	if err != nil {
+		return err
 	}
-	m.size = at
-	sw := bits.NewFixedSliceWriter(int(samples))
-	ftyp.EncodeSW(sw) //nolint:errcheck // AccError is the writer's
-	if err := moov.EncodeSW(sw); err != nil {
-		return nil, fmt.Errorf("encode moov: %w", err)
+	if moov.measure() > math.MaxUint32 {
+		return fault.New(fault.Conflict, "its tables are too long for one file")
 	}
-	sw.WriteUint32(1) // the size is in the field behind the name
-	sw.WriteString("mdat", false)
-	sw.WriteUint64(uint64(at - samples + mdatHeader))
-	if err := sw.AccError(); err != nil {
-		return nil, fmt.Errorf("encode the head of the file: %w", err)
+	m.head.add(&ftyp)
+	m.head.add(&moov)
+	mdat := append(binary.BigEndian.AppendUint32(nil, 1), "mdat"...) // the size is in the field behind the name
+	m.head.put(binary.BigEndian.AppendUint64(mdat, uint64(body+mdatHeader)))
+	for _, p := range m.parts {
+		p.at += m.head.size
 	}
-	m.head = sw.Bytes()
-	if int64(len(m.head)) != samples {
-		return nil, fmt.Errorf("the head of the file has %d bytes instead of %d", len(m.head), samples)
-	}
+	m.size = m.head.size + body
 	m.etag = m.validator()
-	return m, nil
+	return nil
 }
 
-// next returns the track with the earliest chunk that is not laid out yet, nil if there
-// is none. Tracks that stand beside each other in time do so in the file, so that a
-// player reads on in one place.
-func next(tracks []*track) (first *track) {
-	for _, t := range tracks {
-		if t.laid < len(t.chunks) && (first == nil || t.chunkTime() < first.chunkTime()) {
-			first = t
+// lead is by how much sound is written before the pictures of its time, so that who reads
+// on can play each part of the pictures as it comes.
+const lead = int64(time.Second)
+
+// interleave returns the parts of tracks in the order of time.
+func interleave(tracks []*track) (all []*part) {
+	next := make([]int, len(tracks))
+	for {
+		first, least := -1, int64(0)
+		for i, t := range tracks {
+			if next[i] == len(t.parts) {
+				continue
+			}
+			at := int64(t.parts[next[i]].time.Duration(t.timescale))
+			if t.kind == media.Audio {
+				at -= lead
+			}
+			if first < 0 || at < least {
+				first, least = i, at
+			}
 		}
+		if first < 0 {
+			return all
+		}
+		all = append(all, tracks[first].parts[next[first]])
+		next[first]++
 	}
-	return first
 }
 
-// validator makes the ETag: of the head, in which everything is that depends on the
-// samples' sizes and times, and of the names of their objects, which never change.
+// validator makes the ETag: of all that the file is made of. Segments and what their
+// indexes say of them never change.
 func (m *Movie) validator() string {
 	h := sha256.New()
-	h.Write(m.head)
+	for _, s := range m.head.list {
+		fmt.Fprintf(h, "%d %d %d %q", s.at, s.size, s.table, s.bytes)
+	}
+	var b []byte
+	for _, p := range m.parts {
+		b = b[:0]
+		for _, v := range [...]int64{
+			p.at, p.size, int64(p.time), int64(p.object), int64(p.entry), int64(p.last), int64(p.began), int64(p.sum.Number), int64(p.sum.Samples),
+			p.sum.Bytes, int64(p.sum.Keys), int64(p.sum.Durations), int64(p.sum.Last), int64(p.sum.LastRun), int64(p.sum.Compositions),
+		} {
+			b = binary.AppendVarint(b, v)
+		}
+		h.Write(b)
+	}
 	for _, k := range m.keys {
-		fmt.Fprintf(h, "%q", k)
+		h.Write(append(b[:0], k...))
+		h.Write([]byte{0})
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// newMoov makes the moov box, whose size depends on the offsets' number alone.
-func newMoov(tracks []*track, start int64, title Title) (*mp4.MoovBox, error) {
+// newMoov makes the moov box.
+func newMoov(tracks []*track, start int64, title Title) (moov node, err error) {
 	timescale := common(tracks)
 	mvhd := mp4.CreateMvhd()
 	mvhd.Version = 1
 	mvhd.Timescale, mvhd.NextTrackID = timescale, uint32(len(tracks)+1)
 	mvhd.SetCreationTimeS(title.Start.Unix())
 	mvhd.SetModificationTimeS(title.Start.Unix())
-	moov := mp4.NewMoovBox()
-	moov.AddChild(mvhd)
+	moov = node{name: "moov", children: []node{{}}}
 	for i, t := range tracks {
-		trak, shown := t.box(uint32(i+1), timescale, start, title)
+		trak, shown, err := t.box(uint32(i+1), timescale, start, title)
+		if err != nil {
+			return moov, err
+		}
 		mvhd.Duration = max(mvhd.Duration, shown)
-		moov.AddChild(trak)
+		moov.children = append(moov.children, trak)
 	}
-	udta, err := title.box()
-	if err != nil {
-		return nil, err
+	if moov.children[0], err = encoded(mvhd); err != nil {
+		return moov, err
 	}
-	moov.AddChild(udta)
+	moov.children = append(moov.children, node{bytes: title.box()})
 	return moov, nil
 }
 
@@ -177,7 +219,7 @@ func gcd(a, b uint64) uint64 {
 
 // box returns the user data box with the title, as iTunes' metadata, which programs
 // that show such things read.
-func (t Title) box() (mp4.Box, error) {
+func (t Title) box() []byte {
 	var list []byte
 	for _, item := range []struct{ name, value string }{
 		{"\xa9nam", t.Name},
@@ -191,12 +233,7 @@ func (t Title) box() (mp4.Box, error) {
 	}
 	handler := box("hdlr", make([]byte, 8), []byte("mdirappl"), make([]byte, 9))
 	meta := box("meta", make([]byte, 4), handler, box("ilst", list))
-	udta := box("udta", meta)
-	b, err := mp4.DecodeBox(0, bytes.NewReader(udta))
-	if err != nil {
-		return nil, fmt.Errorf("make the metadata: %w", err)
-	}
-	return b, nil
+	return box("udta", meta)
 }
 
 // box returns a box of parts.

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
@@ -61,21 +63,31 @@ func (p *Plan) Open(ctx context.Context, f *File, how Opening) (m *Movie, missin
 	if f.Why != "" {
 		return nil, nil, fault.New(fault.Conflict, f.Why)
 	}
-	o := &opener{Opening: how, many: p.many, indexes: map[string]*index{}}
+	o := p.opener(how)
+	var all []*piece
 	count := 0
 	for _, pieces := range f.tracks {
 		for _, one := range pieces {
 			count += len(one.segments)
 		}
+		all = append(all, pieces...)
 	}
 	o.Check = o.Check || count <= maxStats
+	if err := o.prepare(ctx, all); err != nil {
+		return nil, nil, err
+	}
+	return o.open(ctx, p, f)
+}
+
+// open makes a file of a plan, of which all pieces are known.
+func (o *opener) open(ctx context.Context, p *Plan, f *File) (m *Movie, missing []string, err error) {
 	var tracks []*track
 	for _, pieces := range f.tracks {
 		t, err := o.track(ctx, pieces)
 		if err != nil {
 			return nil, nil, err
 		}
-		if t != nil && len(t.chunks) > 0 {
+		if t != nil && len(t.parts) > 0 {
 			tracks = append(tracks, t)
 		}
 	}
@@ -86,15 +98,16 @@ func (p *Plan) Open(ctx context.Context, f *File, how Opening) (m *Movie, missin
 	if f.cut {
 		start = max(start, int64(f.start))
 	}
-	title := how.Title
+	title := o.Title
 	title.Start = p.epoch.Add(time.Duration(start))
 	if len(o.missing) > 0 {
 		title.Comment = strings.TrimSpace(title.Comment + "\nLost by the storage: " + strings.Join(o.missing, ", "))
 	}
-	if m, err = layOut(tracks, o.keys, start, title); err == nil {
-		m.missing = o.missing
+	m = &Movie{tracks: tracks, keys: o.keys, missing: o.missing, indexes: o.indexes, index: o.Index}
+	if err := m.layOut(start, title); err != nil {
+		return nil, o.missing, err
 	}
-	return m, o.missing, err
+	return m, o.missing, nil
 }
 
 // opener reads the segments of recordings.
@@ -103,16 +116,61 @@ type opener struct {
 	many    bool     // recordings
 	keys    []string // of the segments
 	missing []string // names of what is not there
+	indexes *indexes
+	known   map[*piece]*known
+}
 
-	mu      sync.Mutex
-	indexes map[string]*index // by key
+// opener returns one for the recordings of a plan.
+func (p *Plan) opener(how Opening) *opener {
+	return &opener{Opening: how, many: p.many, indexes: newIndexes()}
+}
+
+// source is where its sample indexes are.
+func (o *opener) source() source { return source{o.Backend, o.Index} }
+
+// known is what has been read of a piece before its segments are looked at.
+type known struct {
+	init    []byte
+	err     error // of init
+	summary []fmp4.Summary
+}
+
+// prepare reads the init segments and the summaries of pieces, a few at a time.
+func (o *opener) prepare(ctx context.Context, pieces []*piece) error {
+	o.known = map[*piece]*known{}
+	for _, p := range pieces {
+		o.known[p] = &known{}
+	}
+	return inTurns(ctx, 2*len(pieces), func(i int) {
+		p := pieces[i/2]
+		if k := o.known[p]; i%2 == 0 {
+			k.init, k.err = o.read(ctx, p, p.init)
+		} else {
+			k.summary = o.summary(ctx, p)
+		}
+	})
+}
+
+// inTurns calls do with the numbers below n, a few at the same time, and waits for all.
+func inTurns(ctx context.Context, n int, do func(i int)) error {
+	var workers sync.WaitGroup
+	var next atomic.Int64
+	for range min(atOnce, n) {
+		workers.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				do(i)
+			}
+		})
+	}
+	workers.Wait()
+	return ctx.Err()
 }
 
 // track returns the track of pieces, nil if there is none.
 func (o *opener) track(ctx context.Context, pieces []*piece) (*track, error) {
 	var t *track
 	for _, p := range pieces {
-		init, err := o.read(ctx, p, p.init)
+		init, err := o.known[p].init, o.known[p].err
 		if errors.Is(err, storage.ErrNotFound) {
 			o.miss(p, p.init) // without it nobody can decode the Period
 			continue
@@ -185,14 +243,14 @@ const rollTime = 80 * time.Millisecond
 func (o *opener) beginning(ctx context.Context, t *track, p *piece) (int, error) {
 	from := media.TicksOf(p.from, p.timescale)
 	lead := from
-	if p.kind == media.Audio && len(t.chunks) == 0 {
+	if p.kind == media.Audio && len(t.parts) == 0 {
 		lead -= media.TicksOf(rollTime, p.timescale)
 	}
 	i := len(p.segments) - 1
 	for i > 0 && p.segments[i].time > lead {
 		i--
 	}
-	if p.kind == media.Audio || len(t.chunks) > 0 {
+	if p.kind == media.Audio || len(t.parts) > 0 {
 		t.leaveOut(lead+t.shift, p.kind == media.Video)
 		return i, nil
 	}
@@ -230,87 +288,135 @@ func keyBefore(tables []fmp4.Table, at media.Ticks) (key media.Ticks, ok bool) {
 
 // looked is what is known of a segment.
 type looked struct {
-	tables []fmp4.Table
-	err    error
+	tables  []fmp4.Table
+	indexed bool // they are those of the sample index
+	err     error
 }
 
-// segments adds segments to a track, which are looked into a few at a time and added in
-// their order.
+// ahead is how many segments are looked into before they are added.
+const ahead = 4 * atOnce
+
+// segments adds segments to a track. Those of which there is no summary are looked into a
+// few at a time, and added in their order.
 func (o *opener) segments(ctx context.Context, t *track, p *piece, segments []segment) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	defer cancel()
-	results := make([]chan looked, len(segments))
-	for i := range results {
-		results[i] = make(chan looked, 1)
+	summary := o.known[p].summary
+	if _, err := p.key(p.segments[0].name); err != nil {
+		return err
 	}
-	queue := make(chan int)
-	for range min(atOnce, len(segments)) {
+	found := make([]found, len(segments))
+	results := make([]chan looked, len(segments)) // of those that are looked into
+	var queue []int
+	for i := range segments {
+		s := &segments[i]
+		found[i].segment = s
+		if i > 0 && s.indexed() == segments[i-1].indexed() {
+			found[i].group = found[i-1].group
+		} else {
+			found[i].group = o.indexes.group(p, s)
+		}
+		if n, ok := slices.BinarySearchFunc(summary, s.number, func(s fmp4.Summary, n int) int { return s.Number - n }); ok {
+			found[i].sum = summary[n]
+			continue
+		}
+		results[i] = make(chan looked, 1)
+		queue = append(queue, i)
+	}
+	room := make(chan struct{}, ahead)
+	jobs := make(chan int)
+	for range min(atOnce, len(queue)) {
 		workers.Go(func() {
-			for i := range queue {
-				tables, err := o.look(ctx, p, &segments[i])
-				results[i] <- looked{tables, err}
+			for i := range jobs {
+				results[i] <- o.lookInto(ctx, p, &segments[i])
 			}
 		})
 	}
 	workers.Go(func() {
-		defer close(queue)
-		for i := range segments {
+		defer close(jobs)
+		for _, i := range queue {
 			select {
-			case queue <- i:
+			case room <- struct{}{}:
+				jobs <- i // a worker takes it, as each result has room
 			case <-ctx.Done():
 				return
 			}
 		}
 	})
-	for i := range segments {
+	for i := range found {
+		x := &found[i]
 		var l looked
-		select {
-		case l = <-results[i]:
-		case <-ctx.Done():
-			return ctx.Err()
+		switch {
+		case results[i] != nil:
+			select {
+			case l = <-results[i]:
+				<-room
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		case t.needs(x.segment, &x.sum):
+			l = o.lookInto(ctx, p, x.segment)
 		}
-		if errors.Is(l.err, storage.ErrNotFound) {
-			o.miss(p, segments[i].name)
-			continue
-		}
-		if l.err != nil {
-			return l.err
-		}
-		key := path.Join(p.dir, segments[i].name)
-		o.keys = append(o.keys, key)
-		if err := t.add(int32(len(o.keys)-1), l.tables); err != nil {
-			return fmt.Errorf("object %q: %w", key, err)
+		if err := o.add(t, p, x, l); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+// add adds a segment that was looked into, or of which there is a summary.
+func (o *opener) add(t *track, p *piece, x *found, l looked) error {
+	if errors.Is(l.err, storage.ErrNotFound) {
+		o.miss(p, x.name)
+		return nil
+	}
+	if l.err != nil {
+		return l.err
+	}
+	key := p.dir + "/" + x.name // as p.key has it, for all of the template
+	if x.tables = l.tables; x.tables != nil && !l.indexed {
+		x.group = nil
+	}
+	o.keys = append(o.keys, key)
+	x.object = int32(len(o.keys) - 1)
+	if err := t.add(x); err != nil {
+		return fmt.Errorf("object %q: %w", key, err)
+	}
+	x.tables = nil // a part has what is needed
+	return nil
+}
+
 // look returns the tables of a segment: from the sample index, else from the segment.
 func (o *opener) look(ctx context.Context, p *piece, s *segment) ([]fmp4.Table, error) {
+	l := o.lookInto(ctx, p, s)
+	return l.tables, l.err
+}
+
+// lookInto is look, which says too where the tables are from.
+func (o *opener) lookInto(ctx context.Context, p *piece, s *segment) (l looked) {
 	key, err := p.key(s.name)
 	if err != nil {
-		return nil, err
+		return looked{err: err}
 	}
-	tables, ok := o.indexed(ctx, p, s)
-	if ok && !o.Check {
-		return tables, nil
+	if l.tables, l.indexed = o.indexed(ctx, p, s); l.indexed && !o.Check {
+		return l
 	}
 	object, err := o.Backend.Stat(ctx, key)
 	if err != nil {
-		return nil, fmt.Errorf("look at object %q: %w", key, err)
+		return looked{err: fmt.Errorf("look at object %q: %w", key, err)}
 	}
-	if ok {
-		return tables, nil
+	if l.indexed {
+		return l
 	}
 	r := storage.NewReader(ctx, o.Backend, object)
 	defer func() { _ = r.Close() }() // nothing was written
-	if tables, err = fmp4.Tables(r, object.Size); err != nil {
-		return nil, fmt.Errorf("read object %q: %w", key, err)
+	if l.tables, err = fmp4.Tables(r, object.Size); err != nil {
+		return looked{err: fmt.Errorf("read object %q: %w", key, err)}
 	}
-	if len(tables) == 0 {
-		return nil, fmt.Errorf("read object %q: it has no samples", key)
+	if len(l.tables) == 0 {
+		return looked{err: fmt.Errorf("read object %q: it has no samples", key)}
 	}
-	return tables, nil
+	return l
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/record/manifest"
 )
 
 // maxSegments bounds what a broken manifest can make us do, for each track: a day of
@@ -71,6 +72,9 @@ type segment struct {
 
 func (s *segment) end() media.Ticks { return s.time + s.duration }
 
+// indexed tells the groups of segments apart that share a sample index.
+func (s *segment) indexed() int { return (s.number - 1) / media.IndexGroup }
+
 // place returns the index of a kind in File.tracks.
 func place(kind media.Kind) int { return int(kind - media.Video) }
 
@@ -82,7 +86,7 @@ func NewPlan(sources []Source, c Choice) (*Plan, error) {
 	}
 	p := &Plan{choice: c, many: len(sources) > 1}
 	for i, s := range sources {
-		m, err := mpd.ReadFromString(string(s.Manifest))
+		m, err := manifest.ReadMPD(s.Manifest)
 		if err != nil {
 			return nil, fmt.Errorf("read the manifest of %q: %w", s.Dir, err)
 		}

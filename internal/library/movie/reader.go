@@ -7,32 +7,47 @@ import (
 	"io"
 	"io/fs"
 	"sort"
+	"sync"
 
 	"github.com/live777/recorder/internal/storage"
 )
 
-// maxSkip is up to how many bytes of an object are read and thrown away, rather than
-// asked for anew: what is between the samples of two chunks.
-const maxSkip = 64 << 10
-
-// maxBodies is how many objects are held open: one for each track, and those that have
-// just ended.
-const maxBodies = 4
+const (
+	// maxSkip is up to how many bytes of an object are read and thrown away, rather than
+	// asked for anew: what is between the samples of two chunks.
+	maxSkip = 64 << 10
+	// maxBodies is how many objects are held open: one for each track, and those that have
+	// just ended.
+	maxBodies = 4
+	// readAhead is how many sample indexes are read at the same time at most, for who reads
+	// one after the other.
+	readAhead = 8
+)
 
 // NewReader returns a reader of the file whose samples are in b. It can seek, as
 // http.ServeContent needs it, and asks b for nothing before the first Read. It is not
 // safe for concurrent use.
 func (m *Movie) NewReader(ctx context.Context, b storage.Readable) io.ReadSeekCloser {
-	return &reader{movie: m, ctx: ctx, backend: b}
+	return &reader{movie: m, ctx: ctx, source: source{b, m.index}, ahead: 1}
 }
 
 type reader struct {
-	movie   *Movie
-	ctx     context.Context
-	backend storage.Readable
-	pos     int64
-	bodies  []*body // the one read last is the last
-	closed  bool
+	movie  *Movie
+	ctx    context.Context
+	source source
+	pos    int64
+	bodies []*body // the one read last is the last
+	closed bool
+
+	ahead int    // how many indexes are read at the same time
+	group *group // the last that was read
+
+	// What was made last: some entries of a table of the head, or what a part is made of.
+	table   *section
+	from    int64 // of entries, in the head
+	entries []byte
+	part    *part
+	runs    []run
 }
 
 // body is an object that is read on from pos.
@@ -40,10 +55,11 @@ type body struct {
 	io.ReadCloser
 	object int32
 	pos    int64
+	end    int64 // up to where it was asked for; -1: to its end
 }
 
 // Read implements io.Reader.
-func (r *reader) Read(p []byte) (int, error) {
+func (r *reader) Read(p []byte) (n int, err error) {
 	m := r.movie
 	switch {
 	case r.closed:
@@ -52,28 +68,134 @@ func (r *reader) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	case len(p) == 0:
 		return 0, nil
-	case r.pos < int64(len(m.head)):
-		n := copy(p, m.head[r.pos:])
-		r.pos += int64(n)
-		return n, nil
+	case r.pos >= m.head.size:
+		return r.readMedia(p)
 	}
-	// The extent that pos is in is the last one that begins at pos or before it.
-	i := sort.Search(len(m.extents), func(i int) bool { return m.extents[i].at > r.pos }) - 1
-	e := &m.extents[i]
-	into := r.pos - e.at
-	if e.object == silent {
-		n := int(min(int64(len(p)), e.size-into))
-		for i := range n {
-			p[i] = opusSilence[(into+int64(i))%int64(len(opusSilence))]
+	for n < len(p) && r.pos < m.head.size && err == nil {
+		var some int
+		some, err = r.readHead(p[n:])
+		n += some
+		r.pos += int64(some)
+	}
+	if n > 0 {
+		err = nil // the next Read returns it
+	}
+	return n, err
+}
+
+// readHead reads some of the head.
+func (r *reader) readHead(p []byte) (int, error) {
+	list := r.movie.head.list
+	s := &list[sort.Search(len(list), func(i int) bool { return list[i].at > r.pos })-1]
+	if s.table == noTable {
+		return copy(p, s.bytes[r.pos-s.at:]), nil
+	}
+	if s != r.table || r.pos < r.from || r.pos >= r.from+int64(len(r.entries)) {
+		if err := r.makeEntries(s); err != nil {
+			return 0, err
 		}
-		r.pos += int64(n)
-		return n, nil
 	}
-	b, err := r.body(e, e.offset+into)
+	return copy(p, r.entries[r.pos-r.from:]), nil
+}
+
+// makeEntries makes the entries of a table of the part in which pos is.
+func (r *reader) makeEntries(s *section) error {
+	t, width := s.track, s.table.width()
+	entry := uint32((r.pos - s.at) / width)
+	i := sort.Search(len(t.parts), func(i int) bool { return s.table.position(t, i) > entry }) - 1
+	p := t.parts[i]
+	r.table, r.from = s, s.at+width*int64(s.table.position(t, i))
+	r.entries = r.entries[:0]
+	if s.table == offsets {
+		r.entries = s.table.append(r.entries, p, nil)
+		return nil
+	}
+	if err := r.load(t, i); err != nil {
+		return err
+	}
+	tables, err := p.read(r.ctx, r.source)
+	if err != nil {
+		return err
+	}
+	r.entries = s.table.append(r.entries, p, tables)
+	if r.pos >= r.from+int64(len(r.entries)) {
+		return fmt.Errorf("%w: a table is too short", errOther)
+	}
+	return nil
+}
+
+// load has the index of the i-th part of a track read, and the next ones too if the last
+// one was read before it.
+func (r *reader) load(t *track, i int) error {
+	g := t.parts[i].group
+	if g == nil || t.parts[i].tables != nil {
+		return nil
+	}
+	if _, ok, _ := g.kept(); ok {
+		r.group = g
+		return nil
+	}
+	if i > 0 && r.group != nil && t.parts[i-1].group == r.group {
+		r.ahead = min(2*r.ahead, readAhead)
+	} else {
+		r.ahead = 1
+	}
+	r.group = g
+	groups := []*group{g}
+	for _, p := range t.parts[i:] {
+		if len(groups) == r.ahead {
+			break
+		}
+		if p.group != nil && p.group != groups[len(groups)-1] && p.tables == nil {
+			groups = append(groups, p.group)
+		}
+	}
+	var workers sync.WaitGroup
+	for _, g := range groups[1:] {
+		workers.Go(func() { _, _ = g.load(r.ctx, r.source) }) // who needs it reads it again
+	}
+	_, err := g.load(r.ctx, r.source)
+	workers.Wait()
+	if err != nil {
+		return fmt.Errorf("sample index %q: %w", g.key, err)
+	}
+	return nil
+}
+
+// readMedia reads some of the media.
+func (r *reader) readMedia(buf []byte) (int, error) {
+	m := r.movie
+	p := m.parts[sort.Search(len(m.parts), func(i int) bool { return m.parts[i].at > r.pos })-1]
+	if p != r.part {
+		tables, err := p.read(r.ctx, r.source)
+		if err != nil {
+			return 0, err
+		}
+		r.part, r.runs = p, runs(p, tables)
+	}
+	into := r.pos - p.at
+	for _, one := range r.runs {
+		if into >= one.size {
+			into -= one.size
+			continue
+		}
+		if one.bytes != nil {
+			n := copy(buf, one.bytes[into:])
+			r.pos += int64(n)
+			return n, nil
+		}
+		return r.readObject(buf[:min(int64(len(buf)), one.size-into)], p, one.offset+into)
+	}
+	return 0, fmt.Errorf("%w: a part is too short", errOther)
+}
+
+// readObject reads some of an object from a byte on.
+func (r *reader) readObject(buf []byte, p *part, at int64) (int, error) {
+	b, err := r.body(p, at)
 	if err != nil {
 		return 0, err
 	}
-	n, err := b.Read(p[:min(int64(len(p)), e.size-into)])
+	n, err := b.Read(buf)
 	b.pos += int64(n)
 	r.pos += int64(n)
 	switch {
@@ -85,10 +207,10 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// body returns the object of an extent, which is read on from pos.
-func (r *reader) body(e *extent, pos int64) (*body, error) {
+// body returns the object of a part, which is read on from pos.
+func (r *reader) body(p *part, pos int64) (*body, error) {
 	for i, b := range r.bodies {
-		if b.object != e.object || b.pos > pos || pos-b.pos > maxSkip {
+		if b.object != p.object || b.pos > pos || pos-b.pos > maxSkip || b.end >= 0 && b.end <= pos {
 			continue
 		}
 		r.bodies = append(append(r.bodies[:i:i], r.bodies[i+1:]...), b)
@@ -99,7 +221,12 @@ func (r *reader) body(e *extent, pos int64) (*body, error) {
 		}
 		return b, err
 	}
-	content, err := r.backend.Get(r.ctx, r.movie.keys[e.object], pos, -1)
+	end, length := int64(-1), int64(-1)
+	if last := r.runs[len(r.runs)-1]; p.ends {
+		end = last.offset + last.size
+		length = end - pos
+	}
+	content, err := r.source.Get(r.ctx, r.movie.keys[p.object], pos, length)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +234,7 @@ func (r *reader) body(e *extent, pos int64) (*body, error) {
 		r.bodies[0].Close()
 		r.bodies = append(r.bodies[:0], r.bodies[1:]...)
 	}
-	b := &body{ReadCloser: content, object: e.object, pos: pos}
+	b := &body{ReadCloser: content, object: p.object, pos: pos, end: end}
 	r.bodies = append(r.bodies, b)
 	return b, nil
 }

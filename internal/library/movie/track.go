@@ -15,29 +15,18 @@ import (
 	"github.com/live777/recorder/internal/media/fmp4"
 )
 
-// track collects the samples of a track, in the order of decoding, as the tables of its
-// trak box.
+// track collects the samples of a track, in the order of decoding.
 type track struct {
-	trak      *mp4.TrakBox // as the first init segment has it, with tables that are filled
+	trak      *mp4.TrakBox // as the first init segment has it
 	kind      media.Kind
 	timescale uint32
 	entries   [][]byte // the sample entries, encoded
 	entry     uint32   // index of the one in use, from 1
 
 	start, end media.Ticks // of the samples
-	chunks     []chunk
-	laid       int // chunks that are in the file already
-
-	durations mp4.SttsBox
-	composed  mp4.CttsBox
-	sizes     mp4.StszBox
-	keys      mp4.StssBox
-	groups    mp4.SbgpBox // of Opus' pre-roll
-	offsets   mp4.Co64Box
-	perChunk  mp4.StscBox
-	run       chunkRun // of the last chunk
-	shifted   bool     // some sample has a composition offset
-	allKeys   bool
+	parts      []*part
+	total      counts
+	shifted    bool // some sample has a composition offset
 
 	shift   media.Ticks // of the times of what is added now
 	stop    media.Ticks // nothing is added that is shown later
@@ -46,16 +35,14 @@ type track struct {
 	forKey  bool        // ... and until the next key frame
 }
 
-// chunk is a run of samples that lie in an object one after the other.
-type chunk struct {
-	time   media.Ticks
-	offset int64
-	size   int64
+// found is a segment with what is known of it.
+type found struct {
+	*segment
 	object int32
+	group  *group       // in which its tables are; nil: nowhere
+	sum    fmp4.Summary // of its samples, where tables are nil
+	tables []fmp4.Table
 }
-
-// chunkRun is what consecutive chunks have in common.
-type chunkRun struct{ samples, entry uint32 }
 
 // newTrack returns a track without samples of the format that an init segment describes.
 func newTrack(kind media.Kind, init []byte) (*track, error) {
@@ -63,9 +50,7 @@ func newTrack(kind media.Kind, init []byte) (*track, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &track{trak: trak, kind: kind, timescale: trak.Mdia.Mdhd.Timescale, allKeys: true}
-	t.sizes.SampleSize = []uint32{}
-	t.composed = mp4.CttsBox{Version: 1, EndSampleNr: []uint32{0}}
+	t := &track{trak: trak, kind: kind, timescale: trak.Mdia.Mdhd.Timescale}
 	if err := t.begin(init); err != nil {
 		return nil, err
 	}
@@ -134,35 +119,110 @@ func (t *track) leaveOut(until media.Ticks, forKey bool) {
 	t.leaving, t.until, t.forKey = true, until, forKey
 }
 
-// add adds the samples of a segment that lies in an object, as far as they are wanted. A
-// hole before them is bridged. Of what overlaps the media before, only the rest is added.
-func (t *track) add(object int32, tables []fmp4.Table) error {
-	tables = t.before(tables)
-	for i := range tables {
-		table := &tables[i]
-		c := chunk{time: table.Time + t.shift, offset: table.Offset, object: object}
-		samples := t.rest(&c, table.Samples)
+const (
+	// maxPart is how long a part may be. Longer ones are divided where the segment's
+	// chunks are, so that sound and pictures stay beside each other.
+	maxPart = 10 * time.Second
+	// maxOrder is by how much pictures may be shown later than they are decoded.
+	maxOrder = 10 * time.Second
+)
+
+// needs reports whether the tables of a segment are needed to add it, of which there is a
+// summary: not all of it is wanted, or it is divided.
+func (t *track) needs(s *segment, sum *fmp4.Summary) bool {
+	end := s.end() + t.shift
+	if sum.Compositions > 0 && t.stop < math.MaxInt64 {
+		end += media.TicksOf(maxOrder, t.timescale)
+	}
+	return t.leaving || end > t.stop || len(t.parts) > 0 && t.end > s.time+t.shift || s.duration.Duration(t.timescale) > maxPart
+}
+
+// add adds the samples of a segment, as far as they are wanted. A hole before them is
+// bridged. Of what overlaps the media before, only the rest is added.
+func (t *track) add(x *found) error {
+	if x.tables == nil {
+		p := &part{object: x.object, ends: true, sum: x.sum, group: x.group, began: x.time}
+		return t.append(p, x.time+t.shift, x.duration)
+	}
+	kept, first := t.crop(x.tables)
+	if len(kept) == 0 {
+		return nil
+	}
+	step := len(kept)
+	if x.duration.Duration(t.timescale) > maxPart {
+		step = 1
+	}
+	for i := 0; i < len(kept); i += step {
+		list, of := kept[i:i+step], x.tables[first+i:first+i+step]
+		p := &part{
+			object: x.object, ends: i+step == len(kept), sum: fmp4.Summarize(x.number, list), tables: list,
+			group: x.group, first: int32(first + i), end: int32(first + i + step), began: of[0].Time,
+		}
+		time := list[0].Time + t.shift
+		length := endOf(list) - list[0].Time
+		if x.group != nil && p.sum == fmp4.Summarize(x.number, of) {
+			p.tables = nil // the index has them
+		}
+		if err := t.append(p, time, length); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// crop returns what is wanted of the tables of a segment, and the first of them of which
+// something is.
+func (t *track) crop(tables []fmp4.Table) (kept []fmp4.Table, first int) {
+	for i, table := range t.before(tables) {
+		samples := t.rest(&table)
 		if len(samples) == 0 {
 			continue
 		}
-		if len(t.chunks) == 0 {
-			t.start, t.end = c.time, c.time
-		} else if err := t.bridge(c.time - t.end); err != nil {
-			return err
+		if len(kept) == 0 {
+			first = i
 		}
-		shortest := uint32(math.MaxUint32)
-		for _, s := range samples {
-			if s.Composition == 0 && t.end < t.stop {
-				s.Duration = uint32(min(media.Ticks(s.Duration), t.stop-t.end))
-			}
-			t.sample(s)
-			c.size += int64(s.Size)
-			shortest = min(shortest, s.Duration)
-		}
-		t.chunks = append(t.chunks, c)
-		t.count(uint32(len(samples)), shortest)
+		table.Samples = samples
+		kept = append(kept, table)
 	}
+	if len(kept) == 0 || endOf(kept)+t.shift <= t.stop {
+		return kept, first
+	}
+	end := kept[0].Time + t.shift
+	for i := range kept {
+		kept[i].Samples = slices.Clone(kept[i].Samples)
+		for j := range kept[i].Samples {
+			s := &kept[i].Samples[j]
+			if s.Composition == 0 && end < t.stop {
+				s.Duration = uint32(min(media.Ticks(s.Duration), t.stop-end))
+			}
+			end += media.Ticks(s.Duration)
+		}
+	}
+	return kept, first
+}
+
+// append adds a part that begins at a time.
+func (t *track) append(p *part, at, length media.Ticks) error {
+	if len(t.parts) == 0 {
+		t.start, t.end = at, at
+	} else if err := t.bridge(at - t.end); err != nil {
+		return err
+	}
+	p.time, p.size, p.entry, p.last = t.end, p.sum.Bytes, t.entry, p.sum.Last
+	t.put(p)
+	t.end += length
 	return nil
+}
+
+// put puts a part behind those before it.
+func (t *track) put(p *part) {
+	p.before = t.total
+	t.total.samples += p.sum.Samples
+	t.total.keys += p.sum.Keys
+	t.total.durations += p.durations()
+	t.total.compositions += p.compositions()
+	t.shifted = t.shifted || p.sum.Compositions > 0
+	t.parts = append(t.parts, p)
 }
 
 // before returns the tables up to the last sample that is shown before the track stops.
@@ -189,26 +249,24 @@ func (t *track) before(tables []fmp4.Table) []fmp4.Table {
 	return append(slices.Clone(tables[:chunk]), last)
 }
 
-// rest returns the samples of a chunk that are not left out, and where they begin.
-func (t *track) rest(c *chunk, samples []fmp4.Entry) []fmp4.Entry {
-	if early := t.end - c.time; !t.leaving && len(t.chunks) > 0 && early > 0 && early >= t.lastDuration() {
+// rest returns the samples of a table that are not left out, and has it begin with them.
+func (t *track) rest(table *fmp4.Table) []fmp4.Entry {
+	if early := t.end - table.Time - t.shift; !t.leaving && len(t.parts) > 0 && early > 0 && early >= t.lastDuration() {
 		t.leaveOut(t.end, t.kind == media.Video)
 	}
-	for i, s := range samples {
-		if !t.leaving || c.time+media.Ticks(s.Duration) > t.until && (s.Key || !t.forKey) {
+	for i, s := range table.Samples {
+		if !t.leaving || table.Time+t.shift+media.Ticks(s.Duration) > t.until && (s.Key || !t.forKey) {
 			t.leaving = false
-			return samples[i:]
+			return table.Samples[i:]
 		}
-		c.time += media.Ticks(s.Duration)
-		c.offset += int64(s.Size)
+		table.Time += media.Ticks(s.Duration)
+		table.Offset += int64(s.Size)
 	}
 	return nil
 }
 
 // lastDuration returns how long the last sample lasts.
-func (t *track) lastDuration() media.Ticks {
-	return media.Ticks(t.durations.SampleTimeDelta[len(t.durations.SampleTimeDelta)-1])
-}
+func (t *track) lastDuration() media.Ticks { return media.Ticks(t.parts[len(t.parts)-1].last) }
 
 // bridge fills a hole behind the last sample. A picture lasts until the next one. Sound is
 // filled with packets of silence, because Chromium plays no more sound after a packet that
@@ -226,12 +284,13 @@ func (t *track) bridge(hole media.Ticks) error {
 		return err
 	}
 	for ; packets > 0; packets -= min(packets, 50) {
-		n := int(min(packets, 50)) // a second, so that sound and pictures stay beside each other
-		t.chunks = append(t.chunks, chunk{time: t.end, size: int64(n * len(opusSilence)), object: silent})
-		for range n {
-			t.sample(fmp4.Entry{Size: uint32(len(opusSilence)), Duration: uint32(packet), Key: true})
-		}
-		t.count(uint32(n), uint32(packet))
+		n := uint32(min(packets, 50)) // a second, so that sound and pictures stay beside each other
+		size := int64(n) * int64(len(opusSilence))
+		t.put(&part{
+			time: t.end, size: size, object: silent, entry: t.entry, last: uint32(packet),
+			sum: fmp4.Summary{Samples: n, Bytes: size, Keys: n, Durations: 1, Last: uint32(packet), LastRun: n},
+		})
+		t.end += media.Ticks(n) * packet
 	}
 	return nil
 }
@@ -243,44 +302,13 @@ func (t *track) isPlainOpus() bool {
 	return ok && entry.Dops != nil && entry.Dops.ChannelMappingFamily == 0
 }
 
-// sample adds a sample to the tables.
-func (t *track) sample(s fmp4.Entry) {
-	t.end += media.Ticks(s.Duration)
-	t.sizes.SampleSize = append(t.sizes.SampleSize, s.Size)
-	t.sizes.SampleNumber++
-	t.last(s.Duration)
-	n := t.sizes.SampleNumber
-	if last := len(t.composed.SampleOffset) - 1; last >= 0 && t.composed.SampleOffset[last] == s.Composition {
-		t.composed.EndSampleNr[last+1] = n
-	} else {
-		t.composed.SampleOffset = append(t.composed.SampleOffset, s.Composition)
-		t.composed.EndSampleNr = append(t.composed.EndSampleNr, n)
-	}
-	t.shifted = t.shifted || s.Composition != 0
-	if s.Key {
-		t.keys.SampleNumber = append(t.keys.SampleNumber, n)
-	}
-	t.allKeys = t.allKeys && s.Key
-}
-
-// last adds the duration of one sample.
-func (t *track) last(duration uint32) {
-	d := &t.durations
-	if n := len(d.SampleTimeDelta); n > 0 && d.SampleTimeDelta[n-1] == duration {
-		d.SampleCount[n-1]++
-		return
-	}
-	d.SampleCount, d.SampleTimeDelta = append(d.SampleCount, 1), append(d.SampleTimeDelta, duration)
-}
-
 // extend has the last sample last longer, or shorter.
 func (t *track) extend(by media.Ticks) error {
 	if by == 0 {
 		return nil
 	}
-	d := &t.durations
-	n := len(d.SampleTimeDelta) - 1
-	whole := by + media.Ticks(d.SampleTimeDelta[n])
+	p := t.parts[len(t.parts)-1]
+	whole := by + media.Ticks(p.last)
 	if whole <= 0 {
 		return fmt.Errorf("media begins %d ticks before the end of what is before it", -by)
 	}
@@ -288,121 +316,14 @@ func (t *track) extend(by media.Ticks) error {
 		return fault.Errorf(fault.Conflict, "nothing was recorded for %v, which is too long for one file", by.Duration(t.timescale))
 	}
 	t.end += by
-	if d.SampleCount[n]--; d.SampleCount[n] == 0 {
-		d.SampleCount, d.SampleTimeDelta = d.SampleCount[:n], d.SampleTimeDelta[:n]
-	}
-	t.last(uint32(whole))
+	runs := p.durations()
+	p.last, p.extended = uint32(whole), true
+	t.total.durations += p.durations() - runs
 	return nil
 }
 
-// count adds a chunk to the tables that are about chunks.
-func (t *track) count(samples, shortest uint32) {
-	if run := (chunkRun{samples, t.entry}); run != t.run {
-		t.run = run
-		t.perChunk.AddEntry(uint32(len(t.chunks)), samples, t.entry) //nolint:errcheck // chunks come in order
-	}
-	if t.kind != media.Audio {
-		return
-	}
-	group, g := fmp4.RollGroup(shortest), &t.groups
-	if n := len(g.SampleCounts); n > 0 && g.GroupDescriptionIndices[n-1] == group {
-		g.SampleCounts[n-1] += samples
-	} else {
-		g.SampleCounts, g.GroupDescriptionIndices = append(g.SampleCounts, samples), append(g.GroupDescriptionIndices, group)
-	}
-}
-
-// chunkTime and startTime return, in nanoseconds of media time, when the next chunk to be
-// laid out begins, and the first one of all.
-func (t *track) chunkTime() int64 { return int64(t.chunks[t.laid].time.Duration(t.timescale)) }
+// startTime returns when the first part begins, in nanoseconds of media time.
 func (t *track) startTime() int64 { return int64(t.start.Duration(t.timescale)) }
-
-// take returns the next chunk, which is laid out at an offset of the file.
-func (t *track) take(at int64) chunk {
-	c := t.chunks[t.laid]
-	t.offsets.ChunkOffset[t.laid] = uint64(at)
-	t.laid++
-	return c
-}
-
-// box completes the trak box, for a movie that begins at start, which may be after the
-// track's own beginning. shown is when the track ends in it. Offsets are written when they are known; the box has room for them.
-func (t *track) box(id, timescale uint32, start int64, title Title) (trak *mp4.TrakBox, shown uint64) {
-	end := min(t.end, t.stop) // what is decoded behind it is not shown
-	length := scale(int64(end-t.start), t.timescale, timescale)
-	// From the movie's first instant on, so that no track is moved by rounding twice.
-	wait, skip := int64(0), int64(0)
-	if late := t.startTime() - start; late >= 0 {
-		wait = int64(scale(late, 1_000_000_000, timescale))
-	} else {
-		skip = int64(media.TicksOf(time.Duration(-late), t.timescale))
-		length = scale(max(int64(end-t.start)-skip, 0), t.timescale, timescale)
-	}
-	shown = uint64(wait) + length
-
-	old := t.trak
-	tkhd := old.Tkhd
-	tkhd.Version, tkhd.TrackID, tkhd.Duration = 1, id, shown
-	tkhd.SetCreationTimeS(title.Start.Unix())
-	tkhd.SetModificationTimeS(title.Start.Unix())
-	mdhd := old.Mdia.Mdhd
-	mdhd.Version, mdhd.Duration = 1, uint64(t.end-t.start)
-	mdhd.SetCreationTimeS(title.Start.Unix())
-	mdhd.SetModificationTimeS(title.Start.Unix())
-
-	trak = mp4.NewTrakBox()
-	trak.AddChild(tkhd)
-	if wait > 0 || skip > 0 || end < t.end {
-		elst := &mp4.ElstBox{Version: 1}
-		if wait > 0 {
-			elst.Entries = append(elst.Entries, mp4.ElstEntry{SegmentDuration: uint64(wait), MediaTime: -1, MediaRateInteger: 1})
-		}
-		elst.Entries = append(elst.Entries, mp4.ElstEntry{SegmentDuration: length, MediaTime: skip, MediaRateInteger: 1})
-		edts := &mp4.EdtsBox{}
-		edts.AddChild(elst)
-		trak.AddChild(edts)
-	}
-	stbl := t.sampleTable(old.Mdia.Minf.Stbl)
-	minf := mp4.NewMinfBox()
-	for _, c := range old.Mdia.Minf.Children {
-		if c.Type() == "stbl" {
-			c = stbl
-		}
-		minf.AddChild(c)
-	}
-	mdia := mp4.NewMdiaBox()
-	for _, c := range old.Mdia.Children {
-		if c.Type() == "minf" {
-			c = minf
-		}
-		mdia.AddChild(c)
-	}
-	trak.AddChild(mdia)
-	return trak, shown
-}
-
-// sampleTable returns the stbl box, with what describes the samples of an older one.
-func (t *track) sampleTable(described *mp4.StblBox) *mp4.StblBox {
-	stbl := mp4.NewStblBox()
-	stbl.AddChild(described.Stsd)
-	stbl.AddChild(&t.durations)
-	if t.shifted {
-		stbl.AddChild(&t.composed)
-	}
-	stbl.AddChild(&t.perChunk)
-	stbl.AddChild(&t.sizes)
-	if !t.allKeys {
-		stbl.AddChild(&t.keys)
-	}
-	t.offsets.ChunkOffset = make([]uint64, len(t.chunks))
-	stbl.AddChild(&t.offsets)
-	if described.Sgpd != nil {
-		stbl.AddChild(described.Sgpd)
-		t.groups.GroupingType = "roll"
-		stbl.AddChild(&t.groups)
-	}
-	return stbl
-}
 
 // scale converts a time, from 0 on, of so many units a second to others, exactly but for
 // one rounding.

@@ -260,7 +260,7 @@ type attentive struct {
 
 func (a *attentive) Read(p []byte) (int, error) {
 	n, err := a.ReadSeekCloser.Read(p)
-	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, storage.ErrNotFound) || errors.Is(err, io.ErrUnexpectedEOF) || movie.IsStale(err) {
 		a.lost()
 	}
 	return n, err

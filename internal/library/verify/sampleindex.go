@@ -46,7 +46,7 @@ func (r *reader) layout(segment string) layout {
 // may lack segments.
 func (r *reader) checkIndexes() error {
 	for _, t := range r.rec.Tracks {
-		seen := map[string]bool{}
+		seen, counted := map[string]bool{}, map[int64]totals{}
 		for i := range t.Segments {
 			s := &t.Segments[i]
 			name := media.SampleIndexName(s.Name, s.Number)
@@ -61,16 +61,23 @@ func (r *reader) checkIndexes() error {
 			if err != nil {
 				return err
 			}
-			if err := r.checkIndex(t, data); err != nil {
+			if err := r.checkIndex(t, data, counted); err != nil {
 				r.problem(name, "%v", err)
 			}
+		}
+		if len(counted) == 0 {
+			continue
+		}
+		if err := r.checkSummary(t, counted); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// checkIndex compares a sample index of a track (docs/formats/sample-index.md).
-func (r *reader) checkIndex(t *Track, data []byte) error {
+// checkIndex compares a sample index of a track (docs/formats/sample-index.md), and counts
+// what it says of each segment.
+func (r *reader) checkIndex(t *Track, data []byte, counted map[int64]totals) error {
 	const head, tail = "LSIX\x01", 4
 	if len(data) < len(head)+tail || !strings.HasPrefix(string(data), head) {
 		return errors.New("is no sample index of version 1")
@@ -101,40 +108,43 @@ func (r *reader) checkIndex(t *Track, data []byte) error {
 			return fmt.Errorf("has segment %d, which the manifest does not name", number)
 		}
 		last = number
-		if err := r.checkIndexed(s, one); err != nil {
+		sum, err := r.checkIndexed(s, one)
+		if err != nil {
 			return fmt.Errorf("says of %s %w", s.Name, err)
 		}
+		counted[int64(number)] = sum
 	}
 	return nil
 }
 
 // checkIndexed compares what an index says of a segment, behind its number.
-func (r *reader) checkIndexed(s *Segment, b *numbers) error {
+func (r *reader) checkIndexed(s *Segment, b *numbers) (sum totals, err error) {
 	size, time, at, found := b.next(), b.next(), int64(0), newLayout()
 	for chunks := b.next(); chunks > 0 && !b.bad; chunks-- {
 		at += b.next()
 		count := b.next()
 		if count > int64(b.Len()) {
-			return fmt.Errorf("that a chunk has %d samples", count)
+			return sum, fmt.Errorf("that a chunk has %d samples", count)
 		}
 		samples := b.samples(int(count))
 		for _, x := range samples {
 			found.add(time, at, x.size, x.duration, x.composition, x.key)
 			time, at = time+x.duration, at+x.size
+			sum.count(x)
 		}
 	}
 	read, ok := r.layouts[s.Name]
 	switch {
 	case b.bad || b.Len() > 0:
-		return errors.New("what cannot be read")
+		return sum, errors.New("what cannot be read")
 	case !ok:
-		return nil // the segment cannot be read either, and that is said
+		return sum, nil // the segment cannot be read either, and that is said
 	case size != s.Bytes:
-		return fmt.Errorf("%d bytes, it has %d", size, s.Bytes)
+		return sum, fmt.Errorf("%d bytes, it has %d", size, s.Bytes)
 	case !bytes.Equal(read.sum.Sum(nil), found.sum.Sum(nil)):
-		return errors.New("other samples than it has")
+		return sum, errors.New("other samples than it has")
 	}
-	return nil
+	return sum, nil
 }
 
 // numbers reads numbers; it is bad after what is none.

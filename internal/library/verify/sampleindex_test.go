@@ -65,6 +65,23 @@ func TestSampleIndex(t *testing.T) {
 		wantIndexProblem(t, m, tc.name, x.Bytes(), tc.want)
 	}
 	var x fmp4.Index
+	for _, s := range segments[:3] {
+		x.Add(s)
+	}
+	m[verifytest.Dir+"/v_samples_0001.idx"] = x.Bytes()
+	for want, change := range map[string]func(s *fmp4.Summary){
+		"": func(*fmp4.Summary) {}, "says [": func(s *fmp4.Summary) { s.Keys++ }, "in no index": func(s *fmp4.Summary) { s.Number = 99 },
+	} {
+		var sums fmp4.Summaries
+		sum := fmp4.Summarize(2, segments[1].Tables)
+		change(&sum)
+		sums.Fit(sum)
+		wantProblem(t, m, "v_samples.idx", sums.Bytes(), want)
+	}
+	wantProblem(t, m, "v_samples.idx", []byte("LSUM\x01wrong"), "checksum")
+	delete(m, verifytest.Dir+"/v_samples.idx")
+
+	x = fmp4.Index{}
 	x.Add(segments[1]) // it may lack segments
 	wantIndexProblem(t, m, "of one segment", x.Bytes(), "")
 	for i := range x.Bytes() {
@@ -81,6 +98,18 @@ func TestSampleIndex(t *testing.T) {
 func wantIndexProblem(t *testing.T, m verifytest.Memory, name string, index []byte, want string) {
 	t.Helper()
 	m[verifytest.Dir+"/v_samples_0001.idx"] = index
+	checkProblem(t, m, name, want)
+}
+
+// wantProblem wants a problem of an object, or none.
+func wantProblem(t *testing.T, m verifytest.Memory, name string, data []byte, want string) {
+	t.Helper()
+	m[verifytest.Dir+"/"+name] = data
+	checkProblem(t, m, name, want)
+}
+
+func checkProblem(t *testing.T, m verifytest.Memory, name, want string) {
+	t.Helper()
 	rec := verifytest.Read(t, m)
 	if want == "" && len(rec.Problems) > 0 {
 		t.Errorf("%s: %v", name, rec.Problems)

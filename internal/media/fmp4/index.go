@@ -76,8 +76,18 @@ func (x *Index) Add(s IndexedSegment) {
 	x.records = append(x.records, b...)
 }
 
-// Append adds the segments of another index behind its own.
-func (x *Index) Append(more *Index) { x.records = append(x.records, more.records...) }
+// Fit adds a segment if the index is not too long with it, and has samples to tell of.
+func (x *Index) Fit(s IndexedSegment) bool {
+	before := len(x.records)
+	if len(s.Tables) == 0 {
+		return false
+	}
+	if x.Add(s); len(x.records) > MaxIndex {
+		x.records = x.records[:before]
+		return false
+	}
+	return true
+}
 
 // Bytes returns the index.
 func (x *Index) Bytes() []byte {
@@ -149,8 +159,15 @@ func appendKeys(b []byte, samples []Entry, keys int) []byte {
 // errIndex says that an index is damaged, or is none.
 var errIndex = errors.New("the sample index is damaged")
 
-// ReadIndex returns the segments of an index, in its order.
-func ReadIndex(data []byte) ([]IndexedSegment, error) {
+// IndexFile is an index that was read, of which segments are decoded when they are asked
+// for. It does not change, and is safe for concurrent use.
+type IndexFile struct {
+	numbers []int    // of the segments, rising
+	records [][]byte // what is said of each
+}
+
+// OpenIndex returns an index whose checksum is right. It keeps data.
+func OpenIndex(data []byte) (*IndexFile, error) {
 	if len(data) < indexHeader+indexCheck || string(data[:len(indexMagic)]) != indexMagic {
 		return nil, fmt.Errorf("%w: it does not begin as one", errIndex)
 	}
@@ -161,18 +178,55 @@ func ReadIndex(data []byte) ([]IndexedSegment, error) {
 	if v := body[len(indexMagic)]; v != indexVersion {
 		return nil, fmt.Errorf("the sample index has version %d, and this program reads version %d", v, indexVersion)
 	}
+	x := &IndexFile{}
 	r := indexReader{rest: body[indexHeader:]}
-	var segments []IndexedSegment
 	for len(r.rest) > 0 {
 		n := r.number(uint64(len(r.rest)))
 		if r.bad || n > uint64(len(r.rest)) {
 			return nil, errIndex
 		}
-		one := indexReader{rest: r.rest[:n]}
-		r.rest = r.rest[n:]
-		s := one.segment()
-		if one.bad || len(one.rest) > 0 || len(segments) > 0 && s.Number <= segments[len(segments)-1].Number {
-			return nil, fmt.Errorf("%w: segment %d", errIndex, s.Number)
+		record := r.take(int(n))
+		one := indexReader{rest: record}
+		number := int(one.number(math.MaxInt32))
+		if one.bad || len(x.numbers) > 0 && number <= x.numbers[len(x.numbers)-1] {
+			return nil, fmt.Errorf("%w: segment %d", errIndex, number)
+		}
+		x.numbers, x.records = append(x.numbers, number), append(x.records, record)
+	}
+	return x, nil
+}
+
+// Segment returns what the index says of the segment of a number; ok is false if it has
+// none.
+func (x *IndexFile) Segment(number int) (s IndexedSegment, ok bool, err error) {
+	i, ok := slices.BinarySearch(x.numbers, number)
+	if !ok {
+		return s, false, nil
+	}
+	s, err = x.segment(i)
+	return s, err == nil, err
+}
+
+// segment decodes the i-th segment.
+func (x *IndexFile) segment(i int) (IndexedSegment, error) {
+	r := indexReader{rest: x.records[i]}
+	s := r.segment()
+	if r.bad || len(r.rest) > 0 {
+		return s, fmt.Errorf("%w: segment %d", errIndex, x.numbers[i])
+	}
+	return s, nil
+}
+
+// ReadIndex returns the segments of an index, in its order.
+func ReadIndex(data []byte) (segments []IndexedSegment, err error) {
+	x, err := OpenIndex(data)
+	if err != nil {
+		return nil, err
+	}
+	for i := range x.numbers {
+		s, err := x.segment(i)
+		if err != nil {
+			return nil, err
 		}
 		segments = append(segments, s)
 	}

@@ -28,7 +28,7 @@ const (
 // storage has lost. Representations without segments are left out. The error is a
 // fault.Invalid.
 func Parse(text []byte) (*Presentation, error) {
-	m, err := mpd.ReadFromString(string(text))
+	m, err := ReadMPD(text)
 	if err != nil {
 		return nil, fault.Errorf(fault.Invalid, "read the manifest: %w", err)
 	}

@@ -101,3 +101,20 @@ func TestSampleIndexIsNotStored(t *testing.T) {
 		t.Error("the index was stored")
 	}
 }
+
+// An index that is there already stays as it is.
+func TestSampleIndexStays(t *testing.T) {
+	g := newRig(t, nil)
+	s := g.publish("camera", source(t, "opus_stereo.ogg"))
+	rec := g.start("camera", "")
+	s.send(2 * time.Second)
+	g.caughtUp("camera")
+	file := filepath.Join(g.root, rec.RecordDir, "a_samples_0001.idx")
+	if err := os.WriteFile(file, []byte("of another life"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.stop("camera")
+	if data, err := os.ReadFile(file); err != nil || string(data) != "of another life" {
+		t.Errorf("it is now %q, %v", data, err)
+	}
+}

@@ -1,6 +1,8 @@
 package recording
 
 import (
+	"bytes"
+	"path"
 	"sync"
 
 	"github.com/live777/recorder/internal/media"
@@ -13,8 +15,9 @@ import (
 
 // indexes are the sample indexes of a recording that are not stored yet.
 type indexes struct {
-	mu     sync.Mutex
-	groups map[lane]*group
+	mu        sync.Mutex
+	groups    map[lane]*group
+	summaries map[lane]*summary
 }
 
 // group is a group of a lane's segments that is not full.
@@ -23,28 +26,61 @@ type group struct {
 	index fmp4.Index
 }
 
+// summary is what a lane's segments are together, of all of its groups.
+type summary struct {
+	name  string
+	last  int // number of the last segment
+	parts fmp4.Summaries
+}
+
+// worthwhile reports whether anybody would read it (media.DirectIndexes).
+func (s *summary) worthwhile() bool { return s.last > media.DirectIndexes*media.IndexGroup }
+
 // add adds a segment, and returns the index of its group if that is full with it.
 func (x *indexes) add(l lane, s media.Segment, tables []fmp4.Table) (full *group) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.groups == nil {
-		x.groups = map[lane]*group{}
+		x.groups, x.summaries = map[lane]*group{}, map[lane]*summary{}
 	}
 	g := x.groups[l]
 	if g == nil {
 		g = &group{name: media.SampleIndexName(s.Name, s.Number)}
 		x.groups[l] = g
 	}
-	one := fmp4.Index{}
-	one.Add(fmp4.IndexedSegment{Number: s.Number, Bytes: s.Bytes, Tables: tables})
-	if len(tables) > 0 && g.index.Len()+one.Len() <= fmp4.MaxIndex {
-		g.index.Append(&one)
+	if g.index.Fit(fmp4.IndexedSegment{Number: s.Number, Bytes: s.Bytes, Tables: tables}) {
+		x.sumUp(l, s, tables)
 	}
 	if s.Number%media.IndexGroup == 0 {
 		delete(x.groups, l)
 		return g
 	}
 	return nil
+}
+
+// sumUp adds a segment to the summary of its lane. Called with mu held.
+func (x *indexes) sumUp(l lane, s media.Segment, tables []fmp4.Table) {
+	sum := x.summaries[l]
+	if sum == nil {
+		sum = &summary{name: media.SampleSummaryName(s.Name)}
+		x.summaries[l] = sum
+	}
+	if sum.parts.Fit(fmp4.Summarize(s.Number, tables)) {
+		sum.last = s.Number
+	}
+}
+
+// sums returns the summaries that are worth to be stored.
+func (x *indexes) sums() (sums []*summary) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for l, s := range x.summaries {
+		if s.worthwhile() {
+			sums = append(sums, s)
+		}
+		delete(x.summaries, l)
+	}
+	return sums
 }
 
 // rest returns the groups that are not full.
@@ -58,7 +94,7 @@ func (x *indexes) rest() (groups []*group) {
 	return groups
 }
 
-// get returns an index that is not stored yet, by its name.
+// get returns an index or a summary that is not stored yet, by its name.
 func (x *indexes) get(name string) ([]byte, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -67,17 +103,29 @@ func (x *indexes) get(name string) ([]byte, bool) {
 			return g.index.Bytes(), true
 		}
 	}
+	for _, s := range x.summaries {
+		if s.name == name {
+			return s.parts.Bytes(), true
+		}
+	}
 	return nil, false
 }
 
-// putIndex stores an index. A recording is as good without it, so that an error is only
-// logged.
+// putIndex stores an index.
 func (rec *Recording) putIndex(g *group) {
-	if g.index.Len() == 0 {
-		return
+	if g.index.Len() > 0 {
+		rec.addIndex(g.name, g.index.Bytes())
 	}
-	if err := rec.put(g.name, g.index.Bytes()); err != nil {
-		rec.log().Warn("a sample index was not stored; the segments will be read instead", "record_dir", rec.dir, "object", g.name, "error", err)
+}
+
+// addIndex stores an index, or a summary. A recording is as good without it, so that an
+// error is only logged. If there is one already, it stays: a power failure may have taken
+// the segments that are recorded again now, and media is stored once.
+func (rec *Recording) addIndex(name string, data []byte) {
+	ctx, cancel := rec.timeout()
+	defer cancel()
+	if err := rec.store().Add(ctx, path.Join(rec.dir, name), bytes.NewReader(data), int64(len(data))); err != nil {
+		rec.log().Warn("a sample index was not stored; the segments will be read instead", "record_dir", rec.dir, "object", name, "error", err)
 	}
 }
 
@@ -93,7 +141,10 @@ func (rec *Recording) putIndexes() {
 	for _, g := range rec.indexes.rest() {
 		rec.putIndex(g)
 	}
+	for _, s := range rec.indexes.sums() {
+		rec.addIndex(s.name, s.parts.Bytes())
+	}
 }
 
-// SampleIndex returns a sample index that is not stored yet, by its name.
+// SampleIndex returns a sample index, or the summary of some, that is not stored yet, by its name.
 func (rec *Recording) SampleIndex(name string) ([]byte, bool) { return rec.indexes.get(name) }

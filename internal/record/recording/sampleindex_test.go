@@ -8,6 +8,26 @@ import (
 	"github.com/live777/recorder/internal/media/fmp4"
 )
 
+// Of more indexes than somebody reads one by one there is a summary, of the segments that
+// are in them.
+func TestSampleSummary(t *testing.T) {
+	var x indexes
+	tables := []fmp4.Table{{Offset: 100, Samples: []fmp4.Entry{{Size: 7, Duration: 960, Key: true}, {Size: 5, Duration: 960, Key: true}}}}
+	most := media.DirectIndexes*media.IndexGroup + 1
+	for n := 1; n <= most; n++ {
+		x.add(lane{Kind: media.Audio}, media.Segment{Number: n, Name: fmt.Sprintf("a_seg_%04d.m4s", n)}, tables)
+		x.add(lane{Kind: media.Video}, media.Segment{Number: 1, Name: "v_seg_0001.m4s"}, tables)
+	}
+	data, ok := x.get("a_samples.idx")
+	list, err := fmp4.ReadSummaries(data)
+	if !ok || err != nil || len(list) != most || list[most-1] != fmp4.Summarize(most, tables) {
+		t.Errorf("%d segments, %v", len(list), err)
+	}
+	if sums := x.sums(); len(sums) != 1 || sums[0].name != "a_samples.idx" {
+		t.Errorf("%d summaries are stored", len(sums))
+	}
+}
+
 // What a sender makes of a group is bounded: segments beyond it are not in the index.
 func TestSampleIndexIsBounded(t *testing.T) {
 	var x indexes
