@@ -22,5 +22,5 @@ export default defineConfig({
       ['/api', '/whip', '/whep', '/session'].map((path) => [path, 'http://127.0.0.1:7777']),
     ),
   },
-  test: { include: ['test/**/*.test.ts'], environment: 'node' },
+  test: { include: ['test/**/*.test.ts'], environment: 'node', setupFiles: 'test/setup.ts' },
 });

@@ -23,8 +23,9 @@ func TestNodesSayLittle(t *testing.T) {
 	if i := peer.BoundedInfo(api.Info{}); i.Features != nil { // which tells an original
 		t.Errorf("features that were not told: %v", i.Features)
 	}
-	if told := bounded([]health.Problem{{Text: long}}); len(told[0].Text) > peer.MaxText {
-		t.Errorf("%d bytes of a problem", len(told[0].Text))
+	told := bounded([]health.Problem{{Text: long, Code: long, Params: map[string]any{"n": long}}})[0]
+	if n := len(told.Text) + len(told.Code) + len(fmt.Sprint(told.Params)); n > 3*peer.MaxText {
+		t.Errorf("%d bytes of a problem", n)
 	}
 	for _, answer := range []string{`{"name":"live777","version":` + strings.Repeat("9", 100_000) + "}", `{"time":"` + long + `"}`} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, answer) }))

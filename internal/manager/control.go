@@ -113,7 +113,7 @@ func (f *fleet) choose(ctx context.Context, r api.RecordRequest) (*node, error) 
 	if r.Node != "" {
 		n := f.node(r.Node)
 		if n == nil {
-			return nil, fault.Errorf(fault.NotFound, "there is no node %q; GET /api/nodes/ lists them", r.Node)
+			return nil, fault.Errorf(fault.NotFound, "there is no node %q; GET /api/nodes/ lists them", r.Node).Coded("node_unknown", "node", r.Node)
 		}
 		f.settle(ctx, n)
 		return n, nil
@@ -261,7 +261,7 @@ func only(stream string, nodes []*node, verb string) (*node, error) {
 	for i, n := range nodes {
 		names[i] = n.alias
 	}
-	return nil, fault.Errorf(fault.Conflict, "several nodes %s stream %q: %s; choose one with ?node=", verb, stream, strings.Join(names, ", "))
+	return nil, fault.Errorf(fault.Conflict, "several nodes %s stream %q: %s; choose one with ?node=", verb, stream, strings.Join(names, ", ")).Coded("stream_on_several", "stream", stream, "nodes", strings.Join(names, ", "))
 }
 
 // nothingRecorded is the answer about a stream that no node has.
@@ -270,12 +270,12 @@ func nothingRecorded(r api.RecordRequest) (api.NodeAnswer, error) {
 	case http.MethodGet:
 		return api.NodeAnswer{Status: http.StatusOK, Body: []byte(`{"recording":false}` + "\n")}, nil
 	case http.MethodPatch:
-		return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "no node that is up records stream %q, so there is nothing to pause: start a recording first, with POST /api/record/%s", r.Stream, r.Stream)
+		return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "no node that is up records stream %q, so there is nothing to pause: start a recording first, with POST /api/record/%s", r.Stream, r.Stream).Coded("not_recording", "stream", r.Stream)
 	case http.MethodDelete:
 		body, err := json.Marshal(map[string]any{"id": r.Stream, "recording": false, "stopped": false})
 		return api.NodeAnswer{Status: http.StatusOK, Body: append(body, '\n')}, err
 	}
-	return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "no node that is up has a stream %q", r.Stream)
+	return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "no node that is up has a stream %q", r.Stream).Coded("stream_unknown", "stream", r.Stream)
 }
 
 // recording asks nodes, all at the same time, which of them record a stream. For a node

@@ -43,8 +43,8 @@ func newDatabase(db *catalogue.DB, log *slog.Logger, opened func(context.Context
 }
 
 var (
-	errNotAsked = fault.New(fault.Unavailable, "it has not been asked yet")
-	errAway     = fault.New(fault.Unavailable, "the database of liveman cannot be used now, and no recordings can be listed; the log tells why")
+	errNotAsked = fault.New(fault.Unavailable, "it has not been asked yet").Coded("not_looked")
+	errAway     = fault.New(fault.Unavailable, "the database of liveman cannot be used now, and no recordings can be listed; the log tells why").Coded("database_away")
 )
 
 // start checks the database for the first time. If it is away, that is no error,

@@ -137,7 +137,7 @@ func (f *fleet) find(ctx context.Context, dir string) (media.Recording, error) {
 	for _, r := range all {
 		choices = append(choices, r.RecordDir)
 	}
-	return media.Recording{}, fault.Errorf(fault.Conflict, "several nodes have a folder %q; name one: %s", dir, strings.Join(choices, ", "))
+	return media.Recording{}, fault.Errorf(fault.Conflict, "several nodes have a folder %q; name one: %s", dir, strings.Join(choices, ", ")).Coded("folder_on_several")
 }
 
 // findObject is find for the key of an object. It also returns the object's path on the
@@ -159,7 +159,7 @@ func (f *fleet) findObject(ctx context.Context, key string) (r media.Recording, 
 }
 
 func noObject(key string) error {
-	return fault.Errorf(fault.NotFound, "there is no recorded object %q", key)
+	return fault.Errorf(fault.NotFound, "there is no recorded object %q", key).Coded("object_unknown")
 }
 
 // verify checks a recording against its recording.json before the manager uses its own
@@ -173,12 +173,12 @@ func (f *fleet) verify(ctx context.Context, r media.Recording) error {
 	_, epoch, _ := f.found.get(r.RecordDir)
 	stored, found, err := f.shared.Read(ctx, r.RecordDir)
 	if err != nil {
-		return fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err)
+		return fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err).Coded("storage_away")
 	}
 	if found && stored.Stream == r.Stream || !found && (n == nil || n.IsOriginal()) { // which do not describe what they record
 		f.found.verified(r, epoch)
 		return nil
 	}
 	f.log.Warn("a node has told of a recording that shared storage does not have as it says", "node", r.Node, "stream", r.Stream, "record_dir", r.RecordDir)
-	return fault.Errorf(fault.NotFound, "there is no recording %q", r.RecordDir)
+	return fault.Errorf(fault.NotFound, "there is no recording %q", r.RecordDir).Coded("recording_unknown", "recording", r.RecordDir)
 }

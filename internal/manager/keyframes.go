@@ -63,12 +63,12 @@ func (l *library) nodeFor(rec media.Recording) (*node, error) {
 	n := l.fleet.node(rec.Node)
 	switch {
 	case folder.Mounted(rec) && n == nil:
-		return nil, fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", rec.Node)
+		return nil, fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", rec.Node).Coded("node_forgotten", "node", rec.Node)
 	case folder.Mounted(rec):
 		err := n.isUp()
 		return n, err
 	case l.shared == nil:
-		return nil, fault.New(fault.Unavailable, "the recording is in shared storage, and the manager has no [storage]")
+		return nil, fault.New(fault.Unavailable, "the recording is in shared storage, and the manager has no [storage]").Coded("no_storage")
 	case n != nil && !n.Keeps() && n.isUp() == nil && !l.settled(rec):
 		return n, nil
 	}

@@ -163,7 +163,7 @@ func unavailable(err error) error {
 	if fault.KindOf(err) != fault.Internal {
 		return err
 	}
-	return fault.Errorf(fault.Unavailable, "the catalogue does not answer: %w", err)
+	return fault.Errorf(fault.Unavailable, "the catalogue does not answer: %w", err).Coded("database_away")
 }
 
 // ways are how an object is had, by its key in each place: from a node, and from shared
@@ -190,7 +190,7 @@ func (l *library) object(ctx context.Context, key string, from ways) error {
 	n := l.fleet.node(rec.Node)
 	if folder.Mounted(rec) {
 		if n == nil {
-			return fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", rec.Node)
+			return fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", rec.Node).Coded("node_forgotten", "node", rec.Node)
 		}
 		if err := n.isUp(); err != nil {
 			return err
@@ -198,7 +198,7 @@ func (l *library) object(ctx context.Context, key string, from ways) error {
 		return from.relay(n, own)
 	}
 	if l.shared == nil {
-		return fault.New(fault.Unavailable, "the recording is in shared storage, and the manager has no [storage]")
+		return fault.New(fault.Unavailable, "the recording is in shared storage, and the manager has no [storage]").Coded("no_storage")
 	}
 	if n != nil && n.Keeps() {
 		n = nil // it recorded this once, and keeps its recordings itself by now

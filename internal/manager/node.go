@@ -27,7 +27,7 @@ const (
 // nodeName is what nodes answer as their name.
 const nodeName = "live777"
 
-var errNoNode = fault.New(fault.Unavailable, "what answers is no node: it does not say that it is "+nodeName)
+var errNoNode = fault.New(fault.Unavailable, "what answers is no node: it does not say that it is "+nodeName).Coded("node_other")
 
 // Where a node is known from.
 const (
@@ -317,9 +317,9 @@ func (n *node) notListed() error {
 	case n.streams != nil:
 		return nil
 	case n.errs["streams"] != nil:
-		return fault.Errorf(fault.Unavailable, "node %q does not tell of its streams: %w", n.alias, n.errs["streams"])
+		return fault.Errorf(fault.Unavailable, "node %q does not tell of its streams: %w", n.alias, n.errs["streams"]).Coded("node_silent", "node", n.alias)
 	}
-	return fault.Errorf(fault.Unavailable, "node %q has not told of its streams yet", n.alias)
+	return fault.Errorf(fault.Unavailable, "node %q has not told of its streams yet", n.alias).Coded("node_silent", "node", n.alias)
 }
 
 // Source implements follow.Node.
@@ -358,9 +358,9 @@ func (n *node) isUp() error {
 	case n.state == stateUp:
 		return nil
 	case n.errs["probe"] != nil:
-		return fault.Errorf(fault.Unavailable, "node %q is down: %w", n.alias, n.errs["probe"])
+		return fault.Errorf(fault.Unavailable, "node %q is down: %w", n.alias, n.errs["probe"]).Coded("node_down", "node", n.alias)
 	}
-	return fault.Errorf(fault.Unavailable, "node %q has not answered yet", n.alias)
+	return fault.Errorf(fault.Unavailable, "node %q has not answered yet", n.alias).Coded("node_down", "node", n.alias)
 }
 
 // describe returns n as the API shows it.

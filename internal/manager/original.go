@@ -237,7 +237,7 @@ func (n *node) forgetGone(streams map[string]api.NodeStream) {
 func (n *node) recordOriginal(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
 	if !n.HasRecorder() {
 		if r.Method == http.MethodPost {
-			return api.NodeAnswer{}, fault.Errorf(fault.Unsupported, "node %q is an original live777 that was built without its recorder", n.alias)
+			return api.NodeAnswer{}, fault.Errorf(fault.Unsupported, "node %q is an original live777 that was built without its recorder", n.alias).Coded("node_original", "node", n.alias)
 		}
 		return nothingRecorded(r)
 	}
@@ -245,7 +245,7 @@ func (n *node) recordOriginal(ctx context.Context, r api.RecordRequest) (api.Nod
 	case http.MethodPost:
 		return n.startOriginal(ctx, r)
 	case http.MethodPatch:
-		return api.NodeAnswer{}, fault.Errorf(fault.Unsupported, "node %q is an original live777, which cannot pause recordings", n.alias)
+		return api.NodeAnswer{}, fault.Errorf(fault.Unsupported, "node %q is an original live777, which cannot pause recordings", n.alias).Coded("node_original", "node", n.alias)
 	}
 	recording, err := n.IsRecording(ctx, r.Stream)
 	if err != nil {
@@ -267,7 +267,7 @@ func (n *node) recordOriginal(ctx context.Context, r api.RecordRequest) (api.Nod
 // media, and answers nothing else about recordings until then.
 func (n *node) startOriginal(ctx context.Context, r api.RecordRequest) (api.NodeAnswer, error) {
 	if _, ok := n.stream(r.Stream); !ok && n.notListed() == nil {
-		return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "node %q has no stream %q", n.alias, r.Stream)
+		return api.NodeAnswer{}, fault.Errorf(fault.NotFound, "node %q has no stream %q", n.alias, r.Stream).Coded("stream_unknown", "stream", r.Stream)
 	}
 	body := map[string]any{}
 	if r.BaseDir != "" {
@@ -350,14 +350,14 @@ func (n *node) statusOf(ctx context.Context, stream string, recording bool) api.
 // original cannot delete recordings.
 func (s *shelf) deleteOriginal(ctx context.Context, n *node, r media.Recording) error {
 	if r.Status == media.StatusRecording {
-		return fault.Errorf(fault.Conflict, "the recording runs; stop it first")
+		return fault.Errorf(fault.Conflict, "the recording runs; stop it first").Coded("recording_runs")
 	}
 	there, err := n.hasObject(ctx, path.Join(folder.Unmount(r).RecordDir, media.ManifestName))
 	if err != nil {
 		return err
 	}
 	if there {
-		return fault.Errorf(fault.Unsupported, "node %q is an original live777, which deletes no recordings: remove %q from its storage, and then delete it here", n.alias, folder.Unmount(r).RecordDir)
+		return fault.Errorf(fault.Unsupported, "node %q is an original live777, which deletes no recordings: remove %q from its storage, and then delete it here", n.alias, folder.Unmount(r).RecordDir).Coded("node_original", "node", n.alias)
 	}
 	return s.fleet.o.Catalogue.Delete(ctx, r.RecordDir)
 }

@@ -42,7 +42,7 @@ func (s *shelf) Recording(ctx context.Context, recordDir string) (media.Recordin
 func (s *shelf) find(ctx context.Context, recordDir string) (media.Recording, error) {
 	r, err := s.fleet.find(ctx, recordDir)
 	if errors.Is(err, catalogue.ErrNotFound) {
-		return r, fault.Errorf(fault.NotFound, "there is no recording %q", recordDir)
+		return r, fault.Errorf(fault.NotFound, "there is no recording %q", recordDir).Coded("recording_unknown", "recording", recordDir)
 	}
 	return r, err
 }
@@ -59,7 +59,7 @@ func (s *shelf) owner(ctx context.Context, recordDir string) (media.Recording, *
 		err := n.isUp()
 		return r, n, err
 	case folder.Mounted(r) || s.keeper == nil:
-		return r, nil, fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", r.Node)
+		return r, nil, fault.Errorf(fault.Unavailable, "the recording is on node %q, which the manager does not know any more", r.Node).Coded("node_forgotten", "node", r.Node)
 	}
 	return r, nil, nil
 }
@@ -79,7 +79,7 @@ func (s *shelf) Protect(ctx context.Context, recordDir string, protected bool) (
 		return s.keeper.Protect(ctx, r.RecordDir, protected)
 	}
 	if n.IsOriginal() {
-		return media.Recording{}, fault.Errorf(fault.Unsupported, "node %q is an original live777, which neither deletes nor protects recordings", n.alias)
+		return media.Recording{}, fault.Errorf(fault.Unsupported, "node %q is an original live777, which neither deletes nor protects recordings", n.alias).Coded("node_original", "node", n.alias)
 	}
 	body, err := json.Marshal(map[string]bool{"protected": protected})
 	if err != nil {
@@ -137,7 +137,7 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 		}
 		stored, err := s.fleet.shared.Has(ctx, r.RecordDir)
 		if err != nil {
-			return false, fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err)
+			return false, fault.Errorf(fault.Unavailable, "shared storage does not answer: %w", err).Coded("storage_away")
 		}
 		if stored && s.keeper != nil {
 			return s.deleteStored(ctx, r)

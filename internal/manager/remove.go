@@ -89,7 +89,7 @@ func (f *fleet) Remove(ctx context.Context, alias string) error {
 	defer f.changing.Unlock()
 	n := f.node(alias)
 	if n != nil && n.source == configured {
-		return fault.Errorf(fault.Conflict, "node %q is in the manager's configuration: take it out there", alias)
+		return fault.Errorf(fault.Conflict, "node %q is in the manager's configuration: take it out there", alias).Coded("node_configured", "node", alias)
 	}
 	saved, err := f.o.Catalogue.Nodes(ctx)
 	if err != nil {
@@ -97,7 +97,7 @@ func (f *fleet) Remove(ctx context.Context, alias string) error {
 	}
 	i := slices.IndexFunc(saved, func(s catalogue.Node) bool { return s.Alias == alias })
 	if n == nil && i < 0 || f.going.has(alias) {
-		return fault.Errorf(fault.NotFound, "there is no node %q", alias)
+		return fault.Errorf(fault.NotFound, "there is no node %q", alias).Coded("node_unknown", "node", alias)
 	}
 	known := catalogue.Node{Alias: alias}
 	if i >= 0 {

@@ -84,7 +84,7 @@ func (n *node) candidate(stream string) signalling.Candidate {
 func (s signalFleet) Ask(ctx context.Context, alias string, q signalling.Request) (signalling.Answer, error) {
 	n := s.fleet.node(alias)
 	if n == nil {
-		return signalling.Answer{}, fault.New(fault.NotFound, "the node of this session is not one of the manager's any more")
+		return signalling.Answer{}, fault.New(fault.NotFound, "the node of this session is not one of the manager's any more").Coded("session_unknown")
 	}
 	a, err := n.ask(ctx, peer.Call{Method: q.Method, Path: q.Path, Header: q.Header, Body: q.Body, Wait: s.fleet.o.Timeout}, peer.MaxShort)
 	return signalling.Answer(a), err
@@ -117,7 +117,7 @@ func (s signalFleet) Session(alias, stream, session string) (publisher, ok bool)
 func (f *fleet) Drain(ctx context.Context, alias string, drain bool) error {
 	n := f.node(alias)
 	if n == nil {
-		return fault.Errorf(fault.NotFound, "there is no node %q; GET /api/nodes/ lists them", alias)
+		return fault.Errorf(fault.NotFound, "there is no node %q; GET /api/nodes/ lists them", alias).Coded("node_unknown", "node", alias)
 	}
 	method := http.MethodDelete
 	if drain {

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -173,7 +174,10 @@ func bounded(told []health.Problem) []health.Problem {
 	}
 	for i := range told {
 		p := &told[i]
-		p.Place, p.Text = peer.Cut(p.Place), peer.Cut(p.Text)
+		p.Place, p.Text, p.Code = peer.Cut(p.Place), peer.Cut(p.Text), peer.Cut(p.Code)
+		if params, err := json.Marshal(p.Params); err != nil || len(params) > peer.MaxText {
+			p.Params = nil
+		}
 	}
 	return told
 }

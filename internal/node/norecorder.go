@@ -38,7 +38,7 @@ func (noRecorder) place() string                     { return "" }
 func (noRecorder) features() []string                { return []string{} }
 func (noRecorder) close(context.Context) error       { return nil }
 
-var errNoRecorder = fault.New(fault.Unsupported, "this build has no recorder: use one that was not built with -tags norecorder")
+var errNoRecorder = fault.New(fault.Unsupported, "this build has no recorder: use one that was not built with -tags norecorder").Coded("no_recorder")
 
 // Export is an error: there is nothing recorded.
 func Export(context.Context, *config.Config, Command) (ok bool, err error) {

@@ -71,7 +71,7 @@ func (r *restorer) start(ctx context.Context) {
 		return
 	}
 	r.log.Warn("the catalogue is made from storage, which takes a while", "reason", why)
-	r.set(fault.Errorf(fault.Unavailable, "%s: it is being made from storage", why))
+	r.set(fault.Errorf(fault.Unavailable, "%s: it is being made from storage", why).Coded("catalogue_rebuilding"))
 	r.wg.Go(func() { r.run(ctx, why) })
 }
 
@@ -154,7 +154,7 @@ func (r *restorer) rebuild(ctx context.Context, why string) error {
 		Partial:   true, // what is being deleted, or uploaded, is this node's affair
 		Elsewhere: func(rec media.Recording) bool { return rec.Node != r.node },
 		Progress: func(s maintain.RebuildSummary) {
-			r.set(fault.Errorf(fault.Unavailable, "%s: it is being made from storage, %d recordings so far", why, s.Recordings))
+			r.set(fault.Errorf(fault.Unavailable, "%s: it is being made from storage, %d recordings so far", why, s.Recordings).Coded("catalogue_rebuilding"))
 		},
 	})
 	if err != nil {

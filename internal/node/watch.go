@@ -67,20 +67,20 @@ func lookRemote(s spool.Status) error {
 	if !s.Failing {
 		return nil
 	}
-	return health.Minor(fault.Errorf(fault.Unavailable, "remote storage does not take uploads; what is recorded waits in the spool: %s", s.LastError))
+	return health.Minor(fault.Errorf(fault.Unavailable, "remote storage does not take uploads; what is recorded waits in the spool: %s", s.LastError).Coded("uploads_fail"))
 }
 
 // lookSpool says what keeps recordings from beginning, or from being uploaded.
 func lookSpool(s spool.Status) error {
 	var errs []error
 	if s.MaxBytes > 0 && s.UsedBytes*100 >= s.MaxBytes*spoolFull {
-		errs = append(errs, fault.Errorf(fault.StorageFull, "the spool is full: recorder.spool.max_bytes allows for no more recordings before remote storage has taken some"))
+		errs = append(errs, fault.Errorf(fault.StorageFull, "the spool is full: recorder.spool.max_bytes allows for no more recordings before remote storage has taken some").Coded("spool_full"))
 	}
 	if s.Conflicts > 0 {
-		errs = append(errs, health.Minor(fault.Errorf(fault.Conflict, "remote storage does not take %d objects, which stay in the spool; the log says which and why", s.Conflicts)))
+		errs = append(errs, health.Minor(fault.Errorf(fault.Conflict, "remote storage does not take %d objects, which stay in the spool; the log says which and why", s.Conflicts).Coded("uploads_refused", "n", s.Conflicts)))
 	}
 	if s.Lost > 0 {
-		errs = append(errs, health.Minor(fault.Errorf(fault.Unavailable, "%d objects are gone from the spool that were not uploaded yet: their recordings are not whole, and say so; this is told until they are deleted, or the node is started anew", s.Lost)))
+		errs = append(errs, health.Minor(fault.Errorf(fault.Unavailable, "%d objects are gone from the spool that were not uploaded yet: their recordings are not whole, and say so; this is told until they are deleted, or the node is started anew", s.Lost).Coded("spool_lost", "n", s.Lost)))
 	}
 	return errors.Join(errs...)
 }

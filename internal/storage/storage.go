@@ -20,7 +20,7 @@ import (
 // errors.Is finds these.
 var (
 	ErrNotFound = fault.New(fault.NotFound, "object not found")
-	ErrFull     = fault.New(fault.StorageFull, "no space left on storage")
+	ErrFull     = fault.New(fault.StorageFull, "no space left on storage").Coded("storage_full")
 	ErrDenied   = fault.New(fault.Unavailable, "storage refuses access")
 )
 

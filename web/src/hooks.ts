@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
-import { t, tOr } from './i18n';
+import { t } from './i18n';
 import { ApiError } from './lib/http';
 import { onSession } from './lib/session';
 import { backoff } from './lib/sse';
@@ -113,8 +113,5 @@ export function usePolled<T>(key: string, interval: number, read: (signal: Abort
 /** Any thrown value as words. */
 export function words(reason: unknown): string {
   if (reason instanceof ApiError && reason.status === 0) return t('unreachable');
-  const text = reason instanceof Error ? reason.message : String(reason);
-  if (!(reason instanceof ApiError)) return text;
-  const kind = tOr(`http.${reason.status}`, '');
-  return kind ? t('serverSays', { kind, text }) : text;
+  return reason instanceof Error ? reason.message : String(reason);
 }

@@ -1,7 +1,7 @@
 // The page's texts in English and Chinese, as the reader has chosen, or else the browser.
 
 import { keep, kept } from './lib/prefs';
-import { en } from './texts/en';
+import type { en } from './texts/en';
 
 export type Key = keyof typeof en;
 type Texts = Record<Key, string>;
@@ -36,15 +36,15 @@ export function onLanguage(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
-/** The languages that are loaded: Chinese is when somebody reads it. */
-const texts: Partial<Record<Language, Texts>> = { en };
+/** The texts of the language that is spoken: the others are loaded when somebody reads them. */
+let texts: Partial<Texts> = {};
 
 async function load(wanted: Language): Promise<void> {
-  if (wanted === 'zh') texts.zh ??= (await import('./texts/zh')).zh;
+  texts = wanted === 'zh' ? (await import('./texts/zh')).zh : (await import('./texts/en')).en;
 }
 
 /** Resolves when the page can speak. */
-export const ready = load(language).catch(() => undefined); // English is better than nothing
+export const ready = load(language);
 
 /** Speaks another language, now and on later visits. */
 export async function setLanguage(chosen: Language): Promise<void> {
@@ -57,10 +57,10 @@ export async function setLanguage(chosen: Language): Promise<void> {
 
 /** The text of key with its {placeholders} replaced. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  return (texts[language] ?? en)[key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return (texts[key] ?? key).replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
 /** The text of key if there is one, else fallback: for words that the server chooses. */
 export function tOr(key: string, fallback: string): string {
-  return Object.hasOwn(en, key) ? t(key as Key) : fallback;
+  return Object.hasOwn(texts, key) ? t(key as Key) : fallback;
 }

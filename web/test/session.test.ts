@@ -33,7 +33,7 @@ test('a wrong password is an error in words, and keeps the token', async () => {
   setToken('old');
   const told = vi.fn();
   const off = [onSession(told), onUnauthorized(told)];
-  answer(new Response('{"error":"wait 3 seconds"}', { status: 429 }), new Response('<p>', { status: 502 }));
+  answer(new Response('{"error":"wait 3 seconds"}', { status: 429 }), new Response('<p>', { status: 502, headers: { 'content-type': 'text/html' } }));
   await expect(login('anna', 'wrong')).rejects.toMatchObject({ status: 429, message: 'wait 3 seconds' });
   await expect(login('anna', 'wrong')).rejects.toMatchObject({ status: 502, message: 'HTTP 502' });
   expect(getToken()).toBe('old');

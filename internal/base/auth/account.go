@@ -22,15 +22,15 @@ type Account struct {
 
 // The errors of Login.
 var (
-	ErrNoAccounts = fault.New(fault.Unsupported, "there are no accounts here; configure [[auth.users]], or send a token")
+	ErrNoAccounts = fault.New(fault.Unsupported, "there are no accounts here; configure [[auth.users]], or send a token").Coded("no_accounts")
 	// ErrLogin says the same of a name that does not exist and of a wrong password.
-	ErrLogin = fault.New(fault.Unauthenticated, "there is no such name with this password")
-	ErrBusy  = fault.New(fault.Unavailable, "too many people log in at the moment; try again in a few seconds")
+	ErrLogin = fault.New(fault.Unauthenticated, "there is no such name with this password").Coded("login_wrong")
+	ErrBusy  = fault.New(fault.Unavailable, "too many people log in at the moment; try again in a few seconds").Coded("login_busy")
 )
 
 // tooMany is the error of who has failed too often.
 func tooMany(wait time.Duration) error {
-	return fault.Waitf(fault.TooMany, wait, "too many attempts failed; wait %d seconds and try again")
+	return fault.Waitf(fault.TooMany, wait, "too many attempts failed; wait %d seconds and try again").Coded("login_wait")
 }
 
 // These bound guessing. Nobody can lock an owner out from elsewhere, because a name is

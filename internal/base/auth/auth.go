@@ -39,11 +39,11 @@ func Rights() []Right { return []Right{Publish, Subscribe, View, Record, Delete,
 
 // The errors of Authenticate, all fault.Unauthenticated but ErrHost.
 var (
-	ErrMissing   = fault.New(fault.Unauthenticated, "credentials are required: send the header \"Authorization: Bearer TOKEN\"")
-	ErrMalformed = fault.New(fault.Unauthenticated, "the Authorization header is not of the form \"Bearer TOKEN\"")
+	ErrMissing   = fault.New(fault.Unauthenticated, "credentials are required: send the header \"Authorization: Bearer TOKEN\"").Coded("credentials_missing")
+	ErrMalformed = fault.New(fault.Unauthenticated, "the Authorization header is not of the form \"Bearer TOKEN\"").Coded("credentials_malformed")
 	errExpired   = errors.New("auth: a token whose time is over")
-	ErrInvalid   = fault.New(fault.Unauthenticated, "the token is not valid, or no longer")
-	ErrHost      = fault.New(fault.Forbidden, "without auth.tokens, auth.secret or [[auth.users]] only requests to localhost are answered; configure one of them, or set auth.anonymous = true")
+	ErrInvalid   = fault.New(fault.Unauthenticated, "the token is not valid, or no longer").Coded("credentials_invalid")
+	ErrHost      = fault.New(fault.Forbidden, "without auth.tokens, auth.secret or [[auth.users]] only requests to localhost are answered; configure one of them, or set auth.anonymous = true").Coded("localhost_only")
 )
 
 // Options configures New.

@@ -124,7 +124,7 @@ func (g *Grant) Expires() (t time.Time, ok bool) {
 // fault.Forbidden.
 func (g *Grant) HasAny(rights ...Right) error {
 	if len(g.streams) == 0 || !g.has(rights) {
-		return fault.Errorf(fault.Forbidden, "the token does not have the right %s", orList(rights))
+		return fault.Errorf(fault.Forbidden, "the token does not have the right %s", orList(rights)).Coded("right_missing", "right", orList(rights))
 	}
 	return nil
 }
@@ -136,21 +136,21 @@ func (g *Grant) Allows(right Right, stream string) error { return g.AllowsAny(st
 // AllowsAny is Allows for a grant that has one of rights.
 func (g *Grant) AllowsAny(stream string, rights ...Right) error {
 	if !g.has(rights) {
-		return fault.Errorf(fault.Forbidden, "the token does not have the right %s", orList(rights))
+		return fault.Errorf(fault.Forbidden, "the token does not have the right %s", orList(rights)).Coded("right_missing", "right", orList(rights))
 	}
 	if stream == "" {
 		// "*" alone covers every stream there may be.
 		if slices.Contains(g.streams, "*") {
 			return nil
 		}
-		return fault.New(fault.Forbidden, `this concerns all streams, and the token is for some; it needs "streams": ["*"]`)
+		return fault.New(fault.Forbidden, `this concerns all streams, and the token is for some; it needs "streams": ["*"]`).Coded("all_streams_needed")
 	}
 	for _, pattern := range g.streams {
 		if ok, err := path.Match(pattern, stream); err == nil && ok {
 			return nil
 		}
 	}
-	return fault.Errorf(fault.Forbidden, "the token is not for stream %q", stream)
+	return fault.Errorf(fault.Forbidden, "the token is not for stream %q", stream).Coded("stream_not_allowed", "stream", stream)
 }
 
 func (g *Grant) has(rights []Right) bool {

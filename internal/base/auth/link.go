@@ -17,7 +17,7 @@ const (
 )
 
 // ErrLink is the error of CheckLink.
-var ErrLink = fault.New(fault.Forbidden, "this playback URL is not valid, or no longer; ask for a new one (POST /api/sign/{record_dir})")
+var ErrLink = fault.New(fault.Forbidden, "this playback URL is not valid, or no longer; ask for a new one (POST /api/sign/{record_dir})").Coded("link_invalid")
 
 // linkEncoding is strict, so that a link has one form only.
 var linkEncoding = base64.RawURLEncoding.Strict()

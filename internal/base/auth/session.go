@@ -20,7 +20,7 @@ const SessionTTL = 12 * time.Hour
 
 // ErrCrossOrigin is for a request that a page of another site has made with the
 // cookie of this one's user.
-var ErrCrossOrigin = fault.New(fault.Forbidden, "the session's cookie counts for requests of the server's own page only; send a token instead")
+var ErrCrossOrigin = fault.New(fault.Forbidden, "the session's cookie counts for requests of the server's own page only; send a token instead").Coded("cross_origin")
 
 var errNoSession = errors.New("auth: no session of ours")
 

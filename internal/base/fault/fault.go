@@ -35,20 +35,22 @@ const (
 
 // Error is an error of a Kind, with a message for the person who caused it.
 type Error struct {
-	kind Kind
-	err  error
+	kind   Kind
+	err    error
+	code   string // see Coded
+	params map[string]any
 }
 
 // New returns a sentinel error of kind k.
-func New(k Kind, message string) *Error { return &Error{k, errors.New(message)} }
+func New(k Kind, message string) *Error { return &Error{kind: k, err: errors.New(message)} }
 
 // Errorf is fmt.Errorf with a kind; %w works as there.
 func Errorf(k Kind, format string, args ...any) *Error {
-	return &Error{k, fmt.Errorf(format, args...)}
+	return &Error{kind: k, err: fmt.Errorf(format, args...)}
 }
 
 // Wrap gives err the kind k and keeps its message. Wrap(k, nil) is not allowed.
-func Wrap(k Kind, err error) *Error { return &Error{k, err} }
+func Wrap(k Kind, err error) *Error { return &Error{kind: k, err: err} }
 
 func (e *Error) Error() string { return e.err.Error() }
 

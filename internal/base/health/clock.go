@@ -50,10 +50,10 @@ func (c *clock) look(context.Context) error {
 	c.wall, c.running = wall, running
 	switch {
 	case wall.Before(clockEpoch):
-		return fault.Errorf(fault.Unavailable, "the clock of the machine says %s: recordings get wrong times until it is set", wall.UTC().Format(time.DateOnly))
+		return fault.Errorf(fault.Unavailable, "the clock of the machine says %s: recordings get wrong times until it is set", wall.UTC().Format(time.DateOnly)).Coded("clock_wrong", "date", wall.UTC().Format(time.DateOnly))
 	case c.step != 0 && running-c.at < clockTold:
 		return Minor(fault.Errorf(fault.Unavailable, "the clock of the machine was set by %v, or the machine slept: recordings that ran have a step in their times",
-			c.step.Round(time.Millisecond)))
+			c.step.Round(time.Millisecond)).Coded("clock_set"))
 	}
 	return nil
 }

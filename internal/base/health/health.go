@@ -27,9 +27,12 @@ const (
 
 // Problem is what is wrong with a place.
 type Problem struct {
-	Place string    `json:"place"` // such as "storage"
-	Text  string    `json:"text"`
-	Since time.Time `json:"since"`
+	Place string `json:"place"` // such as "storage"
+	Text  string `json:"text"`
+	Code  string `json:"code,omitempty"` // what Text says, for programs, as in the errors of the API
+	// Params is what a text about Code has to name.
+	Params map[string]any `json:"params,omitempty"`
+	Since  time.Time      `json:"since"`
 	// Serious says that the program cannot do its work while it lasts: it is not ready.
 	Serious bool `json:"serious"`
 }
@@ -170,6 +173,9 @@ func (p *place) found(err error, now time.Time, log *slog.Logger) {
 	}
 	text := strings.ReplaceAll(fault.Text(err), "\n", "; ")
 	p.problem = &Problem{Place: p.name, Text: text, Since: now.UTC(), Serious: serious(err)}
+	if kind := fault.KindOf(err); kind != fault.Internal && !strings.Contains(fault.Text(err), "\n") { // of several, one would hide the others
+		p.problem.Code, p.problem.Params = fault.Code(err)
+	}
 	if before != nil {
 		p.problem.Since = before.Since
 	}
@@ -189,9 +195,9 @@ func (w *Watch) Problems() []Problem {
 		p.mu.Lock()
 		switch {
 		case !p.began.IsZero() && w.now().Sub(p.began) > patience:
-			all = append(all, Problem{Place: p.name, Text: "it does not answer", Since: p.began.UTC(), Serious: true})
+			all = append(all, Problem{Place: p.name, Text: "it does not answer", Code: "no_answer", Since: p.began.UTC(), Serious: true})
 		case !p.isLooked():
-			all = append(all, Problem{Place: p.name, Text: "it has not been looked at yet", Since: w.since, Serious: true})
+			all = append(all, Problem{Place: p.name, Text: "it has not been looked at yet", Code: "not_looked", Since: w.since, Serious: true})
 		case p.problem != nil:
 			all = append(all, *p.problem)
 		}

@@ -28,12 +28,12 @@ func TestProblems(t *testing.T) {
 		lines int
 	}{
 		{nil, []Problem{}, 0},
-		{full, []Problem{{"storage", "the disk is full", time.Unix(1002, 0).UTC(), true}}, 1},
-		{full, []Problem{{"storage", "the disk is full", time.Unix(1002, 0).UTC(), true}}, 1},
-		{errors.Join(Minor(errors.New("slow")), Minor(full)), []Problem{{"storage", "slow; the disk is full", time.Unix(1002, 0).UTC(), false}}, 2},
-		{errors.Join(Minor(errors.New("slow")), full), []Problem{{"storage", "slow; the disk is full", time.Unix(1002, 0).UTC(), true}}, 3},
+		{full, []Problem{{Place: "storage", Text: "the disk is full", Since: time.Unix(1002, 0).UTC(), Serious: true}}, 1},
+		{full, []Problem{{Place: "storage", Text: "the disk is full", Since: time.Unix(1002, 0).UTC(), Serious: true}}, 1},
+		{errors.Join(Minor(errors.New("slow")), Minor(full)), []Problem{{Place: "storage", Text: "slow; the disk is full", Since: time.Unix(1002, 0).UTC(), Serious: false}}, 2},
+		{errors.Join(Minor(errors.New("slow")), full), []Problem{{Place: "storage", Text: "slow; the disk is full", Since: time.Unix(1002, 0).UTC(), Serious: true}}, 3},
 		{nil, []Problem{}, 4},
-		{Minor(full), []Problem{{"storage", "the disk is full", time.Unix(1012, 0).UTC(), false}}, 5},
+		{Minor(full), []Problem{{Place: "storage", Text: "the disk is full", Since: time.Unix(1012, 0).UTC(), Serious: false}}, 5},
 	} {
 		now = time.Unix(1000+2*int64(i), 0).UTC()
 		wrong = step.wrong

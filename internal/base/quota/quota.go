@@ -252,10 +252,10 @@ func (s *scope) refusal(limit string) error {
 	}
 	for k := range kinds {
 		if k.String() == limit {
-			return fault.Errorf(kind, "the limit of %s is %d %s: try again later", s.name(), s.Count[k], limit)
+			return fault.Errorf(kind, "the limit of %s is %d %s: try again later", s.name(), s.Count[k], limit).Coded("quota_count", "most", s.Count[k], "of", limit)
 		}
 	}
-	return fault.Errorf(kind, "the limit of %s is %d kbit/s: try again later", s.name(), s.Bitrate/1000)
+	return fault.Errorf(kind, "the limit of %s is %d kbit/s: try again later", s.name(), s.Bitrate/1000).Coded("quota_bitrate", "most", s.Bitrate/1000)
 }
 
 // meterSpan is the time over which a bit rate is told.

@@ -19,10 +19,10 @@ import (
 // The errors that callers branch on. What is returned wraps them and names the
 // stream.
 var (
-	ErrNotFound   = fault.New(fault.NotFound, "no such stream")
-	ErrExists     = fault.New(fault.Conflict, "the stream exists already")
-	ErrPublishing = fault.New(fault.Conflict, "the stream has a publisher already: end that session first or use another stream")
-	ErrClosed     = fault.New(fault.Unavailable, "the node is shutting down")
+	ErrNotFound   = fault.New(fault.NotFound, "no such stream").Coded("stream_unknown")
+	ErrExists     = fault.New(fault.Conflict, "the stream exists already").Coded("stream_exists")
+	ErrPublishing = fault.New(fault.Conflict, "the stream has a publisher already: end that session first or use another stream").Coded("stream_taken")
+	ErrClosed     = fault.New(fault.Unavailable, "the node is shutting down").Coded("shutting_down")
 )
 
 // DefaultKeyFrameInterval is the default of Options.KeyFrameInterval.
@@ -150,7 +150,7 @@ func (s *Streams) create(id string) (*Stream, error) {
 func (s *Streams) room() error {
 	if s.maxStreams > 0 && len(s.streams) >= s.maxStreams {
 		s.refused.Add(1)
-		return fault.Errorf(fault.Unavailable, "the node has reached its limit of %d streams: try again later", s.maxStreams)
+		return fault.Errorf(fault.Unavailable, "the node has reached its limit of %d streams: try again later", s.maxStreams).Coded("streams_full", "most", s.maxStreams)
 	}
 	return nil
 }

@@ -37,14 +37,14 @@ func (s *Server) reserve(from string) (victim *session, err error) {
 	connected, waiting := s.count()
 	switch {
 	case s.closed:
-		return nil, fault.New(fault.Unavailable, "the node is shutting down")
+		return nil, fault.New(fault.Unavailable, "the node is shutting down").Coded("shutting_down")
 	case connected >= s.o.MaxSessions:
 		s.o.Quotas.Refuse(quota.Refusal{Of: "node", Limit: "sessions"})
-		return nil, fault.Errorf(fault.Unavailable, "the node has reached its limit of %d sessions: try again later", s.o.MaxSessions)
+		return nil, fault.Errorf(fault.Unavailable, "the node has reached its limit of %d sessions: try again later", s.o.MaxSessions).Coded("sessions_full", "most", s.o.MaxSessions)
 	case len(waiting)+s.pending >= s.o.MaxUnconnected:
 		if victim = s.crowd(waiting, from); victim == nil {
 			s.o.Quotas.Refuse(quota.Refusal{Of: "node", Limit: "unconnected"})
-			return nil, fault.Errorf(fault.Unavailable, "the node has reached its limit of %d sessions that are not connected yet: try again later", s.o.MaxUnconnected)
+			return nil, fault.Errorf(fault.Unavailable, "the node has reached its limit of %d sessions that are not connected yet: try again later", s.o.MaxUnconnected).Coded("sessions_full", "most", s.o.MaxUnconnected)
 		}
 	}
 	s.pending++

@@ -27,5 +27,5 @@ func (s *Server) checkDraining(w http.ResponseWriter) error {
 		return nil
 	}
 	w.Header().Set("Retry-After", drainingRetryAfter)
-	return fault.New(fault.Unavailable, "the node is draining and takes no new publishers: publish to another, or try again later")
+	return fault.New(fault.Unavailable, "the node is draining and takes no new publishers: publish to another, or try again later").Coded("draining")
 }

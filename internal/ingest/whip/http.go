@@ -165,7 +165,7 @@ func (s *Server) published(w http.ResponseWriter, stream string) (*live.Stream, 
 	pub, ok := st.Publication()
 	if !ok {
 		w.Header().Set("Retry-After", viewerRetryAfter)
-		return nil, nil, fault.Errorf(fault.Conflict, "stream %q has no publisher now: try again later", stream)
+		return nil, nil, fault.Errorf(fault.Conflict, "stream %q has no publisher now: try again later", stream).Coded("publisher_away", "stream", stream)
 	}
 	return st, pub, nil
 }
@@ -278,7 +278,7 @@ func (s *Server) PatchSession(w http.ResponseWriter, r *http.Request) error {
 	default:
 		if wait, ok := se.restarts.take(s.o.Now(), restartBurst, restartInterval); !ok {
 			w.Header().Set("Retry-After", seconds(wait))
-			return fault.New(fault.TooMany, "the session's ICE was restarted too often: try again later")
+			return fault.New(fault.TooMany, "the session's ICE was restarted too often: try again later").Coded("ice_too_often")
 		}
 		if err := se.restart(f); err != nil {
 			return err
@@ -324,7 +324,7 @@ func (s *Server) DeleteSession(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) sessionOf(r *http.Request) (*session, error) {
 	se, ok := s.session(r.PathValue("stream"), r.PathValue("session"))
 	if !ok {
-		return nil, fault.New(fault.NotFound, "no such session: it has ended or never was")
+		return nil, fault.New(fault.NotFound, "no such session: it has ended or never was").Coded("session_unknown")
 	}
 	return se, nil
 }

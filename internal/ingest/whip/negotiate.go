@@ -29,7 +29,7 @@ func chooseForPublisher(o *offer) ([]chosen, error) {
 		c, ok := firstUsable(sec)
 		if !ok {
 			return nil, fault.Errorf(fault.Unprocessable, "no usable %s codec: offered %s; accepted are %s",
-				sec.kind, offeredNames(sec), acceptedNames(sec.kind))
+				sec.kind, offeredNames(sec), acceptedNames(sec.kind)).Coded("codec_unusable", "offered", offeredNames(sec), "accepted", acceptedNames(sec.kind))
 		}
 		if c.kind == media.Audio && c.row.Check == nil { // what the node prefers to receive, such as stereo (RFC 7587 section 6.1)
 			c.codec.fmtp = c.row.Fmtp[0]
@@ -82,7 +82,7 @@ func chooseForViewer(o *offer, tracks []media.Track) ([]chosen, error) {
 		if t < 0 {
 			c, ok := firstUsable(sec)
 			if !ok {
-				return nil, fault.Errorf(fault.Unprocessable, "no usable %s codec: offered %s", sec.kind, offeredNames(sec))
+				return nil, fault.Errorf(fault.Unprocessable, "no usable %s codec: offered %s", sec.kind, offeredNames(sec)).Coded("codec_unknown", "offered", offeredNames(sec))
 			}
 			c.inactive = true
 			out = append(out, c)
@@ -91,13 +91,13 @@ func chooseForViewer(o *offer, tracks []media.Track) ([]chosen, error) {
 		c, ok := fitting(sec, tracks[t])
 		if !ok {
 			return nil, fault.Errorf(fault.Unprocessable, "the stream's %s is %s, which the offer does not have: offered %s",
-				sec.kind, tracks[t].Codec, offeredNames(sec))
+				sec.kind, tracks[t].Codec, offeredNames(sec)).Coded("codec_not_offered", "codec", tracks[t].Codec)
 		}
 		out = append(out, c)
 		sends = true
 	}
 	if !sends {
-		return nil, fault.Errorf(fault.Unprocessable, "the stream has no track of a kind that was offered: it has %s", trackNames(tracks))
+		return nil, fault.Errorf(fault.Unprocessable, "the stream has no track of a kind that was offered: it has %s", trackNames(tracks)).Coded("kind_not_offered")
 	}
 	return out, nil
 }

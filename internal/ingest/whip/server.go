@@ -251,7 +251,7 @@ func (s *Server) start(se *session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return fault.New(fault.Unavailable, "the node is shutting down")
+		return fault.New(fault.Unavailable, "the node is shutting down").Coded("shutting_down")
 	}
 	s.sessions[sessionKey{se.stream, se.id}] = se
 	if se.currentLease() != (live.Lease{}) {

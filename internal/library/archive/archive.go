@@ -185,12 +185,12 @@ func (a *Archive) NoMedia(ctx context.Context, stream string, span media.TimeSpa
 	where := fmt.Sprintf("nothing of stream %q is recorded from %s to %s", stream, span.From.Format(form), span.To.Format(form))
 	switch {
 	case before == nil && after == nil:
-		return fault.Errorf(fault.NotFound, "nothing of stream %q is recorded", stream)
+		return fault.Errorf(fault.NotFound, "nothing of stream %q is recorded", stream).Coded("nothing_recorded", "stream", stream)
 	case after == nil:
-		return fault.Errorf(fault.NotFound, "%s: what is recorded ends at %s", where, before.UTC().Format(form))
+		return fault.Errorf(fault.NotFound, "%s: what is recorded ends at %s", where, before.UTC().Format(form)).Coded("recorded_until", "before", before.UTC())
 	case before == nil:
-		return fault.Errorf(fault.NotFound, "%s: what is recorded begins at %s", where, after.UTC().Format(form))
+		return fault.Errorf(fault.NotFound, "%s: what is recorded begins at %s", where, after.UTC().Format(form)).Coded("recorded_from", "after", after.UTC())
 	}
 	return fault.Errorf(fault.NotFound, "%s: what is recorded before ends at %s, what is recorded after begins at %s",
-		where, before.UTC().Format(form), after.UTC().Format(form))
+		where, before.UTC().Format(form), after.UTC().Format(form)).Coded("recorded_around", "before", before.UTC(), "after", after.UTC())
 }

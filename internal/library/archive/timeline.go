@@ -57,7 +57,7 @@ func (a *Archive) beginning(ctx context.Context, stream string, to time.Time) (t
 	first, err := a.o.Catalogue.After(ctx, stream, time.Unix(0, 0), a.o.Without()...)
 	switch {
 	case fault.KindOf(err) == fault.NotFound:
-		return to, fault.Errorf(fault.NotFound, "nothing of stream %q is recorded", stream)
+		return to, fault.Errorf(fault.NotFound, "nothing of stream %q is recorded", stream).Coded("nothing_recorded", "stream", stream)
 	case err != nil:
 		return to, err
 	case !first.Start.Before(to):

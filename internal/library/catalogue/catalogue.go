@@ -18,7 +18,7 @@ import (
 )
 
 // ErrNotFound says that the catalogue has no such recording.
-var ErrNotFound = fault.New(fault.NotFound, "recording not found")
+var ErrNotFound = fault.New(fault.NotFound, "recording not found").Coded("recording_unknown")
 
 // DB is the catalogue. Times in it are in UTC and to the millisecond. Safe for
 // concurrent use; all methods end early when their context does.

@@ -60,7 +60,7 @@ type gate struct {
 	open   atomic.Bool
 }
 
-var errNotYet = fault.New(fault.Unavailable, "the PostgreSQL of database.url could not be used yet; the log tells why")
+var errNotYet = fault.New(fault.Unavailable, "the PostgreSQL of database.url could not be used yet; the log tells why").Coded("database_away")
 
 // Connect implements driver.Connector.
 func (g *gate) Connect(ctx context.Context) (driver.Conn, error) {

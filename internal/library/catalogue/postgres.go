@@ -183,7 +183,7 @@ func wrapPostgres(err error) error {
 	case err == nil, errors.Is(err, context.Canceled):
 		return err
 	case code == "53100": // disk_full
-		return fault.Errorf(fault.StorageFull, "no space left for the catalogue, on the server of database.url: %w", err)
+		return fault.Errorf(fault.StorageFull, "no space left for the catalogue, on the server of database.url: %w", err).Coded("database_full")
 	case strings.HasPrefix(code, "08"), // connection_exception
 		strings.HasPrefix(code, "53"), // insufficient_resources
 		strings.HasPrefix(code, "57"), // operator_intervention: shutdown, start, timeouts
@@ -192,7 +192,7 @@ func wrapPostgres(err error) error {
 		code == "25P03",               // idle_in_transaction_session_timeout
 		code == "55P03",               // lock_not_available
 		code == "" && connectionLost(err):
-		return fault.Errorf(fault.Unavailable, "the PostgreSQL of database.url cannot be used now: %w", err)
+		return fault.Errorf(fault.Unavailable, "the PostgreSQL of database.url cannot be used now: %w", err).Coded("database_away")
 	}
 	return err
 }

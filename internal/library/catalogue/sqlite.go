@@ -157,9 +157,9 @@ func explainSQLite(name string, err error) error {
 func wrapSQLite(err error) error {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_FULL:
-		return fault.Errorf(fault.StorageFull, "no space left for the catalogue: %w", err)
+		return fault.Errorf(fault.StorageFull, "no space left for the catalogue: %w", err).Coded("database_full")
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
-		return fault.Errorf(fault.Unavailable, "another process keeps the catalogue locked: %w", err)
+		return fault.Errorf(fault.Unavailable, "another process keeps the catalogue locked: %w", err).Coded("database_away")
 	}
 	return err
 }

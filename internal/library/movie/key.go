@@ -34,7 +34,7 @@ type KeyFrame struct {
 const maxKey = 16 << 20
 
 // errNoKey is the error where there is no key frame.
-var errNoKey = fault.New(fault.NotFound, "there is no key frame in it")
+var errNoKey = fault.New(fault.NotFound, "there is no key frame in it").Coded("no_key_frame")
 
 // LastKey returns the last key frame of a plan that is shown at a time or before it. A
 // fault.NotFound says that there is none, a fault.Conflict that MP4 cannot have it.

@@ -61,7 +61,7 @@ func Open(ctx context.Context, b storage.Readable, dir string, manifest []byte, 
 // Open makes one of the files of a plan.
 func (p *Plan) Open(ctx context.Context, f *File, how Opening) (m *Movie, missing []string, err error) {
 	if f.Why != "" {
-		return nil, nil, fault.New(fault.Conflict, f.Why)
+		return nil, nil, fault.New(fault.Conflict, f.Why).Coded("not_one_file")
 	}
 	o := p.opener(how)
 	var all []*piece
@@ -92,7 +92,7 @@ func (o *opener) open(ctx context.Context, p *Plan, f *File) (m *Movie, missing 
 		}
 	}
 	if len(tracks) == 0 {
-		return nil, o.missing, fault.New(fault.NotFound, "there is nothing in it that can be put into one file")
+		return nil, o.missing, fault.New(fault.NotFound, "there is nothing in it that can be put into one file").Coded("nothing_for_file")
 	}
 	start := earliest(tracks)
 	if f.cut {

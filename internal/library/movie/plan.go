@@ -102,7 +102,7 @@ func NewPlan(sources []Source, c Choice) (*Plan, error) {
 		}
 	}
 	if len(p.Files) == 0 {
-		return nil, fault.New(fault.NotFound, "there is no media in it that was asked for")
+		return nil, fault.New(fault.NotFound, "there is no media in it that was asked for").Coded("nothing_for_file")
 	}
 	return p, nil
 }
@@ -267,7 +267,7 @@ func (c *Choice) id(m *mpd.MPD, kind media.Kind) (string, error) {
 	case best != nil:
 		return best.Id, nil
 	case len(heights) > 0:
-		return "", fault.Errorf(fault.NotFound, "there is no video of a height of %d, but of %s", c.Height, strings.Join(heights, ", "))
+		return "", fault.Errorf(fault.NotFound, "there is no video of a height of %d, but of %s", c.Height, strings.Join(heights, ", ")).Coded("height_unknown", "height", c.Height)
 	}
 	return "", nil
 }
@@ -335,7 +335,7 @@ func (p *Plan) One() (*File, error) {
 	if len(spans) > 0 {
 		why += "; what can be had: " + strings.Join(spans, "; ")
 	}
-	return nil, fault.New(fault.Conflict, why)
+	return nil, fault.New(fault.Conflict, why).Coded("not_one_file")
 }
 
 // Span returns from when to when the file is.

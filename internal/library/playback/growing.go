@@ -78,7 +78,7 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request, key string, sent
 			}
 			size = o.Size
 		} else if size <= sent {
-			return fault.Errorf(fault.Unavailable, "nothing more of %q was recorded in time", key)
+			return fault.Errorf(fault.Unavailable, "nothing more of %q was recorded in time", key).Coded("nothing_new")
 		}
 	}
 }

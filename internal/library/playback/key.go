@@ -22,7 +22,7 @@ const (
 )
 
 // ErrManyRecordings is the error about a span in which too many recordings are.
-var ErrManyRecordings = fault.Errorf(fault.Invalid, "more than %d recordings have a part of this time: ask for less of it", maxKeyRecordings)
+var ErrManyRecordings = fault.Errorf(fault.Invalid, "more than %d recordings have a part of this time: ask for less of it", maxKeyRecordings).Coded("span_too_long", "most", maxKeyRecordings)
 
 // KeyRecordings selects the recordings in which a key frame may be, newest first.
 func KeyRecordings(q media.KeyFrameQuery) media.RecordingQuery {
@@ -37,7 +37,7 @@ func KeySpan(q media.KeyFramesQuery) media.RecordingQuery {
 
 // NoKeyFrame is the error where a stream has no key frame until a time.
 func NoKeyFrame(q media.KeyFrameQuery) error {
-	return fault.Errorf(fault.NotFound, "stream %q has no recorded key frame at %s or before", q.Stream, q.At.UTC().Format(time.RFC3339Nano))
+	return fault.Errorf(fault.NotFound, "stream %q has no recorded key frame at %s or before", q.Stream, q.At.UTC().Format(time.RFC3339Nano)).Coded("no_key_frame")
 }
 
 // KeyFrame returns the last key frame of a stream at a time or before it. It is a

@@ -65,7 +65,7 @@ func (s *Server) Object(w http.ResponseWriter, r *http.Request, key string) erro
 	o, err := s.backend.Stat(r.Context(), key)
 	if fault.KindOf(err) == fault.NotFound && path.Ext(key) == path.Ext(media.IndexName) {
 		return fault.Errorf(fault.NotFound, "there is no HLS playlist %q: a recording has none while it has no media, if it is all VP8, "+
-			"which HLS does not have, or if an older version made it; %s is its other manifest", key, media.ManifestName)
+			"which HLS does not have, or if an older version made it; %s is its other manifest", key, media.ManifestName).Coded("no_hls")
 	}
 	if err != nil {
 		return notFound(key, err)
@@ -107,7 +107,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, rec media.Recordin
 	case errors.Is(err, storage.ErrNotFound):
 		return notFound(key, err) // deleted since Stat
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return fault.Errorf(fault.Unavailable, "object %q changes at this moment: %w", key, err)
+		return fault.Errorf(fault.Unavailable, "object %q changes at this moment: %w", key, err).Coded("object_changes")
 	case err != nil:
 		return fmt.Errorf("serve object %q: %w", key, err)
 	}

@@ -166,7 +166,7 @@ func (s *Server) recordingOf(ctx context.Context, key string) (media.Recording, 
 // does not exist: what else is in the storage is nobody's business.
 func notFound(key string, err error) error {
 	if fault.KindOf(err) == fault.NotFound {
-		return fault.Errorf(fault.NotFound, "there is no recorded object %q", key)
+		return fault.Errorf(fault.NotFound, "there is no recorded object %q", key).Coded("object_unknown")
 	}
 	return fmt.Errorf("look up object %q: %w", key, err)
 }

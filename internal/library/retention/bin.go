@@ -62,10 +62,10 @@ func (b *Bin) DeleteLater(ctx context.Context, recordDir string, grace time.Dura
 	case err != nil:
 		return media.Deletion{}, err
 	case rec.Status == media.StatusRecording:
-		return media.Deletion{}, fault.Errorf(fault.Conflict, "recording %q runs: stop it first, with DELETE /api/record/%s", recordDir, rec.Stream)
+		return media.Deletion{}, fault.Errorf(fault.Conflict, "recording %q runs: stop it first, with DELETE /api/record/%s", recordDir, rec.Stream).Coded("recording_runs", "recording", recordDir)
 	case rec.Protected:
 		return media.Deletion{}, fault.Errorf(fault.Conflict,
-			`recording %q is protected: take the protection away first, with PATCH /api/recordings/%s and {"protected": false}`, recordDir, recordDir)
+			`recording %q is protected: take the protection away first, with PATCH /api/recordings/%s and {"protected": false}`, recordDir, recordDir).Coded("recording_protected", "recording", recordDir)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -73,7 +73,7 @@ func (b *Bin) DeleteLater(ctx context.Context, recordDir string, grace time.Dura
 		return w, nil
 	}
 	if len(b.waiting) >= MaxWaiting {
-		return media.Deletion{}, fault.Errorf(fault.TooMany, "%d deletions wait already: try again when they have begun", MaxWaiting)
+		return media.Deletion{}, fault.Errorf(fault.TooMany, "%d deletions wait already: try again when they have begun", MaxWaiting).Coded("deletions_full", "most", MaxWaiting)
 	}
 	w := media.Deletion{RecordDir: recordDir, Stream: rec.Stream, At: b.o.Now().Add(grace).UTC()}
 	b.waiting[recordDir] = w
@@ -93,7 +93,7 @@ func (b *Bin) Undelete(ctx context.Context, recordDir string) (media.Recording, 
 	b.mu.Unlock()
 	rec, err := b.o.Recording(ctx, recordDir)
 	if err == nil && !ok {
-		err = fault.Errorf(fault.Conflict, "recording %q is not about to be deleted: nobody has asked for it, or it has begun", recordDir)
+		err = fault.Errorf(fault.Conflict, "recording %q is not about to be deleted: nobody has asked for it, or it has begun", recordDir).Coded("deletion_begun", "recording", recordDir)
 	}
 	return rec, err
 }

@@ -86,7 +86,7 @@ func (k *Keeper) deletable(ctx context.Context, recordDir string) (media.Recordi
 	if rec, ok := k.o.Live.Running(recordDir); ok {
 		if rec.Status == media.StatusRecording {
 			return rec, fault.Errorf(fault.Conflict,
-				"recording %q runs: stop it first, with DELETE /api/record/%s", recordDir, rec.Stream)
+				"recording %q runs: stop it first, with DELETE /api/record/%s", recordDir, rec.Stream).Coded("recording_runs", "recording", recordDir)
 		}
 		if err := k.o.Live.Seal(recordDir); err != nil { // what is stored later would stay for ever
 			return rec, fmt.Errorf("delete recording %q: %w", recordDir, err)
@@ -112,7 +112,7 @@ func (k *Keeper) deletable(ctx context.Context, recordDir string) (media.Recordi
 		return rec, notHere(stored)
 	case err == nil && stored.Protected, rec.Protected:
 		return rec, fault.Errorf(fault.Conflict,
-			`recording %q is protected: take the protection away first, with PATCH /api/recordings/%s and {"protected": false}`, recordDir, recordDir)
+			`recording %q is protected: take the protection away first, with PATCH /api/recordings/%s and {"protected": false}`, recordDir, recordDir).Coded("recording_protected", "recording", recordDir)
 	case err != nil && !errors.Is(err, storage.ErrNotFound) && fault.KindOf(err) != fault.Invalid:
 		return rec, fmt.Errorf("delete recording %q: %w", recordDir, err)
 	}

@@ -82,12 +82,12 @@ func notHere(rec media.Recording) error {
 	if rec.Node != "" {
 		by = fmt.Sprintf("node %q", rec.Node)
 	}
-	return fault.Errorf(fault.Conflict, "recording %q is being written by %s, or was not sealed there yet: ask that node", rec.RecordDir, by)
+	return fault.Errorf(fault.Conflict, "recording %q is being written by %s, or was not sealed there yet: ask that node", rec.RecordDir, by).Coded("recording_elsewhere", "recording", rec.RecordDir)
 }
 
 func notFound(recordDir string, err error) error {
 	if fault.KindOf(err) == fault.NotFound {
-		return fault.Errorf(fault.NotFound, "there is no recording %q", recordDir)
+		return fault.Errorf(fault.NotFound, "there is no recording %q", recordDir).Coded("recording_unknown", "recording", recordDir)
 	}
 	return fmt.Errorf("look up recording %q: %w", recordDir, err)
 }

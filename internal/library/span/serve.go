@@ -141,7 +141,7 @@ func render(p *manifest.Presentation, name string, skip bool) ([]byte, error) {
 	data, ok := p.AppendLive(nil, name, skip)
 	if !ok {
 		return nil, fault.Errorf(fault.NotFound, "the span has no HLS playlist %q: it has no such track, or its media is VP8, which HLS does not have; "+
-			"%s is its other manifest", name, media.ManifestName)
+			"%s is its other manifest", name, media.ManifestName).Coded("no_hls")
 	}
 	return data, nil
 }
@@ -149,7 +149,7 @@ func render(p *manifest.Presentation, name string, skip bool) ([]byte, error) {
 // check reports whether a span of a stream has a segment: who may have the span may have
 // nothing else.
 func (l *Library) check(ctx context.Context, stream string, s media.TimeSpan, key string) error {
-	none := fault.Errorf(fault.NotFound, "the span has no object %q", key)
+	none := fault.Errorf(fault.NotFound, "the span has no object %q", key).Coded("object_unknown")
 	name := path.Base(key)
 	if err := media.CheckPath(key); err != nil {
 		return err

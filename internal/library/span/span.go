@@ -162,7 +162,7 @@ func (l *Library) overlapping(ctx context.Context, stream string, s media.TimeSp
 		}
 		list = append(list, page.Recordings...)
 		if len(list) > maxRecordings {
-			return nil, fault.Errorf(fault.Invalid, "the span has parts of more than %d recordings: ask for a shorter one", maxRecordings)
+			return nil, fault.Errorf(fault.Invalid, "the span has parts of more than %d recordings: ask for a shorter one", maxRecordings).Coded("span_too_long", "most", maxRecordings)
 		}
 		if q.After = page.Next; q.After == "" {
 			return list, nil

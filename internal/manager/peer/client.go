@@ -235,7 +235,7 @@ func StatusError(status int, body []byte) error {
 	}
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden:
-		return fault.Errorf(fault.Unavailable, "it refuses the manager's token (%d: %s); give the manager one of its auth.tokens", status, text)
+		return fault.Errorf(fault.Unavailable, "it refuses the manager's token (%d: %s); give the manager one of its auth.tokens", status, text).Coded("token_refused")
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		return fmt.Errorf("%w (%d: %s)", ErrNoRoute, status, text)
 	case http.StatusConflict:

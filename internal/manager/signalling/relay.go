@@ -176,17 +176,17 @@ func nobodyTakes(stream string, all []Candidate, rule *Rule) error {
 		}
 	}
 	return fault.Errorf(fault.Unavailable, "no node takes stream %q: of %d nodes that may be asked %d are down, %d are draining, %d have all the sessions that they take, %d are excluded by [[placement]]",
-		stream, len(all), down, draining, full, excluded)
+		stream, len(all), down, draining, full, excluded).Coded("no_node", "stream", stream)
 }
 
 func nobodyPublishes(stream string, all []Candidate) error {
 	if slices.ContainsFunc(all, func(c Candidate) bool { return c.Has }) {
-		return fault.Errorf(fault.Conflict, "stream %q has no publisher now: try again later", stream)
+		return fault.Errorf(fault.Conflict, "stream %q has no publisher now: try again later", stream).Coded("publisher_away", "stream", stream)
 	}
 	if i := slices.IndexFunc(all, func(c Candidate) bool { return !c.Up }); i >= 0 {
-		return fault.Errorf(fault.NotFound, "there is no stream %q on the nodes that answer; node %q does not: try again later", stream, all[i].Alias)
+		return fault.Errorf(fault.NotFound, "there is no stream %q on the nodes that answer; node %q does not: try again later", stream, all[i].Alias).Coded("stream_unknown", "stream", stream)
 	}
-	return fault.Errorf(fault.NotFound, "there is no stream %q", stream)
+	return fault.Errorf(fault.NotFound, "there is no stream %q", stream).Coded("stream_unknown", "stream", stream)
 }
 
 // send passes an offer on to the first node that takes it, or sends the client there.
@@ -237,7 +237,7 @@ func another(status int) bool { return status == 0 || status >= 500 }
 // for the client.
 func refusal(w http.ResponseWriter, alias string, a Answer) error {
 	if a.Status == http.StatusUnauthorized || a.Status == http.StatusForbidden {
-		return fault.Errorf(fault.Unavailable, "node %q refuses the manager's token (%d); give the manager one of its auth.tokens", alias, a.Status)
+		return fault.Errorf(fault.Unavailable, "node %q refuses the manager's token (%d); give the manager one of its auth.tokens", alias, a.Status).Coded("node_refuses_token", "node", alias)
 	}
 	for _, name := range []string{"Accept-Post", "Accept-Patch", "ETag"} {
 		if v := a.Header.Get(name); v != "" {
@@ -351,7 +351,7 @@ func (s *Server) DeleteSession(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) pass(w http.ResponseWriter, r *http.Request) (status int, err error) {
 	alias, id, ok := strings.Cut(r.PathValue("session"), separator)
 	if !ok {
-		return 0, fault.New(fault.NotFound, "no such session: it has ended or never was")
+		return 0, fault.New(fault.NotFound, "no such session: it has ended or never was").Coded("session_unknown")
 	}
 	body, err := readBody(w, r)
 	if err != nil {

@@ -47,7 +47,7 @@ const folderTries = 9
 
 // errIsRecording says that the folder of a stream's recordings is a recording itself:
 // somebody has named it as a base_dir.
-var errIsRecording = fault.New(fault.Conflict, "the folder of the stream's recordings, and others that are called alike, have recordings of a base_dir; delete one of those")
+var errIsRecording = fault.New(fault.Conflict, "the folder of the stream's recordings, and others that are called alike, have recordings of a base_dir; delete one of those").Coded("base_dir_taken")
 
 // folderOf returns the n-th folder, from 1 on, that a stream's recordings can be in: its
 // own, and others beside that.
@@ -86,7 +86,7 @@ func (r *Recorder) checkPlace(ctx context.Context, dir string) error {
 		case err != nil:
 			return err
 		case is:
-			return fault.Errorf(fault.Conflict, "base_dir %q is within the folder of another recording, %q; choose another or leave it out", dir, above)
+			return fault.Errorf(fault.Conflict, "base_dir %q is within the folder of another recording, %q; choose another or leave it out", dir, above).Coded("base_dir_taken")
 		}
 	}
 	n := 0
@@ -101,7 +101,7 @@ func (r *Recorder) checkPlace(ctx context.Context, dir string) error {
 			continue // it belongs to the recording that claims
 		}
 		if n++; n > maxInTheWay || path.Dir(o.Key) != dir && media.IsObjectName(path.Base(o.Key)) {
-			return fault.Errorf(fault.Conflict, "base_dir %q has other recordings within it; choose another or leave it out", dir)
+			return fault.Errorf(fault.Conflict, "base_dir %q has other recordings within it; choose another or leave it out", dir).Coded("base_dir_taken")
 		}
 	}
 	return nil
@@ -212,7 +212,7 @@ func (r *Recorder) claim(ctx context.Context, info media.Recording, dir string, 
 		case !errors.Is(err, fs.ErrExist):
 			return info, nil, fmt.Errorf("create recording %s: %w", info.RecordDir, err)
 		case exact:
-			return info, nil, fault.Errorf(fault.Conflict, "base_dir %q holds a recording already; choose another or leave it out", dir)
+			return info, nil, fault.Errorf(fault.Conflict, "base_dir %q holds a recording already; choose another or leave it out", dir).Coded("base_dir_taken")
 		}
 	}
 	return info, nil, fault.Errorf(fault.Conflict, "no free record_dir below %s for the next %d seconds", dir, claimTries)

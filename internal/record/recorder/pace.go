@@ -129,7 +129,7 @@ func (s *session) mayBegin() error {
 		s.r.o.Quotas.Refuse(quota.Refusal{Of: "stream", Limit: quota.Recordings.String()})
 		s.log.Warn("recordings of this stream begin too often: the next has to wait", "at_once", recordingBurst, "one_more_every", recordingEvery)
 	}
-	return fault.Waitf(fault.TooMany, wait, "%w: the next may begin in %d seconds", errPace)
+	return fault.Waitf(fault.TooMany, wait, "%w: the next may begin in %d seconds", errPace).Coded("recordings_too_often")
 }
 
 // hold notes that a recording has to wait because of err. Packets that come meanwhile

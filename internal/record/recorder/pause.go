@@ -63,7 +63,7 @@ func (r *Recorder) Pause(ctx context.Context, stream string, pause bool) (media.
 
 // notRecorded is the error about a stream that has no recording to pause.
 func notRecorded(stream string) error {
-	return fault.Errorf(fault.NotFound, "stream %q is not being recorded, so there is nothing to pause: start a recording first, with POST /api/record/%s", stream, stream)
+	return fault.Errorf(fault.NotFound, "stream %q is not being recorded, so there is nothing to pause: start a recording first, with POST /api/record/%s", stream, stream).Coded("not_recording", "stream", stream)
 }
 
 // interruptRead lets the session look for orders now.

@@ -96,7 +96,7 @@ func recordable(tracks []media.Track) error {
 		}
 	}
 	if len(why) == 0 {
-		return fault.New(fault.Unprocessable, "the publisher sends no audio and no video")
+		return fault.New(fault.Unprocessable, "the publisher sends no audio and no video").Coded("nothing_sent")
 	}
-	return fault.Errorf(fault.Unprocessable, "no track of this stream can be recorded: %s", strings.Join(why, "; "))
+	return fault.Errorf(fault.Unprocessable, "no track of this stream can be recorded: %s", strings.Join(why, "; ")).Coded("not_recordable", "reason", strings.Join(why, "; "))
 }

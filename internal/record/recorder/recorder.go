@@ -92,8 +92,8 @@ const (
 
 // The errors of Start that callers may want to tell apart.
 var (
-	ErrNoPublisher = fault.New(fault.Conflict, "the stream has no publisher; publish to it first, or name it in recorder.auto_streams")
-	ErrClosed      = fault.New(fault.Unavailable, "the node is shutting down")
+	ErrNoPublisher = fault.New(fault.Conflict, "the stream has no publisher; publish to it first, or name it in recorder.auto_streams").Coded("no_publisher")
+	ErrClosed      = fault.New(fault.Unavailable, "the node is shutting down").Coded("shutting_down")
 )
 
 // Recorder is the registry of recordings. Safe for concurrent use.

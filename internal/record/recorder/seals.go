@@ -63,14 +63,14 @@ func (r *Recorder) register(rec *recording.Recording) {
 func (r *Recorder) Seal(recordDir string) error {
 	if rec := r.activeIn(recordDir); rec != nil {
 		if err := rec.StoreSeal(); err != nil {
-			return fault.Errorf(fault.Unavailable, "the recording has ended, but storage does not take its manifest yet; that is tried again: %w", err)
+			return fault.Errorf(fault.Unavailable, "the recording has ended, but storage does not take its manifest yet; that is tried again: %w", err).Coded("seal_waits")
 		}
 	}
 	select {
 	case <-r.reporter.told(recordDir):
 		return nil
 	case <-time.After(storeTimeout):
-		return fault.New(fault.Unavailable, "the recording has ended, but the catalogue does not take that yet; that is tried again")
+		return fault.New(fault.Unavailable, "the recording has ended, but the catalogue does not take that yet; that is tried again").Coded("seal_waits")
 	}
 }
 

@@ -169,7 +169,7 @@ func (s *session) same(baseDir string) (media.Recording, error) {
 	}
 	info := rec.Snapshot()
 	if baseDir != "" && baseDir != s.baseDir && baseDir != info.RecordDir {
-		return media.Recording{}, fault.Errorf(fault.Conflict, "stream %s is being recorded to %q; stop that recording first", s.stream, info.RecordDir)
+		return media.Recording{}, fault.Errorf(fault.Conflict, "stream %s is being recorded to %q; stop that recording first", s.stream, info.RecordDir).Coded("recording_already", "stream", s.stream)
 	}
 	return info, nil
 }

@@ -48,5 +48,5 @@ func (r *Recorder) LookStored(ctx context.Context) error {
 		return nil
 	}
 	return fault.Errorf(fault.Unavailable, "objects that were stored are gone, of %d recordings that run, %s for one: was the folder replaced, or does a rule of the bucket delete objects?",
-		len(gone), slices.Min(gone))
+		len(gone), slices.Min(gone)).Coded("objects_gone")
 }

@@ -198,9 +198,9 @@ func (g *gate) checkObject(ctx context.Context, grant *auth.Grant, needed rule, 
 // What is not there and what is somebody else's has the same answer: that something
 // exists is not for those who may not see it.
 var (
-	errNotTheirs = fault.New(fault.NotFound, "there is no such recording among those that the token is for")
-	errGone      = fault.New(fault.NotFound, "the recording that this playback URL is for is not there any more")
-	errNoSession = fault.New(fault.NotFound, "no such session: it has ended or never was")
+	errNotTheirs = fault.New(fault.NotFound, "there is no such recording among those that the token is for").Coded("recording_unknown")
+	errGone      = fault.New(fault.NotFound, "the recording that this playback URL is for is not there any more").Coded("recording_gone")
+	errNoSession = fault.New(fault.NotFound, "no such session: it has ended or never was").Coded("session_unknown")
 )
 
 // checkSession wants the right by which the session was made.

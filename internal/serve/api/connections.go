@@ -294,7 +294,7 @@ func (a *API) checkPace(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.refuse("address", "requests")
 	w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-	return fault.Errorf(fault.TooMany, "this address sends more than %d requests a second: try again later", a.pace.rate)
+	return fault.Errorf(fault.TooMany, "this address sends more than %d requests a second: try again later", a.pace.rate).Coded("too_many_requests", "most", a.pace.rate)
 }
 
 // refuse has a refusal counted.

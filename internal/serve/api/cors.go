@@ -70,7 +70,7 @@ func (a *API) checkOrigin(w http.ResponseWriter, r *http.Request) (done bool, er
 		if sameOrigin(r, origin) || !preflight && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 			return false, nil
 		}
-		return false, fault.Errorf(fault.Forbidden, "pages of %q may not use this node; add the origin to http.cors_origins", origin)
+		return false, fault.Errorf(fault.Forbidden, "pages of %q may not use this node; add the origin to http.cors_origins", origin).Coded("origin_refused", "origin", origin)
 	}
 	allowed := origin
 	if cors.all {

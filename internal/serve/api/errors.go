@@ -45,8 +45,31 @@ func kindOf(err error) fault.Kind {
 	return kind
 }
 
+// errorBody is an error for a person, and the same for a program, which may word it in
+// another language.
 type errorBody struct {
-	Error string `json:"error"`
+	Error  string         `json:"error"`
+	Code   string         `json:"code,omitempty"`
+	Params map[string]any `json:"params,omitempty"`
+}
+
+// internalError is all that is told of a defect or of this process's environment: more may
+// name paths and hosts.
+var internalError = errorBody{Error: "internal error; the log of the node tells more", Code: fault.Internal.Code()}
+
+// bodyOf returns what is told of an error of a kind.
+func bodyOf(kind fault.Kind, err error) errorBody {
+	if kind == fault.Internal {
+		return internalError
+	}
+	body := errorBody{Error: fault.Text(err)}
+	if kind == fault.Invalid {
+		body.Error = err.Error() // it is about what the client sent
+	}
+	if body.Code, body.Params = fault.Code(err); body.Code == fault.Internal.Code() {
+		body.Code = kind.Code() // of the standard library's error
+	}
+	return body
 }
 
 // writeError answers r with err, and logs it if it is the server's fault.
@@ -60,10 +83,6 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 	if !ok {
 		status = http.StatusInternalServerError
 	}
-	message := fault.Text(err)
-	if kind == fault.Invalid {
-		message = err.Error() // it is about what the client sent
-	}
 	switch {
 	case r.Context().Err() != nil:
 		a.log.Debug("client left", "method", r.Method, "path", loggedPath(r.URL), "error", err)
@@ -71,7 +90,6 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 		if more, ok := a.causes.next("failed "+r.Method+" "+loggedPath(r.URL)+" "+err.Error(), a.now()); ok {
 			a.log.Error("request failed", "method", r.Method, "path", loggedPath(r.URL), "error", err, "unlogged", more)
 		}
-		message = "internal error; the log of the node tells more" // which may name paths and hosts
 	case kind == fault.Unavailable || kind == fault.StorageFull:
 		if more, ok := a.causes.next("unavailable "+r.Method+" "+loggedPath(r.URL)+" "+fault.Text(err), a.now()); ok {
 			a.log.Warn("request failed", "method", r.Method, "path", loggedPath(r.URL), "error", err, "unlogged", more)
@@ -105,7 +123,7 @@ func (a *API) writeError(w http.ResponseWriter, r *http.Request, err error) {
 			h.Set("Retry-After", "5")
 		}
 	}
-	a.writeJSON(w, status, errorBody{message})
+	a.writeJSON(w, status, bodyOf(kind, err))
 }
 
 // refused logs that somebody was not let in whose client has credentials or is no page
@@ -138,10 +156,10 @@ func (a *API) writeUnmatched(w http.ResponseWriter, r *http.Request, handler htt
 	handler.ServeHTTP(probe, r)
 	if allow := probe.header.Get("Allow"); probe.status == http.StatusMethodNotAllowed {
 		w.Header().Set("Allow", allow)
-		a.writeJSON(w, probe.status, errorBody{"method " + r.Method + " is not allowed here; allowed: " + allow})
+		a.writeJSON(w, probe.status, errorBody{Error: "method " + r.Method + " is not allowed here; allowed: " + allow, Code: "method_not_allowed"})
 		return
 	}
-	a.writeError(w, r, fault.New(fault.NotFound, "there is no such path in the API; GET /api/openapi.json has those there are"))
+	a.writeError(w, r, fault.New(fault.NotFound, "there is no such path in the API; GET /api/openapi.json has those there are").Coded("path_unknown"))
 }
 
 // headerProbe takes a response's status and headers and drops its body.
@@ -163,5 +181,5 @@ func (a *API) panicked(w *response, r *http.Request, v any) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	a.writeJSON(w, http.StatusInternalServerError, errorBody{"internal error; the log of the node tells more"})
+	a.writeJSON(w, http.StatusInternalServerError, internalError)
 }

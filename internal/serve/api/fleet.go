@@ -42,7 +42,7 @@ func (a *API) getNode(w http.ResponseWriter, r *http.Request) error {
 			return nil
 		}
 	}
-	return fault.Errorf(fault.NotFound, "there is no node %q", alias)
+	return fault.Errorf(fault.NotFound, "there is no node %q", alias).Coded("node_unknown", "node", alias)
 }
 
 func (a *API) registerNode(w http.ResponseWriter, r *http.Request) error {
@@ -94,7 +94,7 @@ func (a *API) getFleetStream(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("stream")
 	s, ok := a.fleet.Stream(id)
 	if !ok {
-		return fault.Errorf(fault.NotFound, "no node that is up has a stream %q", id)
+		return fault.Errorf(fault.NotFound, "no node that is up has a stream %q", id).Coded("stream_unknown", "stream", id)
 	}
 	a.writeJSON(w, http.StatusOK, s)
 	return nil

@@ -26,7 +26,7 @@ func (a *API) getHealth(w http.ResponseWriter, _ *http.Request) error {
 	if away == nil {
 		a.writeJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 	} else { // not an error of this request, which would be logged each time
-		a.writeJSON(w, http.StatusServiceUnavailable, errorBody{fault.Text(away)})
+		a.writeJSON(w, http.StatusServiceUnavailable, bodyOf(fault.Unavailable, away))
 	}
 	return nil
 }

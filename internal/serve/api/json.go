@@ -20,7 +20,7 @@ func (a *API) writeJSON(w http.ResponseWriter, status int, v any) {
 	body, err := json.Marshal(v)
 	if err != nil {
 		a.log.Error("encode response", "error", err)
-		status, body = http.StatusInternalServerError, []byte(`{"error":"internal error; the log of the node tells more"}`)
+		status, body = http.StatusInternalServerError, []byte(`{"error":"internal error; the log of the node tells more","code":"internal"}`)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)

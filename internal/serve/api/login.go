@@ -52,7 +52,7 @@ func (a *API) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if body.Name == "" || body.Password == "" {
-		return fault.New(fault.Invalid, `name and password are needed: {"name": "...", "password": "..."}`)
+		return fault.New(fault.Invalid, `name and password are needed: {"name": "...", "password": "..."}`).Coded("login_incomplete")
 	}
 	s, err := a.Auth().Login(r.Context(), body.Name, body.Password, r.RemoteAddr)
 	if err != nil {

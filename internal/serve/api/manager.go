@@ -238,5 +238,5 @@ func (a *API) managerRoutes() []route {
 
 // noMedia answers WHIP and WHEP where a manager passes nothing on.
 func noMedia(http.ResponseWriter, *http.Request) error {
-	return fault.New(fault.Unsupported, `this manager passes no publishers and viewers on (signalling.mode is "off"): publish to a node and watch there; GET /api/nodes/ lists them`)
+	return fault.New(fault.Unsupported, `this manager passes no publishers and viewers on (signalling.mode is "off"): publish to a node and watch there; GET /api/nodes/ lists them`).Coded("signalling_off")
 }

@@ -24,7 +24,7 @@ const (
 	MaxOffset = 1000
 )
 
-var errNoPlayback = fault.New(fault.Unsupported, "this build has no playback; use one that was not built with -tags norecorder")
+var errNoPlayback = fault.New(fault.Unsupported, "this build has no playback; use one that was not built with -tags norecorder").Coded("no_recorder")
 
 func (a *API) getObject(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Playback == nil {

@@ -19,7 +19,7 @@ const (
 	maxProfileSeconds = 60
 )
 
-var errProfiling = fault.New(fault.Conflict, "another profile of this kind is being made: try again when it is done")
+var errProfiling = fault.New(fault.Conflict, "another profile of this kind is being made: try again when it is done").Coded("profile_busy")
 
 // getProfile answers with a profile of the process, as `go tool pprof` and `go tool
 // trace` read it. The names are those of net/http/pprof.

@@ -11,7 +11,7 @@ import (
 	"github.com/live777/recorder/internal/media"
 )
 
-var errNoRecorder = fault.New(fault.Unsupported, "this build has no recorder; use one that was not built with -tags norecorder")
+var errNoRecorder = fault.New(fault.Unsupported, "this build has no recorder; use one that was not built with -tags norecorder").Coded("no_recorder")
 
 // recordPlace tells where a recording is, with the specification's names.
 type recordPlace struct {

@@ -46,7 +46,7 @@ type Changes interface {
 	Watch() (changed <-chan struct{}, cancel func())
 }
 
-var errNoRecordings = fault.New(fault.Unsupported, "this build has no recordings; use one that was not built with -tags norecorder")
+var errNoRecordings = fault.New(fault.Unsupported, "this build has no recordings; use one that was not built with -tags norecorder").Coded("no_recorder")
 
 func (a *API) getRecordingByDir(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Recordings == nil {
@@ -296,7 +296,7 @@ func (a *API) endFeed(r *http.Request, e *eventStream, begun bool, err error) er
 		a.log.Error("the feed of recordings broke off", "error", err)
 		return nil // the client comes back by itself
 	}
-	data, _ := json.Marshal(errorBody{fault.Text(err)}) // a string always can be
+	data, _ := json.Marshal(bodyOf(kind, err)) // a string always can be
 	_, _ = fmt.Fprintf(e.w, "event: error\ndata: %s\n\n", data)
 	return nil
 }

@@ -315,7 +315,7 @@ func TestRecordingEvents(t *testing.T) {
 		}
 	}
 	f.fail(fault.New(fault.Conflict, "begin again at 0"))
-	if got, want := event(t, r), "event: error\ndata: {\"error\":\"begin again at 0\"}\n"; got != want {
+	if got, want := event(t, r), "event: error\ndata: {\"error\":\"begin again at 0\",\"code\":\"conflict\"}\n"; got != want {
 		t.Errorf("the last event is %q, want %q", got, want)
 	}
 	if rest, err := io.ReadAll(r); err != nil || len(rest) > 0 {

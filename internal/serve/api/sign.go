@@ -54,7 +54,7 @@ func readTTL(w http.ResponseWriter, r *http.Request) (time.Duration, error) {
 	}
 	const most = int(auth.MaxLinkTTL / time.Second)
 	if *body.TTL < 1 || *body.TTL > most {
-		return 0, fault.Errorf(fault.Invalid, "ttl_seconds %d is not from 1 to %d", *body.TTL, most)
+		return 0, fault.Errorf(fault.Invalid, "ttl_seconds %d is not from 1 to %d", *body.TTL, most).Coded("ttl_out_of_range", "most", most)
 	}
 	return time.Duration(*body.TTL) * time.Second, nil
 }

@@ -16,7 +16,7 @@ type Events interface {
 	Deliveries(ctx context.Context, q events.DeliveryQuery) ([]events.Delivery, error)
 }
 
-var errNoEvents = fault.New(fault.Unsupported, "this server tells nobody of events")
+var errNoEvents = fault.New(fault.Unsupported, "this server tells nobody of events").Coded("no_events")
 
 func (a *API) getWebhooks(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Events == nil {

@@ -436,7 +436,7 @@ func awaitIdle(ctx context.Context, targets []*target) {
 // Look is a look at the events, for health.Watch.
 func (s *Service) Look(context.Context) error {
 	if text := s.failing.Load(); text != nil {
-		return health.Minor(fault.Errorf(fault.Unavailable, "events cannot be written to events.file, and those that happen meanwhile may not be told: %s", *text))
+		return health.Minor(fault.Errorf(fault.Unavailable, "events cannot be written to events.file, and those that happen meanwhile may not be told: %s", *text).Coded("events_unwritten"))
 	}
 	var errs []error
 	for _, t := range s.receivers() {
@@ -453,9 +453,9 @@ func (t *target) look() error {
 	case t.failures < patience:
 		return nil
 	case t.waiting >= maxWaiting*3/4:
-		return fault.Errorf(fault.Unavailable, "%s %s takes no events, and so many wait for it that others are left out; GET /api/webhooks says why", t.kind, t.name)
+		return fault.Errorf(fault.Unavailable, "%s %s takes no events, and so many wait for it that others are left out; GET /api/webhooks says why", t.kind, t.name).Coded("events_dropped", "target", t.name)
 	}
-	return fault.Errorf(fault.Unavailable, "%s %s takes no events, which wait for it; GET /api/webhooks says why", t.kind, t.name)
+	return fault.Errorf(fault.Unavailable, "%s %s takes no events, which wait for it; GET /api/webhooks says why", t.kind, t.name).Coded("events_wait", "target", t.name)
 }
 
 // Target is what there is to say of a receiver.

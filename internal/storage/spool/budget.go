@@ -25,7 +25,7 @@ func (b *budget) full(n, limit int64) error {
 		return nil
 	}
 	return fault.Errorf(fault.StorageFull,
-		"the spool is full: %d of the %d bytes of recorder.spool.max_bytes wait for remote storage: %w", b.used, b.max, storage.ErrFull)
+		"the spool is full: %d of the %d bytes of recorder.spool.max_bytes wait for remote storage: %w", b.used, b.max, storage.ErrFull).Coded("spool_full")
 }
 
 // roomToStart is the limit of full for what begins a recording.

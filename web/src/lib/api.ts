@@ -1,6 +1,7 @@
 // The server's HTTP API as functions and types; docs/api.md is its description.
 
 import { below, request } from './http';
+import { learn, type Said } from './said';
 
 export interface Session {
   id: string;
@@ -49,9 +50,8 @@ export interface NodeLoad {
 }
 
 /** What is wrong with what a server depends on. */
-export interface Problem {
+export interface Problem extends Said {
   place: string; // storage, spool, recordings, catalogue
-  text: string;
   since: string;
   serious: boolean;
 }
@@ -216,8 +216,14 @@ export const pauseRecording = (id: string, paused: boolean, node?: string) =>
 export const recordState = (id: string, node?: string, signal?: AbortSignal) =>
   json<RecordState>(recordURL(id, node), signal ? { signal } : {});
 
-export const listProblems = () => json<{ problems: Problem[] }>('/api/problems').then((answer) => answer.problems);
-export const listNodes = () => json<Node[]>('/api/nodes/');
+/** What was read, when the page can say it. */
+async function spoken<T>(read: T, needs: unknown): Promise<T> {
+  if (needs) await learn();
+  return read;
+}
+
+export const listProblems = () => json<{ problems: Problem[] }>('/api/problems').then(({ problems }) => spoken(problems, problems.length > 0));
+export const listNodes = () => json<Node[]>('/api/nodes/').then((nodes) => spoken(nodes, nodes.some(({ load }) => load.problems?.length)));
 
 /** The streams of a manager, each once for every node that has it; those of a node as they are. */
 export function byNode(streams: readonly FleetStream[]): Stream[] {

@@ -1,8 +1,9 @@
 // HTTP with the token and with errors in words.
 
+import { learn, said, type Said } from './said';
 import { authHeaders } from './token';
 
-/** An answer that is not a success, with the server's own words where it gave some; or none. */
+/** An answer that is not a success, in the reader's language where the server has told a code; or none. */
 export class ApiError extends Error {
   override name = 'ApiError';
   constructor(
@@ -41,16 +42,15 @@ export function announceUnauthorized(): void {
   for (const listener of unauthorized) listener();
 }
 
-/** Reads an error answer: the `error` member of a JSON body, else a short text, else the status. */
+/** Reads an error answer: what a JSON body says, else a short text, else the status. */
 export async function readError(response: Response): Promise<ApiError> {
   const fallback = `HTTP ${response.status} ${response.statusText}`.trim();
   const body = await response.text().catch(() => '');
   let message = '';
   try {
-    const parsed: unknown = JSON.parse(body);
-    if (typeof parsed === 'object' && parsed !== null && 'error' in parsed) {
-      message = String(parsed.error);
-    }
+    const { error, ...rest } = (JSON.parse(body) ?? {}) as Omit<Said, 'text'> & { error?: unknown };
+    if (rest.code) await learn();
+    if (error !== undefined) message = said({ ...rest, text: String(error) });
   } catch {
     // A proxy's HTML page says nothing to a person here; a short plain text does.
     const plain = response.headers.get('content-type')?.startsWith('text/plain') ?? false;

@@ -1,7 +1,7 @@
 // Who the page speaks for: the session that the server's cookie stands for, or the token.
 
 import { encodePath } from './api';
-import { ApiError, below, fromServer, request } from './http';
+import { below, fromServer, readError, request } from './http';
 import { setToken } from './token';
 
 /** Who the server takes the page for, and what they may do. */
@@ -40,10 +40,7 @@ export async function login(name: string, password: string): Promise<void> {
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ name, password }),
   });
-  if (!response.ok) {
-    const { error } = (await response.json().catch(() => ({}))) as { error?: string };
-    throw new ApiError(response.status, error ?? `HTTP ${response.status}`);
-  }
+  if (!response.ok) throw await readError(response);
   setToken('');
   announce();
 }

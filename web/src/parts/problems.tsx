@@ -1,11 +1,13 @@
 import { locale, t, tOr } from '../i18n';
 import type { Problem } from '../lib/api';
 import { dateTime, seen } from '../lib/format';
+import { said } from '../lib/said';
 
 /** A problem as one line: where, what, and since when. */
-export function problemText({ place, text, since }: Problem): string {
+export function problemText(problem: Problem): string {
+  const { place, since } = problem;
   const time = dateTime(since, locale);
-  const what = t('problem', { place: tOr(`place.${place}`, seen(place)), text: seen(text) });
+  const what = t('problem', { place: tOr(`place.${place}`, seen(place)), text: seen(said(problem)) });
   return time ? `${what} ${t('problemSince', { time })}` : what;
 }
 
