@@ -115,7 +115,7 @@ export async function startMock({ token, account, nodes, many }) {
       json(res, 200, {
         streams: streams.length, publishers: 2, viewers: 2, recordings: 1, time: new Date().toISOString(),
         traffic: { received_bps: 4e6 + 1e5 * reads, sent_bps: 8e6 }, process: { cpu: 0.4, cpus: 4, memory_bytes: 8e7 },
-        storage: { type: 'fs', free_bytes: 4.1e11, failing: false, failed_recordings: 0 },
+        storage: { type: 'fs', free_bytes: 4.1e11, failing: false, failed_recordings: 0 }, problems,
       }),
     'GET /api/archive': (res) =>
       json(res, 200, [

@@ -78,7 +78,7 @@ export function useAppState(): State {
   const nodes = usePolled(manager ? told : '', interval.load, listNodes);
   const load = usePolled(info.value && !manager ? told : '', interval.load, getLoad);
   useEffect(() => noteLoad(load.value), [load.value]);
-  const problems = usePolled(told, interval.problems, listProblems).value;
+  const problems = usePolled(manager ? told : '', interval.problems, listProblems).value ?? load.value?.problems; // a node tells them with its load
   const now = streams ? `${feed.kind === 'waiting'} ${recordingChanges(streams)}` : '';
   const first = useRef('');
   if (!first.current) first.current = now;

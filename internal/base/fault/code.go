@@ -42,7 +42,7 @@ func (e *Error) Coded(code string, params ...any) *Error {
 // Coded is that of Error, with the time to wait as "seconds".
 func (e *WaitError) Coded(code string, params ...any) *WaitError {
 	if inner, ok := e.error.(*Error); ok { //nolint:errorlint // Waitf has made it
-		inner.Coded(code, append(params, "seconds", e.Seconds())...)
+		_ = inner.Coded(code, append(params, "seconds", e.Seconds())...)
 	}
 	return e
 }

@@ -197,7 +197,7 @@ async function json<T>(url: string, init?: RequestInit): Promise<T> {
 }
 
 export const getInfo = () => json<Info>('/api/info');
-export const getLoad = () => json<NodeLoad>('/api/load');
+export const getLoad = () => json<NodeLoad>('/api/load').then((load) => spoken(load, load.problems?.length));
 
 /** The URL of a stream's recording; a manager is told on which node. */
 const recordURL = (id: string, node?: string) =>
