@@ -16,18 +16,26 @@ import (
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
-// publishMany publishes sound to each stream until its publisher is sent away, or ctx ends.
+// publishMany publishes sound to each stream until ctx ends or the node does. A publisher
+// that could not connect comes again, as encoders do: the machine may be busy.
 func (n *testNode) publishMany(ctx context.Context, streams []string) {
 	n.t.Helper()
 	for _, stream := range streams {
-		p, err := load.New(load.Options{URL: n.url + "/whip/" + stream, Audio: open(n.t, "opus_mono.ogg"), Duration: time.Minute})
-		if err != nil {
-			n.t.Fatal(err)
-		}
+		options := load.Options{URL: n.url + "/whip/" + stream, Audio: open(n.t, "opus_mono.ogg"), Duration: time.Minute}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _ = p.Run(ctx) // the node ends before it does
+			for ctx.Err() == nil {
+				p, err := load.New(options)
+				if err != nil {
+					n.t.Error(err)
+					return
+				}
+				if log, _ := p.Run(ctx); !log.Started.IsZero() {
+					return // it has published, and the node ended before it did
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
 		}()
 		n.t.Cleanup(func() { <-done })
 	}
@@ -37,7 +45,7 @@ func (n *testNode) publishMany(ctx context.Context, streams []string) {
 func (n *testNode) recorded(streams []string) map[string]media.Recording {
 	n.t.Helper()
 	all := map[string]media.Recording{}
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for _, stream := range streams {
 		for all[stream].Duration < 0.5 {
 			if time.Now().After(deadline) {
@@ -72,8 +80,12 @@ func TestRestartGoesOn(t *testing.T) {
 	defer cancel()
 	n := startNode(t, change)
 	n.publishMany(ctx, append(streams, "not-recorded", "stopped"))
+	deadline := time.Now().Add(time.Minute)
 	start := func(stream, body string) {
 		for n.call(http.MethodPost, "/api/record/"+stream, body, nil) != http.StatusOK { // it has no publisher yet
+			if time.Now().After(deadline) {
+				t.Fatalf("%s has no publisher", stream)
+			}
 			time.Sleep(20 * time.Millisecond)
 		}
 	}
