@@ -46,24 +46,28 @@ sequential() {
     done
 }
 
-# counting prints the packages whose tests count allocations.
-counting() {
-  grep -rlE 'AllocsPerRun' --include='*_test.go' cmd internal | xargs -r -n 1 dirname | sort -u |
-    xargs -r -I{} "$go" list ./{}
+# onlyWithoutRace prints the file and the name of each test that the race detector's build
+# leaves out or that counts allocations, which are others under it.
+onlyWithoutRace() {
+  {
+    grep -lE '^//go:build !race$' -r --include='*_test.go' cmd internal |
+      xargs -r grep -HoE '^func Test[A-Za-z0-9_]+\(t'
+    grep -lE 'AllocsPerRun' -r --include='*_test.go' cmd internal |
+      xargs -r awk '/^func Test/ { test = $2 } /AllocsPerRun/ { print FILENAME ":func " test }'
+  } | sed -E 's/:func (Test[A-Za-z0-9_]+).*/ \1/' | sort -u
 }
 
-# withoutRace runs the sequential packages, those whose tests count allocations, and the
-# tests that the race detector's build leaves out: what simulates days costs it ten times
-# as much, and shows it nothing that a minute does not.
+# withoutRace runs the sequential packages, and of the others what onlyWithoutRace names:
+# what simulates days costs the race detector ten times as much, and shows it nothing that
+# a minute does not.
 withoutRace() {
-  local files whole dirs names
-  mapfile -t whole < <({ printf '%s\n' "$@"; counting; } | sort -u)
-  scripts/gotest.sh sequential -timeout 10m "${whole[@]}"
-  mapfile -t files < <(grep -lE '^//go:build !race$' -r --include='*_test.go' cmd internal |
-    grep -vE "^($(sed 's#.*/\(cmd\|internal\)/#\1/#' < <(printf '%s\n' "${whole[@]}") | paste -sd'|'))/[^/]*$")
-  names=$(sed -nE 's/^func (Test[A-Za-z0-9_]+)\(.*/\1/p' "${files[@]}" | paste -sd'|')
-  mapfile -t dirs < <(printf './%s\n' "${files[@]%/*}" | sort -u)
-  scripts/gotest.sh norace -timeout 5m -run "^($names)\$" "${dirs[@]}"
+  local file name files=() names=()
+  scripts/gotest.sh sequential -timeout 10m "$@"
+  while read -r file name; do
+    files+=("./${file%/*}") names+=("$name")
+  done < <(onlyWithoutRace | grep -vE "^($(sed 's#.*/\(cmd\|internal\)/#\1/#' < <(printf '%s\n' "$@") | paste -sd'|'))/[^/]*$")
+  mapfile -t files < <(printf '%s\n' "${files[@]}" | sort -u)
+  scripts/gotest.sh norace -timeout 5m -run "^($(printf '%s\n' "${names[@]}" | paste -sd'|'))\$" "${files[@]}"
 }
 
 # The race detector does not look into SQLite, which is translated C. With it the tests
@@ -81,7 +85,7 @@ for suite; do
       # More packages at a time than processors: many tests wait.
       scripts/gotest.sh unit "${race[@]}" -timeout 20m -p 3 "${unit[@]}"
       # What runs in parallel there waits: for intervals, retries, the end of a session.
-      scripts/gotest.sh realtime "${race[@]}" -timeout 20m -p 1 -parallel 5 "${alone[@]}"
+      scripts/gotest.sh realtime "${race[@]}" -timeout 20m -p 1 -parallel 6 "${alone[@]}"
       if [ ${#race[@]} -gt 0 ]; then
         # Under the race detector it has every fourth of its cases alone.
         scripts/gotest.sh fidelity -timeout 10m -run '^TestFidelity$' "${alone[@]}"

@@ -23,9 +23,14 @@ import (
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
-// atOnce is how many cases run at the same time. They wait most of the time, so
-// it does not depend on the number of processors, as -parallel does.
-const atOnce = 12
+// atOnce is how many cases run at the same time. They wait most of the time (twelve take
+// a quarter of a processor), so it does not depend on their number, as -parallel does.
+func atOnce() int {
+	if underRace {
+		return 12
+	}
+	return 20
+}
 
 // drain is how long what was sent last may take to arrive on a busy machine.
 const drain = time.Second
@@ -39,7 +44,7 @@ func TestFidelity(t *testing.T) {
 	all := fidelityCases(testFiles(t))
 	queue := make(chan *fidelityCase)
 	var workers sync.WaitGroup
-	for range atOnce {
+	for range atOnce() {
 		workers.Go(func() {
 			for c := range queue {
 				t.Run(c.name, func(t *testing.T) { c.run(t) })

@@ -453,6 +453,7 @@ func (f *fleet) play(r media.Recording, back *verify.Recording) *script {
 // The page of a manager shows its nodes, records a stream on one of the two that
 // have it, and plays what is on that node's disk.
 func TestManagerPage(t *testing.T) {
+	t.Parallel()
 	nodes := map[string]*service{}
 	list := ""
 	for _, alias := range []string{"east", "west"} {
