@@ -247,6 +247,7 @@ func (a *Arranger) Fail() {
 	a.pub.lead = nil
 	for _, s := range a.pub.sources {
 		s.placed, s.held, s.pair = false, nil, nil
+		s.lost = "" // in what has ended
 		s.before, s.keyCame, s.earlyTold = nil, false, time.Time{}
 		if s.Kind == media.Video && !s.keyWanted && !a.paused {
 			a.wantKey(s)
@@ -413,6 +414,7 @@ func (a *Arranger) Watch(id media.TrackID, f *media.Frame) {
 	a.advance(f.Arrival)
 	if s := a.source(id); s != nil {
 		a.watch(s, f)
+		s.missing = "" // in nothing that is recorded
 	}
 }
 

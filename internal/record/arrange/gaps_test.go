@@ -179,3 +179,57 @@ func TestLayerLateAfterReconnect(t *testing.T) {
 		t.Log(got)
 	}
 }
+
+// What was lost in a recording that storage has ended, or of which nothing came since, is not
+// missing in the next one.
+func TestLossOfRecordingBefore(t *testing.T) {
+	for name, between := range map[string]func(*script){
+		"storage fails": func(s *script) {
+			s.failed = true
+			s.a.Fail()
+			s.a.Missing(0, CauseLoss)
+			s.play(2 * time.Second) // with a key frame, of which nobody asks
+			s.failed, s.video = false, false
+		},
+		"rotation": func(s *script) {
+			s.a.Missing(0, CauseLoss)
+			s.video = false
+			s.a.RotateAt(10 * time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScript(t)
+			s.play(3 * time.Second)
+			between(s)
+			s.lines = nil
+			s.play(14 * time.Second)
+			s.a.Leave()
+			s.flush()
+			got := strings.Join(s.lines, "\n")
+			if _, rotated, ok := strings.Cut(got, "recording at 1"); ok {
+				got = rotated
+			}
+			if !strings.Contains(got, "video: absent") && !strings.Contains(got, "video: pause") || strings.Contains(got, "video: loss") {
+				t.Errorf("nothing was lost of the picture in: %s", got)
+			}
+		})
+	}
+}
+
+// Timestamps that hardly go on over a time of which packets are missing have jumped: a clock
+// that stands still loses nothing.
+func TestJumpBehindLoss(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		s := newScript(t)
+		s.play(3 * time.Second)
+		from := s.at
+		s.video = false
+		s.play(8 * time.Second)
+		if lost {
+			s.a.Missing(0, CauseLoss)
+		}
+		if got := s.a.hasJumped(s.a.source(0), &media.Frame{Timestamp: ticks(from, videoRate), Arrival: s.now()}); got != lost {
+			t.Errorf("after 8 s with missing packets (%v), the timestamp that is next: jumped %v", lost, got)
+		}
+	}
+}

@@ -120,6 +120,7 @@ func (a *Arranger) open(at time.Duration, rotate bool) {
 		a.out.BeginRecording(at)
 		a.rotateAt, a.kinds = 0, nil
 		a.waitAnew()
+		a.forgetLoss()
 	}
 	from := time.Time{}
 	if a.kinds == nil {
@@ -152,6 +153,16 @@ func (a *Arranger) waitAnew() {
 	if s := a.pub.audio; s != nil {
 		for i := range s.held {
 			s.held[i].told = false
+		}
+	}
+}
+
+// forgetLoss forgets what was lost of tracks of which nothing has come since: it was of the
+// time of the recording before.
+func (a *Arranger) forgetLoss() {
+	for _, s := range a.pub.sources {
+		if len(s.held) == 0 && a.now.Sub(s.lastPacket) >= pauseNoted {
+			s.missing, s.lost = "", ""
 		}
 	}
 }

@@ -209,7 +209,8 @@ func (s *source) behindLast(expected int64, paused bool) int64 {
 func (a *Arranger) hasJumped(s *source, f *media.Frame) bool {
 	sent := s.lane.duration(media.Ticks(f.Timestamp - s.last))
 	waited := f.Arrival.Sub(s.lastArrival)
-	if sent < -backLimit || waited-sent > jumpLimit && (sent < 0 || sent > goesOn) {
+	stands := sent >= 0 && sent <= goesOn && s.missing == "" // else what is missing took a part of that time
+	if sent < -backLimit || waited-sent > jumpLimit && !stands {
 		return true
 	}
 	if sent <= waited+jumpLimit {

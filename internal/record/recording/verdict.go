@@ -79,7 +79,7 @@ func missing(t *media.RecordingTrack) string {
 		return t.Missing
 	}
 	byNode := slices.ContainsFunc(t.Gaps, func(g media.Gap) bool { return g.Cause == causeNode }) // which is told of the whole
-	if t.Frames == 0 && t.FilledSeconds > 0 && !byNode {
+	if t.Frames == 0 && t.FilledSeconds > 0 && !byNode && !paused(t) {
 		return ReasonUndecodable
 	}
 	if t.RID != "" && t.PacketsLost == 0 && !hasLost(t) {
@@ -97,6 +97,12 @@ func missing(t *media.RecordingTrack) string {
 		return fmt.Sprintf("a gap of %.3f s at %.3f s", t.Gaps[i].Duration, t.Gaps[i].Start)
 	}
 	return quiet(t)
+}
+
+// paused reports whether a track of which there is nothing was sent before, and was off for as
+// long as the recording lasts: a rotation is no reason to judge that otherwise.
+func paused(t *media.RecordingTrack) bool {
+	return t.PacketsReceived == 0 && !slices.ContainsFunc(t.Gaps, func(g media.Gap) bool { return g.Cause != arrange.CausePause })
 }
 
 // keptOut returns how many frames of a layer were left out for the sake of other

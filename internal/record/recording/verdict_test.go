@@ -20,3 +20,17 @@ func TestFailuresTellNoPaths(t *testing.T) {
 		t.Errorf("it says %q", text)
 	}
 }
+
+// A track that is off while a recording lasts, and was not before, is judged as a pause, with
+// and without a rotation in it. One of which never anything came is missing.
+func TestTrackIsOff(t *testing.T) {
+	for cause, want := range map[string]media.Status{"pause": media.StatusComplete, "absent": media.StatusDegraded} {
+		info := &media.Recording{Duration: 1.5, Tracks: []media.RecordingTrack{
+			{Kind: "video", Codec: "H264", Recorded: true, Frames: 45, PacketsReceived: 45, MediaSeconds: 1.5},
+			{Kind: "audio", Codec: "opus", Recorded: true, FilledSeconds: 1.5, Gaps: []media.Gap{{Duration: 1.5, Cause: cause, Filled: true}}},
+		}}
+		if got, why := verdict(info, nil); got != want {
+			t.Errorf("with a gap of %s, it is %s: %s", cause, got, why)
+		}
+	}
+}
