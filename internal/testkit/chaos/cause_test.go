@@ -33,6 +33,7 @@ func (j *judge) happened(cause string, l lane, r *recorded, from, to time.Durati
 	}
 	switch cause {
 	case "loss":
+		from = j.lastCame(l, from)
 		return j.turnedIn(l, from, to) || slices.ContainsFunc(j.sentWithin(l, from, to), func(u *unit) bool { return u.whole() != yes || u.decodable != yes })
 	case "pause":
 		return j.quietIn(l, r, from, to)
@@ -50,6 +51,17 @@ func (j *judge) happened(cause string, l lane, r *recorded, from, to time.Durati
 		return r.layered()
 	}
 	return false
+}
+
+// lastCame returns when the last unit of a lane was captured, before a time, of which something
+// came. What is lost of a silence is known behind it, and not where it was in it.
+func (j *judge) lastCame(l lane, before time.Duration) time.Duration {
+	for _, u := range slices.Backward(j.sent(l)) {
+		if u.captured < before && u.missing < u.packets {
+			return u.captured
+		}
+	}
+	return before
 }
 
 // turnedIn reports whether a publisher has gone on with other numbers between two instants,

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -33,7 +34,8 @@ func (j *judge) checkDisplaced(l lane, all []placed) {
 		if !life.tells() && l != (lane{media.Video, 0}) {
 			limit += life.Net.Jitter + life.Clock.unsure() // as late as the picture, and beside that by the arrivals
 		}
-		if j.unseen(p.unit.of.sender) {
+		limit += j.pushed(p.unit.of.sender)
+		if j.unseen(p.unit) {
 			limit += max(0, p.unit.at-p.unit.captured)
 		}
 		if off := p.late(); off.Abs() > limit {
@@ -46,19 +48,72 @@ func (j *judge) checkDisplaced(l lane, all []placed) {
 	}
 }
 
+// pushed returns by how much a sender's media had to begin later than it was captured: that of
+// the one before, which the network had brought late, lasts until then; or a node that had stood
+// still had heard nothing before, so that what it reads first is of when it reads that.
+func (j *judge) pushed(s *senderTruth) time.Duration {
+	if by, ok := j.push[s]; ok {
+		return by
+	}
+	by, first := time.Duration(0), time.Duration(math.MaxInt64)
+	for _, all := range j.placed {
+		for i := range all {
+			switch p := &all[i]; {
+			case p.unit == nil:
+			case p.unit.of.sender == s:
+				first = min(first, p.rec.at)
+			case p.unit.of.sender.began < s.began:
+				by = max(by, p.rec.at+p.end-s.began)
+			}
+		}
+	}
+	if slices.ContainsFunc(j.noted, func(n noted) bool { return n.kind == "standstill" && first >= n.to && first < n.to+looks+latest }) {
+		by += looks
+	}
+	j.push[s] = by
+	return by
+}
+
 // tells reports whether a publisher's reports tell more than the arrivals do of how far its
 // tracks are apart.
 func (l *Life) tells() bool { return l.Clock.Reports != "" && l.Clock.Reports != "whole" }
 
-// unseen reports whether all that a sender sent came while the node stood still, and it had
-// left before the node went on: nothing came in time that would tell when that was.
-func (j *judge) unseen(s *senderTruth) bool {
+// unseen reports whether all that a sender sent by the clock of a unit came while the node
+// stood still, and it had left, or gone on by another clock, before the node went on: nothing
+// came in time that would tell when that was.
+func (j *judge) unseen(u *unit) bool {
+	s := u.of.sender
 	onTheWay := s.life.Clock.Delay + latency + s.life.Net.mixed()
+	from, to := s.life.sameClock(u.captured)
 	return slices.ContainsFunc(j.noted, func(n noted) bool {
-		return n.kind == "standstill" && !slices.ContainsFunc(s.tracks, func(tr *trackTruth) bool {
-			return slices.ContainsFunc(tr.units, func(u *unit) bool { return u.captured < n.from || u.captured+onTheWay >= n.to })
+		return n.kind == "standstill" && u.captured >= n.from && !slices.ContainsFunc(s.tracks, func(tr *trackTruth) bool {
+			return slices.ContainsFunc(tr.units, func(u *unit) bool {
+				return u.captured >= from && u.captured < to && (u.captured < n.from || u.captured+onTheWay >= n.to)
+			})
 		})
 	})
+}
+
+// hasClockOf reports whether two units were sent by one clock.
+func (u *unit) hasClockOf(v *unit) bool {
+	from, _ := u.of.sender.life.sameClock(u.captured)
+	other, _ := v.of.sender.life.sameClock(v.captured)
+	return u.of.sender == v.of.sender && from == other
+}
+
+// sameClock returns from when until when a publisher's timestamps were by the clock of a time.
+func (l *Life) sameClock(at time.Duration) (from, to time.Duration) {
+	to = math.MaxInt64
+	for _, t := range l.Turns {
+		switch turned := l.At + t.At; {
+		case !t.SSRC && t.Stamp == 0:
+		case turned <= at:
+			from = max(from, turned)
+		default:
+			to = min(to, turned)
+		}
+	}
+	return from, to
 }
 
 // checkStep finds what is not as long after the one right before it as when it was captured:

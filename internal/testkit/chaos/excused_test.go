@@ -194,7 +194,7 @@ func (j *judge) recording(u *unit) bool {
 // unit, with which that can begin.
 func (r *recorded) couldBegin(u *unit) bool {
 	return slices.ContainsFunc(u.of.units, func(v *unit) bool {
-		return (v.key || v.of.kind == media.Audio) && v.captured > r.at-ends && v.captured <= u.captured
+		return (v.key || v.of.kind == media.Audio) && v.captured > r.at-ends && v.captured <= u.captured && v.at > r.begun
 	})
 }
 

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"os"
@@ -27,7 +28,9 @@ type judge struct {
 	start      time.Time
 	recordings []*recorded
 	placed     map[lane][]placed
-	sealed     map[string]time.Duration // until when recordings took something in, or later
+	push       map[*senderTruth]time.Duration // by what pushed returns
+	begun      map[string]time.Duration       // when recordings began
+	sealed     map[string]time.Duration       // until when recordings took something in, or later
 }
 
 // recorded is a recording that was read back.
@@ -35,11 +38,12 @@ type recorded struct {
 	*verify.Recording
 	at    time.Duration // of media time 0
 	until time.Duration
+	begun time.Duration // when the recorder began it, if storage had failed until then; else 0
 }
 
 // judge finds what is wrong with a run's recordings.
 func (w *world) judge(t *testing.T, root string) *judge {
-	j := &judge{truth: &w.truth, sc: w.sc, start: w.start, sealed: w.sealed()}
+	j := &judge{truth: &w.truth, sc: w.sc, start: w.start, begun: w.told("recording started"), sealed: w.sealed()}
 	j.read(t, root)
 	j.hold()
 	return j
@@ -57,7 +61,7 @@ func (j *judge) hold() {
 	for _, tr := range j.tracks() {
 		tr.decide(j.started, until)
 	}
-	j.placed = map[lane][]placed{}
+	j.placed, j.push = map[lane][]placed{}, map[*senderTruth]time.Duration{}
 	for _, l := range j.lanes() {
 		j.placed[l] = j.place(l, j.sent(l))
 	}
@@ -75,9 +79,20 @@ func (j *judge) hold() {
 // sealed finds in the log when recordings ended. What came after somebody had asked for that
 // is in none.
 func (w *world) sealed() map[string]time.Duration {
+	at := w.told("recording ended")
+	for dir := range at {
+		if w.truth.stopped > 0 {
+			at[dir] = min(at[dir], w.truth.stopped-asked)
+		}
+	}
+	return at
+}
+
+// told finds in the log when something was said of recordings.
+func (w *world) told(what string) map[string]time.Duration {
 	at := map[string]time.Duration{}
 	for line := range strings.SplitSeq(w.log.String(), "\n") {
-		_, dir, ok := strings.Cut(line, `msg="recording ended"`)
+		_, dir, ok := strings.Cut(line, fmt.Sprintf("msg=%q", what))
 		if _, dir, _ = strings.Cut(dir, "record_dir="); !ok || dir == "" {
 			continue
 		}
@@ -85,9 +100,6 @@ func (w *world) sealed() map[string]time.Duration {
 		stamp, _, _ := strings.Cut(strings.TrimPrefix(line, "time="), " ")
 		if t, err := time.Parse(time.RFC3339Nano, stamp); err == nil {
 			at[dir] = t.Sub(w.start)
-			if w.truth.stopped > 0 {
-				at[dir] = min(at[dir], w.truth.stopped-asked)
-			}
 		}
 	}
 	return at
@@ -111,6 +123,13 @@ func (j *judge) read(t *testing.T, root string) {
 		}
 	}
 	slices.SortFunc(j.recordings, func(a, b *recorded) int { return int(a.at - b.at) })
+	for _, r := range j.recordings {
+		begun := j.begun[r.Dir]
+		if slices.ContainsFunc(j.noted, func(n noted) bool { return n.kind == "storage fails" && n.from < begun && begun < n.to+retried }) &&
+			!slices.ContainsFunc(j.recordings, func(o *recorded) bool { return o != r && (r.at-o.until).Abs() < ends }) {
+			r.begun = begun
+		}
+	}
 }
 
 // readOne reads a recording.
@@ -125,7 +144,7 @@ func (j *judge) readOne(t *testing.T, store storage.Backend, dir string) {
 		j.fault("info", "%s has no recording.json", dir)
 	default:
 		at := rec.Start.Sub(j.start)
-		j.recordings = append(j.recordings, &recorded{rec, at, at + rec.Duration})
+		j.recordings = append(j.recordings, &recorded{Recording: rec, at: at, until: at + rec.Duration})
 		if j.sc.Seed%decoded == 0 || os.Getenv("CHAOS_SEED") != "" {
 			j.decode(t, store, rec)
 		}

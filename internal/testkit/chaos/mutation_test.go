@@ -85,7 +85,7 @@ func (r *recorded) clone() *recorded {
 		other.Samples = slices.Clone(tr.Samples)
 		rec.Tracks[i] = &other
 	}
-	return &recorded{&rec, r.at, r.until}
+	return &recorded{Recording: &rec, at: r.at, until: r.until, begun: r.begun}
 }
 
 // mutations are ways to damage a recording of the camera or its ledger, each with the class

@@ -46,7 +46,7 @@ type placer struct {
 	index  int           // in all
 	next   int           // of sent, the first that is left
 	behind time.Duration // by how much later than captured the last one was recorded
-	unseen func(*senderTruth) bool
+	unseen func(*unit) bool
 }
 
 // place finds out which unit each sample of a lane is: among those with its bytes, in the
@@ -93,6 +93,9 @@ func (p *placer) find() {
 		p.begin(at)
 	}
 	k := p.nearest(at)
+	if k < 0 && !at.inGap(p.lane, -rounded) && p.begin(at) { // another clock
+		k = p.nearest(at)
+	}
 	if k >= 0 && at.inGap(p.lane, rounded) && p.standsBefore(p.sent[k]) {
 		k = -1
 	}
@@ -106,16 +109,16 @@ func (p *placer) find() {
 	at.next = p.next
 }
 
-// begin looks whether the first sample of a recording is the first of a sender of which
-// nobody knows when it sent that.
-func (p *placer) begin(at *placed) {
+// begin looks whether a sample is the first of a clock of which nobody knows when that was.
+func (p *placer) begin(at *placed) bool {
 	for _, k := range p.bySum[at.sum] {
 		u := p.sent[k]
-		if late := at.rec.at + at.start - u.captured; k >= p.next && p.unseen(u.of.sender) && late >= 0 {
+		if late := at.rec.at + at.start - u.captured; k >= p.next && p.unseen(u) && late >= 0 {
 			p.behind = late
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // nearest returns the unit that was captured nearest to a sample's time, or -1. Where the
@@ -129,11 +132,22 @@ func (p *placer) nearest(at *placed) int {
 		if k < p.next || filled && p.sent[k].decodable == no {
 			continue
 		}
-		if d := (p.sent[k].captured - at.rec.at - at.start + p.behind).Abs(); d < reach {
+		if d := p.off(at, p.sent[k]); d < reach {
 			best, reach = k, d
 		}
 	}
 	return best
+}
+
+// off returns how far a sample is from where a unit is to be expected: as late as the one before,
+// or in time, if that was by another clock.
+func (p *placer) off(at *placed, u *unit) time.Duration {
+	late := at.rec.at + at.start - u.captured
+	d := (late - p.behind).Abs()
+	if p.next > 0 && !u.hasClockOf(p.sent[p.next-1]) {
+		d = min(d, late.Abs())
+	}
+	return d
 }
 
 // standsBefore reports whether a sample that follows is the same, and nearer to where a

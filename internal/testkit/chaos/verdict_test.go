@@ -70,17 +70,36 @@ func (j *judge) excusesLayer(l lane, r *recorded, missing int) bool {
 // lostIn returns how many units of a lane are missing in a recording, of all senders, as its
 // ledger counts them; and when the first of them was captured.
 func (j *judge) lostIn(l lane, r *recorded) (lost int, first time.Duration) {
+	from, to := j.spanOf(l, r)
 	for _, tr := range j.tracks() {
 		if tr.lane != l {
 			continue
 		}
-		n, at := tr.lostIn(r.at+ends, r.until-ends, j.sealed[r.Dir])
+		n, at := tr.lostIn(from+ends, to-ends, j.sealed[r.Dir])
 		if n > 0 && lost == 0 {
 			first = at
 		}
 		lost += n
 	}
 	return lost, first
+}
+
+// spanOf returns when that was captured of a lane which belongs to a recording, whose clock is
+// behind by as much as the network was late.
+func (j *judge) spanOf(l lane, r *recorded) (from, to time.Duration) {
+	from, to = r.at, r.until
+	first := true
+	for i := range j.placed[l] {
+		p := &j.placed[l][i]
+		if p.rec != r || p.unit == nil {
+			continue
+		}
+		if first {
+			from, first = r.at-max(0, p.late()), false
+		}
+		to = r.until - max(0, p.late())
+	}
+	return from, to
 }
 
 // untroubled reports whether there was nothing that could harm a recording: each of its
@@ -92,7 +111,7 @@ func (j *judge) untroubled(r *recorded) bool {
 	}
 	var lanes []int
 	for _, s := range j.senders {
-		if s.began > r.until || s.ended < r.at {
+		if s.began > max(r.until, j.sealed[r.Dir]) || s.ended < r.at { // what it announced and did not send is missing, too
 			continue
 		}
 		if !s.untroubled() {

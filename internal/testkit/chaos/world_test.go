@@ -14,6 +14,8 @@ import (
 const (
 	// socketBytes is what the kernel keeps of what arrives while the node stands still.
 	socketBytes = 200 << 10
+	// looks is how long a node that has stood still may look at its clocks before it reads.
+	looks = 300 * time.Millisecond
 	// vanishAfter is how long a publisher that says nothing more counts as there.
 	vanishAfter = 10 * time.Second
 )
@@ -162,7 +164,7 @@ func (w *world) thaw() {
 	w.frozen = false
 	w.skipped.Add(int64(w.thawAt - w.frozeAt))
 	if w.dice.chance(0.5) {
-		time.Sleep(w.dice.between(0, 300*time.Millisecond)) // it looks at its clocks first
+		time.Sleep(w.dice.between(0, looks)) // it looks at its clocks first
 	}
 	for _, deliver := range w.socket {
 		deliver()
