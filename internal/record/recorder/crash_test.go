@@ -125,6 +125,8 @@ func (c *camera) Delete(ctx context.Context, key string) error {
 func (c *camera) Create(ctx context.Context, key string) (f storage.File, err error) {
 	err = c.around("create "+key, func() error {
 		f, err = c.Store.Create(ctx, key)
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if c.synced != nil {
 			c.synced[key] = 0
 		}
@@ -160,9 +162,11 @@ func (f *cameraFile) Write(p []byte) (n int, err error) {
 
 func (f *cameraFile) Sync() error {
 	err := f.File.Sync()
+	f.c.mu.Lock()
 	if f.c.synced != nil {
 		f.c.synced[f.key] = f.size
 	}
+	f.c.mu.Unlock()
 	f.c.shoot("after sync " + f.key)
 	return err
 }

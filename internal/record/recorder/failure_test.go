@@ -51,6 +51,12 @@ func (f *faulty) Put(ctx context.Context, key string, b io.Reader, n int64) erro
 	}
 	return f.Store.Put(ctx, key, b, n)
 }
+func (f *faulty) Add(ctx context.Context, key string, b io.Reader, n int64) error {
+	if err := f.hook(&f.onPut, key); err != nil {
+		return err
+	}
+	return f.Store.Add(ctx, key, b, n)
+}
 func (f *faulty) Delete(ctx context.Context, key string) error {
 	if err := f.hook(&f.onDelete, key); err != nil {
 		return err

@@ -211,6 +211,7 @@ func (s *session) run() {
 	if s.rec != nil {
 		s.seal(nil)
 	}
+	s.out.Wait()
 	if s.dirs == 0 {
 		return
 	}

@@ -215,7 +215,8 @@ func (o *Orphan) repair(ctx context.Context, object storage.Object, span media.S
 // Finish seals the recording.
 func (o *Orphan) Finish() {
 	if o.ended {
-		_ = o.sealAs(o.conclude(nil)) // logged, and tried again
+		now := o.host.Settings().Now()
+		_ = o.sealAs(o.conclude(nil, now), now) // logged, and tried again
 		return
 	}
 	if err := o.Interrupted(); err != nil {

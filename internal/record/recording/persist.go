@@ -19,11 +19,12 @@ const (
 
 // persisted says what was stored of a running recording's manifests and recording.json.
 type persisted struct {
-	version int           // of the presentation; 0: nothing was stored
-	end     time.Duration // latest end of its segments
-	bytes   int64         // of all that was stored
-	newest  int64         // of these, what was stored last
-	retry   time.Time     // not before, after a failure
+	version  int           // of the presentation; 0: nothing was stored
+	end      time.Duration // latest end of its segments
+	bytes    int64         // of all that was stored
+	newest   int64         // of these, what was stored last
+	retry    time.Time     // not before, after a failure
+	underWay bool          // they are being stored now, or wait for it
 }
 
 // due reports whether there is enough new to store again.
@@ -35,25 +36,45 @@ func (p *persisted) due(version int, end time.Duration, mediaBytes int64) bool {
 		p.bytes+p.newest <= persistFree+mediaBytes/persistShare
 }
 
-// Persist stores the manifests and recording.json of the running recording, if that is
-// due. A failure is only logged and tried again later.
+// Persist has the manifests and recording.json of the running recording stored, if that is
+// due. It does not wait for that. A failure is only logged and tried again later.
 func (rec *Recording) Persist() {
 	rec.mu.Lock()
-	now := rec.host.Settings().Now()
-	version, end := rec.version, rec.end
-	due := !rec.sealed && rec.pres.Ready() && !now.Before(rec.persisted.retry) && rec.persisted.due(version, end, rec.info.Bytes)
-	rec.mu.Unlock()
-	if !due {
-		return
+	p := &rec.persisted
+	due := !rec.sealed && !p.underWay && rec.pres.Ready() && !rec.host.Settings().Now().Before(p.retry) && p.due(rec.version, rec.end, rec.info.Bytes)
+	if due {
+		p.underWay = true
 	}
+	rec.mu.Unlock()
+	if due && !rec.jobs.add(rec, rec.persist) {
+		rec.notePersisted(func(*persisted) {}) // it is due again with the next look
+	}
+}
+
+// persist stores the manifests and recording.json as they are now.
+func (rec *Recording) persist() {
+	rec.mu.Lock()
+	version, end := rec.version, rec.end
+	rec.mu.Unlock()
 	info := rec.Snapshot()
 	size, err := rec.putManifests()
 	text := encodeInfo(info)
 	if err := errors.Join(err, rec.put(infoName, text)); err != nil {
 		rec.log().Error("manifest was not stored, will try again", "stream", info.Stream, "record_id", info.RecordID, "error", err)
-		rec.persisted.retry = now.Add(RetryAfter)
+		retry := rec.host.Settings().Now().Add(RetryAfter)
+		rec.notePersisted(func(p *persisted) { p.retry = retry })
 		return
 	}
 	size += int64(len(text))
-	rec.persisted = persisted{version: version, end: end, bytes: rec.persisted.bytes + size, newest: size}
+	rec.notePersisted(func(p *persisted) {
+		*p = persisted{version: version, end: end, bytes: p.bytes + size, newest: size}
+	})
+}
+
+// notePersisted notes what came of storing the manifests.
+func (rec *Recording) notePersisted(note func(p *persisted)) {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	rec.persisted.underWay = false
+	note(&rec.persisted)
 }

@@ -43,8 +43,8 @@ func (o laneOutput) Closed(s media.Segment, tables []fmp4.Table) {
 	// After a power failure this line may be the only trace of a segment that has been
 	// uploaded and deleted here.
 	o.keep(o.note(o.closing(o.lane, s), o.uploads()))
-	if full := o.indexes.add(o.lane, s, tables); full != nil {
-		o.putIndex(full)
+	if full := o.indexes.add(o.lane, s, tables); full != nil && !o.jobs.add(o.Recording, func() { o.putIndex(full) }) {
+		o.leaveOut(full)
 	}
 	o.tellClosed(o.lane, s)
 }
@@ -67,7 +67,8 @@ func (o laneOutput) Init(name string, data []byte) error {
 }
 
 // Recording is one record_dir that is being written: its tracks, its manifest, its
-// recording.json. One goroutine writes it. mu guards what others read.
+// recording.json. One goroutine writes its media, and one at a time does its jobs. mu guards
+// what others read.
 type Recording struct {
 	host   Host
 	dir    string
@@ -77,6 +78,7 @@ type Recording struct {
 	tracks map[lane]*segmenter.Track
 
 	indexes indexes // of samples, as far as they are not stored
+	jobs    jobs    // what is stored beside the media
 
 	journal    *journal.Journal // nil where there is none
 	journalErr error            // error of an entry that no caller could be told of; run's own

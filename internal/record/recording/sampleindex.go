@@ -2,7 +2,10 @@ package recording
 
 import (
 	"bytes"
+	"errors"
+	"maps"
 	"path"
+	"slices"
 	"sync"
 
 	"github.com/live777/recorder/internal/media"
@@ -16,11 +19,12 @@ import (
 // indexes are the sample indexes of a recording that are not stored yet.
 type indexes struct {
 	mu        sync.Mutex
-	groups    map[lane]*group
+	groups    map[lane]*group // that are not full
+	full      []*group        // that are being stored
 	summaries map[lane]*summary
 }
 
-// group is a group of a lane's segments that is not full.
+// group is a group of a lane's segments.
 type group struct {
 	name  string // of the index
 	index fmp4.Index
@@ -53,6 +57,7 @@ func (x *indexes) add(l lane, s media.Segment, tables []fmp4.Table) (full *group
 	}
 	if s.Number%media.IndexGroup == 0 {
 		delete(x.groups, l)
+		x.full = append(x.full, g)
 		return g
 	}
 	return nil
@@ -94,11 +99,18 @@ func (x *indexes) rest() (groups []*group) {
 	return groups
 }
 
+// drop forgets a group that is full, and stored or left out.
+func (x *indexes) drop(g *group) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.full = slices.DeleteFunc(x.full, func(o *group) bool { return o == g })
+}
+
 // get returns an index or a summary that is not stored yet, by its name.
 func (x *indexes) get(name string) ([]byte, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, g := range x.groups {
+	for _, g := range slices.AppendSeq(slices.Clone(x.full), maps.Values(x.groups)) {
 		if g.name == name && g.index.Len() > 0 {
 			return g.index.Bytes(), true
 		}
@@ -113,9 +125,20 @@ func (x *indexes) get(name string) ([]byte, bool) {
 
 // putIndex stores an index.
 func (rec *Recording) putIndex(g *group) {
+	defer rec.indexes.drop(g)
 	if g.index.Len() > 0 {
 		rec.addIndex(g.name, g.index.Bytes())
 	}
+}
+
+// leaveOut drops an index because too much waits to be stored.
+func (rec *Recording) leaveOut(g *group) {
+	rec.indexes.drop(g)
+	rec.warnOfIndex(g.name, errors.New("storage is too slow: too much waits to be stored of the recording"))
+}
+
+func (rec *Recording) warnOfIndex(name string, err error) {
+	rec.log().Warn("a sample index was not stored; the segments will be read instead", "record_dir", rec.dir, "object", name, "error", err)
 }
 
 // addIndex stores an index, or a summary. A recording is as good without it, so that an
@@ -125,7 +148,7 @@ func (rec *Recording) addIndex(name string, data []byte) {
 	ctx, cancel := rec.timeout()
 	defer cancel()
 	if err := rec.store().Add(ctx, path.Join(rec.dir, name), bytes.NewReader(data), int64(len(data))); err != nil {
-		rec.log().Warn("a sample index was not stored; the segments will be read instead", "record_dir", rec.dir, "object", name, "error", err)
+		rec.warnOfIndex(name, err)
 	}
 }
 

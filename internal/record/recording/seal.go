@@ -13,6 +13,12 @@ import (
 // if it ended as it should. The error says what cannot be stored now; the recorder
 // tries that again until it is stored.
 func (rec *Recording) Seal(failure error) error {
+	rec.jobs.wait()
+	return rec.seal(failure, rec.host.Settings().Now())
+}
+
+// seal is Seal, of a recording that ended at a time, when no job is left but perhaps itself.
+func (rec *Recording) seal(failure error, at time.Time) error {
 	failure = rec.audited(failure)
 	rec.mu.Lock()
 	rec.broken = rec.broken || failure != nil || len(rec.empty) > 0
@@ -20,12 +26,12 @@ func (rec *Recording) Seal(failure error) error {
 	if failure != nil {
 		rec.keep(rec.note(entry{Aborted: true}, false))
 	}
-	return rec.sealAs(rec.conclude(failure))
+	return rec.sealAs(rec.conclude(failure, at), at)
 }
 
 // conclude makes the final ledger and the verdict, and writes both to the journal.
-func (rec *Recording) conclude(failure error) media.Recording {
-	now := rec.host.Settings().Now().UTC().Round(time.Millisecond)
+func (rec *Recording) conclude(failure error, at time.Time) media.Recording {
+	at = at.UTC().Round(time.Millisecond)
 	rec.mu.Lock()
 	rec.bookHoles(failure != nil || rec.info.Status == media.StatusFailed)
 	rec.info.Periods = rec.pres.Count()
@@ -33,10 +39,10 @@ func (rec *Recording) conclude(failure error) media.Recording {
 	info.Tracks, info.PausedSince = slices.Clone(info.Tracks), nil
 	rec.total(info.Tracks)
 	if rec.crashed {
-		now = info.Start.Add(rec.end) // and not when that was found out
+		at = info.Start.Add(rec.end) // and not when that was found out
 	}
 	if info.End == nil {
-		info.End = &now
+		info.End = &at
 	}
 	if info.Status != media.StatusFailed {
 		info.Status, info.Reason = verdict(&info, failure)
@@ -52,10 +58,10 @@ func (rec *Recording) conclude(failure error) media.Recording {
 }
 
 // sealAs is seal with a verdict.
-func (rec *Recording) sealAs(info media.Recording) error {
+func (rec *Recording) sealAs(info media.Recording, at time.Time) error {
 	rec.mu.Lock()
 	rec.sealed = true
-	rec.sealInfo(info)
+	rec.sealInfo(info, at)
 	rec.pending.media = rec.broken
 	rec.mu.Unlock()
 	log := rec.log().With("stream", info.Stream, "record_id", info.RecordID, "record_dir", rec.dir)
@@ -70,11 +76,12 @@ func (rec *Recording) sealAs(info media.Recording) error {
 	return err
 }
 
-// sealInfo sets the verdict and the final ledger, which are then to be stored. Called
-// with mu held.
-func (rec *Recording) sealInfo(info media.Recording) {
+// sealInfo sets the verdict and the final ledger, of a time, which are then to be stored.
+// Called with mu held.
+func (rec *Recording) sealInfo(info media.Recording, at time.Time) {
 	rec.pres.Dynamic, rec.pres.Duration = false, rec.end
 	rec.changed()
+	rec.modified = at
 	info.Protected = rec.info.Protected // it may have been changed meanwhile
 	rec.info = info
 	rec.pending.manifest, rec.pending.info = rec.pres.Ready(), true
@@ -142,9 +149,10 @@ func (rec *Recording) sealMedia() {
 	rec.mu.Lock()
 	rec.broken, rec.pending.media = false, false
 	rec.mu.Unlock()
-	info := rec.conclude(nil)
+	now := rec.host.Settings().Now()
+	info := rec.conclude(nil, now)
 	rec.mu.Lock()
-	rec.sealInfo(info)
+	rec.sealInfo(info, now)
 	rec.mu.Unlock()
 }
 

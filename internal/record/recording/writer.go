@@ -2,6 +2,7 @@ package recording
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -51,6 +52,7 @@ type Writer struct {
 	cur      *epoch        // the newest Period; nil before the first
 	err      error         // of storage, since Take
 	rotateAt time.Duration // what the arranger is to be told; 0: nothing
+	ending   []*Recording  // that have been rotated and are being sealed
 }
 
 var _ arrange.Output = &Writer{}
@@ -226,10 +228,31 @@ func (w *Writer) endEpoch(ep *epoch) {
 	}
 }
 
-// sealRotated seals a recording that has been rotated, with a verdict of its own.
-func (*Writer) sealRotated(ep *epoch) {
-	ep.rec.abort()
-	_ = ep.rec.Seal(ep.failed) // the recorder tries again
+// maxEnding bounds the rotated recordings that are being sealed while others are recorded.
+const maxEnding = 8
+
+// sealRotated has a recording sealed that has been rotated, with a verdict of its own. The
+// one that is recorded now does not wait for that, unless too many are being sealed.
+func (w *Writer) sealRotated(ep *epoch) {
+	rec := ep.rec
+	rec.abort()
+	w.ending = slices.DeleteFunc(w.ending, func(rec *Recording) bool { return rec.jobs.isIdle() })
+	if len(w.ending) >= maxEnding {
+		rec.log().Warn("storage is too slow: media waits until it has taken the ends of recordings", "stream", rec.stream, "recordings", len(w.ending))
+		w.ending[0].jobs.wait()
+	}
+	w.ending = append(w.ending, rec)
+	at := rec.host.Settings().Now()
+	rec.jobs.addLast(rec, func() { _ = rec.seal(ep.failed, at) }) // the recorder tries again
+}
+
+// Wait returns when all recordings that have been rotated are sealed, as far as storage
+// takes that.
+func (w *Writer) Wait() {
+	for _, rec := range w.ending {
+		rec.jobs.wait()
+	}
+	w.ending = nil
 }
 
 // Gap implements arrange.Output. A gap across a rotation goes into both recordings, if
