@@ -11,6 +11,7 @@ import (
 	"github.com/live777/recorder/internal/base/command"
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/logging"
+	"github.com/live777/recorder/internal/base/migrate"
 	"github.com/live777/recorder/internal/base/tracing"
 	"github.com/live777/recorder/internal/node"
 )
@@ -32,7 +33,7 @@ var program = command.Program{
 		},
 		"webhook-test":  {Summary: "send an event to all webhooks and hooks, and tell what they answer", Declare: service().Judge(node.TestEvents)},
 		"health":        {Summary: "ask the server of this configuration whether it answers", Declare: service().Health},
-		"hash-password": command.HashPassword, "dev-cert": command.DevCert,
+		"hash-password": command.HashPassword, "dev-cert": command.DevCert, "migrate-config": migrate.Command(migrate.Node),
 	},
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/live777/recorder/internal/base/command"
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/logging"
+	"github.com/live777/recorder/internal/base/migrate"
 	"github.com/live777/recorder/internal/base/tracing"
 	"github.com/live777/recorder/internal/manager"
 )
@@ -28,7 +29,7 @@ var program = command.Program{
 		"rebuild":       {Summary: "make the catalogue from what is in storage, and from what nodes keep themselves", Declare: rebuild},
 		"webhook-test":  {Summary: "send an event to all webhooks and hooks, and tell what they answer", Declare: service().Judge(manager.TestEvents)},
 		"health":        {Summary: "ask the server of this configuration whether it answers", Declare: service().Health},
-		"hash-password": command.HashPassword, "dev-cert": command.DevCert,
+		"hash-password": command.HashPassword, "dev-cert": command.DevCert, "migrate-config": migrate.Command(migrate.Manager),
 	},
 }
 

@@ -83,7 +83,10 @@ func loadInto(c settings, p *program, file string, text []byte, environ []string
 		l.checkTags(f)
 	}
 	c.validate(l)
-	return l.err()
+	if err := l.err(); err != nil {
+		return errors.Join(err, p.fromOriginal(file, doc))
+	}
+	return nil
 }
 
 // Default returns the configuration without file and environment.
