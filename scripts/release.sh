@@ -8,7 +8,8 @@
 # TOOLS has nfpm and image, SUPPLY cyclonedx-gomod. The steps are "archives", "packages",
 # "images", "sbom" and "sums"; without one, all. VERSION is that of the release (v1.2.3), by
 # default the commit's tag; PLATFORMS are those that are built for, PROGRAMS and FORMATS
-# (deb, rpm) what is made, OUT is the folder.
+# (deb, rpm) what is made, OUT is the folder. BINARIES is a folder of programs that are packed
+# as they are, for a platform that this machine can run; without it they are built.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$(realpath "${1:?usage: scripts/release.sh TOOLS SUPPLY [STEP...]}")
@@ -30,6 +31,11 @@ of() { echo "$out/build/${1/\//-}"; }
 
 compile() { # compile PLATFORM
   local program
+  if [ -n "${BINARIES:-}" ]; then
+    mkdir -p "$(of "$1")"
+    cp "${programs[@]/#/$BINARIES/}" "$(of "$1")/"
+    return
+  fi
   for program in "${programs[@]}"; do
     echo "$program for $1"
     CGO_ENABLED=0 GOOS=${1%/*} GOARCH=${1#*/} "$go" build -trimpath -buildvcs=false \

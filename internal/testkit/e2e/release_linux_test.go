@@ -1,13 +1,16 @@
 package e2e
 
 import (
-	"archive/tar"
-	"compress/gzip"
 	"context"
-	"encoding/json"
-	"errors"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
-	"io"
+	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -22,77 +25,169 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/logging/logtest"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/portlock"
 )
 
-// makeRelease makes the package and the image of live777 for this machine.
-func makeRelease(t *testing.T, version string) (deb, image string) {
+// release is what is downloaded of one version.
+type release struct{ version, deb, image string }
+
+// makeRelease makes the package and the image of live777 for this machine, of the programs
+// in binaries, or, if that is empty, of those that it builds.
+func makeRelease(t *testing.T, version, binaries string) release {
 	t.Helper()
 	out := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "scripts/release.sh", ".cache/bin/release", ".cache/bin/supply", "packages", "images")
 	cmd.Dir = repository
-	cmd.Env = append(os.Environ(), "VERSION="+version, "OUT="+out, "PROGRAMS=live777", "FORMATS=deb", "PLATFORMS=linux/"+runtime.GOARCH)
+	cmd.Env = append(os.Environ(), "VERSION="+version, "OUT="+out, "PROGRAMS=live777", "FORMATS=deb", "PLATFORMS=linux/"+runtime.GOARCH, "BINARIES="+binaries)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	number := strings.TrimPrefix(version, "v")
-	return filepath.Join(out, fmt.Sprintf("live777_%s_%s.deb", number, runtime.GOARCH)), filepath.Join(out, "live777_"+number+"_oci.tar")
+	return release{version, filepath.Join(out, fmt.Sprintf("live777_%s_%s.deb", number, runtime.GOARCH)), filepath.Join(out, "live777_"+number+"_oci.tar")}
 }
 
-// TestRelease tries what is downloaded: the package and the image.
+// TestRelease tries what is downloaded, the package and the image: with a certificate of an
+// authority it records what is published, is upgraded meanwhile, and plays what it recorded.
 func TestRelease(t *testing.T) {
 	t.Parallel()
-	deb, image := makeRelease(t, "v9.0.1")
-	t.Run("package", func(t *testing.T) { t.Parallel(); testPackage(t, deb) })
-	t.Run("image", func(t *testing.T) { t.Parallel(); testImage(t, image) })
+	// What make build has built does as the version before.
+	first, second := makeRelease(t, "v9.0.1", "bin"), makeRelease(t, "v9.0.2", "")
+	t.Run("package", func(t *testing.T) { t.Parallel(); testPackage(t, first, second) })
+	t.Run("image", func(t *testing.T) { t.Parallel(); testImage(t, first, second) })
+}
+
+// upgradeWhileRecording starts a version, puts the next one over it while a stream is
+// recorded, and starts that: what was published until the end of the one is in a
+// recording, and what was published from the beginning of the other in the next.
+func upgradeWhileRecording(t *testing.T, ca *authority, start func() *server, upgrade func(), version string) {
+	t.Helper()
+	s := start()
+	a := s.publish("camera", time.Minute)
+	before := s.await("3 s", "camera", func(st status) bool { return st.Recording && st.Duration >= 3 })
+	upgrade()
+	last := s.status("camera")
+	if !last.Recording || last.RecordDir != before.RecordDir {
+		t.Errorf("the upgrade has ended the recording: %+v", last)
+	}
+	if err := s.stop(syscall.SIGTERM); err != nil {
+		t.Errorf("SIGTERM: %v", err)
+	}
+	a.end()
+
+	s = start()
+	if _, info := s.request(http.MethodGet, "/api/info", ""); !strings.Contains(string(info), `"`+version+`"`) {
+		t.Errorf("after the upgrade it is %s", info)
+	}
+	b := s.publish("camera", time.Minute)
+	after := s.await("2 s more", "camera", func(st status) bool { return st.Recording && st.Duration >= 2 })
+	s.decodeFile(ca, before.RecordDir)
+	if err := s.stop(syscall.SIGTERM); err != nil {
+		t.Errorf("SIGTERM: %v", err)
+	}
+	b.end()
+	a.recordedWhole(s.root, last)
+	b.recordedWhole(s.root, after)
+}
+
+// recordedWhole compares what was sent with the recording that the server's end has sealed:
+// nothing may be missing at its beginning, nor of what was recorded when it was asked last.
+func (p *publisher) recordedWhole(root string, last status) {
+	p.t.Helper()
+	rec := read(p.t, root, last.RecordDir)
+	report := compare.Recording(p.log, rec, compare.Options{TailUnits: -1})
+	if err := report.Err(); err != nil {
+		p.t.Errorf("%s: %v", last.RecordDir, err)
+	}
+	for _, track := range report.Tracks {
+		if track.First != 0 {
+			p.t.Errorf("%s: the %s begins with what was sent as %d", last.RecordDir, track.Kind, track.First)
+		}
+	}
+	if rec.Info.Status != media.StatusComplete || rec.Info.Duration < last.Duration {
+		p.t.Errorf("%s is %s and has %.2f s of %.2f s", last.RecordDir, rec.Info.Status, rec.Info.Duration, last.Duration)
+	}
+}
+
+// decodeFile plays a recording over HTTPS.
+func (s *server) decodeFile(ca *authority, dir string) {
+	s.t.Helper()
+	out, err := exec.CommandContext(s.t.Context(), "ffmpeg", "-v", "error", "-tls_verify", "1", "-ca_file", ca.file,
+		"-i", s.url+"/api/record/object/"+dir+"/file.mp4", "-f", "null", "-").CombinedOutput()
+	if err != nil || len(out) > 0 {
+		s.t.Errorf("ffmpeg plays %s: %v\n%s", dir, err, out)
+	}
+}
+
+// authority signs certificates for this machine.
+type authority struct {
+	roots     *x509.CertPool
+	file      string // its own certificate
+	cert, key []byte // of a server
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	now := time.Now()
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "an authority for tests"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, DNSNames: []string{"localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	var keys [2]*ecdsa.PrivateKey
+	var err error
+	for i := range keys {
+		if keys[i], err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sign := func(c *x509.Certificate, key *ecdsa.PrivateKey) []byte {
+		der, err := x509.CreateCertificate(rand.Reader, c, ca, key.Public(), keys[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(keys[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &authority{
+		roots: x509.NewCertPool(), file: filepath.Join(t.TempDir(), "authority.pem"),
+		cert: sign(leaf, keys[1]), key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+	}
+	own := sign(ca, keys[0])
+	a.roots.AppendCertsFromPEM(own)
+	if err := os.WriteFile(a.file, own, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return a
 }
 
 // testPackage installs the package on this machine, starts its unit's command line as its
 // user, and installs another version over it while it records: nothing ends by that, and
 // after the restart that the package asks for the stream is recorded further, by the
 // configuration as somebody has changed it. Removal leaves the recordings.
-func testPackage(t *testing.T, first string) {
+func testPackage(t *testing.T, first, second release) {
 	t.Helper()
-	second, _ := makeRelease(t, "v9.0.2")
+	ca, address := newAuthority(t), portlock.Address(t)
 	i := newInstallation(t)
-	i.install(first)
-	config := i.path(configFile)
-	address := portlock.Address(t)
-	if err := os.WriteFile(config, fmt.Appendf(nil, "[http]\nlisten = %q\n[recorder]\nauto_streams = [\"*\"]\nreconnect_seconds = 30\n", address), 0o640); err != nil {
-		t.Fatal(err)
-	}
+	i.install(first.deb)
+	i.write("/etc/live777/cert.pem", ca.cert)
+	i.write("/etc/live777/key.pem", ca.key)
+	i.write(configFile, fmt.Appendf(nil, "[http]\nlisten = %q\n[http.tls]\ncert = %q\nkey = %q\n[recorder]\nauto_streams = [\"*\"]\nreconnect_seconds = 30\n",
+		address, i.path("/etc/live777/cert.pem"), i.path("/etc/live777/key.pem")))
 	i.say("enable --quiet live777.service", "start live777.service")
-	s := i.start(address)
-	a := s.publish("camera", time.Minute)
-	before := s.await("4 s", "camera", func(st status) bool { return st.Recording && st.Duration >= 4 })
-
-	i.install(second)
-	i.say("try-restart live777.service")
-	if st := s.status("camera"); !st.Recording || st.RecordDir != before.RecordDir {
-		t.Errorf("the upgrade has ended the recording: %+v", st)
-	}
-	if err := s.stop(syscall.SIGTERM); err != nil {
-		t.Errorf("SIGTERM: %v", err)
-	}
-	a.end()
-	s = i.start(address)
-	if _, info := s.request(http.MethodGet, "/api/info", ""); !strings.Contains(string(info), `"v9.0.2"`) {
-		t.Errorf("after the upgrade it is %s", info)
-	}
-	b := s.publish("camera", time.Minute)
-	after := s.await("3 s more", "camera", func(st status) bool { return st.Recording && st.Duration >= 3 })
-	if err := s.stop(syscall.SIGTERM); err != nil {
-		t.Errorf("SIGTERM: %v", err)
-	}
-	b.end()
+	upgradeWhileRecording(t, ca, func() *server { return i.start(address, ca) }, func() {
+		i.install(second.deb)
+		i.say("try-restart live777.service")
+	}, second.version)
 	i.remove()
 	i.say("disable --now live777.service")
-	for dir, p := range map[string]*publisher{before.RecordDir: a, after.RecordDir: b} {
-		if err := compare.Recording(p.log, read(t, s.root, dir), compare.Options{TailUnits: -1}).Err(); err != nil {
-			t.Errorf("%s: %v", dir, err)
-		}
-	}
 }
 
 // installation is where the package is: this machine, if that may be changed and has none,
@@ -128,6 +223,7 @@ func newInstallation(t *testing.T) *installation {
 		_ = i.dpkg("--purge", "live777")
 		_ = exec.CommandContext(context.Background(), "userdel", "live777").Run()
 		_ = os.RemoveAll("/var/lib/live777")
+		_ = os.RemoveAll("/etc/live777")
 	})
 	return i
 }
@@ -151,7 +247,28 @@ func (i *installation) install(deb string) {
 		kept, _ := os.ReadFile(i.path(configFile))
 		err = exec.CommandContext(i.t.Context(), "dpkg-deb", "--extract", deb, i.root).Run()
 		if kept != nil { // as dpkg does with what somebody has changed
-			err = errors.Join(err, os.WriteFile(i.path(configFile), kept, 0o640)) //nolint:gosec // it has no secret
+			i.write(configFile, kept)
+		}
+	}
+	if err != nil {
+		i.t.Fatal(err)
+	}
+}
+
+// write writes a file that the program's user may read, and others not.
+func (i *installation) write(name string, data []byte) {
+	i.t.Helper()
+	if err := os.WriteFile(i.path(name), data, 0o640); err != nil { //nolint:gosec // see above
+		i.t.Fatal(err)
+	}
+	if i.root != "" {
+		return
+	}
+	group, err := user.LookupGroup(i.unit("Group"))
+	if err == nil {
+		var gid int
+		if gid, err = strconv.Atoi(group.Gid); err == nil {
+			err = os.Chown(name, 0, gid)
 		}
 	}
 	if err != nil {
@@ -207,7 +324,7 @@ func (i *installation) unit(key string) string {
 }
 
 // start does what systemd does with the unit.
-func (i *installation) start(address string) *server {
+func (i *installation) start(address string, ca *authority) *server {
 	i.t.Helper()
 	state := i.path("/var/lib/" + i.unit("StateDirectory"))
 	if err := os.MkdirAll(state, 0o750); err != nil {
@@ -234,13 +351,13 @@ func (i *installation) start(address string) *server {
 		}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	}
-	return runNode(i.t, cmd, address, filepath.Join(state, "storage"))
+	return runNode(i.t, cmd, address, filepath.Join(state, "storage"), ca)
 }
 
 // runNode runs a node that listens on address until the test ends, and waits for its answer.
-func runNode(t *testing.T, cmd *exec.Cmd, address, storage string) *server {
+func runNode(t *testing.T, cmd *exec.Cmd, address, storage string, ca *authority) *server {
 	t.Helper()
-	s := &server{t: t, cmd: cmd, url: "http://" + address, root: storage, log: &logtest.Buffer{}, done: make(chan error, 1)}
+	s := &server{t: t, cmd: cmd, url: "https://" + address, roots: ca.roots, root: storage, log: &logtest.Buffer{}, done: make(chan error, 1)}
 	cmd.Stderr, cmd.Env = s.log, append(cmd.Env, "PATH="+os.Getenv("PATH"))
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -253,153 +370,16 @@ func runNode(t *testing.T, cmd *exec.Cmd, address, storage string) *server {
 		}
 	})
 	within(t, "the node answers", time.Minute, func() bool {
-		return ask(t, http.MethodGet, s.url+"/healthz", "").status == http.StatusOK
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/healthz", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := s.client().Do(req)
+		if err != nil {
+			return false
+		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
 	})
 	return s
-}
-
-// testImage starts what the image has, in its file system alone, as its user: it records,
-// and says that it is well.
-func testImage(t *testing.T, image string) {
-	t.Helper()
-	dir := t.TempDir()
-	config := unpackImage(t, image, dir)
-	address := portlock.Address(t)
-	env := append(config.Config.Env, "LIVE777_HTTP_LISTEN="+address, "LIVE777_RECORDER_AUTO_STREAMS=*") //nolint:gocritic // a new one
-	inside := func(args ...string) *exec.Cmd {
-		line := slices.Concat(config.Config.Entrypoint, args)
-		cmd := exec.CommandContext(context.Background(), line[0], line[1:]...)
-		cmd.Dir, cmd.Env = config.Config.WorkingDir, slices.Clone(env)
-		if os.Geteuid() != 0 {
-			cmd.Path, cmd.Dir = filepath.Join(dir, cmd.Path), filepath.Join(dir, cmd.Dir)
-			return cmd
-		}
-		var uid, gid uint32
-		if _, err := fmt.Sscanf(config.Config.User, "%d:%d", &uid, &gid); err != nil || uid == 0 {
-			t.Fatalf("the user is %q, %v", config.Config.User, err)
-		}
-		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir, Credential: &syscall.Credential{Uid: uid, Gid: gid}}
-		return cmd
-	}
-	if os.Geteuid() == 0 { // whoever looks for folders above has to get there
-		for up := dir; up != os.TempDir() && up != "/"; up = filepath.Dir(up) {
-			if err := os.Chmod(up, 0o755); err != nil { //nolint:gosec // see above
-				t.Fatal(err)
-			}
-		}
-	}
-	s := runNode(t, inside(), address, filepath.Join(dir, config.Config.WorkingDir, "storage"))
-	p := s.publish("camera", time.Minute)
-	st := s.await("3 s", "camera", func(st status) bool { return st.Recording && st.Duration >= 3 })
-	if out, err := inside("health", "-ready").CombinedOutput(); err != nil || !strings.Contains(string(out), `"ok"`) {
-		t.Errorf("health: %v\n%s", err, out)
-	}
-	if err := s.stop(syscall.SIGTERM); err != nil {
-		t.Errorf("SIGTERM: %v", err)
-	}
-	p.end()
-	if err := compare.Recording(p.log, read(t, s.root, st.RecordDir), compare.Options{TailUnits: -1}).Err(); err != nil {
-		t.Error(err)
-	}
-	if err := inside("health").Run(); err == nil {
-		t.Error("a node that has ended is well")
-	}
-}
-
-// imageConfig is what the test reads of an image's configuration.
-type imageConfig struct {
-	Config struct {
-		User, WorkingDir string
-		Env, Entrypoint  []string
-	} `json:"config"`
-}
-
-// unpackImage unpacks the layers of the image in an OCI layout, as a container has them.
-func unpackImage(t *testing.T, layout, dir string) (config imageConfig) {
-	t.Helper()
-	f, err := os.Open(layout)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	blobs := map[string][]byte{}
-	for r := tar.NewReader(f); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if blobs[h.Name], err = io.ReadAll(r); err != nil {
-			t.Fatal(err)
-		}
-	}
-	type descriptor struct {
-		Digest   string `json:"digest"`
-		Platform *struct {
-			Architecture string `json:"architecture"`
-		} `json:"platform"`
-	}
-	blob := func(d descriptor, v any) []byte {
-		t.Helper()
-		data := blobs["blobs/"+strings.Replace(d.Digest, ":", "/", 1)]
-		if v != nil {
-			if err := json.Unmarshal(data, v); err != nil {
-				t.Fatalf("%s: %v", d.Digest, err)
-			}
-		}
-		return data
-	}
-	var index struct{ Manifests []descriptor }
-	if err := json.Unmarshal(blobs["index.json"], &index); err != nil || len(index.Manifests) != 1 {
-		t.Fatalf("%d images, %v", len(index.Manifests), err)
-	}
-	blob(index.Manifests[0], &index)
-	at := slices.IndexFunc(index.Manifests, func(d descriptor) bool { return d.Platform != nil && d.Platform.Architecture == runtime.GOARCH })
-	if at < 0 {
-		t.Fatalf("no image is for %s", runtime.GOARCH)
-	}
-	var manifest struct {
-		Config descriptor
-		Layers []descriptor
-	}
-	blob(index.Manifests[at], &manifest)
-	blob(manifest.Config, &config)
-	for _, l := range manifest.Layers {
-		unpackLayer(t, blob(l, nil), dir)
-	}
-	return config
-}
-
-func unpackLayer(t *testing.T, layer []byte, dir string) {
-	t.Helper()
-	z, err := gzip.NewReader(strings.NewReader(string(layer)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for r := tar.NewReader(z); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		name := filepath.Join(dir, filepath.Clean("/"+h.Name))
-		if h.Typeflag == tar.TypeDir {
-			err = os.MkdirAll(name, h.FileInfo().Mode().Perm())
-		} else {
-			var data []byte
-			if data, err = io.ReadAll(r); err == nil {
-				err = os.WriteFile(name, data, h.FileInfo().Mode().Perm())
-			}
-		}
-		if err == nil && os.Geteuid() == 0 {
-			err = os.Lchown(name, h.Uid, h.Gid)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
 }

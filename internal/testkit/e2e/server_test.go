@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,6 +38,8 @@ type server struct {
 	root string // storage
 	// token is sent along with requests, and by publishers, where it is set.
 	token string
+	// roots are whom its certificate is trusted by, where it has one.
+	roots *x509.CertPool
 	cmd   *exec.Cmd
 	log   *logtest.Buffer
 	done  chan error
@@ -154,7 +158,7 @@ func (s *server) request(method, path, body string) (int, []byte) {
 	if s.token != "" {
 		req.Header.Set("Authorization", "Bearer "+s.token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.client().Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -164,6 +168,16 @@ func (s *server) request(method, path, body string) (int, []byte) {
 		s.t.Fatal(err)
 	}
 	return resp.StatusCode, data
+}
+
+// client returns what requests are sent by.
+func (s *server) client() *http.Client {
+	if s.roots == nil {
+		return http.DefaultClient
+	}
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,
+	}}
 }
 
 // status is GET /api/record/{stream}.
@@ -221,7 +235,7 @@ func (s *server) publishSources(stream string, d time.Duration, video, audio *lo
 	s.t.Helper()
 	p := &publisher{t: s.t, done: make(chan struct{})}
 	pub, err := load.New(load.Options{
-		URL: s.url + "/whip/" + stream, Token: s.token, Video: video, Audio: audio, SenderReports: true, Duration: d,
+		URL: s.url + "/whip/" + stream, Token: s.token, Roots: s.roots, Video: video, Audio: audio, SenderReports: true, Duration: d,
 	})
 	if err != nil {
 		s.t.Fatal(err)

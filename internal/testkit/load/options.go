@@ -1,6 +1,7 @@
 package load
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +17,8 @@ import (
 type Options struct {
 	URL   string // WHIP endpoint (RFC 9725)
 	Token string // bearer token; empty for none
+	// Roots are the authorities that an https URL is trusted by; nil: those of the system.
+	Roots *x509.CertPool
 
 	Video *Source // nil: no video track; at least one of the two is needed
 	Audio *Source

@@ -107,6 +107,9 @@ func newSession(o *Options) (*session, error) {
 		connected: make(chan struct{}), failed: make(chan struct{}),
 		end: o.Duration, endless: o.Duration == 0,
 	}
+	if o.Roots != nil {
+		s.whip.Trust(o.Roots)
+	}
 	var err error
 	if s.socket, err = newSocket(o); err != nil {
 		return nil, err

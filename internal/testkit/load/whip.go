@@ -2,6 +2,8 @@ package load
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -165,6 +167,11 @@ type WHIPClient struct {
 // NewWHIPClient returns a client that sends a bearer token; empty for none.
 func NewWHIPClient(token string) *WHIPClient {
 	return &WHIPClient{http: &http.Client{Transport: &http.Transport{}, Timeout: requestTimeout}, token: token}
+}
+
+// Trust has the server's certificate be signed by one of the authorities.
+func (c *WHIPClient) Trust(roots *x509.CertPool) {
+	c.http.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
 }
 
 // Post sends the offer and returns the answer.
