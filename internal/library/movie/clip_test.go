@@ -72,7 +72,8 @@ func TestClip(t *testing.T) {
 	for _, name := range []string{"h264", "b-frames", "simulcast-3", "sound-only"} {
 		t.Run(name, func(t *testing.T) {
 			r := record(t, name).open(t)
-			_, data := r.clip(t, Choice{}, r.source(t, from, to))
+			m, data := r.clip(t, Choice{}, r.source(t, from, to))
+			r.sameRanges(t, m, data, 50)
 			file, err := mp4.DecodeFile(bytes.NewReader(data))
 			if err != nil {
 				t.Fatal(err)
@@ -242,14 +243,42 @@ func TestSeveralRecordings(t *testing.T) {
 			t.Errorf("%d pictures last %d ticks: there is a seam", long.SampleCount[i], d)
 		}
 	}
-	from := 5 * time.Second
-	_, data = r[0].clip(t, Choice{}, r[0].source(t, from, 0), r[1].source(t, 0, 3*time.Second))
+	const from, to = 5 * time.Second, 3 * time.Second
+	m, data := r[0].clip(t, Choice{}, r[0].source(t, from, 0), r[1].source(t, 0, to))
+	r[0].sameRanges(t, m, data, 50)
 	if file, err = mp4.DecodeFile(bytes.NewReader(data)); err != nil {
 		t.Fatal(err)
 	}
-	want := r[1].rec.Start.Add(3 * time.Second).Sub(r[0].rec.Start.Add(from))
+	for i, kind := range kinds(r[0].rec) {
+		sameAcross(t, data, file.Moov.Traks[i].Mdia.Minf.Stbl, best(r[0].rec, kind), best(r[1].rec, kind), to)
+	}
+	want := r[1].rec.Start.Add(to).Sub(r[0].rec.Start.Add(from))
 	if got := time.Duration(file.Moov.Mvhd.Duration) * time.Second / time.Duration(file.Moov.Mvhd.Timescale); (got - want).Abs() > 2*time.Millisecond {
 		t.Errorf("a part of two lasts %v, want %v", got, want)
+	}
+}
+
+// sameAcross compares a track that begins in one recording and ends at a time of the next
+// with their samples: with the last of the one, and the first of the other.
+func sameAcross(t *testing.T, data []byte, stbl *mp4.StblBox, before, behind *verify.Track, to time.Duration) {
+	t.Helper()
+	last := 0
+	for i, s := range behind.Samples {
+		if s.Shown().Duration(behind.Timescale) < to {
+			last = i
+		}
+	}
+	at := stbl.Stsz.SampleNumber - uint32(last) // in the file, the first of the other
+	if at <= 1 || int(at) > len(before.Samples)+1 {
+		t.Fatalf("%s: the next recording begins with sample %d", before.Kind, at)
+	}
+	for nr := uint32(1); nr < at; nr++ {
+		i := len(before.Samples) - int(at-nr)
+		same(t, data, stbl, nr, before.Samples[i], before.Samples[len(before.Samples)-int(at-1)].Time)
+	}
+	moved, _ := stbl.Stts.GetDecodeTime(at)
+	for nr := at; nr <= stbl.Stsz.SampleNumber; nr++ {
+		same(t, data, stbl, nr, behind.Samples[nr-at], behind.Samples[0].Time-media.Ticks(moved))
 	}
 }
 

@@ -140,10 +140,11 @@ func TestNoFile(t *testing.T) {
 	}
 }
 
-// Of a recording that runs the file has what is closed, and another validator when there
-// is more.
+// Of a recording that runs the file has what is closed and says so, and another validator
+// when there is more.
 func TestFileOfARunningRecording(t *testing.T) {
 	f, _ := setupFile(t, "audio/mp4")
+	f.update(t, func(r *media.Recording) { r.Status = media.StatusRecording })
 	key := fileDir + "/manifest.mpd"
 	manifest := fmt.Sprintf(soundManifest, "audio/mp4")
 	f.live.mu.Lock()
@@ -153,12 +154,38 @@ func TestFileOfARunningRecording(t *testing.T) {
 	if first.status != http.StatusOK || strings.Contains(first.body, "of segment 1") || !strings.Contains(first.body, "packet 99 of segment 0") {
 		t.Fatalf("%d, %d bytes", first.status, len(first.body))
 	}
+	const part = "the part of a running recording that was closed"
+	if !strings.Contains(first.body, part) {
+		t.Error("it does not say that there will be more")
+	}
 	f.live.mu.Lock()
 	f.live.manifests[key] = manifest
 	f.live.mu.Unlock()
 	more := f.get(t, http.MethodGet, fileDir+"/file.mp4", "If-Range", first.header.Get("ETag"), "Range", "bytes=10-")
 	if more.status != http.StatusOK || !strings.Contains(more.body, "packet 99 of segment 1") {
 		t.Errorf("when there is more: %d, %d bytes", more.status, len(more.body))
+	}
+	f.update(t, func(r *media.Recording) { r.Status = media.StatusComplete })
+	f.live.mu.Lock()
+	delete(f.live.manifests, key)
+	f.live.mu.Unlock()
+	f.put(t, key, manifest+"\n")
+	ended := f.get(t, http.MethodGet, fileDir+"/file.mp4")
+	if strings.Contains(ended.body, part) || !strings.Contains(ended.body, string(media.StatusComplete)) {
+		t.Error("when it has ended the file does not say so")
+	}
+}
+
+// update changes what is known of the recording in fileDir.
+func (f *fixture) update(t *testing.T, change func(*media.Recording)) {
+	t.Helper()
+	rec, err := f.db.FindByObject(t.Context(), fileDir+"/manifest.mpd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(&rec)
+	if err := f.db.Put(t.Context(), rec); err != nil {
+		t.Fatal(err)
 	}
 }
 

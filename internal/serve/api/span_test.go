@@ -27,7 +27,7 @@ func TestSpan(t *testing.T) {
 			t.Errorf("%s: %s, want %s", path, w.Body, want)
 		}
 	}
-	for _, path := range []string{"/1030/1000/manifest.mpd", "/1000/1000/manifest.mpd", "/soon/now/manifest.mpd", "/3000/now/manifest.mpd"} {
+	for _, path := range []string{"/1030/1000/manifest.mpd", "/1030/1000/index.m3u8", "/1030/1000/file.mp4", "/1000/1000/manifest.mpd", "/soon/now/manifest.mpd", "/3000/now/manifest.mpd"} {
 		expect(t, n.do(t, http.MethodGet, "/api/archive/room"+path, "", admin...), http.StatusBadRequest)
 	}
 	w := n.do(t, http.MethodGet, "/api/archive/room/-30s/now/manifest.mpd", "", admin...)
