@@ -24,10 +24,11 @@ LINT     := .cache/bin/golangci-lint
 MINIO    := .cache/bin/minio
 SUPPLY   := .cache/bin/supply
 RELEASE  := .cache/bin/release
+BENCHSTAT := .cache/bin/benchstat
 
 export GO
 
-.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack site sbom release bench-record check static race chaos fuzz bench bench-catalogue clean
+.PHONY: build run run-liveman web deps prepare programs test e2e interop matrix soak attack site sbom release bench-record check static race chaos fuzz bench bench-catalogue bench-compare clean
 
 # Without cgo and paths, two builds of the same sources are the same.
 build: ## the servers, with the page that was built last
@@ -119,6 +120,10 @@ $(RELEASE): tools/release/go.mod tools/release/go.sum $(wildcard tools/release/i
 	cd tools/release && $(GO) build -o ../../$(RELEASE)/ tool ./image
 	@touch $(RELEASE)
 
+$(BENCHSTAT): tools/bench/go.mod tools/bench/go.sum
+	cd tools/bench && $(GO) build -o ../../$(BENCHSTAT) golang.org/x/perf/cmd/benchstat
+	@touch $(BENCHSTAT)
+
 # The S3 server of the tests, a module of its own for the same reason. The build
 # takes a few minutes.
 $(MINIO): tools/minio/go.mod tools/minio/go.sum
@@ -142,6 +147,10 @@ chaos: ## recorders in random lives, each judged by the log of what was sent
 
 bench: ## the benchmarks that match BENCH
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+# BASE=main compares with that revision, BENCH=Take that benchmark alone, ROUNDS=10 more often.
+bench-compare: $(BENCHSTAT) ## the micro-benchmarks beside those of revision BASE
+	scripts/benchcompare.sh $(BENCHSTAT) '$(BASE)' '$(BENCH)' $(ROUNDS)
 
 clean: ## what was built; recordings in storage/ stay
 	rm -rf bin .cache web/node_modules

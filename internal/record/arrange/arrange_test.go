@@ -78,27 +78,35 @@ func newScript(t *testing.T) *script {
 // join begins a publication.
 func (s *script) join(t *testing.T) {
 	t.Helper()
-	var tracks []Track
 	names := []string{"H264", "opus"}
 	for range s.layers[min(1, len(s.layers)):] {
 		names = append(names, "H264")
 	}
-	for id, name := range names {
+	joining := tracks(t, names...)
+	for i := range joining {
+		if lane := joining[i].Lane; len(s.layers) > 0 && lane.Kind == media.Video {
+			joining[i].RID = fmt.Sprint(lane.Layer)
+		}
+	}
+	s.number = 0
+	s.a.Join(s.now(), joining)
+}
+
+// tracks returns the tracks of a publication: a video, its sound, and other layers.
+func tracks(t testing.TB, codecs ...string) []Track {
+	t.Helper()
+	var all []Track
+	for id, name := range codecs {
 		c, ok := codec.Lookup(name)
 		if !ok {
 			t.Fatalf("no codec %s", name)
 		}
-		track := Track{
+		all = append(all, Track{
 			Track: media.Track{ID: media.TrackID(id), Kind: c.Kind, Codec: c.Name, ClockRate: c.ClockRate, Channels: c.Channels, MID: name},
 			Lane:  Lane{Kind: c.Kind, Layer: max(0, id-1)}, Codec: c,
-		}
-		if len(s.layers) > 0 && c.Kind == media.Video {
-			track.RID = fmt.Sprint(track.Lane.Layer)
-		}
-		tracks = append(tracks, track)
+		})
 	}
-	s.number = 0
-	s.a.Join(s.now(), tracks)
+	return all
 }
 
 func (s *script) now() time.Time { return s.zero.Add(s.at) }

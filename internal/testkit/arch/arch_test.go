@@ -249,22 +249,29 @@ func TestDependencies(t *testing.T) {
 func requirements(t *testing.T) map[string]string {
 	t.Helper()
 	required := map[string]string{}
-	var mod struct {
-		Require []struct {
-			Path     string
-			Indirect bool
-		}
+	modules, err := filepath.Glob(filepath.Join(root, "tools", "*", "go.mod"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	unmarshal(t, run(t, "go", "mod", "edit", "-json"), &mod)
-	for _, r := range mod.Require {
-		if !r.Indirect {
-			required[r.Path] = "go.mod"
+	for _, file := range append(modules, filepath.Join(root, "go.mod"), filepath.Join(root, "tools", "go.mod")) {
+		var mod struct {
+			Require []struct {
+				Path     string
+				Indirect bool
+			}
+			Tool []struct{ Path string }
 		}
-	}
-	for _, file := range []string{"tools/go.mod", "tools/minio/go.mod"} {
-		var tools struct{ Tool []struct{ Path string } }
-		unmarshal(t, run(t, "go", "mod", "edit", "-json", file), &tools)
-		for _, tool := range tools.Tool {
+		file, err := filepath.Abs(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unmarshal(t, run(t, "go", "mod", "edit", "-json", file), &mod)
+		for _, r := range mod.Require {
+			if !r.Indirect {
+				required[r.Path] = file
+			}
+		}
+		for _, tool := range mod.Tool {
 			name, _, _ := strings.Cut(tool.Path, "/cmd/")
 			required[name] = file
 		}
