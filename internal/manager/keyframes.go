@@ -23,6 +23,9 @@ import (
 // maxPicture bounds the bytes of a picture that a node answers with.
 const maxPicture = 16 << 20
 
+// typeWebM is the type of a picture of VP8.
+const typeWebM = "video/webm"
+
 // KeyFrame implements api.Playback: what a node may have newer, or alone, comes from the
 // node.
 func (l *library) KeyFrame(ctx context.Context, q media.KeyFrameQuery) (media.Picture, error) {
@@ -108,7 +111,11 @@ func (l *library) keyFrameFrom(ctx context.Context, n *node, q media.KeyFrameQue
 		return media.Picture{}, fault.Errorf(fault.Unavailable, "key frame from node %q: %d bytes came, and %w", n.alias, len(data), peer.Explain(ctx, err))
 	}
 	sum := sha256.Sum256(data)
-	return media.Picture{Time: shown, ETag: fmt.Sprintf(`"%x"`, sum[:12]), Node: n.alias, Data: data}, nil
+	p := media.Picture{Time: shown, ETag: fmt.Sprintf(`"%x"`, sum[:12]), Type: "video/mp4", Node: n.alias, Data: data}
+	if resp.Header.Get("Content-Type") == typeWebM {
+		p.Type = typeWebM
+	}
+	return p, nil
 }
 
 // heightOf is the query for a height.
@@ -127,7 +134,7 @@ func (l *library) KeyFrames(ctx context.Context, q media.KeyFramesQuery) (media.
 		return media.KeyFrameList{}, unavailable(err)
 	}
 	if page.Next != "" {
-		return media.KeyFrameList{}, playback.ErrManyRecordings
+		return media.KeyFrameList{}, playback.ManyRecordings(page)
 	}
 	list := media.KeyFrameList{Stream: q.Stream, From: q.Span.From, To: q.Span.To}
 	var stored []media.Recording

@@ -1,6 +1,11 @@
 package media
 
-import "time"
+import (
+	"strconv"
+	"time"
+
+	"github.com/live777/recorder/internal/base/fault"
+)
 
 // KeyFrameQuery asks for the last key frame of a stream at a time or before it.
 type KeyFrameQuery struct {
@@ -37,10 +42,23 @@ type KeyFrameList struct {
 	KeyFrames []KeyFrame `json:"key_frames"`
 }
 
-// Picture is a key frame as an MP4 file of its own.
+// ParseHeight reads the height of the pictures that are wanted; nothing is 0, the biggest.
+func ParseHeight(text string) (int, error) {
+	if text == "" {
+		return 0, nil
+	}
+	height, err := strconv.Atoi(text)
+	if err != nil || height <= 0 {
+		return 0, fault.Errorf(fault.Invalid, "height %.40q is no number of lines", text)
+	}
+	return height, nil
+}
+
+// Picture is a key frame as a file of its own.
 type Picture struct {
 	Time time.Time // at which it is shown
 	ETag string    // a strong validator, with its quotes
+	Type string    // "video/mp4", or "video/webm" of VP8
 	Node string    // alias of the node that it is from; empty: this one
 	Data []byte
 }

@@ -8,11 +8,13 @@ import (
 	"io"
 	"path"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/media/fmp4"
+	"github.com/live777/recorder/internal/media/webm"
 	"github.com/live777/recorder/internal/storage"
 )
 
@@ -28,6 +30,15 @@ type KeyFrame struct {
 
 	kind      media.Kind
 	timescale uint32
+	webm      bool
+}
+
+// Type returns the MIME type of its File.
+func (k *KeyFrame) Type() string {
+	if k.webm {
+		return "video/webm"
+	}
+	return "video/mp4"
 }
 
 // maxKey is how many bytes of a key frame are read at most.
@@ -37,15 +48,12 @@ const maxKey = 16 << 20
 var errNoKey = fault.New(fault.NotFound, "there is no key frame in it").Coded("no_key_frame")
 
 // LastKey returns the last key frame of a plan that is shown at a time or before it. A
-// fault.NotFound says that there is none, a fault.Conflict that MP4 cannot have it.
+// fault.NotFound says that there is none.
 func (p *Plan) LastKey(ctx context.Context, at time.Time, how Opening) (KeyFrame, error) {
 	o := p.opener(how)
 	tries := 0
 	for _, f := range slices.Backward(p.Files) {
 		for _, one := range slices.Backward(f.tracks[place(media.Video)]) {
-			if f.Why != "" {
-				return KeyFrame{}, fault.New(fault.Conflict, f.Why)
-			}
 			for i := range slices.Backward(one.segments) {
 				if p.at(one, one.segments[i].time).After(at) {
 					continue
@@ -73,7 +81,7 @@ func (p *Plan) LastKey(ctx context.Context, at time.Time, how Opening) (KeyFrame
 func (p *Plan) OpenKey(ctx context.Context, at time.Time, how Opening) (KeyFrame, bool) {
 	f := p.Files[len(p.Files)-1]
 	pieces := f.tracks[place(media.Video)]
-	if len(pieces) == 0 || f.Why != "" {
+	if len(pieces) == 0 {
 		return KeyFrame{}, false
 	}
 	one := pieces[len(pieces)-1]
@@ -98,9 +106,6 @@ func (p *Plan) Keys(ctx context.Context, from, to time.Time, count int, how Open
 	o := p.opener(how)
 	var candidates []candidate
 	for _, f := range p.Files {
-		if f.Why != "" {
-			continue
-		}
 		for _, one := range f.tracks[place(media.Video)] {
 			for i := range one.segments {
 				s := &one.segments[i]
@@ -118,7 +123,7 @@ func (p *Plan) Keys(ctx context.Context, from, to time.Time, count int, how Open
 		if !all && part(p.at(c.piece, c.segment.time)) <= last {
 			continue // there is one of that time
 		}
-		found, err := o.keyFrames(ctx, p, c.piece, c.segment)
+		found, err := o.listed(ctx, p, c.piece, c.segment)
 		if errors.Is(err, storage.ErrNotFound) {
 			continue // the storage has lost it
 		}
@@ -146,8 +151,56 @@ func (p *Plan) at(one *piece, t media.Ticks) time.Time {
 	return p.epoch.Add(one.shift + t.Duration(one.timescale))
 }
 
+// isWebM reports whether the segments of a piece are WebM.
+func (p *piece) isWebM() bool { return strings.HasSuffix(p.mime, "/webm") }
+
+// beginningSize is how much of a WebM segment has what is to know of its first frame.
+const beginningSize = 4 << 10
+
+// listed returns the key frames of a segment for a list. WebM has no sample index, and of a
+// segment that had to be read whole it is the first frame alone.
+func (o *opener) listed(ctx context.Context, p *Plan, one *piece, s *segment) ([]KeyFrame, error) {
+	if !one.isWebM() {
+		return o.keyFrames(ctx, p, one, s)
+	}
+	keys, err := o.webmFrames(ctx, p, one, s, beginningSize)
+	return keys[:min(len(keys), 1)], err
+}
+
+// webmFrames returns the key frames of a WebM segment, of which so many bytes are read; -1
+// for all.
+func (o *opener) webmFrames(ctx context.Context, p *Plan, one *piece, s *segment, most int64) ([]KeyFrame, error) {
+	key, err := one.key(s.name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := o.Backend.Get(ctx, key, 0, most)
+	if err != nil {
+		return nil, fmt.Errorf("open object %q: %w", key, err)
+	}
+	frames, err := webm.Frames(r, most >= 0)
+	_ = r.Close() // it was read
+	if err != nil {
+		return nil, fmt.Errorf("read object %q: %w", key, err)
+	}
+	var keys []KeyFrame
+	for _, f := range frames {
+		if f.Key {
+			at := media.Ticks(int64(f.Time) * int64(one.timescale) / webm.Timescale)
+			keys = append(keys, KeyFrame{
+				At: p.at(one, at), Dir: one.dir, Init: one.init, Object: s.name, Offset: f.Offset, Size: f.Size,
+				Codecs: one.codecs, kind: one.kind, timescale: one.timescale, webm: true,
+			})
+		}
+	}
+	return keys, nil
+}
+
 // keyFrames returns the key frames of a segment.
 func (o *opener) keyFrames(ctx context.Context, p *Plan, one *piece, s *segment) ([]KeyFrame, error) {
+	if one.isWebM() {
+		return o.webmFrames(ctx, p, one, s, -1)
+	}
 	tables, err := o.look(ctx, one, s)
 	if err != nil {
 		return nil, err
@@ -169,15 +222,15 @@ func (o *opener) keyFrames(ctx context.Context, p *Plan, one *piece, s *segment)
 	return keys, nil
 }
 
-// ETag returns a strong validator of what MP4 returns.
+// ETag returns a strong validator of its File.
 func (k *KeyFrame) ETag() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %d %d", k.Dir, k.Object, k.Offset, k.Size))
 	return fmt.Sprintf(`"%x"`, sum[:12])
 }
 
-// MP4 returns the key frame as a file: the init segment, and a fragment with one sample of
-// a second, at 0.
-func (k *KeyFrame) MP4(ctx context.Context, b storage.Readable) ([]byte, error) {
+// File returns the key frame as a file of its own: the init segment, and one sample of a
+// second, at 0. VP8 is WebM, for no browser decodes it in MP4.
+func (k *KeyFrame) File(ctx context.Context, b storage.Readable) ([]byte, error) {
 	if !media.IsObjectName(k.Init) {
 		return nil, fmt.Errorf("read the manifest: it names %q, which is no object of a recording", k.Init)
 	}
@@ -185,10 +238,6 @@ func (k *KeyFrame) MP4(ctx context.Context, b storage.Readable) ([]byte, error) 
 		return nil, fault.Errorf(fault.Unprocessable, "the key frame has %d bytes, which is too much for a picture", k.Size)
 	}
 	init, err := storage.ReadAll(ctx, b, path.Join(k.Dir, k.Init), maxInit)
-	if err != nil {
-		return nil, err
-	}
-	track, err := trakOf(init)
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +250,14 @@ func (k *KeyFrame) MP4(ctx context.Context, b storage.Readable) ([]byte, error) 
 	_, err = io.ReadFull(r, data)
 	if err := errors.Join(err, r.Close()); err != nil {
 		return nil, fmt.Errorf("read object %q: %w", key, err)
+	}
+	if k.webm {
+		c := webm.Chunk{Samples: []webm.Sample{{Data: data, Duration: webm.Timescale, Key: true}}}
+		return c.Append(init), nil
+	}
+	track, err := trakOf(init)
+	if err != nil {
+		return nil, err
 	}
 	c := fmp4.Chunk{
 		TrackID: track.Tkhd.TrackID, Kind: k.kind, Sequence: 1, Time: 0,

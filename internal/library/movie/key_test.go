@@ -52,7 +52,7 @@ func TestLastKey(t *testing.T) {
 						if err != nil || !k.At.Equal(at) {
 							t.Fatalf("at %v: key frame of %v, %v", at.Add(later), k.At, err)
 						}
-						data, err := k.MP4(t.Context(), r.store)
+						data, err := k.File(t.Context(), r.store)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -125,36 +125,83 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A picture is decoded by a program that is not ours.
+// A picture is decoded by a program that is not ours: the one at a time, bit for bit. VP8 is
+// a WebM.
 func TestFFmpegDecodesKey(t *testing.T) {
+	for name, want := range map[string]string{"h264": "video/mp4", "vp8": "video/webm"} {
+		r := record(t, name).referee(t)
+		end := r.rec.Start.Add(r.rec.Duration)
+		k, err := r.keyPlan(t).LastKey(t.Context(), end, Opening{Backend: r.store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k.Type() != want || end.Sub(k.At) > 5*time.Second {
+			t.Errorf("%s: it is %s, of %v", name, k.Type(), k.At)
+		}
+		data, err := k.File(t.Context(), r.store)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "key")
+		if err := os.WriteFile(file, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if said, frames := decoded(t, file); frames != 1 || said != "" {
+			t.Errorf("%s: %d pictures, ffmpeg says %q", name, frames, said)
+		}
+	}
+}
+
+// decoded returns how many pictures ffmpeg decodes of a file, and what it warns of.
+func decoded(t *testing.T, file string) (said string, frames int) {
+	t.Helper()
 	ffmpeg, err := exec.LookPath("ffmpeg")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := record(t, "h264").open(t)
-	k, err := r.keyPlan(t).LastKey(t.Context(), r.rec.Start.Add(r.rec.Duration), Opening{Backend: r.store})
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := k.MP4(t.Context(), r.store)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "key.mp4")
-	if err := os.WriteFile(file, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	cmd := exec.CommandContext(t.Context(), ffmpeg, "-v", "warning", "-i", file, "-f", "framemd5", "-")
-	var said bytes.Buffer
-	cmd.Stderr = &said
+	var warned bytes.Buffer
+	cmd.Stderr = &warned
 	out, err := cmd.Output()
-	frames := 0
+	if err != nil {
+		t.Errorf("ffmpeg: %v", err)
+	}
 	for line := range bytes.Lines(out) {
 		if line[0] != '#' {
 			frames++
 		}
 	}
-	if err != nil || frames != 1 || said.Len() > 0 {
-		t.Errorf("%d pictures, %v, ffmpeg says %q", frames, err, &said)
+	return warned.String(), frames
+}
+
+// VP8 has no sample index: the last key frame is found in the segment, and a list has the
+// first one of each.
+func TestKeysOfWebM(t *testing.T) {
+	r := record(t, "vp8").referee(t)
+	p, how := r.keyPlan(t), Opening{Backend: r.store}
+	track, _ := r.rec.Track(media.Video)
+	keys := map[time.Time][]byte{}
+	for i := range track.Samples {
+		if s := &track.Samples[i]; s.Key {
+			keys[p.epoch.Add(s.Time.Duration(track.Timescale))] = s.Data
+		}
+	}
+	for at, data := range keys {
+		k, err := p.LastKey(t.Context(), at.Add(time.Millisecond), how)
+		if err != nil || !k.At.Equal(at) {
+			t.Fatalf("at %v: key frame of %v, %v", at, k.At, err)
+		}
+		if file, err := k.File(t.Context(), r.store); err != nil || !bytes.Contains(file, data) {
+			t.Errorf("at %v: it is another picture, %v", at, err)
+		}
+	}
+	list, err := p.Keys(t.Context(), p.epoch, p.epoch.Add(r.rec.Duration), 500, how)
+	if segments := len(p.Files[0].tracks[place(media.Video)][0].segments); err != nil || len(list) < 2 || len(list) > segments || len(keys) < segments {
+		t.Errorf("%d key frames of %d, in %d segments, %v", len(list), len(keys), segments, err)
+	}
+	for _, k := range list {
+		if keys[k.At] == nil || int64(len(keys[k.At])) != k.Size || k.Codecs != "vp8" {
+			t.Errorf("%+v is none that was recorded", k)
+		}
 	}
 }

@@ -97,10 +97,8 @@ func wantedOf(q url.Values) (want wanted, err error) {
 	default:
 		return want, fault.Errorf(fault.Invalid, `tracks %.100q is neither "audio" nor "video"`, tracks)
 	}
-	if h := q.Get("height"); h != "" {
-		if want.Height, err = strconv.Atoi(h); err != nil || want.Height <= 0 {
-			return want, fault.Errorf(fault.Invalid, "height %.100q is no number of lines", h)
-		}
+	if want.Height, err = media.ParseHeight(q.Get("height")); err != nil {
+		return want, err
 	}
 	if split := q.Get("split"); split != "" {
 		if want.split, err = strconv.ParseBool(split); err != nil {

@@ -21,8 +21,15 @@ const (
 	maxKeyRecordings = 200
 )
 
-// ErrManyRecordings is the error about a span in which too many recordings are.
-var ErrManyRecordings = fault.Errorf(fault.Invalid, "more than %d recordings have a part of this time: ask for less of it", maxKeyRecordings).Coded("span_too_long", "most", maxKeyRecordings)
+// ManyRecordings is the error about a span in which more recordings are than those of a
+// page, which has the newest.
+func ManyRecordings(page media.RecordingPage) error {
+	hint := ""
+	if n := len(page.Recordings); n > 0 {
+		hint = fmt.Sprintf(": the newest %d are from %s on", n, page.Recordings[n-1].Start.UTC().Format(time.RFC3339Nano))
+	}
+	return fault.Errorf(fault.Invalid, "more than %d recordings have a part of this time; ask for less of it%s", maxKeyRecordings, hint).Coded("span_too_long", "most", maxKeyRecordings)
+}
 
 // KeyRecordings selects the recordings in which a key frame may be, newest first.
 func KeyRecordings(q media.KeyFrameQuery) media.RecordingQuery {
@@ -30,7 +37,7 @@ func KeyRecordings(q media.KeyFrameQuery) media.RecordingQuery {
 }
 
 // KeySpan selects the recordings of which key frames are listed. If there are more, the
-// answer is ErrManyRecordings.
+// answer is ManyRecordings.
 func KeySpan(q media.KeyFramesQuery) media.RecordingQuery {
 	return media.RecordingQuery{Stream: q.Stream, From: q.Span.From, To: q.Span.To, Limit: maxKeyRecordings}
 }
@@ -41,8 +48,7 @@ func NoKeyFrame(q media.KeyFrameQuery) error {
 }
 
 // KeyFrame returns the last key frame of a stream at a time or before it. It is a
-// fault.NotFound where there is none, and a fault.Conflict where its codec cannot be in
-// MP4.
+// fault.NotFound where there is none.
 func (s *Server) KeyFrame(ctx context.Context, q media.KeyFrameQuery) (media.Picture, error) {
 	page, err := s.Recordings(ctx, KeyRecordings(q))
 	if err != nil {
@@ -77,11 +83,11 @@ func (s *Server) KeyFrameOf(ctx context.Context, rec media.Recording, q media.Ke
 			return media.Picture{}, fmt.Errorf("find a key frame of recording %q: %w", rec.RecordDir, err)
 		}
 	}
-	data, err := k.MP4(ctx, s.backend)
+	data, err := k.File(ctx, s.backend)
 	if err != nil {
 		return media.Picture{}, fmt.Errorf("read a key frame of recording %q: %w", rec.RecordDir, err)
 	}
-	return media.Picture{Time: k.At, ETag: k.ETag(), Data: data}, nil
+	return media.Picture{Time: k.At, ETag: k.ETag(), Type: k.Type(), Data: data}, nil
 }
 
 // keyPlan reads the manifests of recordings, whose pictures are wanted until a media time
@@ -112,7 +118,7 @@ func (s *Server) KeyFrames(ctx context.Context, q media.KeyFramesQuery) (media.K
 		return media.KeyFrameList{}, err
 	}
 	if page.Next != "" {
-		return media.KeyFrameList{}, ErrManyRecordings
+		return media.KeyFrameList{}, ManyRecordings(page)
 	}
 	return s.KeyFramesOf(ctx, page.Recordings, q)
 }

@@ -172,7 +172,7 @@ func (f fakePlayback) Recordings(_ context.Context, q media.RecordingQuery) (med
 }
 
 func (f fakePlayback) KeyFrame(_ context.Context, q media.KeyFrameQuery) (media.Picture, error) {
-	return media.Picture{Time: q.At, ETag: `"e"`, Node: "n1", Data: []byte("picture")}, f.call("key(%s,%s,%v,%d)", q.Stream, q.At.Format(time.RFC3339Nano), q.Now, q.Height)
+	return media.Picture{Time: q.At, ETag: `"e"`, Type: "video/mp4", Node: "n1", Data: []byte("picture")}, f.call("key(%s,%s,%v,%d)", q.Stream, q.At.Format(time.RFC3339Nano), q.Now, q.Height)
 }
 func (f fakePlayback) KeyFrames(_ context.Context, q media.KeyFramesQuery) (media.KeyFrameList, error) {
 	return media.KeyFrameList{Stream: q.Stream, From: q.Span.From, To: q.Span.To, KeyFrames: []media.KeyFrame{{Time: q.Span.From}}},

@@ -3,8 +3,6 @@ package api
 import (
 	"bytes"
 	"net/http"
-	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
@@ -17,6 +15,8 @@ const (
 	defaultKeyFrames = 100
 	// KeyTimeHeader says when a picture is shown.
 	KeyTimeHeader = "X-Live777-Key-Time"
+	// typeWebM is the type of a picture that cannot be MP4, in spite of its URL.
+	typeWebM = "video/webm"
 )
 
 func (a *API) getKeyFrame(w http.ResponseWriter, r *http.Request) error {
@@ -30,7 +30,7 @@ func (a *API) getKeyFrame(w http.ResponseWriter, r *http.Request) error {
 	} else if q.At, err = media.ParseTime("the time in the path", at, nil); err != nil {
 		return err
 	}
-	if q.Height, err = parseHeight(r.URL.Query()); err != nil {
+	if q.Height, err = media.ParseHeight(r.URL.Query().Get("height")); err != nil {
 		return err
 	}
 	p, err := a.o.Playback.KeyFrame(r.Context(), q)
@@ -38,7 +38,10 @@ func (a *API) getKeyFrame(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	h := w.Header()
-	h.Set("Content-Type", "video/mp4")
+	h.Set("Content-Type", p.Type)
+	if p.Type == typeWebM {
+		h.Set("Content-Disposition", `inline; filename="key.webm"`)
+	}
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-cache") // a later one may come
 	h.Set("ETag", p.ETag)
@@ -65,7 +68,7 @@ func (a *API) listKeyFrames(w http.ResponseWriter, r *http.Request) error {
 	if q.Span, err = media.ParseTimeSpan(v.Get("from"), v.Get("to"), a.now(), nil); err != nil {
 		return err
 	}
-	if q.Height, err = parseHeight(v); err != nil {
+	if q.Height, err = media.ParseHeight(v.Get("height")); err != nil {
 		return err
 	}
 	list, err := a.o.Playback.KeyFrames(r.Context(), q)
@@ -74,17 +77,4 @@ func (a *API) listKeyFrames(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.writeJSON(w, http.StatusOK, list)
 	return nil
-}
-
-// parseHeight reads the height of the pictures that are wanted; 0 is the biggest.
-func parseHeight(v url.Values) (int, error) {
-	s := v.Get("height")
-	if s == "" {
-		return 0, nil
-	}
-	height, err := strconv.Atoi(s)
-	if err != nil || height <= 0 {
-		return 0, fault.Errorf(fault.Invalid, "height %.40q is no number of lines", s)
-	}
-	return height, nil
 }
