@@ -1,11 +1,13 @@
-// The HLS playlists that package manifest holds as golden files, read by a parser that refuses what RFC 8216 does not allow.
+// The HLS playlists that packages manifest and span hold as golden files, of recordings and of spans, read by a parser that refuses what RFC 8216 does not allow.
 
 import HLS from 'hls-parser';
 import { expect, test } from 'vitest';
 
 HLS.setOptions({ strictMode: true });
 
-const files = import.meta.glob<string>('../../internal/record/manifest/testdata/*.m3u8.txt', { query: '?raw', import: 'default', eager: true });
+const recordings = import.meta.glob<string>('../../internal/record/manifest/testdata/*.m3u8.txt', { query: '?raw', import: 'default', eager: true });
+const spans = import.meta.glob<string>('../../internal/library/span/testdata/*.m3u8.txt', { query: '?raw', import: 'default', eager: true });
+const files = { ...recordings, ...spans };
 
 /** The playlists of a golden file by their names, of which each begins with a line of its own. */
 function playlists(text: string): [string, string][] {
@@ -35,7 +37,10 @@ for (const [file, text] of Object.entries(files)) {
   });
 }
 
-test('there are playlists', () => expect(Object.keys(files).length).toBeGreaterThan(5));
+test('there are playlists', () => {
+  expect(Object.keys(recordings).length).toBeGreaterThan(5);
+  expect(Object.keys(spans).length).toBeGreaterThan(4);
+});
 
 test('the parser is strict', () => {
   expect(() => HLS.parse('#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:9,\nx.m4s\n')).toThrow();

@@ -27,7 +27,8 @@ func at(seconds float64) time.Time { return start.Add(time.Duration(seconds * fl
 // shelf is a Source of recordings of the stream "camera", with sound in segments of 2 s.
 type shelf struct {
 	recordings []media.Recording
-	away       map[string]bool // whose node does not answer
+	away       map[string]bool          // whose node does not answer
+	video      map[string]*media.Format // of recordings with pictures
 
 	mu    sync.Mutex
 	asked []string // record_dirs whose manifests were asked for
@@ -117,18 +118,30 @@ func (f *shelf) Manifest(ctx context.Context, dir string) ([]byte, error) {
 		return nil, fault.New(fault.Unavailable, "the node does not answer")
 	}
 	format := &media.Format{Codec: "opus", RFC6381: "opus", Timescale: 48000, Channels: 2}
-	t := manifest.NewTimeline(0)
-	for s := 0.0; s < r.Duration; s += 2 {
-		if err := t.Append(media.Segment{Time: media.Ticks(s * 48000), Duration: media.Ticks(min(2, r.Duration-s) * 48000)}); err != nil {
-			return nil, err
-		}
-	}
 	p := manifest.Presentation{
 		AvailabilityStart: r.Start, Published: r.Start, SegmentDuration: 2 * time.Second, MaxSegmentDuration: 6 * time.Second,
 		Dynamic: r.Status == media.StatusRecording, Duration: time.Duration(r.Duration * float64(time.Second)),
 		Periods: []manifest.Period{{ID: "p1", Sets: []manifest.AdaptationSet{{ID: 2, Kind: media.Audio, Representations: []manifest.Representation{{
-			ID: "audio", Format: format, Init: "a_init.m4s", Media: "a_seg_$Number%04d$.m4s", StartNumber: 1, Timeline: t, Bandwidth: 64000,
+			ID: "audio", Format: format, Init: "a_init.m4s", Media: "a_seg_$Number%04d$.m4s", StartNumber: 1, Timeline: manifest.NewTimeline(0),
 		}}}}}},
+	}
+	if v := f.video[r.RecordDir]; v != nil {
+		p.Periods[0].Sets = append([]manifest.AdaptationSet{{ID: 1, Kind: media.Video, Representations: []manifest.Representation{{
+			ID: "video", Format: v, Init: "v_init.m4s", Media: "v_seg_$Number%04d$.m4s", StartNumber: 1, Timeline: manifest.NewTimeline(0),
+		}}}}, p.Periods[0].Sets...)
+	}
+	for _, set := range p.Periods[0].Sets {
+		rep := &set.Representations[0]
+		ticks := float64(rep.Format.Timescale)
+		for s := 0.0; s < r.Duration; s += 2 {
+			long := min(2, r.Duration-s)
+			_, err := p.Add(rep, media.Segment{
+				Time: media.Ticks(s * ticks), Duration: media.Ticks(long * ticks), Bytes: int64(ticks * (4 + s)), Frames: int64(long * 25),
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
 	}
 	return p.AppendMPD(nil), nil
 }
