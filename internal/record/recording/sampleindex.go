@@ -20,7 +20,7 @@ import (
 type indexes struct {
 	mu        sync.Mutex
 	groups    map[lane]*group // that are not full
-	full      []*group        // that are being stored
+	full      []*group        // that are being stored, full or the last
 	summaries map[lane]*summary
 }
 
@@ -88,7 +88,8 @@ func (x *indexes) sums() (sums []*summary) {
 	return sums
 }
 
-// rest returns the groups that are not full.
+// rest returns the groups that are not full, when no more comes. They are there until they
+// are dropped: who reads a file that was made of them needs them meanwhile.
 func (x *indexes) rest() (groups []*group) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -96,10 +97,11 @@ func (x *indexes) rest() (groups []*group) {
 		groups = append(groups, g)
 		delete(x.groups, l)
 	}
+	x.full = append(x.full, groups...)
 	return groups
 }
 
-// drop forgets a group that is full, and stored or left out.
+// drop forgets a group that is stored or left out.
 func (x *indexes) drop(g *group) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -43,5 +44,21 @@ func TestSampleIndexIsBounded(t *testing.T) {
 	}
 	if len(x.rest()) > 0 {
 		t.Error("it is there twice")
+	}
+}
+
+// The last index of a track is there until it is stored: a file that was made of it is read.
+func TestSampleIndexUntilStored(t *testing.T) {
+	var x indexes
+	tables := []fmp4.Table{{Samples: []fmp4.Entry{{Size: 7, Duration: 960, Key: true}}}}
+	x.add(lane{Kind: media.Audio}, media.Segment{Number: 1, Name: "a_seg_0001.m4s", Bytes: 7}, tables)
+	want, _ := x.get("a_samples_0001.idx")
+	rest := x.rest()
+	if got, ok := x.get("a_samples_0001.idx"); !ok || !bytes.Equal(got, want) || len(rest) != 1 {
+		t.Fatalf("%d bytes while it is stored, %d groups", len(got), len(rest))
+	}
+	x.drop(rest[0])
+	if _, ok := x.get("a_samples_0001.idx"); ok {
+		t.Error("it is there when it is stored")
 	}
 }
