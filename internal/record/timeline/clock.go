@@ -53,24 +53,25 @@ type clock struct {
 	floor   estimate // the same of the last seconds
 	near    recent   // the same of the last one or two
 
-	reports   []report // the last ones that were believed, oldest first
-	reported  bool     // there are any, its own or those of another layer
-	count     int      // of all reports that were believed
-	jitter    int64    // how far the reports of this sender are from each other
-	exact     bool     // reports of this sender say to the millisecond when media was captured
-	known     bool     // the origin was known to within closeEnough
-	sure      bool     // and to within tight
-	origin    int64    // by the reports
-	is        span     // in which the origin is
-	movedAt   int64    // when origin was last looked at
-	jumped    bool     // its timestamps have jumped, or it has stood still, since the last report
-	guessed   bool     // they have jumped: the arrivals since tell by how much
-	newUntil  int64    // until when the arrivals are new: since the first, or since a jump
-	usual     int64    // by how much the least late frame came later than its origin and the transit time say, before a jump
-	steppedAt int64    // when the report came before the one that told of a step
-	since     int64    // reports from before tell nothing any more
-	doubted   bool     // a first report that contradicts another track's awaits confirmation
-	doubt     int64    // its origin
+	early     *media.SenderReport // the last one that is of no frame that has come
+	reports   []report            // the last ones that were believed, oldest first
+	reported  bool                // there are any, its own or those of another layer
+	count     int                 // of all reports that were believed
+	jitter    int64               // how far the reports of this sender are from each other
+	exact     bool                // reports of this sender say to the millisecond when media was captured
+	known     bool                // the origin was known to within closeEnough
+	sure      bool                // and to within tight
+	origin    int64               // by the reports
+	is        span                // in which the origin is
+	movedAt   int64               // when origin was last looked at
+	jumped    bool                // its timestamps have jumped, or it has stood still, since the last report
+	guessed   bool                // they have jumped: the arrivals since tell by how much
+	newUntil  int64               // until when the arrivals are new: since the first, or since a jump
+	usual     int64               // by how much the least late frame came later than its origin and the transit time say, before a jump
+	steppedAt int64               // when the report came before the one that told of a step
+	since     int64               // reports from before tell nothing any more
+	doubted   bool                // a first report that contradicts another track's awaits confirmation
+	doubt     int64               // its origin
 
 	layers []*clock // all layers of its video, or itself alone
 	apart  map[*clock]*offsets

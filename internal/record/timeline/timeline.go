@@ -72,6 +72,7 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 	at := t.instant(arrival)
 	t.latest = max(t.latest, at)
 	first := at - c.media(ts)
+	anew := !c.seen || c.jumped
 	if !c.seen {
 		first -= t.lateness(at)
 		c.begin(at)
@@ -92,6 +93,10 @@ func (t *Timeline) Observe(id media.TrackID, ts int64, arrival time.Time) {
 		c.recent.add(uint32(ts))
 	}
 	t.settle()
+	if r := c.early; r != nil && anew {
+		c.early = nil
+		t.Report(r)
+	}
 }
 
 // lateness returns how late frames are at an instant, judged by a track that has
@@ -128,17 +133,23 @@ func (t *Timeline) observeReports(c *clock, at, late int64) {
 	}
 }
 
-// Report uses a sender report. It ignores reports that come before the track's first
-// frame, because their timestamp cannot be unwrapped; reports without a wall clock;
-// reports of another clock than the frames'; and reports older than the last one.
+// Report uses a sender report. It ignores reports without a wall clock, and reports older
+// than the last one. A report of another clock than the frames' waits for frames of that,
+// which may come behind it: so does the first one of many senders, whose timestamp cannot
+// be unwrapped before the first frame.
 func (t *Timeline) Report(r *media.SenderReport) {
 	c := t.tracks[r.Track]
-	if c == nil || !c.seen || r.NTP == 0 {
+	if c == nil || r.NTP == 0 {
 		return
 	}
 	at := t.instant(r.Arrival)
 	ts := c.last + int64(int32(r.RTP-uint32(c.last)))
-	if n := len(c.reports); n > 0 && ts < c.reports[n-1].ts || abs(c.media(ts)-c.media(c.last)-(at-c.lastAt)) > int64(reportFar) {
+	if !c.seen || abs(c.media(ts)-c.media(c.last)-(at-c.lastAt)) > int64(reportFar) {
+		early := *r
+		c.early = &early
+		return
+	}
+	if n := len(c.reports); n > 0 && ts < c.reports[n-1].ts {
 		return
 	}
 	rep := report{

@@ -470,14 +470,42 @@ func TestReportsBeforeJump(t *testing.T) {
 	s.check(t, tl, audio, 10*time.Second, 10*time.Second, time.Millisecond)
 }
 
+// A report that comes before the first frame that it is about tells where that belongs: of a
+// track that comes late, and of one that goes on by another clock, whose frame was held up.
+func TestReportBeforeItsFrame(t *testing.T) {
+	transit := map[media.TrackID]time.Duration{video: 5 * time.Millisecond, audio: 5 * time.Millisecond}
+	begin := func() (*sender, *Timeline) {
+		s, tl := newSender(), New(tracks)
+		s.observe(tl, video, 0, transit[video])
+		tl.Anchor(video, s.ts(video, 0), 0)
+		return s, tl
+	}
+	t.Run("track that comes late", func(t *testing.T) {
+		s, tl := begin()
+		s.run(tl, 20*time.Millisecond, 6*time.Second, map[media.TrackID]time.Duration{video: transit[video]}, true)
+		s.report(tl, audio, 6*time.Second, transit[audio], 0)
+		s.observe(tl, audio, 6*time.Second, 300*time.Millisecond)
+		s.check(t, tl, audio, 6*time.Second, 6*time.Second, time.Millisecond)
+	})
+	t.Run("other clock", func(t *testing.T) {
+		s, tl := begin()
+		s.run(tl, 20*time.Millisecond, 6*time.Second, transit, true)
+		from := s.ts(video, 6*time.Second+295*time.Millisecond) // by its arrival
+		s.ts0[video] += 3600 * 90000
+		s.report(tl, video, 6*time.Second, transit[video], 0)
+		tl.Jump(video, from, s.ts(video, 6*time.Second))
+		s.observe(tl, video, 6*time.Second, 300*time.Millisecond)
+		s.check(t, tl, video, 6*time.Second, 6*time.Second, 2*time.Millisecond)
+	})
+}
+
 func TestReportsThatCannotBeUsed(t *testing.T) {
 	s, tl := newSender(), New(tracks)
-	s.report(tl, video, 0, 0, 0) // before the first frame
 	s.observe(tl, video, 0, 0)
 	tl.Report(&media.SenderReport{Track: video, NTP: 0, RTP: uint32(s.ts(video, 0))})
 	tl.Report(&media.SenderReport{Track: 9, NTP: 1, RTP: 1})
 	if tl.tracks[video].reported {
-		t.Error("a report without a clock or before the first frame was used")
+		t.Error("a report without a clock, or of no track, was used")
 	}
 	s.report(tl, video, time.Second, 0, 0)
 	before := tl.tracks[video].origin

@@ -151,6 +151,15 @@ func (w *world) step(e *event) {
 	}
 	w.current = e.at
 	e.do()
+	w.settle()
+}
+
+// settle waits until the node has done what it does about an event, so that a run of a seed is
+// the same each time: of two events at one instant it sees one after the other.
+func (w *world) settle() {
+	if !w.frozen {
+		synctest.Wait()
+	}
 }
 
 // freeze stops the node for a time.
@@ -168,6 +177,7 @@ func (w *world) thaw() {
 	}
 	for _, deliver := range w.socket {
 		deliver()
+		w.settle()
 	}
 	w.socket, w.buffered = nil, 0
 }
