@@ -45,8 +45,8 @@ func (s *session) noteWaiting(all bool) {
 // account brings the recording's ledger up to date. If the publication is to begin
 // another recording, what it sends is counted there.
 func (s *session) account() {
-	if s.pub == nil {
-		return
+	if s.pub == nil || s.next != nil {
+		return // what comes while a folder is claimed is of the next recording
 	}
 	another := s.arr.BeginsAnother()
 	for _, tr := range s.pub.tracks {

@@ -20,7 +20,7 @@ func (s *session) awaitMedia() {
 }
 
 // begin claims a record_dir for a new recording that starts about now: the session's
-// first one, or one after a rotation or a failure.
+// first one, or one after a failure. rotate does it for the others.
 func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	if s.ticket == nil {
 		if s.ticket, err = s.r.o.Quotas.Take(s.owner, s.stream, quota.Recordings); err != nil {
@@ -29,16 +29,24 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	info, j, err := s.claim(ctx, media.Recording{
-		Stream: s.stream, Node: s.r.o.NodeAlias, Start: now.UTC().Round(time.Millisecond),
-		Status: media.StatusRecording, Tracks: []media.RecordingTrack{},
-	})
+	info, j, err := s.claim(ctx, s.blank(now))
 	if err != nil {
 		return err
 	}
-	if s.rec != nil {
-		s.account() // to the one before, which is rotated
+	s.beginIn(info, j)
+	return nil
+}
+
+// blank describes a recording that starts about now and has no folder.
+func (s *session) blank(now time.Time) media.Recording {
+	return media.Recording{
+		Stream: s.stream, Node: s.r.o.NodeAlias, Start: now.UTC().Round(time.Millisecond),
+		Status: media.StatusRecording, Tracks: []media.RecordingTrack{},
 	}
+}
+
+// beginIn begins a recording in a folder that has been claimed for it.
+func (s *session) beginIn(info media.Recording, j *journal.Journal) {
 	rec := recording.New(host{s.r}, info, j, s.limit())
 	s.count(rec, s.rec)
 	s.r.register(rec)
@@ -54,7 +62,6 @@ func (s *session) begin(ctx context.Context, now time.Time) (err error) {
 	s.report = s.now.Add(reportEvery)
 	s.begun()
 	s.log.Info("recording started", "record_id", info.RecordID, "record_dir", info.RecordDir)
-	return nil
 }
 
 // use has what comes recorded in a recording.

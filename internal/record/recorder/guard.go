@@ -33,6 +33,7 @@ func (s *session) due() (goOn bool) {
 // the node go on. left says that the publisher has left with what caused it.
 func (s *session) survive(p any, left bool) {
 	s.log.Error("a fault of this program has stopped a recording: please report it", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	s.carryOn(true)
 	s.out.EndRotated()
 	// Nothing is known of the state of its tracks any more.
 	s.rearrange()

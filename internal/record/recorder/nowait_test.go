@@ -3,6 +3,8 @@ package recorder
 import (
 	"bytes"
 	"log/slog"
+	"math"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,6 +47,47 @@ func TestMediaDoesNotWait(t *testing.T) {
 	g.checkRotated("camera", s)
 	if indexes.Load() == 0 {
 		t.Error("no sample index was stored")
+	}
+}
+
+// Storage that takes ten seconds to give the next recording its folder holds up no packet.
+// The recordings are the same as if it had given it at once.
+func TestClaimHoldsUpNoPacket(t *testing.T) {
+	for _, slow := range []bool{false, true} {
+		g, f := faultyRig(t, func(o *Options) { o.MaxRecording = 6 * time.Second })
+		s := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_stereo.ogg"))
+		first := g.start("camera", "").RecordDir
+		hold := make(chan struct{})
+		if slow {
+			f.set(&f.onCreate, func(key string) error {
+				if strings.HasSuffix(key, infoName) {
+					<-hold
+				}
+				return nil
+			})
+		}
+		s.send(5 * time.Second)
+		g.caughtUp("camera")
+		s.send(10 * time.Second)
+		if slow {
+			g.recorder.mu.Lock()
+			session := g.recorder.sessions["camera"]
+			g.recorder.mu.Unlock()
+			until(t, "all packets to be taken", func() bool { return session.taken.Load() == g.items["camera"] })
+			if dirs := g.dirs(); len(dirs) != 1 || g.recorder.Status("camera").Info.RecordDir != first {
+				t.Errorf("there are %v", dirs)
+			}
+		}
+		close(hold)
+		g.stop("camera")
+		g.checkRotated("camera", s)
+		var lengths []float64
+		for _, dir := range g.dirs() {
+			lengths = append(lengths, g.info(dir).Duration)
+		}
+		if want := []float64{6, 6, 3}; !slices.EqualFunc(lengths, want, func(a, b float64) bool { return math.Abs(a-b) < 0.1 }) {
+			t.Errorf("slow %v: recordings of %v s, want %v", slow, lengths, want)
+		}
 	}
 }
 

@@ -100,6 +100,7 @@ func (s *session) setPaused(pause bool) (err error) {
 			err = fault.New(fault.Internal, "a fault of this program has stopped the recording: please report it")
 		}
 	}()
+	s.carryOn(true)
 	switch {
 	case s.rec == nil:
 		return notRecorded(s.stream)
@@ -120,6 +121,7 @@ func (s *session) pause() error {
 		return err
 	}
 	s.arr.Pause(s.now)
+	s.carryOn(true)
 	if s.pub != nil {
 		s.rec.Placed()
 	}

@@ -103,6 +103,7 @@ type attempts struct {
 	retries int           // without a segment in between
 	held    bool          // no recording may begin yet: packets that come are counted
 	ticket  *quota.Ticket // from the first recording on
+	next    *claiming     // the next recording, while a folder is claimed for it; else nil
 }
 
 func newSession(r *Recorder, st *live.Stream, sub *live.Subscription, baseDir string) *session {
@@ -195,13 +196,16 @@ func (s *session) run() {
 	for {
 		n, err := s.read(items)
 		s.deal(items[:n], err != nil)
+		s.unhold()
 		s.obey(n)
 		clear(items[:n]) // so that the packets can be freed
 		s.ready()
 		if err != nil || s.waking == nil && !s.due() && s.retire() {
 			break
 		}
-		if read += n; s.waking == nil {
+		read += n
+		s.taken.Store(int64(read))
+		if s.waking == nil && s.next == nil {
 			s.dealt.Store(int64(read))
 		}
 	}
@@ -299,7 +303,7 @@ func (s *session) read(items []live.Item) (int, error) {
 	ctx, cancel := context.WithTimeout(s.r.ctx, readTimeout)
 	defer cancel()
 	s.interrupt.Store(&cancel)
-	if len(s.orders) > 0 {
+	if len(s.orders) > 0 || s.next.isDone() {
 		cancel() // it came before there was something to interrupt
 	}
 	n, err := s.sub.Read(ctx, items)
@@ -404,6 +408,7 @@ func (s *session) leave() error {
 	}
 	err := s.finish()
 	s.arr.Leave()
+	s.carryOn(true)
 	if s.rec != nil && !s.paused() {
 		s.announce() // if it was to begin another, and has not
 		s.rec.Placed()
@@ -476,6 +481,11 @@ func (s *session) tick() bool {
 	if s.rec != nil {
 		s.arr.Advance(now)
 		s.must(s.arranged())
+	}
+	if s.next != nil {
+		return true // the rest is of the next recording
+	}
+	if s.rec != nil {
 		s.noteWaiting(false)
 	}
 	if s.rec == nil {
@@ -508,7 +518,10 @@ func (s *session) arranged() error {
 type wanted struct{ *session }
 
 // Rotate implements recording.Session.
-func (w wanted) Rotate(at time.Duration) error { return w.begin(w.r.ctx, w.wall(at)) }
+func (w wanted) Rotate(at time.Duration) { w.rotate(w.wall(at)) }
+
+// Limit implements recording.Session.
+func (w wanted) Limit() time.Duration { return w.limit() }
 
 // Wall implements recording.Session.
 func (w wanted) Wall(at time.Duration) time.Time { return w.wall(at) }

@@ -271,6 +271,13 @@ func (rec *Recording) isEmpty() bool {
 	return len(rec.pres.Periods) == 0
 }
 
+// periods returns how many Periods have begun.
+func (rec *Recording) periods() int {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return len(rec.pres.Periods)
+}
+
 // IsSealed reports whether the recording has ended with a verdict.
 func (rec *Recording) IsSealed() bool {
 	rec.mu.Lock()

@@ -29,9 +29,11 @@ type place struct {
 
 // Session is who has a stream recorded.
 type Session interface {
-	// Rotate begins another recording at a session time, with Writer.Use. An error leaves
-	// the old one.
-	Rotate(at time.Duration) error
+	// Rotate has another recording begin at a session time, and does not wait for that: it
+	// is given to Writer.Use, and then, or after an error, Writer.Rotated is called.
+	Rotate(at time.Duration)
+	// Limit returns the length at which that recording is rotated; 0 is never.
+	Limit() time.Duration
 	// Wall returns the wall clock of a session time.
 	Wall(at time.Duration) time.Time
 	// Decoded tells of something of a lane that can be decoded.
@@ -53,6 +55,7 @@ type Writer struct {
 	err      error         // of storage, since Take
 	rotateAt time.Duration // what the arranger is to be told; 0: nothing
 	ending   []*Recording  // that have been rotated and are being sealed
+	held     *held         // while another recording is to begin; else nil
 }
 
 var _ arrange.Output = &Writer{}
@@ -100,18 +103,15 @@ func (w *Writer) fail(err error) {
 // BeginRecording implements arrange.Output. If no recording may begin now, the old one
 // goes on.
 func (w *Writer) BeginRecording(at time.Duration) {
+	if w.holds(0, func() { w.BeginRecording(at) }) {
+		w.held.periods = 0
+		return
+	}
 	if w.err != nil || w.rec == nil || w.rec.isEmpty() {
 		return
 	}
-	old := w.rec
-	if err := w.s.Rotate(at); err != nil {
-		old.log().Error("recording is not rotated now, will try again", "stream", old.stream, "record_dir", old.dir, "error", err)
-		w.rotateAt = at + RetryAfter
-		return
-	}
-	if !w.isWritten(old) {
-		w.sealRotated(&epoch{rec: old})
-	}
+	w.held = &held{at: at, old: w.rec}
+	w.s.Rotate(at)
 }
 
 // isWritten reports whether lanes are still in a recording.
@@ -126,34 +126,56 @@ func (w *Writer) isWritten(rec *Recording) bool {
 
 // BeginPeriod implements arrange.Output.
 func (w *Writer) BeginPeriod(at time.Duration, lanes []lane) {
+	if w.held != nil {
+		w.beginPeriod(at, lanes)
+		w.foresee(at)
+		return
+	}
 	if w.err != nil {
 		return
+	}
+	rec := w.rec
+	if first := rec.isEmpty(); w.beginPeriod(at, lanes) && first && rec.limit > 0 {
+		w.rotateAt = at + rec.limit
+	}
+	if n := rec.periods(); n >= w.periods && w.rotateAt == 0 {
+		rec.log().Warn("the recording has as many Periods as one may have, and goes on in another", "stream", rec.stream, "record_dir", rec.dir, "periods", n)
+		w.rotateAt = max(at, 1) // with the next key frame
+	}
+}
+
+// beginPeriod begins a Period in the recording. It is false after an error, or if that is
+// held.
+func (w *Writer) beginPeriod(at time.Duration, lanes []lane) bool {
+	if w.holds(0, func() { w.beginPeriod(at, lanes) }) {
+		w.held.periods++
+		return false
+	}
+	if w.err != nil {
+		return false
 	}
 	rec := w.rec
 	if rec.isEmpty() {
 		rec.offset = at
 		if err := rec.started(w.s.Wall(at)); err != nil {
 			w.fail(err)
-			return
-		}
-		if rec.limit > 0 {
-			w.rotateAt = at + rec.limit
+			return false
 		}
 	}
 	period, start, err := rec.beginPeriod(at-rec.offset, lanes)
 	if err != nil {
 		w.fail(err)
-		return
+		return false
 	}
 	w.cur = &epoch{rec: rec, period: period, start: start}
-	if period+1 >= w.periods && w.rotateAt == 0 {
-		rec.log().Warn("the recording has as many Periods as one may have, and goes on in another", "stream", rec.stream, "record_dir", rec.dir, "periods", period+1)
-		w.rotateAt = max(at, 1) // with the next key frame
-	}
+	return true
 }
 
 // Enter implements arrange.Output.
 func (w *Writer) Enter(l lane, f *media.Format, at media.Ticks) {
+	if w.holds(0, func() { w.Enter(l, f, at) }) {
+		return
+	}
 	if w.err != nil {
 		return
 	}
@@ -170,6 +192,9 @@ func (w *Writer) Enter(l lane, f *media.Format, at media.Ticks) {
 
 // Sample implements arrange.Output.
 func (w *Writer) Sample(l lane, s arrange.Sample) {
+	if w.holds(len(s.Data), func() { w.Sample(l, s) }) {
+		return
+	}
 	p := w.places[l]
 	if w.err != nil || p.ep == nil || p.ep.failed != nil {
 		return
@@ -200,6 +225,9 @@ func (w *Writer) broken(ep *epoch, err error) {
 
 // End implements arrange.Output.
 func (w *Writer) End(l lane, at media.Ticks) {
+	if w.holds(0, func() { w.End(l, at) }) {
+		return
+	}
 	p := w.places[l]
 	if w.err != nil || p.ep == nil {
 		return
@@ -259,6 +287,9 @@ func (w *Writer) Wait() {
 // both have the lane: a layer that no publisher of the newer one has announced is not
 // missing there.
 func (w *Writer) Gap(l lane, g arrange.Gap) {
+	if w.holds(0, func() { w.Gap(l, g) }) {
+		return
+	}
 	if w.rec == nil {
 		return
 	}
@@ -280,6 +311,9 @@ func (w *Writer) Gap(l lane, g arrange.Gap) {
 
 // LeftOut implements arrange.Output.
 func (w *Writer) LeftOut(l lane) {
+	if w.holds(0, func() { w.LeftOut(l) }) {
+		return
+	}
 	if w.rec != nil {
 		w.s.Decoded(l)
 		w.rec.Update(l, func(t *media.RecordingTrack) { t.FramesDropped++ })
@@ -288,6 +322,9 @@ func (w *Writer) LeftOut(l lane) {
 
 // BeforeKey implements arrange.Output.
 func (w *Writer) BeforeKey(l lane, pictures int, waited time.Duration) {
+	if w.holds(0, func() { w.BeforeKey(l, pictures, waited) }) {
+		return
+	}
 	if w.rec == nil {
 		return
 	}
@@ -300,6 +337,9 @@ func (w *Writer) BeforeKey(l lane, pictures int, waited time.Duration) {
 
 // Corrected implements arrange.Output.
 func (w *Writer) Corrected(l lane) {
+	if w.holds(0, func() { w.Corrected(l) }) {
+		return
+	}
 	rec := w.rec
 	if p := w.places[l]; p.ep != nil {
 		rec = p.ep.rec
@@ -318,6 +358,7 @@ func (rec *Recording) local(at media.Ticks, rate uint32) media.Ticks {
 // EndRotated ends what is left of a recording that has been rotated. An error of the
 // recording after it does not touch it.
 func (w *Writer) EndRotated() {
+	w.held = nil // after a fault
 	for l, p := range w.places {
 		if p.ep.rec != w.rec {
 			w.End(l, 0)
