@@ -80,6 +80,9 @@ type RecordingTrack struct {
 	Gaps             []Gap  `json:"gaps,omitempty"`    // the first of them, in the order of time; the sums below know all
 	Missing          string `json:"missing,omitempty"` // why nothing is in it of what one of its publishers sent
 
+	// Formats is what it was recorded in, by time, where that has changed.
+	Formats []TrackFormat `json:"formats,omitempty"`
+
 	// MediaSeconds, FilledSeconds and GapSeconds add up to the recording's duration:
 	// what was sent, what was filled, and where nothing is. Recordings of older
 	// versions have none of the three.
@@ -94,6 +97,15 @@ type RecordingTrack struct {
 	// media time, when last looked at: the A/V offset error is the difference of
 	// two tracks' offsets. Beyond 20 ms it is corrected at a segment boundary.
 	Offset float64 `json:"offset"`
+}
+
+// TrackFormat is what a track was recorded in from a media time on.
+type TrackFormat struct {
+	Start   float64 `json:"start"` // seconds
+	Codec   string  `json:"codec"` // these are as of a RecordingTrack
+	RFC6381 string  `json:"codecs,omitempty"`
+	Width   int     `json:"width,omitempty"`
+	Height  int     `json:"height,omitempty"`
 }
 
 // Gap is a span of media time for which a track has no media of its own.

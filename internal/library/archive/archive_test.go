@@ -57,6 +57,29 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// A recording whose tracks go on in another format is of each from its time on.
+func TestTimelineFormats(t *testing.T) {
+	r := recording("a", 0, 30)
+	r.Tracks[0] = media.RecordingTrack{Kind: "video", Codec: "VP9", Width: 1280, Height: 720, Recorded: true, Formats: []media.TrackFormat{
+		{Codec: "H264", Width: 640, Height: 360}, {Start: 10, Codec: "H264", Width: 1280, Height: 720}, {Start: 20, Codec: "VP9", Width: 1280, Height: 720},
+	}}
+	r = lacks(r, "", "loss", 12, 12.1)
+	var got []string
+	for _, s := range timeline(t, newArchive(t, catalogue{r}, nil), span(5, 40), 20).Spans {
+		text := fmt.Sprintf("%v-%v", s.From.Sub(zero).Seconds(), s.To.Sub(zero).Seconds())
+		if len(s.Tracks) > 0 {
+			text += fmt.Sprintf(" %s %d", s.Tracks[0].Codec, s.Tracks[0].Height)
+		}
+		if len(s.Missing) > 0 {
+			text += " lacks"
+		}
+		got = append(got, text)
+	}
+	if all, want := strings.Join(got, ", "), "5-10 H264 360, 10-20 H264 720 lacks, 20-30 VP9 720, 30-40"; all != want {
+		t.Errorf("got %s, want %s", all, want)
+	}
+}
+
 func TestTimelineSums(t *testing.T) {
 	a := newArchive(t, catalogue{recording("a", 0, 10), lacks(recording("b", 12, 22), "", "loss", 15, 16)}, nil)
 	line := timeline(t, a, span(5, 20), 100)

@@ -140,15 +140,36 @@ func between(before *media.Recording, from, to time.Time) part {
 	return g
 }
 
+// changesOf returns when tracks of a recording go on in another format, by time.
+func changesOf(r *media.Recording) (times []time.Time) {
+	for i := range r.Tracks {
+		for _, f := range r.Tracks[i].Formats {
+			if f.Start > 0 {
+				times = append(times, r.Start.Add(seconds(f.Start)))
+			}
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	return slices.CompactFunc(times, time.Time.Equal)
+}
+
 // parts returns the spans of a piece, the first from a time on. Holes that are shorter
 // than least are told in the sums of the span that they are in.
 func (p *Piece) parts(index int, at time.Time, least time.Duration) (parts []part) {
 	var short []media.MissingMedia
+	changes := changesOf(p.Recording)
 	upTo := func(to time.Time) {
-		if at.Before(to) {
-			s := p.part(index, at, to)
+		for at.Before(to) {
+			for len(changes) > 0 && !changes[0].After(at) {
+				changes = changes[1:]
+			}
+			end := to
+			if len(changes) > 0 {
+				end = minTime(end, changes[0])
+			}
+			s := p.part(index, at, end)
 			s.Missing = short
-			parts, short = append(parts, s), nil
+			parts, short, at = append(parts, s), nil, end
 		}
 	}
 	i, _ := slices.BinarySearchFunc(p.holes, at, func(h hole, t time.Time) int { return h.to.Compare(t) })
@@ -160,6 +181,11 @@ func (p *Piece) parts(index int, at time.Time, least time.Duration) (parts []par
 		case !h.from.Before(h.to):
 			continue
 		case long < least:
+			if i := slices.IndexFunc(changes, h.from.Before); i > 0 {
+				upTo(changes[i-1])
+			} else if i < 0 && len(changes) > 0 {
+				upTo(changes[len(changes)-1])
+			}
 			short = lack(short, h)
 			continue
 		}
@@ -193,7 +219,7 @@ func (p *Piece) part(index int, from, to time.Time) part {
 	r := p.Recording
 	s := media.TimelineSpan{
 		From: from.UTC(), To: to.UTC(), Kind: media.SpanMedia, RecordDir: r.RecordDir, Node: r.Node, Recordings: 1,
-		Status: r.Status, Running: r.Status == media.StatusRecording, Tracks: tracksOf(r),
+		Status: r.Status, Running: r.Status == media.StatusRecording, Tracks: tracksOf(r, from),
 		Bytes: int64(float64(r.Bytes) * to.Sub(from).Seconds() / r.Duration),
 	}
 	if p.Copies > 1 {
@@ -202,13 +228,21 @@ func (p *Piece) part(index int, from, to time.Time) part {
 	return part{s, index}
 }
 
-// tracksOf returns the tracks of a recording that have media.
-func tracksOf(r *media.Recording) []media.TimelineTrack {
+// tracksOf returns the tracks of a recording that have media, as they are at a time.
+func tracksOf(r *media.Recording, at time.Time) []media.TimelineTrack {
 	tracks := make([]media.TimelineTrack, 0, len(r.Tracks))
-	for _, t := range r.Tracks {
-		if t.Recorded {
-			tracks = append(tracks, media.TimelineTrack{Kind: t.Kind, Layer: t.Layer, Codec: t.Codec, Codecs: t.RFC6381, Width: t.Width, Height: t.Height})
+	for i := range r.Tracks {
+		t := &r.Tracks[i]
+		if !t.Recorded {
+			continue
 		}
+		f := media.TrackFormat{Codec: t.Codec, RFC6381: t.RFC6381, Width: t.Width, Height: t.Height}
+		for _, other := range t.Formats {
+			if other.Start == 0 || !r.Start.Add(seconds(other.Start)).After(at) {
+				f = other
+			}
+		}
+		tracks = append(tracks, media.TimelineTrack{Kind: t.Kind, Layer: t.Layer, Codec: f.Codec, Codecs: f.RFC6381, Width: f.Width, Height: f.Height})
 	}
 	return tracks
 }

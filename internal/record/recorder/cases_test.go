@@ -212,6 +212,9 @@ func TestFewPicturesOfAnotherSize(t *testing.T) {
 	if rec.Periods != 2 || rec.Status != media.StatusComplete {
 		t.Errorf("%d periods, %s (%s)", rec.Periods, rec.Status, rec.Reason)
 	}
+	if f := rec.Tracks[0].Formats; len(f) != 2 || f[0].Start != 0 || f[1].Start <= 0 || f[0].Height <= f[1].Height {
+		t.Errorf("the ledger has the formats %+v", f)
+	}
 	g.compare(s.log, got, compare.Options{})
 }
 

@@ -268,7 +268,7 @@ func (rec *Recording) applyTrack(e *trackEntry) error {
 	}
 	s := rec.state(e.Lane)
 	s.Format, s.Init = e.Format, e.Init
-	describe(rec.ledger(e.Lane), e.Format)
+	change(rec.ledger(e.Lane), rec.pres.Periods[e.Period].Start, e.Format)
 	rec.changed()
 	return nil
 }

@@ -1,51 +1,35 @@
 package recording
 
 import (
-	"os"
-	"path/filepath"
-	"reflect"
-	"strings"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/live777/recorder/internal/media"
 )
 
-// All fields of the journal and of recording.json stand in docs/formats.
-func TestFieldsAreDocumented(t *testing.T) {
-	checkFields(t, "journal.md", reflect.TypeFor[entry]())
-	checkFields(t, "recording-json.md", reflect.TypeFor[media.Recording]())
-}
-
-// checkFields wants all fields of a type, and of those within it, in a document.
-func checkFields(t *testing.T, document string, typ reflect.Type) {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "formats", document))
-	if err != nil {
-		t.Fatal(err)
+// The ledger has each format from its time on, and none of which nothing was written.
+func TestFormats(t *testing.T) {
+	small := &media.Format{Codec: "H264", RFC6381: "avc1.42C01F", Width: 640, Height: 360}
+	big := &media.Format{Codec: "H264", RFC6381: "avc1.42C01F", Width: 1280, Height: 720}
+	other := &media.Format{Codec: "VP9", RFC6381: "vp09.00.30.08", Width: 1280, Height: 720}
+	var track media.RecordingTrack
+	change(&track, 0, small)
+	change(&track, 5*time.Second, small)
+	if track.Formats != nil || track.Codec != "H264" {
+		t.Errorf("one format: %+v", track)
 	}
-	seen := map[reflect.Type]bool{}
-	var visit func(reflect.Type)
-	visit = func(typ reflect.Type) {
-		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice {
-			typ = typ.Elem()
-		}
-		if typ.Kind() != reflect.Struct || typ == reflect.TypeFor[lane]() || seen[typ] || !strings.Contains(typ.PkgPath(), "live777/recorder") {
-			return
-		}
-		seen[typ] = true
-		for i := range typ.NumField() {
-			f := typ.Field(i)
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			if name == "" {
-				name = f.Name
-			}
-			if !strings.Contains(string(text), "`"+name+"`") {
-				t.Errorf("%s does not have `%s` of %s", document, name, typ)
-			}
-			if f.Type != reflect.TypeFor[media.Recording]() && f.Type != reflect.TypeFor[*media.Recording]() {
-				visit(f.Type)
-			}
-		}
+	change(&track, 10*time.Second, big)
+	change(&track, 20500*time.Millisecond, other)
+	if got, want := fmt.Sprint(track.Formats), "[{0 H264 avc1.42C01F 640 360} {10 H264 avc1.42C01F 1280 720} {20.5 VP9 vp09.00.30.08 1280 720}]"; got != want || track.Codec != "VP9" {
+		t.Errorf("got %s, want %s", got, want)
 	}
-	visit(typ)
+	describe(&track, big)
+	if forget(&track); len(track.Formats) != 2 {
+		t.Errorf("the last was not written: %+v", track.Formats)
+	}
+	describe(&track, small)
+	if forget(&track); track.Formats != nil {
+		t.Errorf("none but the first was written: %+v", track.Formats)
+	}
 }

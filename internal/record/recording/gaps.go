@@ -59,6 +59,7 @@ func (rec *Recording) applyAborted() {
 		t.PacketsReceived = max(t.PacketsReceived, t.Frames) // each came in one at least
 		if s := rec.states[l]; s != nil && s.Number > 0 {
 			describe(t, rec.representation(l, s.Number).Format)
+			forget(t)
 		}
 		f, gaps := rec.filled[l], t.Gaps
 		t.Gaps = nil

@@ -296,6 +296,7 @@ func (rec *Recording) Snapshot() media.Recording {
 	rec.total(info.Tracks)
 	for i := range info.Tracks {
 		info.Tracks[i].Gaps = slices.Clone(info.Tracks[i].Gaps)
+		info.Tracks[i].Formats = slices.Clone(info.Tracks[i].Formats)
 	}
 	return info
 }
