@@ -361,16 +361,24 @@ func (c *clock) spans() []span {
 // last ones count, so that the skew of the clocks is followed. spans are in the order
 // of time, at least one.
 func among(spans []span) span {
-	last := spans[max(len(spans)-minReports, 0):]
-	if areExact(spans) && areExact(last) {
-		return median(last, span.late, span.late)
+	is, certain := likely(spans)
+	if certain {
+		return is
 	}
-	if all, ok := common(spans); ok {
-		return all
-	}
-	is := median(spans, span.early, span.late)
 	d := chance(min(steps(spans, span.early), steps(spans, span.late)), len(spans))
 	return span{lo: is.lo - d, hi: is.hi + d}
+}
+
+// likely is among without what may be chance; certain: nothing may.
+func likely(spans []span) (is span, certain bool) {
+	last := spans[max(len(spans)-minReports, 0):]
+	if areExact(spans) && areExact(last) {
+		return median(last, span.late, span.late), true
+	}
+	if all, ok := common(spans); ok {
+		return all, true
+	}
+	return median(spans, span.early, span.late), false
 }
 
 // chance returns how far the median of n reports may be from the truth, if they are

@@ -146,8 +146,11 @@ func (c *clock) noteLayers() {
 		if l == c || c.tellsSeconds() || l.tellsSeconds() {
 			continue
 		}
-		// The early ends, because layers are not late by the same amount.
-		behind := among(c.spans()).lo - among(l.spans()).lo
+		// The early ends, because layers are not late by the same amount. What may be
+		// chance would count twice in one of them, and not in the other.
+		a, _ := likely(c.spans())
+		b, _ := likely(l.spans())
+		behind := a.lo - b.lo
 		c.apart[l].add(behind)
 		l.apart[c].add(-behind)
 	}

@@ -151,3 +151,27 @@ func TestAlike(t *testing.T) {
 	}
 	want("another clock", 0, 1, false)
 }
+
+// A few reports that are wrong by some 40 ms, of layers with timestamps of their own, do not
+// take them further apart than that.
+func TestLayersOfFewReports(t *testing.T) {
+	tl, start := New(ladder[:2]), time.Date(2026, 5, 5, 5, 5, 5, 123456789, time.UTC)
+	lies := [2][]int{{38, -37, 30, -20, 10}, {5, 4, 6, 5, 4}}
+	ts := func(id media.TrackID, n int) int64 { return int64(id+1)<<30 + int64(n)*3000 }
+	for n := range 30 * len(lies[0]) {
+		at := start.Add(time.Duration(n) * time.Second / 30)
+		for id := range media.TrackID(2) {
+			tl.Observe(id, ts(id, n), at)
+			if n%30 == 3+int(id) {
+				ntp := at.Add(time.Duration(lies[id][n/30]) * time.Millisecond)
+				tl.Report(&media.SenderReport{Track: id, NTP: media.NTP(ntp), RTP: uint32(ts(id, n)), Arrival: at})
+			}
+		}
+		if n == 0 {
+			tl.Anchor(0, ts(0, 0), 0)
+		}
+		if apart := tl.Media(1, ts(1, n)) - tl.Media(0, ts(0, n)); apart.Abs() > 45*time.Millisecond {
+			t.Fatalf("frame %d: the second layer is %v from the first", n, apart)
+		}
+	}
+}
