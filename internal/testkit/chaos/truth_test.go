@@ -180,14 +180,15 @@ func (tr *trackTruth) decide(from, to time.Duration) {
 }
 
 // lostIn returns how many units of a time are not recorded, of which the node could
-// know, for something came after them until it sealed the recording; and when the first
-// of them was captured.
-func (tr *trackTruth) lostIn(from, to, sealed time.Duration) (n int, first time.Duration) {
+// know, for something came after them until it sealed the recording, and before them since
+// it has listened; and when the first of them was captured.
+func (tr *trackTruth) lostIn(from, to, listens, sealed time.Duration) (n int, first time.Duration) {
+	heard := max(0, slices.IndexFunc(tr.units, func(u *unit) bool { return u.missing < u.packets && u.at >= listens }))
 	known := len(tr.units)
-	for known > 0 && (tr.units[known-1].whole() != yes || tr.units[known-1].at > sealed) {
+	for known > heard && (tr.units[known-1].whole() != yes || tr.units[known-1].at > sealed) {
 		known--
 	}
-	for _, u := range tr.units[:known] {
+	for _, u := range tr.units[heard:known] {
 		if u.recorded || u.captured < from || u.captured > to || u.doubt || u.decodable == perhaps {
 			continue
 		}

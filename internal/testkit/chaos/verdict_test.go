@@ -75,7 +75,7 @@ func (j *judge) lostIn(l lane, r *recorded) (lost int, first time.Duration) {
 		if tr.lane != l {
 			continue
 		}
-		n, at := tr.lostIn(from+ends, to-ends, j.sealed[r.Dir])
+		n, at := tr.lostIn(from+ends, to-ends, j.started, j.sealed[r.Dir])
 		if n > 0 && lost == 0 {
 			first = at
 		}
@@ -109,7 +109,7 @@ func (j *judge) untroubled(r *recorded) bool {
 	if len(j.noted) > 0 || j.sc.Manual > 0 {
 		return false
 	}
-	var lanes []int
+	var lanes []string
 	for _, s := range j.senders {
 		if s.began > max(r.until, j.sealed[r.Dir]) || s.ended < r.at { // what it announced and did not send is missing, too
 			continue
@@ -117,7 +117,11 @@ func (j *judge) untroubled(r *recorded) bool {
 		if !s.untroubled() {
 			return false
 		}
-		lanes = append(lanes, len(s.tracks))
+		of := ""
+		for _, tr := range s.tracks {
+			of += tr.id() + " "
+		}
+		lanes = append(lanes, of)
 	}
 	return len(slices.Compact(lanes)) == 1 // what one of them has not is missing
 }
