@@ -63,7 +63,7 @@ func discarded(info *media.Recording) string {
 
 // missing says what was sent of a track and is not in the recording.
 func missing(t *media.RecordingTrack) string {
-	if t.RID != "" && t.PacketsReceived == 0 {
+	if t.RID != "" && t.PacketsReceived == 0 && !hasLost(t) { // what was lost right behind a rotation is counted before it
 		return "" // a layer that the sender never turned on
 	}
 	if !t.Recorded {

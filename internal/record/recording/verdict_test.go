@@ -34,3 +34,15 @@ func TestTrackIsOff(t *testing.T) {
 		}
 	}
 }
+
+// A layer of which nothing was counted in a recording, and that has lost something there, was on.
+func TestLayerLosesBehindRotation(t *testing.T) {
+	for cause, want := range map[string]media.Status{"layer": media.StatusComplete, "loss": media.StatusDegraded} {
+		info := &media.Recording{Duration: 0.72, Tracks: []media.RecordingTrack{
+			{Kind: "video", RID: "1", Codec: "H264", Recorded: true, Frames: 9, MediaSeconds: 0.3, FilledSeconds: 0.42, Gaps: []media.Gap{{Start: 0.3, Duration: 0.42, Cause: cause, Filled: true}}},
+		}}
+		if got, why := verdict(info, nil); got != want {
+			t.Errorf("with a gap of %s, it is %s: %s", cause, got, why)
+		}
+	}
+}
