@@ -268,8 +268,8 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	cancel()
 	loops.Wait()
-	ctx = context.WithoutCancel(ctx)
-	return errors.Join(err, n.drain(ctx), n.close(ctx))
+	ending := context.WithoutCancel(ctx)
+	return errors.Join(err, n.drain(ending), n.close(ending))
 }
 
 // parameters keeps the parameter sets of a track for who joins late.
