@@ -263,7 +263,11 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 	cancel()
 	loops.Wait()
-	return errors.Join(err, m.close(context.WithoutCancel(ctx)))
+	ended := m.close(context.WithoutCancel(ctx))
+	if err == nil {
+		<-served // it closes the listener itself where it had not begun to serve
+	}
+	return errors.Join(err, ended)
 }
 
 // close ends what runs: first the requests, then what they use.

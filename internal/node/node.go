@@ -269,7 +269,11 @@ func (n *Node) Run(ctx context.Context) error {
 	cancel()
 	loops.Wait()
 	ending := context.WithoutCancel(ctx)
-	return errors.Join(err, n.drain(ending), n.close(ending))
+	ended := errors.Join(n.drain(ending), n.close(ending))
+	if err == nil {
+		<-served // it closes the listener itself where it had not begun to serve
+	}
+	return errors.Join(err, ended)
 }
 
 // parameters keeps the parameter sets of a track for who joins late.

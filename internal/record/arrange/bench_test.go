@@ -41,8 +41,8 @@ func BenchmarkFrame(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		frame(media.Frame{Key: n%50 == 0, Format: videoFormat, Data: picture}, at, videoRate)
-		for i := range time.Duration(2) {
-			frame(media.Frame{Track: 1, Duration: 960, Key: true, Format: audioFormat, Data: packet}, at+i*soundEvery, audioRate)
+		for _, made := range []time.Duration{at, at + soundEvery} {
+			frame(media.Frame{Track: 1, Duration: 960, Key: true, Format: audioFormat, Data: packet}, made, audioRate)
 		}
 		if n%25 == 0 {
 			for id, rate := range []int64{videoRate, audioRate} {

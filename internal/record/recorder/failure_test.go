@@ -248,9 +248,13 @@ func TestAutoDuringSeal(t *testing.T) {
 	g.caughtUp("camera")
 	old := g.recorder.Status("camera").Info.RecordDir
 	hold, held := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	g.recorder.mu.Lock()
+	session := g.recorder.sessions["camera"]
+	g.recorder.mu.Unlock()
 	f.set(&f.onPut, func(key string) error {
-		if key == old+"/"+manifestName {
-			close(held)
+		if key == old+"/"+manifestName && session.ended.Load() { // and not while it waits for the publisher
+			once.Do(func() { close(held) })
 			<-hold
 		}
 		return nil
