@@ -68,10 +68,10 @@ export interface Polled<T> {
 }
 
 /**
- * Reads at once, interval milliseconds after each answer (0 never), and sooner after an error, later with each that follows.
+ * Reads at once, interval milliseconds after each answer (0 never), which may depend on it, and sooner after an error, later with each that follows.
  * What was read of something else, by its key, is forgotten; no key reads nothing.
  */
-export function usePolled<T>(key: string, interval: number, read: (signal: AbortSignal) => Promise<T>): Polled<T> {
+export function usePolled<T>(key: string, interval: number | ((value: T) => number), read: (signal: AbortSignal) => Promise<T>): Polled<T> {
   const [state, setState] = useState<{ key: string; value?: T; error: string }>({ key, error: '' });
   const [reads, setReads] = useState(0);
   const now = useRef({ read, interval });
@@ -81,18 +81,25 @@ export function usePolled<T>(key: string, interval: number, read: (signal: Abort
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let failures = 0;
+    let known: T | undefined;
+    const pause = () => {
+      const { interval } = now.current;
+      if (typeof interval === 'number') return interval;
+      return known && interval(known);
+    };
     const turn = async () => {
       let wait = 0;
       try {
         const value = await now.current.read(abort.signal);
-        wait = now.current.interval;
+        known = value;
+        wait = pause() ?? 0;
         failures = 0;
         if (!abort.signal.aborted) setState({ key, value, error: '' });
       } catch (reason) {
         if (abort.signal.aborted) return;
         wait = backoff(++failures);
         setState((before) => ({ ...(before.key === key ? before : {}), key, error: words(reason) }));
-        if (reason instanceof ApiError && reason.status >= 400 && reason.status < 500) wait = now.current.interval;
+        if (reason instanceof ApiError && reason.status >= 400 && reason.status < 500) wait = pause() ?? wait;
       }
       if (!abort.signal.aborted && wait > 0) timer = setTimeout(() => void turn(), wait);
     };

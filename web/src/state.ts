@@ -80,16 +80,23 @@ export function useAppState(): State {
   useEffect(() => noteLoad(load.value), [load.value]);
   const problems = usePolled(manager ? told : '', interval.problems, listProblems).value ?? load.value?.problems; // a node tells them with its load
   const now = streams ? `${feed.kind === 'waiting'} ${recordingChanges(streams)}` : '';
-  const first = useRef('');
-  if (!first.current) first.current = now;
-  const changes = now === first.current ? '' : now; // views that were there before the list have read what is in it
   const sums = useSums(recorder && may(me, 'view') ? key : '', now, manager, (streams ?? []).some((stream) => stream.recording));
+  // The list of streams tells first that a recording has ended. The catalogue of a manager follows, sooner or later.
+  const running = sums.streams?.filter((sum) => sum.running).map((sum) => sum.stream);
+  const changes = useSinceFirst(now) + useSinceFirst(running && `catalogue ${running.join('/')}`);
   const publisher = usePublisher();
   return {
     info: info.value, offline: info.error, manager, negotiates, recorder, me, locked, credentials, streams, feed, changes,
     sums: sums.streams, sumsMore: sums.more, sumsError: sums.error, refreshSums: sums.refresh,
     nodes: nodes.value, nodesError: nodes.error, load: load.value, problems: problems ?? [], publisher,
   };
+}
+
+/** A value once it is another than the first: views that were there before that have read what it tells. */
+function useSinceFirst(now: string | undefined): string {
+  const first = useRef('');
+  first.current ||= now ?? '';
+  return now === undefined || now === first.current ? '' : now;
 }
 
 /** Has the server answered 401 since the credentials changed last? */
@@ -122,9 +129,12 @@ function useStreams(credentials: string) {
 
 const followDelays = [1500, 5000]; // ms after a change, when a manager's recordings are read again
 
-/** The streams that have recordings, in the order of people; read again after changes, and while anything is recorded. */
+/**
+ * The streams that have recordings, in the order of people; read again after changes, and while anything is recorded,
+ * by the list of streams or by the catalogue.
+ */
 function useSums(key: string, changes: string, manager: boolean, running: boolean) {
-  const wait = running ? interval.sums : interval.quietSums;
+  const wait = ({ rows }: { rows: StreamRecordings[] }) => (running || rows.some((sum) => sum.running) ? interval.sums : interval.quietSums);
   const { value, error, refresh } = usePolled(key, wait, () => listPlayback(mostStreams));
   const before = useRef('');
   useEffect(() => {

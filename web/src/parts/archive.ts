@@ -18,11 +18,12 @@ export interface Newest {
   refresh: () => void;
 }
 
-/** The newest recordings of a stream, which are read again while one runs. */
+/** The newest recordings of a stream, which are read again while it is recorded, and while one of them still runs by the catalogue. */
 export function useNewest(stream: string, running: boolean): Newest {
   const { changes, credentials } = useApp();
   useDeletions();
-  const { value, error, refresh } = usePolled(`${stream} ${credentials} ${changes}`, running ? liveInterval : 0, async (signal) => {
+  const pause = (rows: Recording[]) => (running || rows.some((recording) => recording.status === 'recording') ? liveInterval : 0);
+  const { value, error, refresh } = usePolled(`${stream} ${credentials} ${changes}`, pause, async (signal) => {
     const { rows } = await listRecordings(stream, newest, { signal });
     return rows;
   });
