@@ -93,7 +93,7 @@ func (c *container) command(args ...string) *exec.Cmd {
 	line := slices.Concat(c.image.Config.Entrypoint, args)
 	cmd := exec.CommandContext(context.Background(), line[0], line[1:]...)
 	cmd.Dir = c.image.Config.WorkingDir
-	cmd.Env = append(slices.Clone(c.image.Config.Env), "LIVE777_HTTP_LISTEN="+c.address, "LIVE777_RECORDER_AUTO_STREAMS=*",
+	cmd.Env = append(slices.Clone(c.image.Config.Env), "LIVE777_HTTP_LISTEN="+c.address, "LIVE777_WEBRTC_LISTEN=127.0.0.1:0", "LIVE777_RECORDER_AUTO_STREAMS=*",
 		"LIVE777_HTTP_TLS_CERT=cert.pem", "LIVE777_HTTP_TLS_KEY=key.pem")
 	if os.Geteuid() != 0 {
 		cmd.Path, cmd.Dir = filepath.Join(c.dir, cmd.Path), filepath.Join(c.dir, cmd.Dir)

@@ -179,7 +179,7 @@ func testPackage(t *testing.T, first, second release) {
 	i.install(first.deb)
 	i.write("/etc/live777/cert.pem", ca.cert)
 	i.write("/etc/live777/key.pem", ca.key)
-	i.write(configFile, fmt.Appendf(nil, "[http]\nlisten = %q\n[http.tls]\ncert = %q\nkey = %q\n[recorder]\nauto_streams = [\"*\"]\nreconnect_seconds = 30\n",
+	i.write(configFile, fmt.Appendf(nil, "[http]\nlisten = %q\n[http.tls]\ncert = %q\nkey = %q\n[webrtc]\nlisten = \"127.0.0.1:0\"\n[recorder]\nauto_streams = [\"*\"]\nreconnect_seconds = 30\n",
 		address, i.path("/etc/live777/cert.pem"), i.path("/etc/live777/key.pem")))
 	i.say("enable --quiet live777.service", "start live777.service")
 	upgradeWhileRecording(t, ca, func() *server { return i.start(address, ca) }, func() {
@@ -370,6 +370,12 @@ func runNode(t *testing.T, cmd *exec.Cmd, address, storage string, ca *authority
 		}
 	})
 	within(t, "the node answers", time.Minute, func() bool {
+		select {
+		case err := <-s.done:
+			s.ended = true
+			t.Fatalf("the node ended before it answered: %v", err)
+		default:
+		}
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/healthz", http.NoBody)
 		if err != nil {
 			t.Fatal(err)
