@@ -114,10 +114,10 @@ $(SUPPLY): tools/supply/go.mod tools/supply/go.sum
 	cd tools/supply && $(GO) build -o ../../$(SUPPLY)/ tool
 	@touch $(SUPPLY)
 
-# What makes packages and images, and an ACME server for tests.
-$(RELEASE): tools/release/go.mod tools/release/go.sum $(wildcard tools/release/image/*.go)
+# What makes packages and images, what reads deploy/, and an ACME server for tests.
+$(RELEASE): tools/release/go.mod tools/release/go.sum $(wildcard tools/release/*/*.go)
 	mkdir -p $(RELEASE)
-	cd tools/release && $(GO) build -o ../../$(RELEASE)/ tool ./image
+	cd tools/release && $(GO) build -o ../../$(RELEASE)/ tool ./image ./manifests
 	@touch $(RELEASE)
 
 $(BENCHSTAT): tools/bench/go.mod tools/bench/go.sum

@@ -55,7 +55,7 @@ func TestDeployNamesMetrics(t *testing.T) {
 
 // TestAlerts has Prometheus evaluate the alert rules: alerts_test.yml says when each fires.
 func TestAlerts(t *testing.T) {
-	for _, args := range [][]string{{"check", "config", "prometheus.yml"}, {"test", "rules", "alerts_test.yml"}} {
+	for _, args := range [][]string{{"check", "config", "prometheus.yml"}, {"check", "config", "--syntax-only", "../compose/prometheus.yml"}, {"test", "rules", "alerts_test.yml"}} {
 		cmd := exec.CommandContext(t.Context(), "promtool", args...)
 		cmd.Dir = "../../../deploy/prometheus"
 		if out, err := cmd.CombinedOutput(); err != nil {

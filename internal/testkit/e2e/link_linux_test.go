@@ -29,6 +29,7 @@ type impairment struct {
 type link struct {
 	namespace  string
 	here       string // address of this end
+	there      string // of the namespace
 	ends       [2]*os.File
 	wg         sync.WaitGroup
 	mu         sync.Mutex
@@ -66,7 +67,7 @@ func newLink(t *testing.T) *link {
 		namespace: name, here: fmt.Sprintf("%s%d", subnet, first+1),
 		rng: rand.New(rand.NewPCG(1, 2)), flows: map[uint32]*flow{},
 	}
-	there := fmt.Sprintf("%s%d", subnet, first+2)
+	l.there = fmt.Sprintf("%s%d", subnet, first+2)
 	run(t, "netns", "add", name)
 	t.Cleanup(func() { run(t, "netns", "del", name) })
 	devices := [2]string{fmt.Sprintf("l7a%d", id), fmt.Sprintf("l7b%d", id)}
@@ -78,7 +79,7 @@ func newLink(t *testing.T) *link {
 	run(t, "addr", "add", l.here+"/30", "dev", devices[0])
 	run(t, "link", "set", devices[0], "up")
 	run(t, "-n", name, "link", "set", "lo", "up")
-	run(t, "-n", name, "addr", "add", there+"/30", "dev", devices[1])
+	run(t, "-n", name, "addr", "add", l.there+"/30", "dev", devices[1])
 	run(t, "-n", name, "link", "set", devices[1], "up")
 	run(t, "-n", name, "route", "add", "default", "via", l.here)
 	l.wg.Add(2)
