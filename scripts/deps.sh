@@ -21,6 +21,7 @@ need pulseaudio pulseaudio   # what Firefox needs to play sound, where there is 
 need ffmpeg ffmpeg           # decodes what was recorded
 need ffprobe ffmpeg          # in the same package
 need cvlc vlc-bin vlc-plugin-base # reads recordings as one file
+need rpm rpm                 # installs and checks packages of Red Hat's kind
 need promtool prometheus      # evaluates the alert rules
 need xmllint libxml2-utils   # validates manifests against the schema
 need ip iproute2             # network namespaces, with links that lose packets

@@ -84,10 +84,11 @@ packages() {
       for script in postinstall preremove postremove; do
         sed "s/@NAME@/$program/g" "deploy/packages/$script.sh" >"$BUILD/$script.sh"
       done
-      sed "s#\${BUILD}#$BUILD#g" deploy/packages/nfpm.yaml >"$BUILD/nfpm.yaml" # scripts have no variables
+      # Scripts and the licence have no variables with nfpm.
+      sed "s#\${BUILD}#$BUILD#g; s#\${LICENSE}#$(sed -n '1s/ License$//p' LICENSE)#" deploy/packages/nfpm.yaml >"$BUILD/nfpm.yaml"
       for format in "${formats[@]}"; do
         BUILD=$BUILD NAME=$program ARCH=${platform#*/} SUMMARY=$("$words/$program" man | sed -n '/^\.SH NAME/{n;s/.* \\- //;s/\\-/-/g;p}') \
-          LICENSE=$(head -n 1 LICENSE | xargs) "$tools/nfpm" package --config "$BUILD/nfpm.yaml" --packager "$format" --target "$out/" 2>&1 | grep -v "^using\|^created" || [ "${PIPESTATUS[0]}" -eq 0 ]
+          "$tools/nfpm" package --config "$BUILD/nfpm.yaml" --packager "$format" --target "$out/" 2>&1 | grep -v "^using\|^created" || [ "${PIPESTATUS[0]}" -eq 0 ]
       done
     done
   done
