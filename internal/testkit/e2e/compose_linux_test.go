@@ -63,6 +63,20 @@ func TestCompose(t *testing.T) {
 		t.Errorf("%s %s: %v", rec.Status, rec.Reason, err)
 	}
 
+	node.measures(rec.RecordDir,
+		`live777_stream_recorded_packets_total{kind="video"`, `live777_stream_lost_packets_total{kind="video"`, `live777_stream_recovered_packets_total{kind="video"`,
+		`live777_stream_recorded_frames_total{kind="audio"`, `live777_stream_segments_total{kind="audio"`,
+		`live777_recordings_total{reason="none",status="complete"} 1`, `live777_recordings_total{reason="error",status="failed"} 0`,
+		`live777_uploads_total{result="stored"}`, `live777_uploads_total{result="failed"}`, "live777_spool_used_bytes", "live777_spool_max_bytes",
+		`live777_disk_free_bytes{disk="spool"}`, "live777_database_seconds_count",
+		`live777_session_failures_total{cause="ice"} 0`, `live777_session_failures_total{cause="dtls"} 0`, "go_goroutines", "process_cpu_seconds_total")
+	manager.measures(rec.RecordDir, `liveman_node_up{node="live777"} 1`, "liveman_database_up 1", "liveman_database_seconds_count",
+		`liveman_nodes{state="up"} 1`, "liveman_catalogue_recordings 1", "liveman_requests_total{", "go_goroutines", "process_cpu_seconds_total")
+	for _, while := range []string{ // it published
+		`live777_stream_received_packets_total{stream="camera"}`, `live777_stream_received_bytes_total{stream="camera"}`, `live777_sessions{side="publisher",state="connected"}`,
+	} {
+		prometheus.sees("max_over_time(" + while + "[5m]) > 0")
+	}
 	prometheus.sees(`live777_recordings_total{job="live777",status="complete"} >= 1`)
 	prometheus.sees(`liveman_node_up{node="live777"} == 1`)
 	prometheus.sees(`up{job="live777"} == 1`)
@@ -306,6 +320,25 @@ func (r *running) stop(sig syscall.Signal) {
 func (r *running) ask(path string, out any) bool {
 	a := ask(r.c.t, http.MethodGet, r.url+path, "", "Authorization", "Bearer "+r.c.env["TOKEN"])
 	return a.status == http.StatusOK && (out == nil || json.Unmarshal(a.body, out) == nil)
+}
+
+// measures checks that GET /metrics has lines that begin like these, and nothing of a
+// single recording, which would be another series for each.
+func (r *running) measures(dir string, want ...string) {
+	r.c.t.Helper()
+	a := ask(r.c.t, http.MethodGet, r.url+"/metrics", "", "Authorization", "Bearer "+r.c.env["TOKEN"])
+	text := "\n" + string(a.body)
+	for _, line := range want {
+		if !strings.Contains(text, "\n"+line) {
+			r.c.t.Errorf("%s has no metric %s", r.name, line)
+		}
+	}
+	if strings.Contains(text, dir) || strings.Contains(text, "record_dir") {
+		r.c.t.Errorf("%s has metrics of a single recording", r.name)
+	}
+	if r.c.t.Failed() {
+		r.c.t.Logf("the metrics of %s:%s", r.name, text)
+	}
 }
 
 // sees waits until a query of Prometheus has a result.

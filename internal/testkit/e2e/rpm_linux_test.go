@@ -45,14 +45,14 @@ func TestRPM(t *testing.T) {
 	if _, err := os.Stat(config + ".rpmnew"); err == nil {
 		t.Error("a configuration that is the same in both versions lies beside the one that was changed")
 	}
-	if out, err := exec.CommandContext(t.Context(), filepath.Join(root, "usr/bin/live777"), "help").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), filepath.Join(root, "usr", "bin", "live777"), "help").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if got := rpm("-q", "live777"); got != "live777-9.0.2-1."+map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH] {
 		t.Errorf("installed is %s", got)
 	}
 	rpm("-e", "live777")
-	if left, err := filepath.Glob(filepath.Join(root, "usr/*/*live777*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(root, "usr", "*", "*live777*")); err != nil || len(left) > 0 {
 		t.Errorf("left are %q, %v", left, err)
 	}
 	if _, err := os.Stat(config + ".rpmsave"); err != nil {
