@@ -119,7 +119,7 @@ export async function startMock({ token, account, nodes, many }) {
       }),
     'GET /api/archive': (res) =>
       json(res, 200, [
-        { stream: 'door-camera', recordings: 24, last_start: '2026-11-22T12:00:00Z', last: new Date().toISOString(), running: true, duration: 86_400, bytes: 5.2e10 + 1e9 * reads++ },
+        { stream: 'door-camera', recordings: 24, last_start: '2026-11-22T12:00:00Z', last: new Date().toISOString(), running: recordings[0].status === 'recording', duration: 86_400, bytes: 5.2e10 + 1e9 * reads++ },
         { stream: 'gate', recordings: 3, last_start: new Date(Date.now() - 7_200_000).toISOString(), last: new Date(Date.now() - 3_600_000).toISOString(), duration: 3600, bytes: 1e9 },
         { stream: 'silent', recordings: 1, last_start: '2026-11-20T12:00:00Z', last: '2026-11-20T12:01:01Z', duration: 61, bytes: 1.5e6 },
         ...Array.from({ length: many?.streams ?? 0 }, (_, i) => ({
@@ -223,6 +223,15 @@ export async function startMock({ token, account, nodes, many }) {
     publish: (codecs) => {
       streams[0] = stream('door-camera', codecs, 2, true);
       tell();
+    },
+    /** The list of streams says that the recording of door-camera has ended, and the catalogue does not yet. */
+    stop: () => {
+      streams[0].recording = false;
+      tell();
+    },
+    /** Now the catalogue says it too. */
+    seal: () => {
+      recordings[0].status = 'complete';
     },
     /** From now on this is wrong. */
     wrong: (list) => {

@@ -280,6 +280,36 @@ async function problemsOfManager(browser, mock, out) {
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
 }
 
+/** A manager's catalogue hears of the end of a recording long after its list of streams: its row ends by itself. */
+async function lateCatalogue(browser, mock) {
+  const { page, problems } = await openPage(browser, mock.base);
+  const steps = new Steps(page, '');
+  await page.clock.install();
+  await page.goto(mock.base, { timeout: 60_000 });
+  await unlock(page);
+  await recordingsOf(page, 'door-camera');
+  const row = id(page, 'recording-row').first();
+  const reads = () => mock.asked().filter((asked) => asked === 'GET /api/playback/door-camera').length;
+  const readAgain = async () => {
+    const before = reads();
+    for (let i = 0; reads() === before; i++) {
+      check(i < 40, 'the recordings are not read again, and a row still says that it is being recorded');
+      await page.clock.fastForward(6_000); // longer than the page waits for a catalogue that is quick
+    }
+  };
+  await steps.run('a catalogue that hears late', async () => {
+    await page.locator('[data-testid=recording-row][data-status=recording]').waitFor({ timeout: 60_000 });
+    mock.stop();
+    for (let i = 0; i < 3; i++) await readAgain();
+    check((await row.getAttribute('data-status')) === 'recording', 'a row ends before the catalogue says so');
+    mock.seal();
+    await readAgain();
+    await page.locator('[data-testid=recording-row][data-status=recording]').waitFor({ state: 'detached', timeout: 60_000 });
+    check((await row.getAttribute('data-status')) === 'complete', 'the row is not complete');
+  });
+  check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
+}
+
 /** What changes while the page is open: sums, publishers, and whether the server answers. */
 async function changes(browser, mock) {
   const { page, problems } = await openPage(browser, mock.base);
@@ -543,6 +573,7 @@ await runScript(300_000, async (browser) => {
   const manager = await startMock({ token, nodes: fleet });
   try {
     await problemsOfManager(browser, manager, out);
+    await lateCatalogue(browser, manager);
   } finally {
     manager.close();
   }
