@@ -21,7 +21,7 @@ const named = (folder, names) => names.split(' ').map((name) => `${folder}/${nam
 const reference = ['docs/configuration', 'docs/configuration-liveman', 'guide/api', 'docs/api', 'docs/api-liveman'];
 const measured = ['docs/players', 'docs/interop', 'docs/benchmarks', 'docs/design/scale'];
 /** All other documents of docs/ are for users. */
-const more = readdirSync(`${source}/docs`).filter((file) => file.endsWith('.md')).map((file) => `docs/${file.slice(0, -3)}`)
+const more = readdirSync(`${source}/docs`).filter((file) => file.endsWith('.md') && !file.endsWith('.zh.md')).map((file) => `docs/${file.slice(0, -3)}`)
   .filter((page) => ![...reference, ...measured].includes(page));
 
 const english = [
@@ -51,7 +51,7 @@ export default defineConfig({
       lang: 'zh-CN',
       description: '录制所承载的流的 WebRTC 直播节点，以及管理多个节点的管理器',
       themeConfig: {
-        sidebar: { '/zh/': [group('指南', sections.map((name) => `zh/guide/${name}`))] },
+        sidebar: { '/zh/': [group('指南', [...sections.map((name) => `zh/guide/${name}`), 'docs/install.zh'])] },
         nav: [{ text: '指南', link: '/zh/guide/install' }, { text: 'API', link: '/docs/api' }],
         outline: { level: 'deep', label: '本页内容' },
         docFooter: { prev: '上一页', next: '下一页' },
