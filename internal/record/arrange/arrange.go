@@ -309,7 +309,7 @@ func (a *Arranger) finish() {
 		if a.crowded() {
 			a.crowdOutSound(a.pub.audio)
 		} else {
-			a.beginWithSound(nil) // the picture did not come in time
+			a.beginWithSound(func(*media.Frame) bool { return true }) // the picture did not come in time
 		}
 	}
 	a.close()

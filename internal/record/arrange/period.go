@@ -40,7 +40,8 @@ func (a *Arranger) beginWithPicture(s *source, f *media.Frame) {
 		least = headStartLater
 	}
 	if h := a.earlySound(); h != nil && f.Arrival.Sub(h.Arrival) > least {
-		a.beginWithSound(func() time.Duration { return a.pub.time.Media(s.ID, f.Timestamp) })
+		audio := a.pub.audio
+		a.beginWithSound(func(h *media.Frame) bool { return a.sessionTime(audio, h) < a.pub.time.Media(s.ID, f.Timestamp) })
 		a.picture(s, f)
 		return
 	}
@@ -88,10 +89,9 @@ func (a *Arranger) earlySound() *media.Frame {
 	return nil
 }
 
-// beginWithSound begins a Period with the first sound that waits. If a picture has
-// come, the Period has only the sound from before it. If the recording has pictures,
-// one stands there until the first comes.
-func (a *Arranger) beginWithSound(picture func() time.Duration) {
+// beginWithSound begins a Period with the first sound that waits, and with what of the
+// rest is ready. If the recording has pictures, one stands there until the first comes.
+func (a *Arranger) beginWithSound(ready func(*media.Frame) bool) {
 	s := a.pub.audio
 	f := s.held[0].Frame
 	at := a.startOf(s, f)
@@ -99,7 +99,7 @@ func (a *Arranger) beginWithSound(picture func() time.Duration) {
 	if a.has(media.Video) {
 		a.stand(a.pictureLane(), at)
 	}
-	a.place(s, func(f *media.Frame) bool { return picture == nil || !s.placed || a.sessionTime(s, f) < picture() })
+	a.place(s, func(f *media.Frame) bool { return !s.placed || ready(f) })
 }
 
 // pictureLane returns the lane in which a picture stands when none is sent.

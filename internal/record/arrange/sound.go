@@ -52,7 +52,8 @@ func (a *Arranger) release(force bool) {
 			}
 			return // it may be soon
 		}
-		a.beginWithSound(nil)
+		audio := a.pub.audio // of which the last still waits for a picture that is on its way
+		a.beginWithSound(func(f *media.Frame) bool { return !a.ahead(audio, f) })
 	}
 	s := a.pub.audio
 	if s == nil || len(s.held) == 0 || a.cur == nil {
