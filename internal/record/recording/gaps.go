@@ -187,12 +187,13 @@ func (rec *Recording) bookHoles(failed bool) {
 		t := &rec.info.Tracks[i]
 		t.Gaps = slices.DeleteFunc(t.Gaps, func(g media.Gap) bool { return g.Cause == causeNode && !g.Filled })
 		l := laneOf(t)
-		if !t.Recorded && (t.RID == "" || t.PacketsReceived == 0) {
+		brokenOff := rec.info.Recovered > 0 || failed // what was counted last may be missing
+		if !t.Recorded && (t.RID == "" || t.PacketsReceived == 0 && !brokenOff) {
 			continue // the verdict says it, or it is a layer that was never sent
 		}
 		cause := causeNode
 		switch {
-		case rec.info.Recovered > 0 || failed:
+		case brokenOff:
 		case l.Kind == media.Video && t.RID != "":
 			cause = arrange.CauseLayer
 		default:

@@ -247,9 +247,10 @@ func (o *Orphan) endPeriods() {
 func (o *Orphan) BaseDir() string { return o.baseDir }
 
 // MayGoOn reports whether a recording goes on if its publisher comes back in time: it was
-// written to less than reconnect ago, or it is paused.
+// written to less than reconnect ago, or it is paused, or nothing had come for it yet, so
+// that it still waits for what was asked for.
 func (o *Orphan) MayGoOn(now time.Time, reconnect time.Duration) bool {
-	return !o.ended && !o.holed && !o.broken && (now.Sub(o.seen) < reconnect || o.info.PausedSince != nil)
+	return !o.ended && !o.holed && !o.broken && (now.Sub(o.seen) < reconnect || o.info.PausedSince != nil || o.isEmpty())
 }
 
 // GoOn ends the Periods that were open, and returns the lanes that there were, where they

@@ -151,12 +151,14 @@ func (p *placer) off(at *placed, u *unit) time.Duration {
 }
 
 // standsBefore reports whether a sample that follows is the same, and nearer to where a
-// unit belongs: this one is the last picture before, which stands until then.
+// unit belongs, or in no gap as this one is: this one is the last picture before, which
+// stands until then.
 func (p *placer) standsBefore(u *unit) bool {
 	off := func(s *placed) time.Duration { return s.rec.at + s.start - u.captured - p.behind }
 	at := &p.all[p.index]
+	inside := at.inGap(p.lane, -rounded)
 	for i := p.index + 1; i < len(p.all) && off(&p.all[i]) <= near; i++ {
-		if s := &p.all[i]; s.sum == at.sum && off(s).Abs() < off(at).Abs() {
+		if s := &p.all[i]; s.sum == at.sum && (off(s).Abs() < off(at).Abs() || inside && !s.inGap(p.lane, rounded)) {
 			return true
 		}
 	}
