@@ -161,6 +161,21 @@ func (s Spans) cut(from, to time.Duration) (part Spans) {
 	return part
 }
 
+// reach lets spans that begin and end a little within two instants reach them.
+func (s Spans) reach(from, to, slack time.Duration) Spans {
+	if len(s) == 0 {
+		return nil
+	}
+	s = slices.Clone(s)
+	if first := &s[0]; first.Start-from <= slack {
+		first.Start = min(first.Start, from)
+	}
+	if last := &s[len(s)-1]; to-last.End <= slack {
+		last.End = max(last.End, to)
+	}
+	return s
+}
+
 // and returns what the spans have in common with others.
 func (s Spans) and(t Spans) (both Spans) {
 	for _, p := range s {

@@ -245,7 +245,7 @@ func (f *forecaster) dashjs() Forecast {
 		shown := map[media.Kind]Spans{}
 		for _, k := range kinds {
 			if p.covers[k] != nil {
-				shown[k] = p.of(k)
+				shown[k] = p.of(k).reach(p.start, p.end, p.slack)
 			}
 		}
 		stand, why := f.dashjsStands(&p)

@@ -266,7 +266,7 @@ func (a *Arranger) together(l *lane, t media.Ticks) (all, overdue bool) {
 // recasts reports whether a new Period begins with a key frame of the lead for the sake
 // of other layers: one leaves, or can join.
 func (a *Arranger) recasts(at time.Duration) bool {
-	return a.recastDue(at) && !a.soundIsPast(at) && slices.ContainsFunc(a.others(), func(s *source) bool {
+	return a.recastDue(at) && !a.soundIsPast(at) && !a.soundIsBehind() && slices.ContainsFunc(a.others(), func(s *source) bool {
 		return s.lane.period == a.cur && s.lane.video.gone || !a.isMember(s) && s.pair != nil
 	})
 }

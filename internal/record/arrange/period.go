@@ -418,10 +418,17 @@ func (a *Arranger) rotationDue(at time.Duration) bool {
 }
 
 // rotates reports whether the recording is rotated with a key frame at a session time.
-// It is not if the sound has got further, unless that lasts.
+// It is not if the sound has got further, or is two Periods behind, unless that lasts.
 func (a *Arranger) rotates(at time.Duration) bool {
 	long := a.rotateAt + time.Duration(maxSegment)*a.o.SegmentDuration
-	return a.rotationDue(at) && (at >= long || !a.soundIsPast(at))
+	return a.rotationDue(at) && (at >= long || !a.soundIsPast(at) && !a.soundIsBehind())
+}
+
+// soundIsBehind reports whether sound that is being sent has not got to the Period yet:
+// packets that were lost hold it up. Another Period would leave it none to go to.
+func (a *Arranger) soundIsBehind() bool {
+	l := a.soundLane()
+	return l != nil && l.period != nil && l.period != a.cur && l.src != nil && a.sends(l.src)
 }
 
 // soundIsPast reports whether the sound in the Period has got further than a session
