@@ -35,6 +35,7 @@ const english = [
 export default defineConfig({
   title: 'Live777 Recorder',
   description: 'A WebRTC live node that records what it carries, and a manager of many',
+  base: process.env.SITE_BASE ?? '/',
   srcDir: source,
   outDir: `${built}/html`,
   cacheDir: `${built}/cache`,

@@ -68,11 +68,12 @@ type asset struct {
 type handler struct {
 	assets map[string]*asset // by name within dist
 	media  func(context.Context) string
+	site   http.Handler // the documentation, at /docs/
 }
 
 // newHandler reads dist once: what is embedded does not change.
 func newHandler(dist fs.FS, media func(context.Context) string) http.Handler {
-	h := handler{map[string]*asset{}, media}
+	h := handler{map[string]*asset{}, media, newSite()}
 	err := fs.WalkDir(dist, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || strings.HasPrefix(path.Base(name), ".") {
 			return err
@@ -163,6 +164,10 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := strings.TrimPrefix(r.URL.Path, "/")
+	if name == "docs" || strings.HasPrefix(name, docsPath[1:]) {
+		h.site.ServeHTTP(w, r)
+		return
+	}
 	connect := ""
 	if name == "" || name == index {
 		name, connect = index, h.connect(r.Context())
