@@ -103,8 +103,13 @@ func (a *Arranger) canStand(l *lane, frontier time.Duration) bool {
 	if l.video.still || l.video.gop.whole {
 		return true
 	}
-	return !a.deaf && l.ticks(frontier) >= l.segment+maxSegment*l.ticks(a.o.SegmentDuration)
+	return !a.deaf && !a.ignores(l) && l.ticks(frontier) >= l.segment+maxSegment*l.ticks(a.o.SegmentDuration)
 }
+
+// ignores reports whether the sender has not answered a request for a key frame in the
+// open segment, in which it went on to send pictures for as long as a segment: it has been
+// asked again.
+func (a *Arranger) ignores(l *lane) bool { return l.video.keyAsked >= l.ticks(a.o.SegmentDuration) }
 
 // rotateStanding begins another recording with pictures that stand, if its publisher has any.
 func (a *Arranger) rotateStanding(at time.Duration) {
