@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/live777/recorder/internal/base/auth"
@@ -39,7 +40,7 @@ type Options struct {
 // Manager is a running liveman: its port is open from New on, and served by Run.
 type Manager struct {
 	cfg       *config.Liveman
-	taken     *config.Liveman // cfg, or what Reload has taken over last
+	taken     atomic.Pointer[config.Liveman] // cfg, or what Reload has taken over last
 	log       *slog.Logger
 	catalogue *catalogue.DB
 	database  *database
@@ -67,7 +68,8 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m = &Manager{cfg: cfg, taken: cfg, log: o.Logger}
+	m = &Manager{cfg: cfg, log: o.Logger}
+	m.taken.Store(cfg)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.close(ctx))
@@ -186,6 +188,7 @@ func (m *Manager) serveWith(ctx context.Context, lib *library, shelf *shelf, o O
 		BasePath: m.cfg.HTTP.BasePath, TrustedProxies: m.cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: m.cfg.HTTP.RequestsPerAddress, Refused: m.metrics.Refused,
 		Info:    api.Info{Name: "liveman", Version: o.Version, Features: features, Codecs: []string{}},
+		Config:  func(w io.Writer) error { return m.taken.Load().Print(w) },
 		Metrics: m.metrics.Handler(), Observe: m.metrics.Request, Ready: m.database.ready, Problems: m.health.Problems, Now: o.Now, Logger: o.Logger,
 	})
 	if err != nil {

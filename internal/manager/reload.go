@@ -14,7 +14,7 @@ import (
 // of the log, and who may do what. If something else differs, nothing is changed, and the error names it. It
 // is called by one goroutine at a time.
 func (m *Manager) Reload(next *config.Liveman) (changed []string, err error) {
-	if changed, err = m.taken.Changes(next); err != nil {
+	if changed, err = m.taken.Load().Changes(next); err != nil {
 		return nil, err
 	}
 	if err := m.events.Replace(context.Background(), next.Told()); err != nil {
@@ -27,6 +27,6 @@ func (m *Manager) Reload(next *config.Liveman) (changed []string, err error) {
 	if err := logging.SetLevel(m.log, next.Log.Level); err != nil {
 		return nil, fmt.Errorf("change the log: %w", err)
 	}
-	m.taken = next
+	m.taken.Store(next)
 	return changed, nil
 }

@@ -142,7 +142,8 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 			Name: "live777", Version: o.Version, Node: cfg.Recorder.NodeAlias,
 			Features: n.recorder.features(), Codecs: codecNames(),
 		},
-		Load: n.load, Problems: n.problems, Logger: o.Logger,
+		Config: func(w io.Writer) error { return n.taken.Load().Print(w) },
+		Load:   n.load, Problems: n.problems, Logger: o.Logger,
 	})
 	if err != nil {
 		return n, err

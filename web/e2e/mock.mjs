@@ -100,6 +100,12 @@ export async function startMock({ token, account, nodes, many }) {
       res.writeHead(204, { 'set-cookie': 'session=; Path=/; Max-Age=0' });
       res.end();
     },
+    'GET /api/config': (res) => json(res, 200, { toml: '[http]\nlisten = ":7777"\n\n[auth]\ntokens = ["********"]\n' }),
+    'DELETE /session/door-camera/v1': (res) => {
+      streams[0].subscribe.sessions = streams[0].subscribe.sessions.filter(({ id }) => id !== 'v1');
+      res.writeHead(200).end();
+      tell();
+    },
     'GET /api/deletions': (res) => json(res, 200, { deletions: [] }),
     'POST /api/sign/door-camera/1795262400': (res) =>
       json(res, 200, { url: '/api/play/abc/door-camera/1795262400/manifest.mpd', expires: new Date(Date.now() + 3_600_000).toISOString() }),

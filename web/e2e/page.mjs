@@ -162,8 +162,17 @@ async function desktop(browser, base, out) {
     await view(page, 'system');
     await shows(id(page, 'system-facts'), 'v0.1.0');
     await page.locator('.plot canvas').nth(3).waitFor({ timeout: 60_000 });
+    await shows(id(page, 'config'), 'tokens = ["********"]');
     await checkLayout(page);
     await steps.picture('page-system');
+  });
+  await steps.run('end a session', async () => {
+    const viewers = page.locator('[data-testid=session-row][data-stream=door-camera][data-side=viewer]');
+    await viewers.nth(1).waitFor({ timeout: 60_000 });
+    await id(viewers.nth(1), 'session-end').press('Enter');
+    await id(page, 'confirm-yes').click();
+    await viewers.nth(1).waitFor({ state: 'detached', timeout: 60_000 });
+    check((await viewers.count()) === 1, 'another session is gone too');
   });
   await steps.run('a theme and a language by a switch', async () => {
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);

@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -125,6 +126,8 @@ type Options struct {
 	RequestsPerAddress int
 	// Refused counts what a limit refused; nil: nobody does.
 	Refused func(of, limit string)
+	// Config writes the configuration in effect as TOML, secrets masked; nil: it is not told.
+	Config func(io.Writer) error
 	// Load tells how much the node has to do; nil: nothing is known.
 	Load func() NodeLoad
 	// Problems tells what is wrong; nil: nothing is.

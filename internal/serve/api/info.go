@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/live777/recorder/internal/base/fault"
 )
@@ -46,6 +47,22 @@ func (a *API) getOpenAPI(w http.ResponseWriter, _ *http.Request) error {
 
 // getTime answers in the format of DASH's urn:mpeg:dash:utc:http-xsdate:2014
 // (ISO/IEC 23009-1 5.8.4.11).
+// configuration is the answer of GET /api/config.
+type configuration struct {
+	TOML string `json:"toml"`
+}
+
+func (a *API) getConfig(w http.ResponseWriter, _ *http.Request) error {
+	var text strings.Builder
+	if a.o.Config != nil {
+		if err := a.o.Config(&text); err != nil {
+			return err
+		}
+	}
+	a.writeJSON(w, http.StatusOK, configuration{text.String()})
+	return nil
+}
+
 func (a *API) getTime(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(a.now().UTC().Format("2006-01-02T15:04:05.000Z"))) // a client that left needs no time

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -175,7 +176,8 @@ type ManagerOptions struct {
 	RequestsPerAddress int
 	Refused            func(of, limit string)
 	Info               Info
-	Metrics            http.Handler // nil: there are none
+	Config             func(io.Writer) error // that of Options
+	Metrics            http.Handler          // nil: there are none
 	// Ready returns nil, or an error that says what of the manager cannot be used
 	// now. nil: it always can.
 	Ready    func() error
@@ -196,7 +198,7 @@ func NewManager(o ManagerOptions) (*API, error) {
 	}
 	a := newAPI(Options{
 		Metrics: o.Metrics, Observe: o.Observe, Problems: o.Problems, Playback: o.Playback, Archive: o.Archive, Recordings: o.Recordings, Events: o.Events, Auth: o.Auth, Page: o.Page,
-		CORSOrigins: o.CORSOrigins, RequestsPerAddress: o.RequestsPerAddress, Refused: o.Refused, Info: o.Info, Now: o.Now, Logger: o.Logger,
+		CORSOrigins: o.CORSOrigins, RequestsPerAddress: o.RequestsPerAddress, Refused: o.Refused, Info: o.Info, Config: o.Config, Now: o.Now, Logger: o.Logger,
 	})
 	a.fleet, a.ready, a.document = o.Fleet, o.Ready, openapi.Liveman()
 	a.gate.registration = o.RegistrationToken

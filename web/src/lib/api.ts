@@ -223,6 +223,14 @@ async function spoken<T>(read: T, needs: unknown): Promise<T> {
 }
 
 export const listProblems = () => json<{ problems: Problem[] }>('/api/problems').then(({ problems }) => spoken(problems, problems.length > 0));
+/** The configuration in effect, as TOML. */
+export const readConfig = () => json<{ toml: string }>('/api/config').then(({ toml }) => toml);
+
+/** Ends a session of a publisher or a viewer. */
+export async function endSession(id: string, session: string): Promise<void> {
+  await request(`/session/${stream(id)}/${encodeURIComponent(session)}`, { method: 'DELETE' });
+}
+
 export const listNodes = () => json<Node[]>('/api/nodes/').then((nodes) => spoken(nodes, nodes.some(({ load }) => load.problems?.length)));
 
 /** The streams of a manager, each once for every node that has it; those of a node as they are. */

@@ -1,16 +1,30 @@
 import 'uplot/dist/uPlot.min.css';
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { useAction, usePolled } from '../hooks';
 import { locale, t } from '../i18n';
-import type { NodeLoad } from '../lib/api';
+import { endSession, type NodeLoad, readConfig, type Session } from '../lib/api';
 import { coloursOf } from '../lib/colours';
-import { bytes, duration } from '../lib/format';
+import { bytes, dateTime, duration, seen } from '../lib/format';
 import { lines, times, values } from '../lib/history';
 import { below } from '../lib/http';
-import { mayForAll } from '../lib/session';
+import { may, mayForAll } from '../lib/session';
+import { Confirm } from '../parts/dialog';
 import { useApp } from '../state';
 
-/** How the server is: its load as it has been since the page was opened, its storage, its version. */
+/** How the server is, who is connected to it, and how it is configured. */
 export function SystemView() {
+  const { me, manager } = useApp();
+  return (
+    <>
+      <Server />
+      {!manager && <Sessions />}
+      {mayForAll(me, 'admin') && <Configuration />}
+    </>
+  );
+}
+
+/** Its load as it has been since the page was opened, its storage, its version. */
+function Server() {
   const { info, load, me, manager } = useApp();
   return (
     <section class="card" aria-labelledby="system-title">
@@ -36,6 +50,93 @@ export function SystemView() {
       </dl>
       {!manager && !mayForAll(me, 'view') && <p class="note">{t('systemRights')}</p>}
       {load && <Graphs load={load} />}
+    </section>
+  );
+}
+
+interface Connected {
+  stream: string;
+  side: 'publisher' | 'viewer';
+  session: Session;
+}
+
+/** Who publishes and who watches. */
+function Sessions() {
+  const { streams, me } = useApp();
+  const [asking, ask] = useState<Connected>();
+  const { busy, error, run } = useAction();
+  const all = (streams ?? []).flatMap(({ id, publish, subscribe }) => [
+    ...publish.sessions.map((session): Connected => ({ stream: id, side: 'publisher', session })),
+    ...subscribe.sessions.map((session): Connected => ({ stream: id, side: 'viewer', session })),
+  ]);
+  return (
+    <section class="card" aria-labelledby="sessions-title">
+      <h2 id="sessions-title">{t('sessions')}</h2>
+      {streams && all.length === 0 && <p class="note">{t('noSessions')}</p>}
+      {error && (
+        <p class="error" role="alert">
+          {error}
+        </p>
+      )}
+      <ul class="rows" data-testid="sessions-list">
+        {all.map((one) => (
+          <li key={`${one.stream} ${one.session.id}`} class="row" data-testid="session-row" data-stream={one.stream} data-side={one.side}>
+            <div class="about">
+              <strong class="name">{seen(one.stream)}</strong> <span class="badge">{t(`${one.side}Side`)}</span>
+              <p class="note">
+                {[one.session.state, t('sessionSince', { time: dateTime(new Date(one.session.createdAt).toISOString(), locale) })].join(' · ')}
+              </p>
+            </div>
+            {may(me, one.side === 'publisher' ? 'publish' : 'subscribe') && (
+              <button
+                type="button"
+                class="quiet"
+                disabled={busy}
+                aria-label={t('sessionEndName', { stream: seen(one.stream) })}
+                onClick={() => ask(one)}
+                data-testid="session-end"
+              >
+                {t('sessionEnd')}
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
+      {asking && (
+        <Confirm
+          title={t('sessionEndName', { stream: seen(asking.stream) })}
+          yes={t('sessionEnd')}
+          onNo={() => ask(undefined)}
+          onYes={() => {
+            ask(undefined);
+            void run(() => endSession(asking.stream, asking.session.id));
+          }}
+        >
+          <p>{t('sessionEndText')}</p>
+        </Confirm>
+      )}
+    </section>
+  );
+}
+
+/** The configuration, for who may change what it says. */
+function Configuration() {
+  const { credentials } = useApp();
+  const { value, error } = usePolled(credentials, 0, readConfig);
+  return (
+    <section class="card" aria-labelledby="config-title">
+      <h2 id="config-title">{t('config')}</h2>
+      <p class="note">{t('configNote')}</p>
+      {error && (
+        <p class="error" role="alert">
+          {error}
+        </p>
+      )}
+      {value && (
+        <pre class="config" tabIndex={0} role="region" aria-labelledby="config-title" data-testid="config">
+          {value}
+        </pre>
+      )}
     </section>
   );
 }
