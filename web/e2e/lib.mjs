@@ -9,7 +9,7 @@
 //   confirm, confirm-yes, confirm-no; toasts, undo
 //   problems                   what is wrong with the server; within it, and within the row of a node:
 //     problem                  data-place, data-serious
-//   node-row-<alias>           data-state; of a manager's nodes
+//   node-row-<alias>           data-state; of a manager's nodes; within it node-open, node-since; of one alone node-streams
 //   token-form, token-input, token-remember, token-save, token-forget
 //   login-form, login-name, login-password, login-submit, login-error, login-other (to the other
 //   of login-form and token-form), account, logout

@@ -264,7 +264,7 @@ const load = { time: since, streams: 1, publishers: 1, viewers: 0, recordings: 1
 const fleet = [
   { alias: 'roof', state: 'up', storage: 'local', load: { ...load, storage: { type: 'fs', failing: true, failed_recordings: 1 }, problems: [full] } },
   { alias: 'cellar', state: 'up', storage: 'shared', load },
-  { alias: 'gate', state: 'down', storage: 'shared', error: 'connection refused', load: { ...load, streams: 0, recordings: 0 } },
+  { alias: 'gate', state: 'down', since, seen_at: since, storage: 'shared', error: 'connection refused', load: { ...load, streams: 0, recordings: 0 } },
 ];
 
 /** What is wrong with a manager is told apart from what is wrong with its nodes. */
@@ -285,6 +285,17 @@ async function problemsOfManager(browser, mock, out) {
     check((await id(id(page, 'node-row-cellar'), 'problem').count()) === 0, 'a node without problems has some');
     await checkLayout(page);
     await steps.picture('page-manager-problems');
+  });
+  await steps.run('a page of a node', async () => {
+    await shows(id(id(page, 'node-row-gate'), 'node-since'), 'since Nov 22, 2026');
+    await id(id(page, 'node-row-gate'), 'node-open').press('Enter');
+    await id(page, 'node-streams').waitFor({ state: 'attached', timeout: 60_000 });
+    check((await id(page, 'node-row-roof').count()) === 0, 'the page of a node shows others');
+    check(page.url().endsWith('#/nodes/gate'), `its address is ${page.url()}`);
+    await checkLayout(page);
+    await steps.picture('page-node');
+    await page.goBack({ timeout: 60_000 });
+    await id(page, 'node-row-roof').waitFor({ timeout: 60_000 });
   });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
 }

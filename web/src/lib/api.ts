@@ -60,6 +60,8 @@ export interface Problem extends Said {
 export interface Node {
   alias: string;
   state: string; // connecting, up, down
+  since?: string; // of the state
+  seen_at?: string; // when it answered last
   kind?: string; // recorder, original
   storage: string; // shared, local
   error?: string;

@@ -285,5 +285,11 @@ export const en = {
   sessionEndText: 'Who it belongs to is disconnected, and may come again.',
   config: 'Configuration in effect',
   configNote: 'With its defaults, and with what was taken over since the start. Secrets are not shown.',
+  nodesAll: 'All nodes',
+  nodeUnknown: 'There is no node of this name.',
+  nodeSince: '{state} since {time}',
+  nodeSeen: 'it answered last at {time}',
+  nodeStreams: 'Streams of this node, and their recordings',
+  nodeNoStreams: 'It has no streams now.',
   pausedSince: 'paused since {time}',
 };

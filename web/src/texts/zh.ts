@@ -284,5 +284,11 @@ export const zh: Record<keyof typeof en, string> = {
   sessionEndText: '对方会被断开，但可以重新连接。',
   config: '生效的配置',
   configNote: '包含默认值以及启动后重新加载的内容。密钥不会显示。',
+  nodesAll: '所有节点',
+  nodeUnknown: '没有这个名称的节点。',
+  nodeSince: '自 {time} 起{state}',
+  nodeSeen: '最后一次应答：{time}',
+  nodeStreams: '此节点的流及其录制',
+  nodeNoStreams: '目前没有流。',
   pausedSince: '自 {time} 起暂停',
 };

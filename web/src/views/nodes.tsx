@@ -1,8 +1,9 @@
-import { t, tOr } from '../i18n';
+import { locale, t, tOr } from '../i18n';
 import type { Node } from '../lib/api';
+import { hrefOf, usePlace } from '../lib/route';
 import { ProblemList } from '../parts/problems';
 import { useApp } from '../state';
-import { bitrate, bytes, duration } from '../lib/format';
+import { bitrate, bytes, dateTime, duration, seen } from '../lib/format';
 
 /** A clock that is off by less is nothing to talk about, in ms. */
 const clockTolerance = 2000;
@@ -10,9 +11,19 @@ const clockTolerance = 2000;
 /** The nodes of a manager, and how they are. */
 export function NodesView() {
   const { nodes, nodesError: error } = useApp();
+  const { subject } = usePlace();
+  const shown = subject ? nodes?.filter((node) => node.alias === subject) : nodes;
   return (
     <section class="card" aria-labelledby="nodes-title">
-      <h2 id="nodes-title">{t('nodes')}</h2>
+      <h2 id="nodes-title">{subject ? seen(subject) : t('nodes')}</h2>
+      {subject && (
+        <p>
+          <a href={hrefOf('nodes')} data-testid="nodes-all">
+            {t('nodesAll')}
+          </a>
+        </p>
+      )}
+      {subject && nodes && shown?.length === 0 && <p class="note">{t('nodeUnknown')}</p>}
       {error && (
         <p class="error" role="alert" data-testid="nodes-error">
           {error}
@@ -20,12 +31,26 @@ export function NodesView() {
       )}
       {nodes?.length === 0 && <p class="note">{t('noNodes')}</p>}
       <ul class="rows" data-testid="nodes-list">
-        {nodes?.map((node) => (
+        {shown?.map((node) => (
           <li key={node.alias} data-testid={`node-row-${node.alias}`} data-state={node.state}>
-            <strong class="name">{node.alias}</strong>
+            <strong class="name">
+              <a href={hrefOf('nodes', node.alias)} data-testid="node-open">
+                {seen(node.alias)}
+              </a>
+            </strong>
             <span class={node.state === 'up' ? 'badge complete' : 'badge failed'}>
               {tOr(`node.${node.state}`, node.state)}
             </span>
+            {node.since && (
+              <p class="note" data-testid="node-since">
+                {[
+                  t('nodeSince', { state: tOr(`node.${node.state}`, node.state), time: dateTime(node.since, locale) }),
+                  node.state !== 'up' && node.seen_at && t('nodeSeen', { time: dateTime(node.seen_at, locale) }),
+                ]
+                  .filter(Boolean)
+                  .join(' · ')}
+              </p>
+            )}
             <p class="note">
               {loadOf(node).join(' · ')}
             </p>
@@ -35,10 +60,29 @@ export function NodesView() {
               </p>
             ))}
             <ProblemList problems={node.load.problems ?? []} />
+            {subject && <StreamsOf alias={node.alias} />}
           </li>
         ))}
       </ul>
     </section>
+  );
+}
+
+/** The streams that a node has now, each with the way to its recordings. */
+function StreamsOf({ alias }: { alias: string }) {
+  const streams = useApp().streams?.filter(({ node }) => node === alias) ?? [];
+  return (
+    <>
+      <h3>{t('nodeStreams')}</h3>
+      {streams.length === 0 && <p class="note">{t('nodeNoStreams')}</p>}
+      <ul data-testid="node-streams">
+        {streams.map(({ id, recording }) => (
+          <li key={id}>
+            <a href={hrefOf('recordings', id)}>{seen(id)}</a> {recording && <span class="badge recording">{t('status.recording')}</span>}
+          </li>
+        ))}
+      </ul>
+    </>
   );
 }
 
