@@ -40,7 +40,6 @@ export default defineConfig({
   outDir: `${built}/html`,
   cacheDir: `${built}/cache`,
   metaChunk: true,
-  // All at once: what is loaded while others are coloured gives them other colours, now and then.
   markdown: { anchor: { slugify: slug }, languages: ['html', 'json', 'jsonl', 'python', 'sh', 'toml', 'xml'] },
   themeConfig: {
     search: { provider: 'local' },

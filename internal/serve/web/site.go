@@ -18,8 +18,7 @@ import (
 	"github.com/live777/recorder/internal/ingest/live"
 )
 
-// The documentation, each file by gzip; `scripts/site.sh embed` makes it, `make release`
-// calls that.
+// The documentation, each file by gzip; `scripts/site.sh embed` makes it.
 //
 //go:embed all:site
 var embeddedSite embed.FS
