@@ -309,7 +309,7 @@ func (l *library) redirectsTo(ctx context.Context) string {
 var (
 	relayedToNode   = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"}
 	relayedToClient = []string{"Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Retry-After"}
-	// relayedQuery is what file.mp4 and playlists are asked with.
+	// relayedQuery is what files and playlists are asked with.
 	relayedQuery = []string{"tz", "tracks", "height", "split", "_HLS_msn", "_HLS_part", "_HLS_skip"}
 )
 
@@ -351,7 +351,7 @@ func (l *library) relay(w http.ResponseWriter, r *http.Request, n *node, key str
 	switch {
 	case resp.StatusCode == http.StatusNotFound:
 		return fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
-	case (path.Base(key) == media.FileName || query.Has("_HLS_msn")) && (resp.StatusCode == http.StatusConflict || resp.StatusCode == http.StatusBadRequest):
+	case (media.IsFile(path.Base(key)) || query.Has("_HLS_msn")) && (resp.StatusCode == http.StatusConflict || resp.StatusCode == http.StatusBadRequest):
 		return refusedByNode(n, resp.StatusCode, peer.ErrorText(resp))
 	case resp.StatusCode >= 300 && resp.StatusCode != http.StatusNotModified &&
 		resp.StatusCode != http.StatusPreconditionFailed && resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
@@ -413,11 +413,11 @@ func (f flushed) Write(p []byte) (int, error) {
 	return n, errors.Join(err, f.control.Flush())
 }
 
-// contentType returns the type of an object by its name. file.mp4 may be sound alone, or a
+// contentType returns the type of an object by its name. A file may be sound alone, or a
 // ZIP of several files, if the node says so.
 func contentType(key string, h http.Header) string {
 	said := h.Get("Content-Type")
-	if path.Base(key) == media.FileName && (said == playback.TypeSound || said == playback.TypeZIP) {
+	if media.IsFile(path.Base(key)) && (said == playback.TypeSound || said == playback.TypeSoundWebM || said == playback.TypeZIP) {
 		return said
 	}
 	return storage.ContentType(key)

@@ -38,7 +38,7 @@ func (l *library) Manifest(ctx context.Context, recordDir string) ([]byte, error
 }
 
 // File implements span.Source. The answer says which nodes' recordings it is of.
-func (l *library) File(w http.ResponseWriter, r *http.Request, clips []playback.Clip) error {
+func (l *library) File(w http.ResponseWriter, r *http.Request, name string, clips []playback.Clip) error {
 	var nodes []string
 	for _, c := range clips {
 		if alias := c.Recording.Node; !slices.Contains(nodes, alias) {
@@ -46,7 +46,7 @@ func (l *library) File(w http.ResponseWriter, r *http.Request, clips []playback.
 		}
 	}
 	w.Header().Set("X-Live777-Node", strings.Join(nodes, ", "))
-	return l.files.File(w, r, clips)
+	return l.files.File(w, r, name, clips)
 }
 
 // Edge implements span.Source. Only the node knows the chunks of what it records.

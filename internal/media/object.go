@@ -26,9 +26,15 @@ const TimeName = "time"
 // MaxManifest is the longest manifest that is read, in bytes.
 const MaxManifest = 16 << 20
 
-// FileName is the name below a recording's folder at which the recording is served as one
-// MP4 file. No object is stored by that name.
-const FileName = "file.mp4"
+// The names below a recording's folder at which the recording is served as one file: MP4, or
+// WebM where its video is VP8. No object is stored by these names.
+const (
+	FileName = "file.mp4"
+	WebMName = "file.webm"
+)
+
+// IsFile reports whether what is served by that name is a whole file.
+func IsFile(name string) bool { return name == FileName || name == WebMName }
 
 // playlistExt ends the names of HLS playlists.
 const playlistExt = ".m3u8"
@@ -113,7 +119,7 @@ func SegmentName(template string, number int) string {
 
 // IsServedName reports whether something of a recording is served by that name: an object,
 // or what is made of its objects when it is asked for.
-func IsServedName(name string) bool { return IsObjectName(name) || name == FileName }
+func IsServedName(name string) bool { return IsObjectName(name) || IsFile(name) }
 
 // MaxInfoSize is the longest recording.json that is read, in bytes. A recording
 // of a day with a gap every second has 10 MB.

@@ -23,7 +23,16 @@ import (
 // partial ends the name of a file that is being written.
 const partial = ".part"
 
-// Export writes a span of a stream as MP4 files, of what is in storage. ok is false where
+// file returns the name of the file that is asked for: what is written to a name that ends
+// with .webm is WebM.
+func (c *Command) file() string {
+	if filepath.Ext(c.Output) == filepath.Ext(media.WebMName) {
+		return media.WebMName
+	}
+	return media.FileName
+}
+
+// Export writes a span of a stream as MP4 files, or WebM where the output is named so, of what is in storage. ok is false where
 // the files lack what the storage does not have.
 func Export(ctx context.Context, cfg *config.Config, c Command) (ok bool, err error) {
 	l, err := openForCommand(ctx, cfg, c.Logger)
@@ -39,7 +48,7 @@ func Export(ctx context.Context, cfg *config.Config, c Command) (ok bool, err er
 	if err != nil {
 		return false, err
 	}
-	files, err := server.Files(ctx, clips, c.Query)
+	files, err := server.Files(ctx, c.file(), clips, c.Query)
 	if err != nil {
 		return false, err
 	}

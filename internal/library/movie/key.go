@@ -170,18 +170,9 @@ func (o *opener) listed(ctx context.Context, p *Plan, one *piece, s *segment) ([
 // webmFrames returns the key frames of a WebM segment, of which so many bytes are read; -1
 // for all.
 func (o *opener) webmFrames(ctx context.Context, p *Plan, one *piece, s *segment, most int64) ([]KeyFrame, error) {
-	key, err := one.key(s.name)
+	frames, err := o.frames(ctx, one, s, most)
 	if err != nil {
 		return nil, err
-	}
-	r, err := o.Backend.Get(ctx, key, 0, most)
-	if err != nil {
-		return nil, fmt.Errorf("open object %q: %w", key, err)
-	}
-	frames, err := webm.Frames(r, most >= 0)
-	_ = r.Close() // it was read
-	if err != nil {
-		return nil, fmt.Errorf("read object %q: %w", key, err)
 	}
 	var keys []KeyFrame
 	for _, f := range frames {
@@ -194,6 +185,25 @@ func (o *opener) webmFrames(ctx context.Context, p *Plan, one *piece, s *segment
 		}
 	}
 	return keys, nil
+}
+
+// frames returns where the frames of a WebM segment are, of which so many bytes are read; -1
+// for all, or else it is the first frame alone.
+func (o *opener) frames(ctx context.Context, p *piece, s *segment, most int64) ([]webm.Frame, error) {
+	key, err := p.key(s.name)
+	if err != nil {
+		return nil, err
+	}
+	r, err := o.Backend.Get(ctx, key, 0, most)
+	if err != nil {
+		return nil, fmt.Errorf("open object %q: %w", key, err)
+	}
+	frames, err := webm.Frames(r, most >= 0)
+	_ = r.Close() // it was read
+	if err != nil {
+		return nil, fmt.Errorf("read object %q: %w", key, err)
+	}
+	return frames, nil
 }
 
 // keyFrames returns the key frames of a segment.

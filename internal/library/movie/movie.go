@@ -143,13 +143,7 @@ func (m *Movie) validator() string {
 	}
 	var b []byte
 	for _, p := range m.parts {
-		b = b[:0]
-		for _, v := range [...]int64{
-			p.at, p.size, int64(p.time), int64(p.object), int64(p.entry), int64(p.last), int64(p.began), int64(p.sum.Number), int64(p.sum.Samples),
-			p.sum.Bytes, int64(p.sum.Keys), int64(p.sum.Durations), int64(p.sum.Last), int64(p.sum.LastRun), int64(p.sum.Compositions),
-		} {
-			b = binary.AppendVarint(b, v)
-		}
+		b = p.appendTo(b[:0])
 		h.Write(b)
 	}
 	for _, k := range m.keys {

@@ -60,8 +60,17 @@ func Open(ctx context.Context, b storage.Readable, dir string, manifest []byte, 
 
 // Open makes one of the files of a plan.
 func (p *Plan) Open(ctx context.Context, f *File, how Opening) (m *Movie, missing []string, err error) {
+	o, err := p.prepare(ctx, f, how)
+	if err != nil {
+		return nil, nil, err
+	}
+	return o.open(ctx, p, f)
+}
+
+// prepare returns an opener that knows what is to be known of a file's pieces.
+func (p *Plan) prepare(ctx context.Context, f *File, how Opening) (*opener, error) {
 	if f.Why != "" {
-		return nil, nil, fault.New(fault.Conflict, f.Why).Coded("not_one_file")
+		return nil, fault.New(fault.Conflict, f.Why).Coded("not_one_file")
 	}
 	o := p.opener(how)
 	var all []*piece
@@ -74,9 +83,9 @@ func (p *Plan) Open(ctx context.Context, f *File, how Opening) (m *Movie, missin
 	}
 	o.Check = o.Check || count <= maxStats
 	if err := o.prepare(ctx, all); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return o.open(ctx, p, f)
+	return o, nil
 }
 
 // open makes a file of a plan, of which all pieces are known.
@@ -98,16 +107,21 @@ func (o *opener) open(ctx context.Context, p *Plan, f *File) (m *Movie, missing 
 	if f.cut {
 		start = max(start, int64(f.start))
 	}
-	title := o.Title
-	title.Start = p.epoch.Add(time.Duration(start))
-	if len(o.missing) > 0 {
-		title.Comment = strings.TrimSpace(title.Comment + "\nLost by the storage: " + strings.Join(o.missing, ", "))
-	}
 	m = &Movie{tracks: tracks, keys: o.keys, missing: o.missing, indexes: o.indexes, index: o.Index}
-	if err := m.layOut(start, title); err != nil {
+	if err := m.layOut(start, o.titled(p, time.Duration(start))); err != nil {
 		return nil, o.missing, err
 	}
 	return m, o.missing, nil
+}
+
+// titled returns the title of a file that begins at a time since the epoch.
+func (o *opener) titled(p *Plan, start time.Duration) Title {
+	title := o.Title
+	title.Start = p.epoch.Add(start)
+	if len(o.missing) > 0 {
+		title.Comment = strings.TrimSpace(title.Comment + "\nLost by the storage: " + strings.Join(o.missing, ", "))
+	}
+	return title
 }
 
 // opener reads the segments of recordings.

@@ -49,6 +49,17 @@ func (p *part) durations() uint32 {
 // compositions returns how many runs of composition offsets it has.
 func (p *part) compositions() uint32 { return max(p.sum.Compositions, 1) }
 
+// appendTo appends all that the part is.
+func (p *part) appendTo(b []byte) []byte {
+	for _, v := range [...]int64{
+		p.at, p.size, int64(p.time), int64(p.object), int64(p.entry), int64(p.last), int64(p.began), int64(p.sum.Number), int64(p.sum.Samples),
+		p.sum.Bytes, int64(p.sum.Keys), int64(p.sum.Durations), int64(p.sum.Last), int64(p.sum.LastRun), int64(p.sum.Compositions),
+	} {
+		b = binary.AppendVarint(b, v)
+	}
+	return b
+}
+
 // errOther says that an index is not the one that a file was made of.
 var errOther = errors.New("the sample index has changed since the file was made")
 

@@ -28,6 +28,7 @@ type Source struct {
 type Choice struct {
 	Kinds  []media.Kind // nil: all
 	Height int          // of the pictures, of which there are several sizes at a time; 0: the biggest
+	WebM   bool         // files are to be WebM, and not MP4
 }
 
 // Plan is which segments become files. Where what can be in one file changes, another
@@ -43,7 +44,7 @@ type Plan struct {
 type File struct {
 	From, To time.Time // wall clock
 	Formats  []string  // of its tracks, as RFC 6381 has them
-	Why      string    // why it cannot be MP4; empty: it can
+	Why      string    // why it cannot be MP4, or WebM if that is the choice; empty: it can
 	tracks   [2][]*piece
 	start    time.Duration // since the epoch; what is before is not shown
 	cut      bool          // start is where somebody wants it to begin
@@ -158,10 +159,22 @@ func (p *Plan) join(pieces []*piece) {
 		if !slices.Contains(f.Formats, one.codecs) {
 			f.Formats = append(f.Formats, one.codecs)
 		}
-		if !strings.HasSuffix(one.mime, "/mp4") {
-			f.Why = fmt.Sprintf("its %s is %s (%s), which is recorded as WebM and cannot be put into an MP4 file", one.kind, one.codecs, one.mime)
+		if why := p.choice.refuses(one); why != "" {
+			f.Why = why
 		}
 	}
+}
+
+// refuses says why a piece cannot be in a file of the container that is wanted; empty if it
+// can. It names the other file, which it can be in.
+func (c *Choice) refuses(p *piece) string {
+	switch {
+	case !c.WebM && !strings.HasSuffix(p.mime, "/mp4"):
+		return fmt.Sprintf("its %s is %s (%s), which is recorded as WebM and cannot be put into an MP4 file; %s has it", p.kind, p.codecs, p.mime, media.WebMName)
+	case c.WebM && p.kind == media.Video && !p.isWebM():
+		return fmt.Sprintf("its %s is %s (%s), and a WebM file is made of VP8 alone; %s has it", p.kind, p.codecs, p.mime, media.FileName)
+	}
+	return ""
 }
 
 // takes reports whether a file can go on with pieces: each with the codec and the clock
@@ -315,6 +328,9 @@ func hasSegments(r *mpd.RepresentationType) bool {
 	t := r.GetSegmentTemplate()
 	return t != nil && t.SegmentTimeline != nil && len(t.SegmentTimeline.S) > 0
 }
+
+// IsWebM reports whether the files are WebM, which OpenWebM makes.
+func (p *Plan) IsWebM() bool { return p.choice.WebM }
 
 // One returns the only file of a plan. If there are several, or it cannot be MP4, the
 // error is a fault.Conflict that says which spans can be had.

@@ -31,10 +31,11 @@ const (
 	atOnce = 2
 )
 
-// What a file is that is no MP4 of pictures, as Content-Type has it.
+// What a file is that is none of pictures, as Content-Type has it.
 const (
-	TypeSound = "audio/mp4"
-	TypeZIP   = "application/zip"
+	TypeSound     = "audio/mp4"
+	TypeSoundWebM = "audio/webm"
+	TypeZIP       = "application/zip"
 )
 
 // Clip is a recording, or the part of one that a file is to have.
@@ -43,21 +44,21 @@ type Clip struct {
 	From, To  time.Duration // media time; to 0: to the end
 }
 
-// file answers with the recording in the folder of key as one MP4 file.
+// file answers with the recording in the folder of key as one file, of which key has the name.
 func (s *Server) file(w http.ResponseWriter, r *http.Request, key string) error {
 	rec, err := s.recordingOf(r.Context(), key)
 	if err != nil {
 		return err
 	}
-	return s.File(w, r, []Clip{{Recording: rec}})
+	return s.File(w, r, path.Base(key), []Clip{{Recording: rec}})
 }
 
 // File answers with clips, which follow each other in time and are of one stream, as one
-// MP4 file, with ranges and conditions. Of a recording that runs it has what is closed.
+// file of that name, with ranges and conditions. Of a recording that runs it has what is closed.
 // The query of r says what of it is wanted: see wanted. What cannot be one file is a
 // fault.Conflict that says which spans can be had, or with split a ZIP of several.
-func (s *Server) File(w http.ResponseWriter, r *http.Request, clips []Clip) error {
-	want, err := wantedOf(r.URL.Query())
+func (s *Server) File(w http.ResponseWriter, r *http.Request, name string, clips []Clip) error {
+	want, err := wantedOf(name, r.URL.Query())
 	if err != nil {
 		return err
 	}
@@ -83,8 +84,9 @@ type wanted struct {
 	split bool           // several files, if they cannot be one
 }
 
-// wantedOf reads tz, tracks, height and split.
-func wantedOf(q url.Values) (want wanted, err error) {
+// wantedOf reads tz, tracks, height and split of a request for a file of that name.
+func wantedOf(name string, q url.Values) (want wanted, err error) {
+	want.WebM = name == media.WebMName
 	if want.zone, err = time.LoadLocation(q.Get("tz")); err != nil {
 		return want, fault.Errorf(fault.Invalid, `tz %.100q is no time zone; write it as "Europe/Berlin"`, q.Get("tz"))
 	}
@@ -110,10 +112,27 @@ func wantedOf(q url.Values) (want wanted, err error) {
 
 // extension is that of a file's name.
 func (w *wanted) extension() string {
-	if len(w.Kinds) == 1 && w.Kinds[0] == media.Audio {
+	switch {
+	case w.WebM:
+		return path.Ext(media.WebMName)
+	case w.isSound():
 		return ".m4a"
 	}
 	return path.Ext(media.FileName)
+}
+
+// isSound reports whether the file is to be of sound alone.
+func (w *wanted) isSound() bool { return len(w.Kinds) == 1 && w.Kinds[0] == media.Audio }
+
+// contentType is that of the file.
+func (w *wanted) contentType() string {
+	switch {
+	case w.WebM && w.isSound():
+		return TypeSoundWebM
+	case w.isSound():
+		return TypeSound
+	}
+	return storage.ContentType(w.extension())
 }
 
 // name is under which name a file is saved that begins at a time: file systems refuse
@@ -174,11 +193,9 @@ func (s *Server) one(w http.ResponseWriter, r *http.Request, p *planned, want wa
 	rec := p.clips[0].Recording
 	name := want.name(rec.Stream, p.begins(f), want.extension())
 	setHeader(w, name, m.ETag(), cacheValidate)
-	if want.extension() != path.Ext(media.FileName) {
-		w.Header().Set("Content-Type", TypeSound)
-	}
+	w.Header().Set("Content-Type", want.contentType())
 	w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": name}))
-	return s.send(w, r, rec, path.Join(rec.RecordDir, media.FileName), time.Time{}, s.reader(r.Context(), p, m))
+	return s.send(w, r, rec, path.Join(rec.RecordDir, path.Base(r.URL.Path)), time.Time{}, s.reader(r.Context(), p, m))
 }
 
 // begins returns when a file begins that is saved: a whole recording when that began.
@@ -198,8 +215,8 @@ type Made struct {
 }
 
 // Files makes what File answers with.
-func (s *Server) Files(ctx context.Context, clips []Clip, query url.Values) (files []Made, err error) {
-	want, err := wantedOf(query)
+func (s *Server) Files(ctx context.Context, name string, clips []Clip, query url.Values) (files []Made, err error) {
+	want, err := wantedOf(name, query)
 	if err != nil {
 		return nil, err
 	}
@@ -222,13 +239,30 @@ func (s *Server) Files(ctx context.Context, clips []Clip, query url.Values) (fil
 	return files, err
 }
 
+// content is a file that was made: a *movie.Movie or a *movie.WebM.
+type content interface {
+	Size() int64
+	ETag() string
+	Held() int64
+	Missing() []string
+	NewReader(ctx context.Context, b storage.Readable) io.ReadSeekCloser
+}
+
+// open makes a file of a plan.
+func open(ctx context.Context, p *movie.Plan, f *movie.File, how movie.Opening) (m content, missing []string, err error) {
+	if p.IsWebM() {
+		return p.OpenWebM(ctx, f, how)
+	}
+	return p.Open(ctx, f, how)
+}
+
 // movie returns a file that is planned, made now or before.
-func (s *Server) movie(ctx context.Context, p *planned, f *movie.File) (*movie.Movie, error) {
+func (s *Server) movie(ctx context.Context, p *planned, f *movie.File) (content, error) {
 	rec := p.clips[0].Recording
 	hash := sha256.Sum256(fmt.Appendf(p.hash[:], "%s", f.Span()))
-	return s.movies.get(ctx, hash, func() (*movie.Movie, error) {
+	return s.movies.get(ctx, hash, func() (content, error) {
 		title := movie.Title{Name: rec.Stream, Comment: verdict(rec)}
-		m, missing, err := p.plan.Open(ctx, f, movie.Opening{Backend: s.backend, Index: s.live.SampleIndex, Check: p.check, Title: title})
+		m, missing, err := open(ctx, p.plan, f, movie.Opening{Backend: s.backend, Index: s.live.SampleIndex, Check: p.check, Title: title})
 		if err != nil {
 			return nil, fmt.Errorf("make one file of recording %q: %w", rec.RecordDir, err)
 		}
@@ -242,7 +276,7 @@ func (s *Server) movie(ctx context.Context, p *planned, f *movie.File) (*movie.M
 
 // reader returns a reader of a file. If it finds that the storage has lost a segment, the
 // next file of these recordings is made without.
-func (s *Server) reader(ctx context.Context, p *planned, m *movie.Movie) io.ReadSeekCloser {
+func (s *Server) reader(ctx context.Context, p *planned, m content) io.ReadSeekCloser {
 	return &attentive{m.NewReader(ctx, s.backend), func() {
 		for _, c := range p.clips {
 			s.losses.add(c.Recording.RecordDir)
@@ -330,7 +364,7 @@ type hash [sha256.Size]byte
 // is known when done is closed.
 type made struct {
 	done  chan struct{}
-	movie *movie.Movie
+	movie content
 	err   error
 	kept  bool
 	used  int64 // when it was asked for last
@@ -342,7 +376,7 @@ func newMovies() *movies {
 
 // get returns the file of a hash. If several clients ask for it at the same time, one
 // request makes the file and the others wait. If that client leaves, another makes it.
-func (m *movies) get(ctx context.Context, of hash, open func() (*movie.Movie, error)) (*movie.Movie, error) {
+func (m *movies) get(ctx context.Context, of hash, open func() (content, error)) (content, error) {
 	for {
 		file, mine := m.find(of)
 		if mine {
@@ -374,7 +408,7 @@ func (m *movies) find(of hash) (file *made, mine bool) {
 }
 
 // open makes a file.
-func (m *movies) open(ctx context.Context, of hash, file *made, open func() (*movie.Movie, error)) {
+func (m *movies) open(ctx context.Context, of hash, file *made, open func() (content, error)) {
 	defer close(file.done)
 	defer m.keep(of, file)
 	file.err = context.Canceled // unless it is made

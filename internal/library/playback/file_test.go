@@ -190,7 +190,7 @@ func (f *fixture) update(t *testing.T, change func(*media.Recording)) {
 }
 
 // fileOf returns the file of a whole recording.
-func (f *fixture) fileOf(ctx context.Context, rec media.Recording) (*movie.Movie, error) {
+func (f *fixture) fileOf(ctx context.Context, rec media.Recording) (content, error) {
 	p, err := f.plan(context.WithoutCancel(ctx), []Clip{{Recording: rec}}, movie.Choice{})
 	if err != nil {
 		return nil, err
@@ -236,7 +236,7 @@ func TestFilesAreBounded(t *testing.T) {
 	var making, most, made atomic.Int32
 	get := func(of byte) {
 		t.Helper()
-		if _, err := m.get(t.Context(), hash{of}, func() (*movie.Movie, error) {
+		if _, err := m.get(t.Context(), hash{of}, func() (content, error) {
 			n := making.Add(1)
 			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 			}

@@ -39,7 +39,7 @@ func (s *Server) Object(w http.ResponseWriter, r *http.Request, key string) erro
 	if err := media.CheckPath(key); err != nil {
 		return err
 	}
-	if path.Base(key) == media.FileName {
+	if media.IsFile(path.Base(key)) {
 		return s.file(w, r, key)
 	}
 	if path.Ext(key) == path.Ext(media.IndexName) {

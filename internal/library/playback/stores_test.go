@@ -55,8 +55,11 @@ func stores(t *testing.T) map[string]storage.Store {
 // download is cut and goes on.
 func TestFileFromEveryStore(t *testing.T) {
 	f, _ := setupFile(t, "audio/mp4")
-	const key = fileDir + "/file.mp4"
-	whole := f.get(t, http.MethodGet, key)
+	const key, asWebM = fileDir + "/file.mp4", fileDir + "/file.webm"
+	whole, webm := f.get(t, http.MethodGet, key), f.get(t, http.MethodGet, asWebM)
+	if got := webm.header.Get("Content-Type"); got != "video/webm" || !strings.Contains(webm.body, "packet 99 of segment 1") {
+		t.Fatalf("as WebM: %d, %q, %d bytes", webm.status, got, len(webm.body))
+	}
 	var frames strings.Builder
 	for i := range 200 {
 		fmt.Fprintf(&frames, "packet %d of segment %d", i%100, i/100)
@@ -85,7 +88,10 @@ func TestFileFromEveryStore(t *testing.T) {
 		}
 		of := &fixture{Server: s, handled: make(chan error, 100)}
 		of.url = of.listen(t)
-		t.Run(name, func(t *testing.T) { of.sameFile(t, key, whole) })
+		t.Run(name, func(t *testing.T) {
+			of.sameFile(t, key, whole)
+			of.sameFile(t, asWebM, webm)
+		})
 	}
 	t.Run("fs", func(t *testing.T) { f.sameFile(t, key, whole) })
 }

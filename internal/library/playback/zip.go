@@ -10,11 +10,9 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-
-	"github.com/live777/recorder/internal/library/movie"
 )
 
-// zip answers with the files that are planned and can be MP4, in a ZIP without compression,
+// zip answers with the files that are planned and can be made, in a ZIP without compression,
 // of which the length is known before.
 func (s *Server) zip(w http.ResponseWriter, r *http.Request, p *planned, want wanted) error {
 	rec := p.clips[0].Recording
@@ -48,7 +46,7 @@ func (s *Server) zip(w http.ResponseWriter, r *http.Request, p *planned, want wa
 	return nil
 }
 
-// zipped makes the files that are planned and can be MP4.
+// zipped makes the files that are planned and can be made.
 func (s *Server) zipped(ctx context.Context, p *planned, want wanted) (files []zipped, err error) {
 	rec := p.clips[0].Recording
 	for _, f := range p.plan.Files {
@@ -74,7 +72,7 @@ type zipped struct {
 	name  string
 	at    time.Time
 	size  int64
-	movie *movie.Movie
+	movie content
 }
 
 // unique numbers files that have the name of one before.

@@ -24,11 +24,11 @@ import (
 const UnavailableHeader = "X-Live777-Unavailable"
 
 // Serve answers a GET or HEAD of what a span of a stream has by a name: its manifests, the
-// segments that they name, by their record_dir and name, and media.FileName. An error means that nothing
+// segments that they name, by their record_dir and name, and its files (media.IsFile). An error means that nothing
 // was written but headers.
 func (l *Library) Serve(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error {
-	if name == media.FileName {
-		return l.file(w, r, stream, s)
+	if media.IsFile(name) {
+		return l.file(w, r, stream, s, name)
 	}
 	if !media.IsManifest(name) {
 		if err := l.check(r.Context(), stream, s, name); err != nil {
@@ -57,9 +57,8 @@ func (l *Library) Serve(w http.ResponseWriter, r *http.Request, stream string, s
 	return nil
 }
 
-// file answers with a span as one file, which begins and ends exactly where it is asked
-// to. Nobody sees what a file lacks: where a recording cannot be had now, there is none.
-func (l *Library) file(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan) error {
+// file answers with a span as one file of that name. Nobody sees what a file lacks: where a recording cannot be had now, there is none.
+func (l *Library) file(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string) error {
 	parts, err := l.Parts(r.Context(), stream, s)
 	if err != nil {
 		return err
@@ -71,7 +70,7 @@ func (l *Library) file(w http.ResponseWriter, r *http.Request, stream string, s 
 	for i, c := range parts.Clips {
 		clips[i] = playback.Clip{Recording: c.Recording, From: c.From, To: c.To}
 	}
-	return l.source.File(w, r, clips)
+	return l.source.File(w, r, name, clips)
 }
 
 // manifest returns the manifest of a name, when it has what r waits for, and the parts that

@@ -42,7 +42,7 @@ type Source interface {
 	// Await waits until more is closed; came is false if that takes too long.
 	Await(ctx context.Context, more <-chan struct{}) (came bool, err error)
 	// File answers a GET or HEAD of parts of recordings as one file.
-	File(w http.ResponseWriter, r *http.Request, clips []playback.Clip) error
+	File(w http.ResponseWriter, r *http.Request, name string, clips []playback.Clip) error
 	// Object answers a GET or HEAD of an object for somebody who may have it until then.
 	Object(w http.ResponseWriter, r *http.Request, key string, until time.Time) error
 }

@@ -79,7 +79,7 @@ func (f *shelf) RecordingOf(_ context.Context, key string) (media.Recording, err
 	return media.Recording{}, fault.New(fault.NotFound, "none")
 }
 
-func (f *shelf) File(w http.ResponseWriter, _ *http.Request, clips []playback.Clip) error {
+func (f *shelf) File(w http.ResponseWriter, _ *http.Request, _ string, clips []playback.Clip) error {
 	for _, c := range clips {
 		_, _ = fmt.Fprintf(w, "%s %v-%v,", c.Recording.RecordDir, c.From, c.To)
 	}

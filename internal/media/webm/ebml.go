@@ -1,6 +1,9 @@
 package webm
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // Element IDs (RFC 8794 11.1, RFC 9559 5.1), with their length markers.
 const (
@@ -14,8 +17,15 @@ const (
 	idDocTypeReadVersion = 0x4285
 
 	idSegment        = 0x18538067
+	idSeekHead       = 0x114D9B74
+	idSeek           = 0x4DBB
+	idSeekID         = 0x53AB
+	idSeekPosition   = 0x53AC
 	idInfo           = 0x1549A966
 	idTimestampScale = 0x2AD7B1
+	idDuration       = 0x4489
+	idDateUTC        = 0x4461
+	idTitle          = 0x7BA9
 	idMuxingApp      = 0x4D80
 	idWritingApp     = 0x5741
 	idTracks         = 0x1654AE6B
@@ -26,6 +36,11 @@ const (
 	idFlagLacing     = 0x9C
 	idLanguage       = 0x22B59C
 	idCodecID        = 0x86
+	idCodecPrivate   = 0x63A2
+	idSeekPreRoll    = 0x56BB
+	idAudio          = 0xE1
+	idSamplingRate   = 0xB5
+	idChannels       = 0x9F
 	idVideo          = 0xE0
 	idPixelWidth     = 0xB0
 	idPixelHeight    = 0xBA
@@ -37,6 +52,23 @@ const (
 	idBlock          = 0xA1
 	idBlockDuration  = 0x9B
 	idReferenceBlock = 0xFB
+
+	idTags        = 0x1254C367
+	idTag         = 0x7373
+	idTargets     = 0x63C0
+	idSimpleTag   = 0x67C8
+	idTagName     = 0x45A3
+	idTagLanguage = 0x447A
+	idTagString   = 0x4487
+
+	idCues               = 0x1C53BB6B
+	idCuePoint           = 0xBB
+	idCueTime            = 0xB3
+	idCueTrackPositions  = 0xB7
+	idCueTrack           = 0xF7
+	idCueClusterPosition = 0xF1
+
+	idVoid = 0xEC
 )
 
 // unknownSize is the size of an element that ends with its file (RFC 8794 6.2),
@@ -74,6 +106,22 @@ func elementSize(id uint32, size int) int { return headerSize(id, size) + size }
 func appendUint(dst []byte, id uint32, v uint64) []byte {
 	n := octets(v)
 	return appendNumber(appendHeader(dst, id, n), v, n)
+}
+
+// appendWide is appendUint of a number that has eight octets whatever it is, so that the
+// element's length is known before the number.
+func appendWide(dst []byte, id uint32, v uint64) []byte {
+	return appendNumber(appendHeader(dst, id, 8), v, 8)
+}
+
+// appendFloat appends a number with a fraction (RFC 8794 7.3).
+func appendFloat(dst []byte, id uint32, v float64) []byte {
+	return appendWide(dst, id, math.Float64bits(v))
+}
+
+// appendWideHeader is appendHeader with a size of eight octets.
+func appendWideHeader(dst []byte, id uint32, size int64) []byte {
+	return appendNumber(appendNumber(dst, uint64(id), octets(uint64(id))), 1<<56|uint64(size), 8)
 }
 
 // uintSize is the number of bytes that appendUint appends.

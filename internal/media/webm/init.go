@@ -15,6 +15,7 @@ const (
 	timestampScale = 1_000_000_000 / Timescale // ns
 	trackNumber    = 1
 	trackTypeVideo = 1
+	trackTypeAudio = 2
 	app            = "live777"
 )
 
@@ -30,25 +31,27 @@ func Init(f *media.Format) ([]byte, error) {
 	if !ok {
 		return nil, fault.Errorf(fault.Unprocessable, "codec %q cannot be stored in WebM", f.Codec)
 	}
-	var header []byte
-	header = appendUint(header, idEBMLVersion, 1)
-	header = appendUint(header, idEBMLReadVersion, 1)
-	header = appendUint(header, idEBMLMaxIDLength, 4)
-	header = appendUint(header, idEBMLMaxSizeLength, 8)
-	header = appendString(header, idDocType, "webm")
-	header = appendUint(header, idDocTypeVersion, 4)
-	header = appendUint(header, idDocTypeReadVersion, 2) // SimpleBlock
-
 	var info []byte
 	info = appendUint(info, idTimestampScale, timestampScale)
 	info = appendString(info, idMuxingApp, app)
 	info = appendString(info, idWritingApp, app)
 
-	dst := appendMaster(nil, idEBML, header)
+	dst := appendMaster(nil, idEBML, header())
 	dst = appendNumber(dst, idSegment, octets(idSegment))
 	dst = append(dst, unknownSize...)
 	dst = appendMaster(dst, idInfo, info)
 	return appendMaster(dst, idTracks, appendMaster(nil, idTrackEntry, trackEntry(codecID, f))), nil
+}
+
+// header returns the content of the EBML header (RFC 8794 11.2).
+func header() (h []byte) {
+	h = appendUint(h, idEBMLVersion, 1)
+	h = appendUint(h, idEBMLReadVersion, 1)
+	h = appendUint(h, idEBMLMaxIDLength, 4)
+	h = appendUint(h, idEBMLMaxSizeLength, 8)
+	h = appendString(h, idDocType, "webm")
+	h = appendUint(h, idDocTypeVersion, 4)
+	return appendUint(h, idDocTypeReadVersion, 2) // SimpleBlock
 }
 
 // trackEntry returns the content of a TrackEntry (RFC 9559 5.1.4.1).

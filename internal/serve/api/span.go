@@ -28,7 +28,7 @@ func (a *API) getSpan(w http.ResponseWriter, r *http.Request) error {
 	}
 	if s.Live && strings.HasPrefix(from, "-") {
 		// Else it would begin later each time that a player asks what is new.
-		if !media.IsManifest(name) && name != media.FileName {
+		if !media.IsManifest(name) && !media.IsFile(name) {
 			return fault.New(fault.NotFound, "segments are beside a manifest whose URL has the time at which it begins")
 		}
 		location := url.URL{RawQuery: r.URL.RawQuery}
