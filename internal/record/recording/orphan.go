@@ -247,11 +247,18 @@ func (o *Orphan) endPeriods() {
 func (o *Orphan) BaseDir() string { return o.baseDir }
 
 // MayGoOn reports whether a recording goes on if its publisher comes back in time: it was
-// written to less than reconnect ago, or it is paused, or nothing had come for it yet, so
-// that it still waits for what was asked for.
+// written to less than reconnect ago, or it is paused, or nothing had come for it yet and
+// it was asked for lately, so that it still waits for that.
 func (o *Orphan) MayGoOn(now time.Time, reconnect time.Duration) bool {
-	return !o.ended && !o.holed && !o.broken && (now.Sub(o.seen) < reconnect || o.info.PausedSince != nil || o.isEmpty())
+	if o.isEmpty() {
+		reconnect = max(reconnect, askedLately)
+	}
+	return !o.ended && !o.holed && !o.broken && (now.Sub(o.seen) < reconnect || o.info.PausedSince != nil)
 }
+
+// askedLately is how long ago a recording may have been asked for, of which nothing had
+// come when the node died, and still wait for its publisher. Nothing tells when that was.
+const askedLately = 10 * time.Minute
 
 // GoOn ends the Periods that were open, and returns the lanes that there were, where they
 // end, and the end of the recording. ok is false if no Period has begun.
