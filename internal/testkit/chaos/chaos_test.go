@@ -23,7 +23,13 @@ const (
 // a track that came late of a sender of whole seconds (900218), a hole that was listed once
 // more after a crash (113191), tracks in the recording before theirs (900784), and sound
 // beyond the end of its Period (901109). And what the judge took for wrong: two key frames
-// that are the same, right after each other (930220, 940040).
+// that are the same, right after each other (930220, 940040),
+// copies of a picture that the ledger calls filled (6201988), and ends of Periods that a
+// player was said not to show (600174). Sound that ran ahead of its first picture
+// (6202018), or was left behind by two Periods at once (6300404), a layer's hole that was
+// not listed after a crash (5901926), recordings of which nothing had come before one
+// (6200707, 6202293), and pictures that were given up for a copy, although their sender
+// ignores requests for key frames (5901571).
 var mended = []uint64{
 	198, 100045, 100424, 100612, 100712, 100871, 101101, 101458, 102094, 102430, 113191, 113621, 900218, 900784, 901048, 901109,
 	930220, 940040, 6202018, 6300404, 5901926, 6200707, 6202293, 6201988, 600174, 5901571,
