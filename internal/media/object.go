@@ -19,6 +19,10 @@ const (
 	InfoName     = "recording.json" // the Recording itself
 )
 
+// OriginalManifestName is the manifest that an original live777 wrote of a recording that has
+// been taken up from it; ManifestName is made of that.
+const OriginalManifestName = "manifest.original.mpd"
+
 // TimeName is the name beside manifests of running recordings at which players ask for the
 // time.
 const TimeName = "time"
@@ -52,7 +56,7 @@ func IsManifest(name string) bool {
 // objectName matches the names of what a recording consists of: its manifests,
 // its description, and the init and media segments of its tracks and their sample
 // indexes; simulcast layers are numbered from 2.
-var objectName = regexp.MustCompile(`^(manifest\.mpd|recording\.json|(index|video(-\d+)?|audio)\.m3u8|[va]\d*_(init(_\d+)?|seg_\d{4,})\.(m4s|webm)|[va]\d*_samples(_\d{4,})?\.idx)$`)
+var objectName = regexp.MustCompile(`^(manifest(\.original)?\.mpd|recording\.json|(index|video(-\d+)?|audio)\.m3u8|[va]\d*_(init(_\d+)?|seg_\d{4,})\.(m4s|webm)|[va]\d*_samples(_\d{4,})?\.idx)$`)
 
 // IsObjectName reports whether name, without a folder, can be that of an object
 // of a recording. The folder of a recording may have other files as well, and

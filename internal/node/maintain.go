@@ -14,6 +14,8 @@ type Command struct {
 	Prefixes []string // Verify: only what is in these folders
 	Decode   bool     // Verify: with ffmpeg
 	Index    bool     // Rebuild: sample indexes too
+	// Originals is a file that lists what an original live777 recorded (maintain.RebuildOptions); may be empty.
+	Originals string
 
 	// Export: what of which stream, as GET file.mp4 has it in its query, and the file or
 	// folder that it is written to; "-" is Stdout, and empty a name by stream and time.

@@ -26,7 +26,7 @@ func ClassOf(key string) Class {
 	switch name := path.Base(key); {
 	case name == media.InfoName:
 		return Info
-	case media.IsManifest(name):
+	case media.IsManifest(name), name == media.OriginalManifestName:
 		return Manifest
 	}
 	return Media

@@ -188,6 +188,9 @@ func (o *Output) Rebuilt(s RebuildSummary) {
 	for _, dir := range s.Kept {
 		o.printf("%s: is not in storage yet, and stays in the catalogue\n", media.Show(dir))
 	}
+	if s.Adopted > 0 {
+		o.printf("%d recordings of an original live777 taken up\n", s.Adopted)
+	}
 	if s.Indexed > 0 {
 		o.printf("%d sample indexes made\n", s.Indexed)
 	}

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
@@ -41,6 +43,15 @@ type RebuildOptions struct {
 	// Elsewhere reports whether a recording does not concern this rebuild, because it
 	// is in other storage or of another node. nil: all concern it.
 	Elsewhere func(media.Recording) bool
+	// Originals lists recordings of original nodes of live777, so that it is known which
+	// stream is in which folder: index.json of such a node, or stream and mpd_path from the
+	// database of an original liveman. nil: only index.json at the top of the storage does.
+	Originals io.Reader
+	// Node is the name of the node to which recordings of original nodes belong that no
+	// list says one of.
+	Node string
+	// Now replaces time.Now in tests; nil means that.
+	Now func() time.Time
 	// Progress is called now and then with what was done so far; may be nil.
 	Progress func(RebuildSummary)
 	Logger   *slog.Logger // nil means slog.Default()
@@ -52,10 +63,11 @@ type RebuildSummary struct {
 	Added      int `json:"added"`      // to the catalogue
 	Updated    int `json:"updated"`    // in the catalogue
 	Removed    int `json:"removed"`    // from it, for they are not in storage
+	Adopted    int `json:"adopted"`    // recordings of original nodes of live777, that have been taken up
 	Deleted    int `json:"deleted"`    // deletions that were interrupted, and have been ended
 	Indexed    int `json:"indexed"`    // sample indexes that were made
 	// Running are the record_dirs of recordings that are not sealed: their node
-	// runs, or has to be started to seal them.
+	// runs, or has to be started to seal them. An original node may be recording them.
 	Running []string `json:"running"`
 	// Kept are those that are not in storage and stay in the catalogue, for they may
 	// be on their way (Partial).
@@ -75,7 +87,10 @@ func Rebuild(ctx context.Context, o RebuildOptions) (RebuildSummary, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	r := &rebuild{RebuildOptions: o, seen: map[string]struct{}{}, deleting: map[string]bool{}}
+	r := &rebuild{RebuildOptions: o, seen: map[string]struct{}{}, deleting: map[string]bool{}, now: o.Now}
+	if r.now == nil {
+		r.now = time.Now
+	}
 	r.sum.Running, r.sum.Kept, r.sum.Problems = []string{}, []string{}, []verify.Problem{}
 	err := r.run(ctx)
 	slices.Sort(r.sum.Running)
@@ -87,7 +102,9 @@ func Rebuild(ctx context.Context, o RebuildOptions) (RebuildSummary, error) {
 type rebuild struct {
 	RebuildOptions
 
-	deleting map[string]bool // what is being deleted, and is not to come back
+	deleting  map[string]bool // what is being deleted, and is not to come back
+	originals originals
+	now       func() time.Time
 
 	mu   sync.Mutex
 	sum  RebuildSummary
@@ -96,6 +113,9 @@ type rebuild struct {
 
 func (r *rebuild) run(ctx context.Context) error {
 	if err := r.endDeletions(ctx); err != nil {
+		return err
+	}
+	if err := r.readIndex(ctx); err != nil {
 		return err
 	}
 	if err := each(ctx, folders(ctx, r.Backend, ""), rebuildWorkers, r.folder); err != nil {
@@ -138,8 +158,18 @@ func (r *rebuild) endDeletions(ctx context.Context) error {
 // folder brings the catalogue in line with the recording in a folder, if there is
 // one.
 func (r *rebuild) folder(ctx context.Context, f folder) error {
-	if !f.has(media.InfoName) || r.deleting[f.dir] {
+	if r.deleting[f.dir] {
 		return nil
+	}
+	if !f.has(media.InfoName) {
+		adopted, err := r.adopt(ctx, &f)
+		if err != nil && damaged(err) {
+			r.problem(f.dir, fault.Text(err))
+			return nil
+		}
+		if err != nil || !adopted {
+			return err
+		}
 	}
 	r.mu.Lock()
 	r.seen[f.dir] = struct{}{}

@@ -202,10 +202,7 @@ func (f *fragment) parse(moof []byte) bool {
 			return eachBox(body, func(name string, body []byte) bool {
 				switch name {
 				case "tfhd":
-					if len(body) != tfhdSize-boxHeaderSize {
-						return false
-					}
-					f.fallback, f.flags = binary.BigEndian.Uint32(body[12:]), binary.BigEndian.Uint32(body[16:])
+					return f.parseHeader(body)
 				case "tfdt":
 					if len(body) != tfdtSize-boxHeaderSize {
 						return false
@@ -222,6 +219,33 @@ func (f *fragment) parse(moof []byte) bool {
 		return true
 	})
 	return whole && run && timed
+}
+
+// parseHeader reads the defaults of a tfhd (ISO/IEC 14496-12 8.8.7), which other writers
+// leave out.
+func (f *fragment) parseHeader(body []byte) bool {
+	if len(body) < 8 {
+		return false
+	}
+	flags := binary.BigEndian.Uint32(body) & 0xffffff
+	body = body[8:]
+	for _, field := range []struct {
+		flag uint32
+		size int
+		into *uint32
+	}{{0x01, 8, nil}, {0x02, 4, nil}, {0x08, 4, &f.fallback}, {0x10, 4, nil}, {0x20, 4, &f.flags}} {
+		if flags&field.flag == 0 {
+			continue
+		}
+		if len(body) < field.size {
+			return false
+		}
+		if field.into != nil {
+			*field.into = binary.BigEndian.Uint32(body)
+		}
+		body = body[field.size:]
+	}
+	return len(body) == 0
 }
 
 // parseRun reads the samples of a trun.

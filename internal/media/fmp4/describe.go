@@ -1,0 +1,99 @@
+package fmp4
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/media"
+)
+
+// description is what is read of an init segment.
+type description struct {
+	kind   media.Kind
+	format media.Format
+}
+
+// Describe returns the kind of an init segment's track, and its format without what only a
+// sample entry is made of. RFC6381 is empty where the sample entry does not tell it. Other
+// programs may have written it, with boxes that are longer than they should be. The error is
+// a fault.Invalid.
+func Describe(init []byte) (media.Kind, *media.Format, error) {
+	var d description
+	if !eachBox(init, d.box) || d.kind == 0 || d.format.Timescale == 0 {
+		return 0, nil, fault.New(fault.Invalid, "read the init segment: it does not describe a track of a known codec")
+	}
+	return d.kind, &d.format, nil
+}
+
+// box reads a box; false where it cannot be.
+func (d *description) box(name string, body []byte) bool {
+	switch name {
+	case "moov", "trak", "mdia", "minf", "stbl":
+		return eachBox(body, d.box)
+	case "mdhd":
+		if len(body) < 24 || body[0] != 0 {
+			return false
+		}
+		d.format.Timescale = binary.BigEndian.Uint32(body[12:])
+	case "stsd":
+		return len(body) > 8 && eachBox(body[8:], d.entry)
+	}
+	return true
+}
+
+const (
+	visualEntry = 78 // bytes of a visual sample entry before its boxes
+	audioEntry  = 28 // of an audio sample entry
+)
+
+// entry reads a sample entry.
+func (d *description) entry(name string, body []byte) bool {
+	if name == "Opus" {
+		if len(body) < audioEntry {
+			return false
+		}
+		d.kind, d.format.Codec, d.format.RFC6381 = media.Audio, "opus", "opus"
+		d.format.Channels = int(binary.BigEndian.Uint16(body[16:]))
+		return true
+	}
+	codec, ok := map[string]string{"avc1": "H264", "avc3": "H264", "hvc1": "H265", "hev1": "H265", "vp09": "VP9", "av01": "AV1"}[name]
+	if !ok || len(body) < visualEntry {
+		return !ok
+	}
+	d.kind, d.format.Codec = media.Video, codec
+	d.format.Width, d.format.Height = int(binary.BigEndian.Uint16(body[24:])), int(binary.BigEndian.Uint16(body[26:]))
+	return eachBox(body[visualEntry:], func(box string, body []byte) bool {
+		switch {
+		case box == "avcC" && len(body) >= 4:
+			d.format.RFC6381 = fmt.Sprintf("%s.%02X%02X%02X", name, body[1], body[2], body[3])
+		case box == "vpcC" && len(body) >= 7:
+			d.format.RFC6381 = fmt.Sprintf("vp09.%02d.%02d.%02d", body[4], body[5], body[6]>>4)
+		}
+		return true
+	})
+}
+
+// smhdSize is how long the content of a sound media header is (ISO/IEC 14496-12 12.2.2).
+const smhdSize = 8
+
+// Mend returns an init segment whose sound media header is not longer than it should be: an
+// original live777 writes one at which many readers stumble. What is right, or cannot be
+// read, is returned as it is.
+func Mend(init []byte) []byte {
+	var mended []byte
+	whole := eachBox(init, func(name string, body []byte) bool {
+		switch {
+		case name == "moov", name == "trak", name == "mdia", name == "minf":
+			body = Mend(body)
+		case name == "smhd" && len(body) > smhdSize:
+			body = body[:smhdSize]
+		}
+		mended = append(appendHeader(mended, boxHeaderSize+len(body), name), body...)
+		return true
+	})
+	if !whole {
+		return init
+	}
+	return mended
+}
