@@ -3,13 +3,16 @@ package manager
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/base/health"
+	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/manager/signalling"
+	"github.com/live777/recorder/internal/serve/api"
 )
 
 // signallingOff is the mode in which publishers and viewers are refused.
@@ -25,9 +28,27 @@ func (m *Manager) newSignalling() *signalling.Server {
 	for i, p := range m.cfg.Placement {
 		rules[i] = signalling.Rule{Streams: p.Streams, Labels: p.Labels, Nodes: p.Nodes}
 	}
+	var places signalling.Places
+	if m.catalogue.Shared() {
+		places = sharedPlaces{m.catalogue}
+	}
 	return signalling.New(signalling.Options{
-		Fleet: signalFleet{m.fleet, publicURLs(m.cfg.Nodes)}, Mode: m.cfg.Signalling.Mode, Rules: rules, Now: m.fleet.o.Now, Logger: m.log,
+		Places: places,
+		Fleet:  signalFleet{m.fleet, publicURLs(m.cfg.Nodes)}, Mode: m.cfg.Signalling.Mode, Rules: rules, Now: m.fleet.o.Now, Logger: m.log,
 	})
+}
+
+// sharedPlaces is where the managers of one database have sent publishers.
+type sharedPlaces struct{ *catalogue.DB }
+
+// Place implements signalling.Places.
+func (p sharedPlaces) Place(ctx context.Context, stream, alias, instead string) (string, error) {
+	return p.DB.Place(ctx, stream, alias, instead, signalling.PlacedFor)
+}
+
+// Placed implements signalling.Places.
+func (p sharedPlaces) Placed(ctx context.Context, stream string) (string, error) {
+	return p.DB.Placed(ctx, stream, signalling.PlacedFor)
 }
 
 // publicURLs returns where clients reach nodes, by alias, where that is said.
@@ -96,10 +117,24 @@ func (s signalFleet) Session(alias, stream, session string) (publisher, ok bool)
 	if n == nil {
 		return false, false
 	}
-	st, found := n.stream(stream)
-	if !found {
+	if st, found := n.stream(stream); found {
+		if publisher, ok = sessionOf(st, session); ok {
+			return publisher, true
+		}
+	}
+	// Another manager may have made it just now, and this one has not been told of it yet.
+	if n.isUp() != nil || n.IsOriginal() {
 		return false, false
 	}
+	var now api.NodeStream
+	if err := n.client.GetJSON(s.fleet.ctx, "/api/streams/"+url.PathEscape(stream), s.fleet.o.Timeout, &now); err != nil {
+		return false, false // it is gone, or the request itself will tell what is wrong
+	}
+	return sessionOf(now, session)
+}
+
+// sessionOf reports whether a session of a stream is a publisher's.
+func sessionOf(st api.NodeStream, session string) (publisher, ok bool) {
 	for _, one := range st.Publish.Sessions {
 		if one.ID == session {
 			return true, true

@@ -33,6 +33,7 @@ type DB struct {
 	timeout time.Duration
 	meter   Meter // may be nil
 	gate    *gate // of OpenLater, else nil
+	shared  bool  // see Shared
 
 	watchers     watchers
 	decoded      decoded

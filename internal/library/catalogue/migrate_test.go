@@ -13,10 +13,13 @@ import (
 // TestTablesOfOthers: tables that this program does not know are left as they are, and
 // the error says what to do. Those that it knows are opened again.
 func TestTablesOfOthers(t *testing.T) {
-	const ours, older, newer = 41, 40, 999
+	const older, newer = 40, 999
 	file, server := filepath.Join(t.TempDir(), "catalogue.db"), pgtest.Start(t).Database()
-	for _, place := range []struct{ driver, name, url string }{
-		{"sqlite", file, "sqlite://" + file}, {"pgx", server, server},
+	for _, place := range []struct {
+		driver, name, url string
+		ours              int
+	}{
+		{"sqlite", file, "sqlite://" + file, 41}, {"pgx", server, server, 42},
 	} {
 		version := func(from, to int) {
 			t.Helper()
@@ -24,16 +27,16 @@ func TestTablesOfOthers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, err = db.ExecContext(t.Context(), "UPDATE goose_db_version SET version_id = $1 WHERE version_id = $2", to, from)
+			_, err = db.ExecContext(t.Context(), "UPDATE goose_db_version SET version_id = version_id + $1 WHERE version_id > 0", to-from)
 			if err := errors.Join(err, db.Close()); err != nil {
 				t.Fatal(err)
 			}
 		}
 		open(t, place.url)
 		for _, other := range []int{older, newer} {
-			version(ours, other)
+			version(place.ours, other)
 			refused(t, place.url, fault.Internal, "another version of the program", "remove the database", "the command rebuild")
-			version(other, ours)
+			version(other, place.ours)
 			open(t, place.url)
 		}
 	}

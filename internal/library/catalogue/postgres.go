@@ -54,7 +54,7 @@ func newPostgres(c driver.Connector) *DB {
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	pool.SetConnMaxLifetime(time.Hour) // finds a server that has moved
 	db := newDB(pool, wrapPostgres)
-	db.timeout = postgresTimeout
+	db.timeout, db.shared = postgresTimeout, true
 	return db
 }
 

@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	// placedFor is how long a place counts that the node has not told of yet. Nodes tell
+	// PlacedFor is how long a place counts that the node has not told of yet. Nodes tell
 	// of their streams within a second, and of their load within five.
-	placedFor = 10 * time.Second
+	PlacedFor = 10 * time.Second
 	// maxPlaced bounds the places that are remembered.
 	maxPlaced = 20_000
 	// maxSessions bounds the sessions that are remembered.
@@ -94,7 +94,7 @@ func (m *memory) place(stream, alias string) {
 
 func (m *memory) dropOld() {
 	for stream, p := range m.placed {
-		if m.now().Sub(p.at) >= placedFor {
+		if m.now().Sub(p.at) >= PlacedFor {
 			delete(m.placed, stream)
 		}
 	}

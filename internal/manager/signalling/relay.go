@@ -51,9 +51,23 @@ const (
 	Redirect = "redirect" // clients are sent to the node (RFC 9725 section 4.5)
 )
 
+// Places are where all managers of a cluster have just sent publishers, so that two
+// managers that place the same new stream at the same time agree.
+type Places interface {
+	// Place notes that a publisher is sent to a node, unless another manager has noted
+	// another node a moment ago, and returns the node that is noted then. The node instead
+	// does not count: it has not taken the publisher; "" for none.
+	Place(ctx context.Context, stream, alias, instead string) (placed string, err error)
+	// Placed returns the node that was noted a moment ago; "" for none.
+	Placed(ctx context.Context, stream string) (alias string, err error)
+	// Displace forgets what was noted, if it is this node.
+	Displace(ctx context.Context, stream, alias string) error
+}
+
 // Options configure New.
 type Options struct {
 	Fleet  Fleet
+	Places Places // nil: this manager is alone
 	Mode   string // Relay or Redirect
 	Rules  []Rule
 	Now    func() time.Time // nil means time.Now
@@ -145,6 +159,9 @@ func (s *Server) Subscribe(w http.ResponseWriter, r *http.Request) error {
 	all := named(s.o.Fleet.Candidates(r.Context(), stream), r)
 	list := forViewer(all, placed, recent)
 	if len(list) == 0 {
+		list = forViewer(all, s.placedByOthers(r.Context(), stream), recent)
+	}
+	if len(list) == 0 {
 		w.Header().Set("Retry-After", retryAfter)
 		return nobodyPublishes(stream, all)
 	}
@@ -191,13 +208,16 @@ func nobodyPublishes(stream string, all []Candidate) error {
 
 // send passes an offer on to the first node that takes it, or sends the client there.
 func (s *Server) send(w http.ResponseWriter, r *http.Request, list []Candidate, body []byte, publisher bool) error {
-	if s.o.Mode == Redirect {
-		return redirect(w, r, list[0])
-	}
 	var last error
-	for _, c := range list[:min(len(list), maxTries)] {
+	refused := "" // who was asked before
+	for range min(len(list), maxTries) {
+		c := list[0]
 		if publisher { // before it is asked, or all that come now would go there
+			c = s.agree(r.Context(), r.PathValue("stream"), list, refused)
 			s.memory.place(r.PathValue("stream"), c.Alias)
+		}
+		if s.o.Mode == Redirect {
+			return redirect(w, r, c)
 		}
 		a, err := s.o.Fleet.Ask(r.Context(), c.Alias, requestFor(r, r.URL.EscapedPath(), body))
 		if err == nil && a.Status == http.StatusCreated {
@@ -212,11 +232,15 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, list []Candidate, 
 		if err == nil {
 			err = refusal(w, c.Alias, a)
 		}
-		last = err
+		last, refused = err, c.Alias
 		if !another(a.Status) {
 			break
 		}
 		s.log.Warn("node does not take a session, the next is asked", "stream", r.PathValue("stream"), "node", c.Alias, "error", err)
+		list = slices.DeleteFunc(list, func(one Candidate) bool { return one.Alias == refused })
+	}
+	if publisher {
+		s.displace(r.PathValue("stream"), refused)
 	}
 	return last
 }
@@ -341,6 +365,8 @@ func (s *Server) DeleteSession(w http.ResponseWriter, r *http.Request) error {
 		key := sessionKey{r.PathValue("stream"), r.PathValue("session")}
 		if publisher, ok := s.memory.session(key); ok && publisher {
 			s.memory.displace(key.stream)
+			alias, _, _ := strings.Cut(key.session, separator)
+			s.displace(key.stream, alias)
 		}
 		s.memory.forget(key)
 	}

@@ -292,7 +292,7 @@ func TestMemory(t *testing.T) {
 	if alias, counts := m.recent("5"); alias != "a" || counts["a"] != maxPlaced {
 		t.Errorf("%q %v", alias, counts)
 	}
-	now = now.Add(placedFor)
+	now = now.Add(PlacedFor)
 	if alias, counts := m.recent("5"); alias != "" || len(counts) > 0 {
 		t.Errorf("later: %q %v", alias, counts)
 	}

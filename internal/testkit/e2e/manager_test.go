@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,7 +22,6 @@ import (
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
-	"github.com/live777/recorder/internal/testkit/load"
 )
 
 // databaseOutage is how long the manager's database is away.
@@ -69,22 +67,7 @@ func newFleet(t *testing.T) *fleet {
 // publish sends a stream to a node and returns what ends that.
 func (f *fleet) publish(node, stream string) *publisher {
 	f.t.Helper()
-	p := &publisher{t: f.t, done: make(chan struct{})}
-	pub, err := load.New(load.Options{
-		URL: f.nodes[node].url + "/whip/" + stream, Video: source(f.t, "h264_baseline.h264"), Audio: source(f.t, "opus_stereo.ogg"),
-		SenderReports: true, KeyFrameOnPLI: true,
-	})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	p.cancel = cancel
-	go func() {
-		defer close(p.done)
-		p.log, p.err = pub.Run(ctx)
-	}()
-	f.t.Cleanup(p.end)
-	return p
+	return f.nodes[node].publishKeyed(stream)
 }
 
 // count returns how many recordings of a stream the manager knows.

@@ -233,12 +233,18 @@ func (s *server) publish(stream string, d time.Duration) *publisher {
 // publishSources is publish with what to send.
 func (s *server) publishSources(stream string, d time.Duration, video, audio *load.Source) *publisher {
 	s.t.Helper()
-	p := &publisher{t: s.t, done: make(chan struct{})}
-	pub, err := load.New(load.Options{
+	return publish(s.t, load.Options{
 		URL: s.url + "/whip/" + stream, Token: s.token, Roots: s.roots, Video: video, Audio: audio, SenderReports: true, Duration: d,
 	})
+}
+
+// publish sends in the background until the test ends it or the duration is over.
+func publish(t *testing.T, o load.Options) *publisher {
+	t.Helper()
+	p := &publisher{t: t, done: make(chan struct{})}
+	pub, err := load.New(o)
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
@@ -246,8 +252,18 @@ func (s *server) publishSources(stream string, d time.Duration, video, audio *lo
 		defer close(p.done)
 		p.log, p.err = pub.Run(ctx)
 	}()
-	s.t.Cleanup(p.end)
+	t.Cleanup(p.end)
 	return p
+}
+
+// publishKeyed is publish of H264 and Opus by a sender that answers requests for key frames,
+// as whatever is to be recorded from the middle on needs it.
+func (p *service) publishKeyed(stream string) *publisher {
+	p.t.Helper()
+	return publish(p.t, load.Options{
+		URL: p.url + "/whip/" + stream, Video: source(p.t, "h264_baseline.h264"), Audio: source(p.t, "opus_stereo.ogg"),
+		SenderReports: true, KeyFrameOnPLI: true,
+	})
 }
 
 type publisher struct {

@@ -1,0 +1,65 @@
+package catalogue
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/library/catalogue/pgtest"
+)
+
+// TestShared: two programs agree by one database.
+func TestShared(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Start(t).Database()
+	a, b := open(t, url), open(t, url)
+	ctx := t.Context()
+	if alone := open(t, "sqlite://:memory:"); alone.Shared() || !a.Shared() {
+		t.Error("it is not told who shares a database")
+	}
+
+	got := make([]string, 20)
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() {
+			db, node := a, "n1"
+			if i%2 == 1 {
+				db, node = b, "n2"
+			}
+			var err error
+			if got[i], err = db.Place(ctx, "cam", node, "", time.Hour); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if slices.Sort(got); got[0] != got[len(got)-1] {
+		t.Errorf("they do not agree: %v", got)
+	}
+	for _, step := range []struct {
+		node, instead string
+		fresh         time.Duration
+		want          string
+	}{{"n3", "", time.Hour, got[0]}, {"n3", got[0], time.Hour, "n3"}, {"n4", "", -time.Hour, "n4"}} {
+		if placed, err := a.Place(ctx, "cam", step.node, step.instead, step.fresh); err != nil || placed != step.want {
+			t.Errorf("%+v: %q %v", step, placed, err)
+		}
+	}
+	err := b.Displace(ctx, "cam", "n1")
+	if placed, err2 := b.Placed(ctx, "cam", time.Hour); placed != "n4" || errors.Join(err, err2) != nil {
+		t.Errorf("placed at %q: %v %v", placed, err, err2)
+	}
+	err = a.Displace(ctx, "cam", "n4")
+	if placed, err2 := b.Placed(ctx, "cam", time.Hour); placed != "" || errors.Join(err, err2) != nil {
+		t.Errorf("displaced, at %q: %v %v", placed, err, err2)
+	}
+
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := a.Placed(ended, "cam", time.Second); !errors.Is(err, context.Canceled) {
+		t.Errorf("a call that was ended: %v", err)
+	}
+}

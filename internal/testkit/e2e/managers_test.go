@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/pion/webrtc/v4"
+
+	"github.com/live777/recorder/internal/library/catalogue/pgtest"
+	"github.com/live777/recorder/internal/media"
+)
+
+// takeover is how soon a manager does what another one did that was killed.
+const takeover = 5 * time.Second
+
+// twoManagers is two nodes, and two managers of them with one database.
+type twoManagers struct {
+	t        *testing.T
+	nodes    map[string]*service
+	managers [2]*service
+}
+
+func newTwoManagers(t *testing.T) *twoManagers {
+	f := &twoManagers{t: t, nodes: map[string]*service{}}
+	list := ""
+	for _, alias := range []string{"n1", "n2"} {
+		f.nodes[alias] = newService(t, "live777", "[http]\nlisten = \"%s\"\n[webrtc]\nlisten = \"127.0.0.1:0\"\n[recorder]\nsegment_seconds = 1\nreconnect_seconds = 2\n")
+		list += fmt.Sprintf("[[nodes]]\nalias = %q\nurl = %q\n", alias, f.nodes[alias].url)
+	}
+	database := strings.ReplaceAll(pgtest.Start(t).Database(), "%", "%%")
+	for i := range f.managers {
+		f.managers[i] = newService(t, "liveman", list+"[http]\nlisten = \"%s\"\n"+fmt.Sprintf(
+			"[database]\nurl = %q\n[fleet]\npoll_seconds = 1\ntimeout_seconds = 5\n[auto_record]\nstreams = [\"*\"]\nretry_seconds = 1\n", database))
+	}
+	for _, m := range f.managers {
+		within(t, "a manager knows both nodes", time.Minute, func() bool { return f.up(m) == 2 })
+	}
+	return f
+}
+
+// up returns how many nodes a manager knows to be up.
+func (f *twoManagers) up(m *service) (n int) {
+	var list []struct{ State string }
+	m.get("/api/nodes/", &list)
+	for _, one := range list {
+		if one.State == "up" {
+			n++
+		}
+	}
+	return n
+}
+
+// publisherOf returns where a stream is published, and the publisher's session there;
+// "" where it is published on no node, or on several.
+func (f *twoManagers) publisherOf(stream string) (alias, session string) {
+	for name, n := range f.nodes {
+		var s struct {
+			Publish struct{ Sessions []struct{ ID, State string } }
+		}
+		if n.get("/api/streams/"+stream, &s) != http.StatusOK || len(s.Publish.Sessions) == 0 {
+			continue
+		}
+		if alias != "" {
+			return "", ""
+		}
+		if one := s.Publish.Sessions[0]; one.State == "connected" {
+			alias, session = name, one.ID
+		}
+	}
+	return alias, session
+}
+
+// TestManagers has two managers of one database, of which one is killed.
+func TestManagers(t *testing.T) {
+	t.Parallel()
+	f := newTwoManagers(t)
+	a, b := f.managers[0], f.managers[1]
+
+	// What comes through both at the same time is on one node.
+	sdp, err := offer(webrtc.RTPTransceiverDirectionSendonly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var together sync.WaitGroup
+	streams := []string{"both-0", "both-1", "both-2", "both-3"}
+	for _, stream := range streams {
+		for _, m := range f.managers {
+			together.Go(func() { m.ask(http.MethodPost, "/whip/"+stream, sdp, "Content-Type", "application/sdp") })
+		}
+	}
+	together.Wait()
+	for _, stream := range streams {
+		on := 0
+		for _, n := range f.nodes {
+			if n.get("/api/streams/"+stream, nil) == http.StatusOK {
+				on++
+			}
+		}
+		if on != 1 {
+			t.Errorf("%s is on %d nodes", stream, on)
+		}
+	}
+
+	kept, ended := a.publishKeyed("kept"), a.publishKeyed("ended")
+	places := map[string][2]string{}
+	for _, stream := range []string{"kept", "ended"} {
+		within(t, stream+" is published", 20*time.Second, func() bool {
+			alias, session := f.publisherOf(stream)
+			places[stream] = [2]string{alias, session}
+			return alias != ""
+		})
+	}
+	watched := b.watch("kept")
+	watched.await(t)
+	recorded := func(m *service, stream string) (list []media.Recording) {
+		list, _ = m.recordings([]string{stream})
+		return list
+	}
+	within(t, "both streams are recorded", 20*time.Second, func() bool {
+		return len(recorded(b, "kept")) == 1 && len(recorded(b, "ended")) == 1
+	})
+	if list, ok := a.recordings([]string{"kept", "ended"}); !ok || len(list) != 2 {
+		t.Errorf("the other manager has %d recordings of two", len(list))
+	}
+
+	watched.gap()
+	if err := a.stop(syscall.SIGKILL); err == nil {
+		t.Error("a manager that was killed ended as if it were well")
+	}
+	killed := time.Now()
+	came := b.publishKeyed("came")
+	at := places["ended"]
+	if got := b.ask(http.MethodDelete, "/session/ended/"+at[0]+"~"+at[1], ""); got.status != http.StatusOK {
+		t.Errorf("the other manager ends a session: %d %s", got.status, got.body)
+	}
+	<-ended.done // whose connection ends
+	within(t, "a stream that came after that is recorded", takeover, func() bool { return len(recorded(b, "came")) == 1 })
+	if took := time.Since(killed); took > takeover {
+		t.Errorf("it took %v", took)
+	}
+	if gap := watched.gap(); gap > time.Second {
+		t.Errorf("a viewer saw nothing for %v", gap)
+	}
+	if alias, session := f.publisherOf("kept"); [2]string{alias, session} != places["kept"] {
+		t.Errorf("a publisher went from %v to %s %s", places["kept"], alias, session)
+	}
+	within(t, "what came has media", 20*time.Second, func() bool {
+		var st status
+		return b.get("/api/record/came", &st) == http.StatusOK && st.Duration >= 2
+	})
+	kept.end()
+	came.end()
+	for _, stream := range []string{"kept", "ended", "came"} {
+		within(t, stream+" is in the catalogue once, and whole", 30*time.Second, func() bool {
+			list := recorded(b, stream)
+			return len(list) == 1 && list[0].Status == media.StatusComplete
+		})
+	}
+	if strings.Contains(b.log.String(), "ERROR") {
+		t.Error("the manager that is left complains; see its log")
+	}
+}
