@@ -172,7 +172,8 @@ func (s *session) goOnRecording() error {
 func (s *session) notePause() error {
 	var since *time.Time
 	if s.paused() {
-		since = &s.pausedAt
+		at := s.pausedAt // the recording keeps it, and stores it while this one changes
+		since = &at
 	}
 	if err := s.rec.NotePause(since); err != nil {
 		return err
