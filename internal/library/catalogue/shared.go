@@ -18,6 +18,9 @@ func (db *DB) Shared() bool { return db.shared }
 func (db *DB) Place(ctx context.Context, stream, node, instead string, fresh time.Duration) (placed string, err error) {
 	ctx, cancel := db.limit(ctx)
 	defer cancel()
+	if err := db.forgetPlaces(ctx); err != nil {
+		return "", err
+	}
 	for {
 		err = db.write.QueryRowContext(ctx, `INSERT INTO placements AS p (stream, node, at) VALUES ($1, $2, clock_timestamp())
 			ON CONFLICT (stream) DO UPDATE SET node = excluded.node, at = excluded.at
@@ -33,7 +36,7 @@ func (db *DB) Place(ctx context.Context, stream, node, instead string, fresh tim
 	if err != nil {
 		return "", fmt.Errorf("note a place: %w", db.wrap(err))
 	}
-	return placed, db.forgetPlaces(ctx)
+	return placed, nil
 }
 
 // Placed returns the node that Place noted for a stream less than fresh ago; "": none.

@@ -7,3 +7,4 @@ CREATE TABLE placements (
     node   TEXT             NOT NULL,
     at     TIMESTAMPTZ      NOT NULL
 );
+CREATE INDEX placements_by_time ON placements (at);
