@@ -45,7 +45,7 @@ func (r *rebuild) adopt(ctx context.Context, f *folder) (adopted bool, err error
 	if err != nil || !ok {
 		return false, err
 	}
-	if age := r.now().Sub(original.Published); original.Dynamic && age < max(originalIdle, 3*original.longest()) {
+	if age := r.Now().Sub(original.Published); original.Dynamic && age < max(originalIdle, 3*original.Longest()) {
 		r.mu.Lock()
 		r.sum.Running = append(r.sum.Running, f.dir)
 		r.mu.Unlock()
@@ -82,7 +82,7 @@ func (r *rebuild) adopt(ctx context.Context, f *folder) (adopted bool, err error
 
 // original reads the manifest of an original in a folder. It is by our name for it where a
 // rebuild has ended before it had taken up the recording.
-func (r *rebuild) original(ctx context.Context, f *folder) (text []byte, o originalOf, ok bool, err error) {
+func (r *rebuild) original(ctx context.Context, f *folder) (text []byte, o manifest.Original, ok bool, err error) {
 	for _, name := range []string{media.OriginalManifestName, media.ManifestName} {
 		if !f.has(name) {
 			continue
@@ -90,25 +90,12 @@ func (r *rebuild) original(ctx context.Context, f *folder) (text []byte, o origi
 		if text, err = storage.ReadAll(ctx, r.Backend, path.Join(f.dir, name), media.MaxManifest); err != nil {
 			return nil, o, false, err
 		}
-		o.Original, ok, err = manifest.ParseOriginal(text)
+		o, ok, err = manifest.ParseOriginal(text)
 		if ok || err != nil {
 			return text, o, ok, err
 		}
 	}
 	return nil, o, false, nil
-}
-
-// originalOf is what is known of an original's recording from its manifest.
-type originalOf struct{ manifest.Original }
-
-// longest returns how long its longest segment is.
-func (o *originalOf) longest() (longest time.Duration) {
-	for _, t := range o.Tracks {
-		for _, s := range t.Segments {
-			longest = max(longest, s.Duration.Duration(t.Timescale))
-		}
-	}
-	return longest
 }
 
 // adoption is the taking up of one recording.
@@ -121,16 +108,6 @@ type adoption struct {
 	bytes  int64             // of the init segments
 	mended map[string][]byte // init segments that are stored beside those of the original, by name
 	lost   int               // segments that the manifest names and the storage has not
-}
-
-// object returns an object of the folder.
-func (a *adoption) object(name string) (storage.Object, bool) {
-	for _, o := range a.folder.objects {
-		if path.Base(o.Key) == name {
-			return o, true
-		}
-	}
-	return storage.Object{}, false
 }
 
 // take adds a track to the ledger, and to the presentation if it has segments.
@@ -196,7 +173,7 @@ func (a *adoption) segments(ctx context.Context, t manifest.OriginalTrack, rep *
 	for {
 		n := rep.Timeline.Len() + 1
 		s := media.Segment{Number: n, Name: media.SegmentName(t.Media, n), Time: rep.Timeline.End()}
-		if _, ok := a.object(s.Name); !ok {
+		if _, ok := a.folder.object(s.Name); !ok {
 			return nil
 		}
 		before := rep.Timeline.Len()
@@ -209,7 +186,7 @@ func (a *adoption) segments(ctx context.Context, t manifest.OriginalTrack, rep *
 // segment adds a segment. One without a duration is not in the manifest, and is left out
 // if it is torn, or is of another time: it is then of something before this.
 func (a *adoption) segment(ctx context.Context, s media.Segment, rep *manifest.Representation, l *media.RecordingTrack) error {
-	o, ok := a.object(s.Name)
+	o, ok := a.folder.object(s.Name)
 	var tables []fmp4.Table
 	if ok {
 		body := storage.NewReader(ctx, a.Backend, o)
@@ -268,7 +245,7 @@ func bookStills(l *media.RecordingTrack, t fmp4.Table, timescale uint32) {
 }
 
 // finish completes the presentation and returns the recording.
-func (a *adoption) finish(o originalOf, entry originalEntry) (media.Recording, error) {
+func (a *adoption) finish(o manifest.Original, entry originalEntry) (media.Recording, error) {
 	if len(a.pres.Periods[0].Sets) == 0 {
 		return media.Recording{}, fault.New(fault.Invalid, "an original live777 has recorded nothing here that can be played")
 	}
@@ -311,7 +288,7 @@ func (a *adoption) finish(o originalOf, entry originalEntry) (media.Recording, e
 const howToTell = "give rebuild the index.json of the node that recorded it, or a list from the database of its liveman (-originals FILE)"
 
 // reason says why the recording is not complete.
-func (a *adoption) reason(o originalOf) string {
+func (a *adoption) reason(o manifest.Original) string {
 	reasons := []string{"recorded by an original live777, which does not say what was lost, nor how sound and picture lie in time"}
 	if o.Dynamic {
 		reasons = append(reasons, "it was not ended: what came last is missing")

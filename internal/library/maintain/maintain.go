@@ -33,7 +33,17 @@ type folder struct {
 
 // has reports whether the folder has an object with a name.
 func (f *folder) has(name string) bool {
-	return slices.ContainsFunc(f.objects, func(o storage.Object) bool { return path.Base(o.Key) == name })
+	_, ok := f.object(name)
+	return ok
+}
+
+// object returns the object of the folder with a name.
+func (f *folder) object(name string) (storage.Object, bool) {
+	i := slices.IndexFunc(f.objects, func(o storage.Object) bool { return path.Base(o.Key) == name })
+	if i < 0 {
+		return storage.Object{}, false
+	}
+	return f.objects[i], true
 }
 
 // recorded splits the objects of the folder into those that have the names of a

@@ -40,17 +40,20 @@ type originals struct {
 	twice   map[string]bool // folders that two streams were recorded into
 }
 
-// readOriginals reads entries, which are lines of JSON or arrays of them. Later ones
-// replace earlier ones. The error is a fault.Invalid, or one of r.
-func readOriginals(r io.Reader) (o originals, err error) {
-	o = originals{entries: map[string]originalEntry{}, twice: map[string]bool{}}
+func newOriginals() originals {
+	return originals{entries: map[string]originalEntry{}, twice: map[string]bool{}}
+}
+
+// read adds entries, which are lines of JSON or arrays of them. Later ones replace earlier
+// ones. The error is a fault.Invalid, or one of r.
+func (o *originals) read(r io.Reader) error {
 	lines := json.NewDecoder(io.LimitReader(r, maxOriginals))
 	for n := 1; ; n++ {
 		var raw json.RawMessage
 		if err := lines.Decode(&raw); errors.Is(err, io.EOF) {
-			return o, nil
+			return nil
 		} else if err != nil {
-			return o, fault.Errorf(fault.Invalid, "read the list of an original live777's recordings: entry %d: %w", n, err)
+			return fault.Errorf(fault.Invalid, "read the list of an original live777's recordings: entry %d: %w", n, err)
 		}
 		list := []originalEntry{{}}
 		var into any = &list[0]
@@ -58,7 +61,7 @@ func readOriginals(r io.Reader) (o originals, err error) {
 			into = &list
 		}
 		if err := json.Unmarshal(raw, into); err != nil {
-			return o, fault.Errorf(fault.Invalid, "read the list of an original live777's recordings: entry %d: %w", n, err)
+			return fault.Errorf(fault.Invalid, "read the list of an original live777's recordings: entry %d: %w", n, err)
 		}
 		for _, e := range list {
 			o.add(e)
@@ -127,13 +130,12 @@ func (r *rebuild) readIndex(ctx context.Context) error {
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return err
 	}
-	readers := []io.Reader{}
-	if stored, err := readOriginals(bytes.NewReader(data)); err == nil && len(stored.entries) > 0 {
-		readers = append(readers, bytes.NewReader(data), strings.NewReader("\n"))
+	r.originals = newOriginals()
+	if r.originals.read(bytes.NewReader(data)) != nil {
+		r.originals = newOriginals()
 	}
-	if r.Originals != nil {
-		readers = append(readers, r.Originals)
+	if r.Originals == nil {
+		return nil
 	}
-	r.originals, err = readOriginals(io.MultiReader(readers...))
-	return err
+	return r.originals.read(r.Originals)
 }

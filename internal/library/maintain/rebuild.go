@@ -87,10 +87,10 @@ func Rebuild(ctx context.Context, o RebuildOptions) (RebuildSummary, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	r := &rebuild{RebuildOptions: o, seen: map[string]struct{}{}, deleting: map[string]bool{}, now: o.Now}
-	if r.now == nil {
-		r.now = time.Now
+	if o.Now == nil {
+		o.Now = time.Now
 	}
+	r := &rebuild{RebuildOptions: o, seen: map[string]struct{}{}, deleting: map[string]bool{}}
 	r.sum.Running, r.sum.Kept, r.sum.Problems = []string{}, []string{}, []verify.Problem{}
 	err := r.run(ctx)
 	slices.Sort(r.sum.Running)
@@ -104,7 +104,6 @@ type rebuild struct {
 
 	deleting  map[string]bool // what is being deleted, and is not to come back
 	originals originals
-	now       func() time.Time
 
 	mu   sync.Mutex
 	sum  RebuildSummary

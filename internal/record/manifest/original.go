@@ -19,6 +19,16 @@ type Original struct {
 	Tracks    []OriginalTrack
 }
 
+// Longest returns how long the longest segment is.
+func (o *Original) Longest() (longest time.Duration) {
+	for _, t := range o.Tracks {
+		for _, s := range t.Segments {
+			longest = max(longest, s.Duration.Duration(t.Timescale))
+		}
+	}
+	return longest
+}
+
 // OriginalTrack is a track of an Original.
 type OriginalTrack struct {
 	Kind      media.Kind
