@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
@@ -251,15 +250,9 @@ func (k *KeyFrame) File(ctx context.Context, b storage.Readable) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	key := path.Join(k.Dir, k.Object)
-	r, err := b.Get(ctx, key, k.Offset, k.Size)
+	data, err := readRange(ctx, b, path.Join(k.Dir, k.Object), k.Offset, k.Size)
 	if err != nil {
-		return nil, fmt.Errorf("open object %q: %w", key, err)
-	}
-	data := make([]byte, k.Size)
-	_, err = io.ReadFull(r, data)
-	if err := errors.Join(err, r.Close()); err != nil {
-		return nil, fmt.Errorf("read object %q: %w", key, err)
+		return nil, err
 	}
 	if k.webm {
 		c := webm.Chunk{Samples: []webm.Sample{{Data: data, Duration: webm.Timescale, Key: true}}}

@@ -28,14 +28,27 @@ const (
 // http.ServeContent needs it, and asks b for nothing before the first Read. It is not
 // safe for concurrent use.
 func (m *Movie) NewReader(ctx context.Context, b storage.Readable) io.ReadSeekCloser {
-	return &reader{movie: m, ctx: ctx, source: source{b, m.index}, ahead: 1}
+	return &reader{movie: m, ctx: ctx, source: source{b, m.index}, cursor: cursor{size: m.size}, ahead: 1}
+}
+
+// cursor is where somebody reads a file.
+type cursor struct{ pos, size int64 }
+
+// Seek implements io.Seeker.
+func (c *cursor) Seek(offset int64, whence int) (int64, error) {
+	offset, err := storage.SeekTo(offset, whence, c.pos, c.size)
+	if err != nil {
+		return 0, fmt.Errorf("seek the file: %w", err)
+	}
+	c.pos = offset
+	return offset, nil
 }
 
 type reader struct {
+	cursor
 	movie  *Movie
 	ctx    context.Context
 	source source
-	pos    int64
 	bodies []*body // the one read last is the last
 	closed bool
 
@@ -242,16 +255,6 @@ func (r *reader) body(p *part, pos int64) (*body, error) {
 // ended is the error of an object that is shorter than it was when the file was made.
 func (r *reader) ended(b *body) error {
 	return fmt.Errorf("read object %q: it ends at byte %d: %w", r.movie.keys[b.object], b.pos, io.ErrUnexpectedEOF)
-}
-
-// Seek implements io.Seeker.
-func (r *reader) Seek(offset int64, whence int) (int64, error) {
-	offset, err := storage.SeekTo(offset, whence, r.pos, r.movie.size)
-	if err != nil {
-		return 0, fmt.Errorf("seek the file: %w", err)
-	}
-	r.pos = offset
-	return offset, nil
 }
 
 // Close closes the objects that are open.

@@ -20,14 +20,14 @@ import (
 // http.ServeContent needs it, and asks b for nothing before the first Read. It is not
 // safe for concurrent use.
 func (m *WebM) NewReader(ctx context.Context, b storage.Readable) io.ReadSeekCloser {
-	return &webmReader{movie: m, ctx: ctx, source: source{b, m.index}}
+	return &webmReader{movie: m, ctx: ctx, source: source{b, m.index}, cursor: cursor{size: m.size}}
 }
 
 type webmReader struct {
+	cursor
 	movie  *WebM
 	ctx    context.Context
 	source source
-	pos    int64
 	closed bool
 
 	// What was made last.
@@ -59,16 +59,6 @@ func (r *webmReader) Read(p []byte) (int, error) {
 	n := copy(p, r.data[r.pos-g.at:])
 	r.pos += int64(n)
 	return n, nil
-}
-
-// Seek implements io.Seeker.
-func (r *webmReader) Seek(offset int64, whence int) (int64, error) {
-	offset, err := storage.SeekTo(offset, whence, r.pos, r.movie.size)
-	if err != nil {
-		return 0, fmt.Errorf("seek the file: %w", err)
-	}
-	r.pos = offset
-	return offset, nil
 }
 
 // Close implements io.Closer.
@@ -158,7 +148,7 @@ func (m *WebM) soundOf(ctx context.Context, from source, p *part) (blocks []webm
 }
 
 // readRange returns so many bytes of an object.
-func readRange(ctx context.Context, from source, key string, offset, length int64) ([]byte, error) {
+func readRange(ctx context.Context, from storage.Readable, key string, offset, length int64) ([]byte, error) {
 	r, err := from.Get(ctx, key, offset, length)
 	if err != nil {
 		return nil, fmt.Errorf("open object %q: %w", key, err)

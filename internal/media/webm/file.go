@@ -1,6 +1,7 @@
 package webm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -117,7 +118,7 @@ func entryOf(init []byte) (entry []byte, err error) {
 		return nil, fmt.Errorf("read the init segment: it has no EBML header")
 	}
 	segment := append(appendNumber(nil, idSegment, octets(idSegment)), unknownSize...)
-	content, ok := cutPrefix(rest[size:], segment)
+	content, ok := bytes.CutPrefix(rest[size:], segment)
 	if !ok {
 		return nil, fmt.Errorf("read the init segment: it has no Segment of unknown size")
 	}
@@ -136,13 +137,6 @@ func entryOf(init []byte) (entry []byte, err error) {
 		return nil, fmt.Errorf("read the init segment: it has no track")
 	}
 	return entry, nil
-}
-
-func cutPrefix(data, prefix []byte) (rest []byte, ok bool) {
-	if len(data) < len(prefix) || !slices.Equal(data[:len(prefix)], prefix) {
-		return nil, false
-	}
-	return data[len(prefix):], true
 }
 
 const (
