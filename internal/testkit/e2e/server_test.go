@@ -256,16 +256,6 @@ func publish(t *testing.T, o load.Options) *publisher {
 	return p
 }
 
-// publishKeyed is publish of H264 and Opus by a sender that answers requests for key frames,
-// as whatever is to be recorded from the middle on needs it.
-func (p *service) publishKeyed(stream string) *publisher {
-	p.t.Helper()
-	return publish(p.t, load.Options{
-		URL: p.url + "/whip/" + stream, Video: source(p.t, "h264_baseline.h264"), Audio: source(p.t, "opus_stereo.ogg"),
-		SenderReports: true, KeyFrameOnPLI: true,
-	})
-}
-
 type publisher struct {
 	t      *testing.T
 	cancel func()

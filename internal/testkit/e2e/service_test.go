@@ -16,6 +16,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/load"
 	"github.com/live777/recorder/internal/testkit/portlock"
 )
 
@@ -142,4 +143,14 @@ func (p *service) recordings(streams []string) (list []media.Recording, ok bool)
 		list = append(list, page.Recordings...)
 	}
 	return list, true
+}
+
+// publishKeyed is publish of H264 and Opus by a sender that answers requests for key frames,
+// as whatever is to be recorded from the middle on needs it.
+func (p *service) publishKeyed(stream string) *publisher {
+	p.t.Helper()
+	return publish(p.t, load.Options{
+		URL: p.url + "/whip/" + stream, Video: source(p.t, "h264_baseline.h264"), Audio: source(p.t, "opus_stereo.ogg"),
+		SenderReports: true, KeyFrameOnPLI: true,
+	})
 }
