@@ -32,8 +32,8 @@ func (c *Command) file() string {
 	return media.FileName
 }
 
-// Export writes a span of a stream as MP4 files, or WebM where the output is named so, of what is in storage. ok is false where
-// the files lack what the storage does not have.
+// Export writes a span of a stream as MP4 files, or as WebM where the output is named so, of
+// what is in storage. ok is false where the files lack what the storage does not have.
 func Export(ctx context.Context, cfg *config.Config, c Command) (ok bool, err error) {
 	l, err := openForCommand(ctx, cfg, c.Logger)
 	if err != nil {

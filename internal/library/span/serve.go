@@ -24,8 +24,8 @@ import (
 const UnavailableHeader = "X-Live777-Unavailable"
 
 // Serve answers a GET or HEAD of what a span of a stream has by a name: its manifests, the
-// segments that they name, by their record_dir and name, and its files (media.IsFile). An error means that nothing
-// was written but headers.
+// segments that they name, by their record_dir and name, and its files (media.IsFile). An
+// error means that nothing was written but headers.
 func (l *Library) Serve(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string, until time.Time) error {
 	if media.IsFile(name) {
 		return l.file(w, r, stream, s, name)
@@ -57,7 +57,8 @@ func (l *Library) Serve(w http.ResponseWriter, r *http.Request, stream string, s
 	return nil
 }
 
-// file answers with a span as one file of that name. Nobody sees what a file lacks: where a recording cannot be had now, there is none.
+// file answers with a span as one file of that name. Nobody sees what a file lacks: where a
+// recording cannot be had now, there is none.
 func (l *Library) file(w http.ResponseWriter, r *http.Request, stream string, s media.TimeSpan, name string) error {
 	parts, err := l.Parts(r.Context(), stream, s)
 	if err != nil {

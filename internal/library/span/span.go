@@ -41,7 +41,7 @@ type Source interface {
 	Edge(recordDir string) (tail manifest.Tail, more <-chan struct{}, ok bool)
 	// Await waits until more is closed; came is false if that takes too long.
 	Await(ctx context.Context, more <-chan struct{}) (came bool, err error)
-	// File answers a GET or HEAD of parts of recordings as one file.
+	// File answers a GET or HEAD of parts of recordings as one file of that name.
 	File(w http.ResponseWriter, r *http.Request, name string, clips []playback.Clip) error
 	// Object answers a GET or HEAD of an object for somebody who may have it until then.
 	Object(w http.ResponseWriter, r *http.Request, key string, until time.Time) error

@@ -45,13 +45,12 @@ func (a *API) getOpenAPI(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-// getTime answers in the format of DASH's urn:mpeg:dash:utc:http-xsdate:2014
-// (ISO/IEC 23009-1 5.8.4.11).
 // configuration is the answer of GET /api/config.
 type configuration struct {
 	TOML string `json:"toml"`
 }
 
+// getConfig answers with the configuration in effect, secrets masked.
 func (a *API) getConfig(w http.ResponseWriter, _ *http.Request) error {
 	var text strings.Builder
 	if a.o.Config != nil {
@@ -63,6 +62,8 @@ func (a *API) getConfig(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
+// getTime answers in the format of DASH's urn:mpeg:dash:utc:http-xsdate:2014
+// (ISO/IEC 23009-1 5.8.4.11).
 func (a *API) getTime(w http.ResponseWriter, _ *http.Request) error {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(a.now().UTC().Format("2006-01-02T15:04:05.000Z"))) // a client that left needs no time
