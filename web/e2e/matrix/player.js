@@ -96,7 +96,7 @@ const players = {
   },
   // The recording as one file, without a player.
   async file() {
-    video.src = job.url;
+    open();
     await video.play();
   },
   async hlsjs() {
@@ -143,11 +143,16 @@ function watch() {
   });
 }
 
+/** Opens a file, whose pictures may be looked at wherever it comes from. */
+function open() {
+  video.crossOrigin = 'anonymous';
+  video.src = job.url;
+}
+
 /** Seeks in what is not played, and looks at the picture of each time. */
 async function seek() {
   const once = (name) => new Promise((resolve) => video.addEventListener(name, resolve, { once: true }));
-  video.crossOrigin = 'anonymous'; // or nobody may look at its pictures
-  video.src = job.url;
+  open();
   await once('loadeddata');
   for (const time of job.seeks) {
     // It may have sought a moment before a canvas gets the picture.
