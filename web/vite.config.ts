@@ -14,7 +14,8 @@ export default defineConfig({
     assetsInlineLimit: 0,
     // What all views have is one file: every request counts where the server is far away.
     modulePreload: { polyfill: false },
-    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'page', test: /node_modules.preact|src.main|src.lib.colours/ }] } } },
+    // The reference of the API is a page of its own: no other loads its library.
+    rolldownOptions: { input: ['index.html', 'api/docs.html'], output: { codeSplitting: { groups: [{ name: 'page', test: /node_modules.preact|src.main|src.lib.colours/ }] } } },
   },
   server: {
     // `npm run dev` against a node that runs with its default address.

@@ -2,16 +2,19 @@
 // and lists it afterwards. Prints one line of JSON.
 //
 // usage: node web/e2e/manager.mjs --base http://127.0.0.1:8888 --stream NAME --node ALIAS --other ALIAS
+//          --node-url URL      where that node is
 //          [--out DIR]         folder for screenshots
 //          [--timeout 300]     seconds for everything
 
 import { check, id, openPage, option, recordingsOf, runScript, Steps, stopRecording, view } from './lib.mjs';
+import { checkReference } from './reference.mjs';
 
 const options = {
   base: option('base'),
   stream: option('stream'),
   node: option('node'),
   other: option('other'),
+  nodeURL: option('node-url'),
   out: option('out', ''),
   timeout: Number(option('timeout', '300')),
 };
@@ -65,8 +68,17 @@ async function main(browser) {
     await recordingsOf(page, options.stream);
     await page.locator('[data-testid="recording-row"][data-status="complete"]').first().waitFor({ timeout: 60_000 });
   });
+  const recordDir = await recording.getAttribute('data-record-dir');
+  await steps.run('reference of the API', async () => {
+    await view(page, 'system');
+    await id(page, 'api-docs').click({ timeout: 60_000 });
+    await page.waitForURL(`${options.base}/api/docs`, { timeout: 60_000 });
+    await page.goBack({ timeout: 60_000 });
+    await checkReference(browser, options.base, 'Forget a node that has registered');
+    await checkReference(browser, options.nodeURL, 'Take no new publishers');
+  });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);
-  return { record_dir: await recording.getAttribute('data-record-dir'), times: steps.times };
+  return { record_dir: recordDir, times: steps.times };
 }
 
 await runScript(options.timeout * 1000, main);

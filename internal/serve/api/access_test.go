@@ -24,7 +24,7 @@ import (
 // publicRoutes are all that ask nobody who they are: said here a second time, so
 // that none becomes public by accident.
 var publicRoutes = []string{
-	"GET /healthz", "GET /readyz", "GET /api/health", "GET /api/info", "GET /api/openapi.json", "GET /api/time", "POST /api/login", "POST /api/logout",
+	"GET /healthz", "GET /readyz", "GET /api/health", "GET /api/info", "GET /api/openapi.json", "GET /api/docs", "GET /api/time", "POST /api/login", "POST /api/logout",
 	"GET /api/record/object/time", "GET /api/record/object/{mount}/time", "GET /api/play/{token}/time", "GET /api/play/{token}/{mount}/time",
 	"GET /api/archive/{stream}/{from}/{to}/time",
 	"GET /session/{stream}/{session}", "GET /whep/{stream}", "GET /whip/{stream}", // nothing is there

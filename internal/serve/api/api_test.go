@@ -201,7 +201,10 @@ func newNode(t *testing.T, change func(*Options)) *node {
 	o := Options{
 		Streams: n.streams, WHIP: fakeWHIP{n.fakes}, Recorder: fakeRecorder{n.fakes}, Playback: fakePlayback{n.fakes}, Archive: fakeArchive{n.fakes}, Recordings: &fakeRecordings{fakes: n.fakes},
 		Auth: auth.New(auth.Options{Anonymous: true}),
-		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "page "+r.URL.Path) }),
+		Page: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = io.WriteString(w, "page "+r.URL.Path)
+		}),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
 			_, _ = io.WriteString(w, "metrics")

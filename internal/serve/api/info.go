@@ -45,6 +45,12 @@ func (a *API) getOpenAPI(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
+// getReference answers with the page that draws the description of this API.
+func (a *API) getReference(w http.ResponseWriter, r *http.Request) error {
+	a.o.Page.ServeHTTP(w, r)
+	return nil
+}
+
 // configuration is the answer of GET /api/config.
 type configuration struct {
 	TOML string `json:"toml"`

@@ -78,7 +78,10 @@ func newManager(t *testing.T, change func(*ManagerOptions)) *node {
 	o := ManagerOptions{
 		Fleet: fakeFleet{n.fakes}, Playback: fakePlayback{n.fakes}, Archive: fakeArchive{n.fakes}, Recordings: &fakeRecordings{fakes: n.fakes}, WHIP: fakeWHIP{n.fakes},
 		Auth: auth.New(auth.Options{Anonymous: true}), RegistrationToken: registrationToken,
-		Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "page") }),
+		Page: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = io.WriteString(w, "page")
+		}),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/plain")
 			_, _ = io.WriteString(w, "metrics")

@@ -64,6 +64,7 @@ func (a *API) commonRoutes() []route {
 		{http.MethodGet, "/api/info", public, a.getInfo},
 		{http.MethodGet, "/api/time", public, a.getTime},
 		{http.MethodGet, "/api/openapi.json", public, a.getOpenAPI},
+		{http.MethodGet, "/api/docs", public, a.getReference},
 	}
 }
 

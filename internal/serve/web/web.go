@@ -15,6 +15,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -27,6 +28,9 @@ var embedded embed.FS
 // index is the name of the page itself; its absence means that the page was
 // not built.
 const index = "index.html"
+
+// reference is the name of the reference of the API, which is at /api/docs.
+const reference = "api/docs.html"
 
 // contentSecurityPolicy lets the page load from this server alone, and its player
 // from connect too, which is empty or " " and an origin. The player feeds its video
@@ -41,7 +45,8 @@ func contentSecurityPolicy(connect string) string {
 // mediaTimeout bounds how long the page waits for where its player may be sent.
 const mediaTimeout = 2 * time.Second
 
-// Handler serves the page at / and its files below. It answers GET and HEAD
+// Handler serves the page at / and its files below, and the reference of the API at
+// /api/docs. It answers GET and HEAD
 // with content types, entity tags and caching rules, 404 for other paths, and
 // 501 with instructions where this binary was built without the page. It is
 // safe for concurrent use.
@@ -59,7 +64,7 @@ func Handler(media func(context.Context) string) http.Handler {
 // asset is one file of the page, ready to be served.
 type asset struct {
 	content     []byte
-	packed      []byte // content by gzip; nil where that saves nothing
+	packed      func() []byte // content by gzip; nil where that saves nothing
 	contentType string
 	cache       string
 	etag        string // strong entity tag, quoted
@@ -99,9 +104,13 @@ func newAsset(name string, content []byte) *asset {
 		cache:       "no-cache", // keep, but ask each time: the entity tag makes that cheap
 		etag:        `"` + hex.EncodeToString(sum[:16]) + `"`,
 	}
-	if packed := pack(content); len(packed) < len(content) {
-		a.packed = packed
-	}
+	// Packed when it is first asked for: the reference of the API takes a tenth of a second.
+	a.packed = sync.OnceValue(func() []byte {
+		if packed := pack(content); len(packed) < len(content) {
+			return packed
+		}
+		return nil
+	})
 	if strings.HasPrefix(name, "assets/") {
 		// The build puts a hash of the content into these names.
 		a.cache = "public, max-age=31536000, immutable"
@@ -169,15 +178,18 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	connect := ""
-	if name == "" || name == index {
+	switch {
+	case name == "" || name == index:
 		name, connect = index, h.connect(r.Context())
+	case name == strings.TrimSuffix(reference, ".html"):
+		name = reference
 	}
 	header.Set("Content-Security-Policy", contentSecurityPolicy(connect))
 	a, ok := h.assets[name]
 	switch {
 	case ok:
 		serve(w, r, a, connect)
-	case name == index:
+	case name == index || name == reference:
 		serveUnbuilt(w, r)
 	default:
 		writeError(w, http.StatusNotFound, "nothing is at this path; the page is at /")
@@ -205,10 +217,10 @@ func serve(w http.ResponseWriter, r *http.Request, a *asset, connect string) {
 		tag = `"` + hex.EncodeToString(sum[:16]) + `"`
 	}
 	content := a.content
-	if a.packed != nil {
+	if packed := a.packed(); packed != nil {
 		header.Set("Vary", "Accept-Encoding")
 		if takesGzip(r) {
-			content, tag = a.packed, strings.TrimSuffix(tag, `"`)+`-gzip"`
+			content, tag = packed, strings.TrimSuffix(tag, `"`)+`-gzip"`
 			header.Set("Content-Encoding", "gzip")
 		}
 	}

@@ -18,6 +18,7 @@ func builtFor(media func(context.Context) string) http.Handler {
 	return newHandler(fstest.MapFS{
 		".gitkeep":              {},
 		"index.html":            {Data: []byte("<!doctype html><title>page</title>")},
+		"api/docs.html":         {Data: []byte("<title>API</title>")},
 		"favicon.svg":           {Data: []byte("<svg/>")},
 		"assets/index-abc12.js": {Data: []byte("let a = 1")},
 		"assets/index-abc12.css": {
@@ -55,6 +56,7 @@ func TestBuilt(t *testing.T) {
 	}{
 		{"/", 200, "text/html; charset=utf-8", "no-cache", "<!doctype html><title>page</title>"},
 		{"/index.html", 200, "text/html; charset=utf-8", "no-cache", "<!doctype html><title>page</title>"},
+		{"/api/docs", 200, "text/html; charset=utf-8", "no-cache", "<title>API</title>"},
 		{"/favicon.svg", 200, "image/svg+xml", "no-cache", "<svg/>"},
 		{"/assets/index-abc12.js", 200, "text/javascript; charset=utf-8", immutable, "let a = 1"},
 		{"/assets/index-abc12.css", 200, "text/css; charset=utf-8", immutable, "p{}"},

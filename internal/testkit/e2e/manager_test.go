@@ -450,6 +450,7 @@ func TestManagerPage(t *testing.T) {
 	var result struct {
 		RecordDir string `json:"record_dir"`
 	}
-	startScript(t, nil, "manager.mjs", "--base", f.manager.url, "--stream", "cam", "--node", "west", "--other", "east", "--out", t.ArtifactDir()).wait(&result)
+	startScript(t, nil, "manager.mjs", "--base", f.manager.url, "--stream", "cam", "--node", "west", "--other", "east",
+		"--node-url", nodes["west"].url, "--out", t.ArtifactDir()).wait(&result)
 	read(t, filepath.Join(nodes["west"].dir, "storage"), result.RecordDir)
 }

@@ -10,6 +10,7 @@ import { below } from '../lib/http';
 import { may, mayForAll } from '../lib/session';
 import { Confirm } from '../parts/dialog';
 import { useApp } from '../state';
+import { ts } from '../texts/system';
 
 /** How the server is, who is connected to it, and how it is configured. */
 export function SystemView() {
@@ -43,6 +44,9 @@ function Server() {
         <dd>{me ? [me.name || t(`kind.${me.kind as 'account'}`), me.rights.join(', ')].join(': ') : ''}</dd>
         <dt>API</dt>
         <dd>
+          <a href={below('/api/docs')} data-native data-testid="api-docs">
+            {ts('apiDocs')}
+          </a>{' '}
           <a href={below('/api/openapi.json')} data-native>
             openapi.json
           </a>
