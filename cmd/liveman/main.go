@@ -71,13 +71,16 @@ func service() *command.Service[*config.Liveman] {
 // restored.
 func rebuild(flags *flag.FlagSet) command.Action {
 	load := service().Configured(flags)
-	asJSON := flags.Bool("json", false, "print JSON, the summary last")
+	var c manager.Command
+	flags.BoolVar(&c.JSON, "json", false, "print JSON, the summary last")
+	flags.StringVar(&c.Originals, "originals", "", "`FILE` that tells the streams of recordings that an original live777 made into shared storage: index.json of a node, or stream and mpd_path from its liveman's database, as JSON")
 	return func(ctx context.Context, s command.Surroundings, _ []string) (int, error) {
 		cfg, log, err := load(s)
 		if err != nil {
 			return 1, err
 		}
-		ok, err := manager.Rebuild(ctx, cfg, manager.Command{JSON: *asJSON, Stdout: s.Stdout, Stderr: s.Stderr, Logger: log})
+		c.Stdout, c.Stderr, c.Logger = s.Stdout, s.Stderr, log
+		ok, err := manager.Rebuild(ctx, cfg, c)
 		if err != nil || !ok {
 			return 1, err
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/library/maintain"
 	"github.com/live777/recorder/internal/manager/folder"
@@ -22,6 +23,8 @@ import (
 
 // Command is what a command on the catalogue needs beside the configuration.
 type Command struct {
+	// Originals is a file that lists what an original live777 recorded (maintain.RebuildOptions); may be empty.
+	Originals      string
 	JSON           bool // what there is to say, as JSON
 	Stdout, Stderr io.Writer
 	Logger         *slog.Logger // nil means slog.Default()
@@ -70,6 +73,9 @@ func Rebuild(ctx context.Context, cfg *config.Liveman, c Command) (ok bool, err 
 		return false, err
 	}
 	ok = true
+	if c.Originals != "" && store.backend == nil {
+		return false, fault.New(fault.Invalid, "there is no shared storage ([storage]) in which recordings of an original live777 could be: run live777 rebuild on the node that keeps them")
+	}
 	if store.backend != nil {
 		if ok, err = rebuildShared(ctx, store, db, f, c); err != nil {
 			return false, err
@@ -112,14 +118,23 @@ func (f *fleet) introduceAll(ctx context.Context, nodes []*node) error {
 // in the catalogue if its node keeps its recordings itself, or it waits for its upload.
 func rebuildShared(ctx context.Context, store shared, db *catalogue.DB, f *fleet, c Command) (ok bool, err error) {
 	out := maintain.NewOutput(c.Stdout, c.Stderr, c.JSON)
-	sum, err := maintain.Rebuild(ctx, maintain.RebuildOptions{
+	o := maintain.RebuildOptions{
 		Backend: store.backend, Catalogue: db, Partial: true, Logger: c.Logger,
 		InCatalogue: f.names.InCatalogue,
 		Elsewhere:   func(r media.Recording) bool { return folder.IsMounted(r.RecordDir) },
 		Progress: func(s maintain.RebuildSummary) {
 			out.Progress(s.Recordings, 0, fmt.Sprintf(", %d added to the catalogue, %d corrected", s.Added, s.Updated))
 		},
-	})
+	}
+	if c.Originals != "" {
+		file, err := os.Open(c.Originals)
+		if err != nil {
+			return false, fmt.Errorf("open the list of recordings: %w", err)
+		}
+		defer func() { err = errors.Join(err, file.Close()) }()
+		o.Originals = file
+	}
+	sum, err := maintain.Rebuild(ctx, o)
 	if err != nil {
 		return false, err
 	}

@@ -108,7 +108,7 @@ func database(m *migration, path string, value any) {
 		name := strings.Trim(u.Path, "/") + "_catalogue"
 		u.Path = "/" + name
 		m.set(path, u.String())
-		m.say(path, Replaced, "the catalogue is another one, in a database of its own: CREATE DATABASE %q; liveman rebuild fills it", name)
+		m.say(path, Replaced, "the catalogue is another one, in a database of its own: CREATE DATABASE %q; liveman rebuild fills it, and -originals has it take up what the old one lists", name)
 		return
 	}
 	if file, ok := strings.CutPrefix(was, "sqlite:"); ok {
@@ -130,7 +130,7 @@ func (m *migration) endDatabase() {
 		at = "sqlite://liveman-catalogue.db"
 		m.set("database.url", at)
 	}
-	m.say("database.url", Renamed, "%s is another catalogue, beside that of the original; liveman rebuild fills it. A variable DATABASE_URL wins over it: take that out", at)
+	m.say("database.url", Renamed, "%s is another catalogue, beside that of the original; liveman rebuild fills it, and -originals has it take up what the old one lists. A variable DATABASE_URL wins over it: take that out", at)
 }
 
 func autoRecord(m *migration, path string, value any) {

@@ -73,7 +73,7 @@ func TestNode(t *testing.T) {
 		"hooks.timeout_ms": is(NotNeeded), "hooks.on_error": is(NotNeeded), "hooks.on_stream_created": is(NotSupported), "hooks.on_publish_stopped": is(NotNeeded),
 		"sdp.video_codecs": is(NotSupported), "sdp.audio_codecs": is(NotNeeded),
 		"net4mqtt.alias": is(NotSupported), "net4mqtt.mqtt_url": is(NotSupported), "rtsp.listen": is(NotSupported),
-		"recorder.auto_streams": is(NotSupported, Taken), "recorder.node_alias": is(Taken), "recorder.index_path": is(NotNeeded), "recorder.max_recording_seconds": is(Taken),
+		"recorder.auto_streams": is(NotSupported, Taken), "recorder.node_alias": is(Taken), "recorder.index_path": is(Replaced), "recorder.max_recording_seconds": is(Taken),
 		"recorder.upload.enabled": is(NotSupported), "recorder.upload.liveman_url": is(NotNeeded), "recorder.upload.liveman_token": is(NotNeeded), "recorder.upload.local_dir": is(NotNeeded),
 		"recorder.storage.type": is(Taken), "recorder.storage.bucket": is(Taken), "recorder.storage.root": is(Taken), "recorder.storage.region": is(Taken),
 		"recorder.storage.endpoint": is(Taken), "recorder.storage.access_key_id": is(Taken), "recorder.storage.secret_access_key": is(Taken),

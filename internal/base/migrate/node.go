@@ -35,7 +35,7 @@ func node() rules {
 		"stream":                         streams,
 		"recorder.auto_streams":          patterns("recorder.auto_streams"),
 		"recorder.node_alias":            moved("recorder.node_alias"),
-		"recorder.index_path":            notNeeded("the catalogue is a database, which live777 rebuild makes of what is in storage"),
+		"recorder.index_path":            index,
 		"recorder.max_recording_seconds": seconds("recorder.max_recording_seconds"),
 		"recorder.storage":               storage("recorder.storage"),
 		"recorder.upload":                upload,
@@ -49,8 +49,29 @@ func node() rules {
 		},
 		end: func(m *migration) {
 			m.endAccess("7777")
+			m.endIndex()
 			m.endMedia(addresses)
 		},
+	}
+}
+
+// originalIndex is where an original lists its recordings if its file does not say.
+const originalIndex = "./recordings/index.json"
+
+// index names the command that takes up what was recorded.
+func index(m *migration, path string, value any) {
+	file, _ := value.(string)
+	if strings.TrimSpace(file) == "" {
+		file = originalIndex
+	}
+	m.say(path, Replaced, "the catalogue is a database; this file tells of each recording which stream it is, and since when: live777 rebuild -originals %s takes them up", file)
+}
+
+// endIndex is index for a file that does not name it.
+func (m *migration) endIndex() {
+	const path = "recorder.index_path"
+	if m.get("recorder.storage.type") != nil && !m.seen[path] {
+		index(m, path, nil)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -47,7 +48,7 @@ func (r *rebuild) adopt(ctx context.Context, f *folder) (adopted bool, err error
 	}
 	if age := r.Now().Sub(original.Published); original.Dynamic && age < max(originalIdle, 3*original.Longest()) {
 		r.mu.Lock()
-		r.sum.Running = append(r.sum.Running, f.dir)
+		r.sum.Originals = append(r.sum.Originals, f.dir)
 		r.mu.Unlock()
 		return false, nil
 	}
@@ -55,7 +56,7 @@ func (r *rebuild) adopt(ctx context.Context, f *folder) (adopted bool, err error
 	if err != nil {
 		return false, err
 	}
-	a := &adoption{rebuild: r, folder: f, mended: map[string][]byte{}, pres: &manifest.Presentation{
+	a := &adoption{rebuild: r, folder: f, mended: map[string][]byte{}, stood: map[string][]byte{}, intact: math.MaxInt64, pres: &manifest.Presentation{
 		ID: f.dir, SegmentDuration: originalTarget, Periods: []manifest.Period{{ID: "p1"}},
 	}}
 	for _, t := range original.Tracks {
@@ -108,6 +109,8 @@ type adoption struct {
 	bytes  int64             // of the init segments
 	mended map[string][]byte // init segments that are stored beside those of the original, by name
 	lost   int               // segments that the manifest names and the storage has not
+	stood  map[string][]byte // what stands in for them, by name
+	intact time.Duration     // media time before which nothing is lost that nothing stands in for
 }
 
 // take adds a track to the ledger, and to the presentation if it has segments.
@@ -163,40 +166,46 @@ func (a *adoption) format(ctx context.Context, t *manifest.OriginalTrack) (*medi
 }
 
 // segments adds the segments that the manifest names, and those behind them that the node
-// had stored before it died.
+// had stored before it died. A track of which none is there has nothing.
 func (a *adoption) segments(ctx context.Context, t manifest.OriginalTrack, rep *manifest.Representation, l *media.RecordingTrack) error {
+	there := func(s media.Segment) bool { _, ok := a.stored(ctx, s.Name); return ok }
+	if len(t.Segments) > 0 && !slices.ContainsFunc(t.Segments, there) {
+		a.lost += len(t.Segments)
+		return nil
+	}
+	fill := &standIns{adoption: a, track: t, format: rep.Format}
 	for _, s := range t.Segments {
-		if err := a.segment(ctx, s, rep, l); err != nil {
+		if err := a.segment(ctx, s, rep, l, fill); err != nil {
 			return err
 		}
 	}
 	for {
 		n := rep.Timeline.Len() + 1
 		s := media.Segment{Number: n, Name: media.SegmentName(t.Media, n), Time: rep.Timeline.End()}
-		if _, ok := a.folder.object(s.Name); !ok {
+		if !there(s) {
 			return nil
 		}
 		before := rep.Timeline.Len()
-		if err := a.segment(ctx, s, rep, l); err != nil || rep.Timeline.Len() == before {
+		if err := a.segment(ctx, s, rep, l, fill); err != nil || rep.Timeline.Len() == before {
 			return err
 		}
 	}
 }
 
-// segment adds a segment. One without a duration is not in the manifest, and is left out
-// if it is torn, or is of another time: it is then of something before this.
-func (a *adoption) segment(ctx context.Context, s media.Segment, rep *manifest.Representation, l *media.RecordingTrack) error {
-	o, ok := a.folder.object(s.Name)
-	var tables []fmp4.Table
-	if ok {
-		body := storage.NewReader(ctx, a.Backend, o)
-		var err error
-		tables, err = fmp4.Tables(body, o.Size)
-		if err := errors.Join(err, body.Close()); err != nil {
-			return fmt.Errorf("read %s: %w", o.Key, err)
-		}
-		s.Bytes = o.Size
+// segment adds a segment, or what stands in for it. One without a duration is not in the
+// manifest, and is left out if it is torn, or is of another time: it is then of something
+// before this.
+func (a *adoption) segment(ctx context.Context, s media.Segment, rep *manifest.Representation, l *media.RecordingTrack, fill *standIns) error {
+	o, ok := a.stored(ctx, s.Name)
+	if !ok {
+		return a.missing(ctx, s, rep, l, fill)
 	}
+	body := storage.NewReader(ctx, a.Backend, o)
+	tables, err := fmp4.Tables(body, o.Size)
+	if err := errors.Join(err, body.Close()); err != nil {
+		return fmt.Errorf("read %s: %w", o.Key, err)
+	}
+	s.Bytes, fill.last = o.Size, o
 	var duration media.Ticks
 	for _, t := range tables {
 		for _, e := range t.Samples {
@@ -210,19 +219,48 @@ func (a *adoption) segment(ctx context.Context, s media.Segment, rep *manifest.R
 		}
 		s.Duration = duration
 	}
-	if _, err := a.pres.Add(rep, s); err != nil {
-		return fault.Errorf(fault.Invalid, "%s: %w", s.Name, err)
-	}
-	if !ok {
-		rep.Timeline.Lose(rep.Timeline.Len() - 1)
-		a.lost++
-	}
-	l.Segments++
 	l.Frames += s.Frames
-	l.Bytes += s.Bytes
 	for _, t := range tables {
 		bookStills(l, t, rep.Format.Timescale)
 	}
+	return a.add(s, rep, l)
+}
+
+// missing adds what stands in for a segment that the manifest names and the storage has not.
+func (a *adoption) missing(ctx context.Context, s media.Segment, rep *manifest.Representation, l *media.RecordingTrack, fill *standIns) error {
+	at, d := s.Time.Duration(rep.Format.Timescale), s.Duration.Duration(rep.Format.Timescale)
+	data, err := fill.segment(ctx, s)
+	if err != nil {
+		return err
+	}
+	a.lost++
+	if s.Bytes = int64(len(data)); data == nil {
+		if err := a.add(s, rep, l); err != nil {
+			return err
+		}
+		rep.Timeline.Lose(rep.Timeline.Len() - 1)
+		a.intact = min(a.intact, at)
+		return nil
+	}
+	a.stood[s.Name] = data
+	l.FilledSeconds += d.Seconds()
+	if n := len(l.Gaps); n > 0 && l.Gaps[n-1].Cause == causeNode && at-seconds(l.Gaps[n-1].Start+l.Gaps[n-1].Duration) < time.Microsecond {
+		l.Gaps[n-1].Duration += d.Seconds()
+	} else if n < maxOriginalGaps {
+		l.Gaps = append(l.Gaps, media.Gap{Start: at.Seconds(), Duration: d.Seconds(), Cause: causeNode, Filled: true})
+	}
+	return a.add(s, rep, l)
+}
+
+func seconds(v float64) time.Duration { return time.Duration(v * float64(time.Second)) }
+
+// add adds a segment to the presentation and the ledger.
+func (a *adoption) add(s media.Segment, rep *manifest.Representation, l *media.RecordingTrack) error {
+	if _, err := a.pres.Add(rep, s); err != nil {
+		return fault.Errorf(fault.Invalid, "%s: %w", s.Name, err)
+	}
+	l.Segments++
+	l.Bytes += s.Bytes
 	return nil
 }
 
@@ -246,7 +284,7 @@ func bookStills(l *media.RecordingTrack, t fmp4.Table, timescale uint32) {
 
 // finish completes the presentation and returns the recording.
 func (a *adoption) finish(o manifest.Original, entry originalEntry) (media.Recording, error) {
-	if len(a.pres.Periods[0].Sets) == 0 {
+	if !a.plays() && a.folder.hasSegments() {
 		return media.Recording{}, fault.New(fault.Invalid, "an original live777 has recorded nothing here that can be played")
 	}
 	dir := a.folder.dir
@@ -263,7 +301,10 @@ func (a *adoption) finish(o manifest.Original, entry originalEntry) (media.Recor
 	rec := media.Recording{
 		Stream: entry.stream(dir), RecordID: media.RecordID(dir), RecordDir: dir, MPDPath: path.Join(dir, media.ManifestName),
 		Node: cmp.Or(entry.Node, a.Node), Start: start, End: &end, Duration: duration.Seconds(), Bytes: a.bytes,
-		Status: media.StatusDegraded, Reason: a.reason(o), Tracks: a.tracks, DurableThrough: duration.Seconds(), Periods: 1,
+		Status: media.StatusDegraded, Reason: a.reason(o, entry), Tracks: a.tracks, DurableThrough: min(duration, a.intact).Seconds(), Periods: 1,
+	}
+	if !a.plays() {
+		rec.Status, rec.Reason, rec.Periods = media.StatusFailed, "an original live777 was ended before it had stored any of this", 0
 	}
 	if err := media.CheckStreamID(rec.Stream); err != nil {
 		return rec, fault.New(fault.Invalid, "nothing says of which stream an original live777 recorded this: "+howToTell)
@@ -284,17 +325,23 @@ func (a *adoption) finish(o manifest.Original, entry originalEntry) (media.Recor
 	return rec, nil
 }
 
+// plays reports whether there is anything to play.
+func (a *adoption) plays() bool { return len(a.pres.Periods[0].Sets) > 0 }
+
 // howToTell says where it can be said what a folder does not tell.
 const howToTell = "give rebuild the index.json of the node that recorded it, or a list from the database of its liveman (-originals FILE)"
 
 // reason says why the recording is not complete.
-func (a *adoption) reason(o manifest.Original) string {
+func (a *adoption) reason(o manifest.Original, entry originalEntry) string {
 	reasons := []string{"recorded by an original live777, which does not say what was lost, nor how sound and picture lie in time"}
 	if o.Dynamic {
 		reasons = append(reasons, "it was not ended: what came last is missing")
 	}
 	if a.lost > 0 {
-		reasons = append(reasons, fmt.Sprintf("%d segments that its manifest names are not there", a.lost))
+		reasons = append(reasons, fmt.Sprintf("of its segments %d that its manifest names are not there", a.lost))
+	}
+	if entry.Status == originalFailed {
+		reasons = append(reasons, "it says itself that the recording failed, as where video came of a codec that it does not record")
 	}
 	for _, l := range a.tracks {
 		if !l.Recorded {
@@ -319,16 +366,25 @@ func (a *adoption) store(ctx context.Context, original []byte, rec media.Recordi
 	for name, data := range a.mended {
 		files = append(files, file{name, data})
 	}
-	for _, name := range a.pres.Playlists() {
-		text, _ := a.pres.AppendPlaylist(nil, name)
-		files = append(files, file{name, text})
+	for name, data := range a.stood {
+		files = append(files, file{name, data})
 	}
-	files = append(files, file{media.ManifestName, a.pres.AppendMPD(nil)}, file{media.InfoName, info})
+	if a.plays() {
+		for _, name := range a.pres.Playlists() {
+			text, _ := a.pres.AppendPlaylist(nil, name)
+			files = append(files, file{name, text})
+		}
+		files = append(files, file{media.ManifestName, a.pres.AppendMPD(nil)})
+	}
+	files = append(files, file{media.InfoName, info})
 	for _, f := range files {
 		key := path.Join(a.folder.dir, f.name)
 		if err := a.Backend.Put(ctx, key, bytes.NewReader(f.text), int64(len(f.text))); err != nil {
 			return fmt.Errorf("take up a recording of an original live777: %w", err)
 		}
 	}
-	return nil
+	if a.plays() || !a.folder.has(media.ManifestName) {
+		return nil
+	}
+	return a.Backend.Delete(ctx, path.Join(a.folder.dir, media.ManifestName)) // it is kept by the other name
 }

@@ -46,6 +46,11 @@ func (f *folder) object(name string) (storage.Object, bool) {
 	return f.objects[i], true
 }
 
+// hasSegments reports whether the folder has media.
+func (f *folder) hasSegments() bool {
+	return slices.ContainsFunc(f.objects, func(o storage.Object) bool { return strings.Contains(path.Base(o.Key), "_seg_") })
+}
+
 // recorded splits the objects of the folder into those that have the names of a
 // recording's objects, and others.
 func (f *folder) recorded() (own []storage.Object, others int) {

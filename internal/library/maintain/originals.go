@@ -32,7 +32,11 @@ type originalEntry struct {
 	Start   int64  `json:"start_ts"` // Unix time in microseconds; 0: not said
 	End     *int64 `json:"end_ts"`
 	Node    string `json:"node_alias"`
+	Status  string `json:"status"`
 }
+
+// originalFailed is the status of a recording in which something is missing altogether.
+const originalFailed = "Failed"
 
 // originals are the entries that are known, by folder.
 type originals struct {

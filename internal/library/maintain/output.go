@@ -185,6 +185,9 @@ func (o *Output) Rebuilt(s RebuildSummary) {
 	for _, dir := range s.Running {
 		o.printf("%s: is not sealed; its node is recording it, or seals it when it is started\n", media.Show(dir))
 	}
+	for _, dir := range s.Originals {
+		o.printf("%s: an original live777 records it, or did until a moment ago; run rebuild again when it has ended\n", media.Show(dir))
+	}
 	for _, dir := range s.Kept {
 		o.printf("%s: is not in storage yet, and stays in the catalogue\n", media.Show(dir))
 	}

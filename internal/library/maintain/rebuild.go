@@ -67,8 +67,11 @@ type RebuildSummary struct {
 	Deleted    int `json:"deleted"`    // deletions that were interrupted, and have been ended
 	Indexed    int `json:"indexed"`    // sample indexes that were made
 	// Running are the record_dirs of recordings that are not sealed: their node
-	// runs, or has to be started to seal them. An original node may be recording them.
+	// runs, or has to be started to seal them.
 	Running []string `json:"running"`
+	// Originals are the folders that an original node of live777 records into, or did until
+	// a moment ago.
+	Originals []string `json:"originals"`
 	// Kept are those that are not in storage and stay in the catalogue, for they may
 	// be on their way (Partial).
 	Kept     []string         `json:"kept"`
@@ -91,9 +94,10 @@ func Rebuild(ctx context.Context, o RebuildOptions) (RebuildSummary, error) {
 		o.Now = time.Now
 	}
 	r := &rebuild{RebuildOptions: o, seen: map[string]struct{}{}, deleting: map[string]bool{}}
-	r.sum.Running, r.sum.Kept, r.sum.Problems = []string{}, []string{}, []verify.Problem{}
+	r.sum.Running, r.sum.Originals, r.sum.Kept, r.sum.Problems = []string{}, []string{}, []string{}, []verify.Problem{}
 	err := r.run(ctx)
 	slices.Sort(r.sum.Running)
+	slices.Sort(r.sum.Originals)
 	slices.SortFunc(r.sum.Problems, func(a, b verify.Problem) int { return strings.Compare(a.Where, b.Where) })
 	return r.sum, err
 }

@@ -278,14 +278,15 @@ func checkXML(data []byte) error {
 
 // reader is one ReadRecording.
 type reader struct {
-	ctx     context.Context
-	backend storage.Backend
-	keep    bool // the samples
-	rec     *Recording
-	inits   map[string]*initSegment // by name
-	state   map[*Track]*trackState
-	used    map[string]bool // files that the manifest names
-	layouts map[string]layout
+	ctx      context.Context
+	backend  storage.Backend
+	keep     bool // the samples
+	rec      *Recording
+	inits    map[string]*initSegment // by name
+	state    map[*Track]*trackState
+	used     map[string]bool // files that the manifest names
+	layouts  map[string]layout
+	original bool // it was told that segments are as an original live777 writes them
 }
 
 // trackState is what the next segment of a track is checked against.

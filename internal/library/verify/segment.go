@@ -310,6 +310,24 @@ func (r *reader) decodeSegment(t *Track, in *initSegment, s Segment, data []byte
 	return nil
 }
 
+// tfhdOriginal is a flag of tfhd that says nothing, and that an original live777 writes where
+// default-base-is-moof is meant, which is 0x020000.
+const tfhdOriginal = 0x000200
+
+// checkBase checks that tfhd says what data offsets are relative to. Where it does not, they
+// are relative to the moof all the same, as it has one track (ISO/IEC 14496-12 8.8.7.1). A
+// recording of an original has that in every segment, which is told once.
+func (r *reader) checkBase(s Segment, tfhd *mp4.TfhdBox) {
+	switch {
+	case tfhd.DefaultBaseIfMoof():
+	case tfhd.Flags&tfhdOriginal == 0:
+		r.problem(s.Name, "tfhd has not the flag default-base-is-moof")
+	case !r.original:
+		r.original = true
+		r.problem(s.Name, "tfhd has the flag 0x000200 in place of default-base-is-moof, as an original live777 writes it: players read it all the same; other segments with it are not told of")
+	}
+}
+
 // decodeChunk appends the samples of a chunk that has to begin at time next,
 // and returns its end.
 func (r *reader) decodeChunk(t *Track, in *initSegment, s Segment, next media.Ticks, moof *mp4.MoofBox, mdat *mp4.MdatBox) (media.Ticks, error) {
@@ -326,9 +344,10 @@ func (r *reader) decodeChunk(t *Track, in *initSegment, s Segment, next media.Ti
 	if tfhd.TrackID != in.trackID {
 		r.problem(s.Name, "track %d, the init segment has %d", tfhd.TrackID, in.trackID)
 	}
-	if !tfhd.DefaultBaseIfMoof() || tfhd.HasBaseDataOffset() || !trun.HasDataOffset() {
+	if tfhd.HasBaseDataOffset() || !trun.HasDataOffset() {
 		return 0, fmt.Errorf("data offsets are not relative to the moof")
 	}
+	r.checkBase(s, tfhd)
 	if at := int64(moof.StartPos) + int64(trun.DataOffset); at != int64(mdat.PayloadAbsoluteOffset()) {
 		return 0, fmt.Errorf("data offset points to byte %d, the mdat's payload is at %d", at, mdat.PayloadAbsoluteOffset())
 	}
