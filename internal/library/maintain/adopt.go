@@ -150,7 +150,8 @@ func (a *adoption) format(ctx context.Context, t *manifest.OriginalTrack) (*medi
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", t.Init, err)
 	}
-	kind, format, err := fmp4.Describe(data)
+	mended := fmp4.Mend(data)
+	kind, format, err := fmp4.Describe(mended)
 	if err != nil {
 		return nil, 0, fmt.Errorf("%s: %w", t.Init, err)
 	}
@@ -158,7 +159,7 @@ func (a *adoption) format(ctx context.Context, t *manifest.OriginalTrack) (*medi
 		return nil, 0, fault.Errorf(fault.Invalid, "%s is %s of %d Hz, the manifest says %s of %d", t.Init, kind, format.Timescale, t.Kind, t.Timescale)
 	}
 	format.RFC6381 = cmp.Or(format.RFC6381, t.RFC6381)
-	if mended := fmp4.Mend(data); !bytes.Equal(mended, data) {
+	if !bytes.Equal(mended, data) {
 		data, t.Init = mended, kind.String()[:1]+"_init_2.m4s"
 		a.mended[t.Init] = mended
 	}

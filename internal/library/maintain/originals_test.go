@@ -72,7 +72,7 @@ func (g *rig) writeOriginal(dir string, o originalMade) {
 		if err != nil {
 			g.t.Fatal(err)
 		}
-		g.write(path.Join(dir, tr.prefix()+"_init.m4s"), widened(init))
+		g.write(path.Join(dir, tr.prefix()+"_init.m4s"), faulty(init))
 		for n := 1; n <= o.segments+o.more; n++ {
 			g.write(path.Join(dir, fmt.Sprintf("%s_seg_%04d.m4s", tr.prefix(), n)), tr.segment(n))
 		}
@@ -93,8 +93,13 @@ func u32(values ...uint32) (b []byte) {
 	return b
 }
 
-// widened makes the smhd box of an init segment four bytes too long.
-func widened(init []byte) []byte {
+// faulty makes the smhd box of an init segment four bytes too long, and halves the bit depth
+// that vpcC has.
+func faulty(init []byte) []byte {
+	if i := bytes.Index(init, []byte("vpcC")); i >= 0 {
+		depth := &init[i+4+6]
+		*depth = *depth&0x0f | *depth>>5<<4
+	}
 	i := bytes.Index(init, []byte("smhd"))
 	if i < 0 {
 		return init

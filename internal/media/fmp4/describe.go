@@ -3,6 +3,8 @@ package fmp4
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
+	"slices"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
@@ -67,33 +69,67 @@ func (d *description) entry(name string, body []byte) bool {
 		switch {
 		case box == "avcC" && len(body) >= 4:
 			d.format.RFC6381 = fmt.Sprintf("%s.%02X%02X%02X", name, body[1], body[2], body[3])
-		case box == "vpcC" && len(body) >= 7:
-			d.format.RFC6381 = fmt.Sprintf("vp09.%02d.%02d.%02d", body[4], body[5], body[6]>>4)
+		case box == "hvcC" && len(body) >= hvcCLevel+1:
+			d.format.RFC6381 = hevcCodecs(name, body)
+		case box == "vpcC" && len(body) >= vpcCDepth+1:
+			d.format.RFC6381 = fmt.Sprintf("vp09.%02d.%02d.%02d", body[4], body[5], body[vpcCDepth]>>4)
 		}
 		return true
 	})
 }
 
-// smhdSize is how long the content of a sound media header is (ISO/IEC 14496-12 12.2.2).
-const smhdSize = 8
+// hvcCLevel is where an hvcC box has its level, behind profile, compatibility and constraints.
+const hvcCLevel = 12
 
-// Mend returns an init segment whose sound media header is not longer than it should be: an
-// original live777 writes one at which many readers stumble. What is right, or cannot be
-// read, is returned as it is.
-func Mend(init []byte) []byte {
-	var mended []byte
-	whole := eachBox(init, func(name string, body []byte) bool {
+// hevcCodecs returns the codecs parameter of an hvcC box (ISO/IEC 14496-15 annex E.3), without
+// constraints, which an original live777 has read wrong.
+func hevcCodecs(entry string, hvcC []byte) string {
+	space, tier := []string{"", "A", "B", "C"}[hvcC[1]>>6], "L"
+	if hvcC[1]&0x20 != 0 {
+		tier = "H"
+	}
+	return fmt.Sprintf("%s.%s%d.%X.%s%d", entry, space, hvcC[1]&0x1f, bits.Reverse32(binary.BigEndian.Uint32(hvcC[2:])), tier, hvcC[hvcCLevel])
+}
+
+const (
+	// smhdSize is how long the content of a sound media header is (ISO/IEC 14496-12 12.2.2).
+	smhdSize = 8
+	// vpcCDepth is where a vpcC box has its bit depth, in the upper four bits.
+	vpcCDepth = 6
+	// leastDepth is the smallest bit depth that there is.
+	leastDepth = 8
+)
+
+// Mend returns an init segment without the faults that an original live777 makes, at which
+// many readers stumble: a sound media header that is too long, and half the bit depth of VP9.
+// What is right, or cannot be read, is returned as it is.
+func Mend(init []byte) []byte { return mend(init, 0) }
+
+// mend is Mend of the boxes behind the first skip bytes.
+func mend(data []byte, skip int) []byte {
+	if len(data) < skip {
+		return data
+	}
+	mended := slices.Clone(data[:skip])
+	whole := eachBox(data[skip:], func(name string, body []byte) bool {
 		switch {
-		case name == "moov", name == "trak", name == "mdia", name == "minf":
-			body = Mend(body)
+		case name == "moov", name == "trak", name == "mdia", name == "minf", name == "stbl":
+			body = mend(body, 0)
+		case name == "stsd":
+			body = mend(body, 8) // version, flags, number of entries
+		case name == "vp09":
+			body = mend(body, visualEntry)
 		case name == "smhd" && len(body) > smhdSize:
 			body = body[:smhdSize]
+		case name == "vpcC" && len(body) > vpcCDepth && 2*(body[vpcCDepth]>>4) >= leastDepth && body[vpcCDepth]>>4 < leastDepth:
+			body = slices.Clone(body)
+			body[vpcCDepth] += body[vpcCDepth] & 0xf0
 		}
 		mended = append(appendHeader(mended, boxHeaderSize+len(body), name), body...)
 		return true
 	})
 	if !whole {
-		return init
+		return data
 	}
 	return mended
 }
