@@ -80,6 +80,7 @@ export async function startMock({ token, account, nodes, many }) {
     }),
     recording('door-camera', 1795089600, 'failed', { reason: 'storage is full', duration: 0, bytes: 0 }),
     ...Array.from({ length: 20 }, (_, i) => recording('door-camera', 1795003200 - i * 86_400, 'complete')),
+    recording('gate', 1795262400, 'complete', { tracks: [{ kind: 'video', codec: 'VP8', width: 640, height: 360, recorded: true }] }),
   ];
   const routes = {
     'GET /api/info': (res) => json(res, 200, {
@@ -107,8 +108,8 @@ export async function startMock({ token, account, nodes, many }) {
       tell();
     },
     'GET /api/deletions': (res) => json(res, 200, { deletions: [] }),
-    'POST /api/sign/door-camera/1795262400': (res) =>
-      json(res, 200, { url: '/api/play/abc/door-camera/1795262400/manifest.mpd', expires: new Date(Date.now() + 3_600_000).toISOString() }),
+    ...Object.fromEntries(['door-camera', 'gate'].map((id) => [`POST /api/sign/${id}/1795262400`, (res) =>
+      json(res, 200, { url: `/api/play/abc/${id}/1795262400/manifest.mpd`, expires: new Date(Date.now() + 3_600_000).toISOString() })])),
     'GET /api/sse/streams': (res) => {
       res.writeHead(200, { 'content-type': 'text/event-stream' });
       feeds.add(res);
@@ -194,12 +195,18 @@ export async function startMock({ token, account, nodes, many }) {
     Object.assign(kept, JSON.parse(Buffer.concat(await req.toArray())));
     return json(res, 200, kept);
   };
+  /** The file of a recording of VP8, or of a part of it. */
+  const fileOf = (res, extension) => {
+    if (extension === 'mp4') return json(res, 409, { error: 'its video is VP8; file.webm has it', code: 'not_one_file' });
+    res.writeHead(200, { 'content-type': 'video/webm', 'content-disposition': 'attachment; filename="gate.webm"' });
+    res.end('WebM');
+  };
   const open = ['/api/info', '/api/login', '/api/logout'];
   const known = ({ authorization, cookie }) =>
     authorization ? authorization === `Bearer ${token}` : session !== '' && cookie === `session=${session}`;
   const server = createServer(async (req, res) => {
     const { pathname, searchParams } = new URL(req.url, 'http://mock');
-    const guarded = /^\/(api|whip|whep|session)\//.test(pathname) && !open.includes(pathname);
+    const guarded = /^\/(api|whip|whep|session)\//.test(pathname) && !open.includes(pathname) && !pathname.startsWith('/api/play/');
     if (guarded && !known(req.headers)) return json(res, 401, { error: 'credentials are needed' });
     asked.push(`${req.method} ${pathname}`);
     const list = req.method === 'GET' && /^\/api\/playback\/([^/]+)$/.exec(pathname);
@@ -208,6 +215,8 @@ export async function startMock({ token, account, nodes, many }) {
     if (clip) return json(res, 200, { url: `/api/play/abc/${clip[1]}/manifest.mpd`, expires: new Date(Date.now() + 3_600_000).toISOString() });
     const timeline = req.method === 'GET' && /^\/api\/archive\/([^/]+)$/.exec(pathname);
     if (timeline) return timelineOf(res, decodeURIComponent(timeline[1]), searchParams);
+    const file = req.method === 'GET' && /^\/api\/(?:record\/object|archive|play\/abc)\/gate\/[\d./]+\/file\.(mp4|webm)$/.exec(pathname);
+    if (file) return fileOf(res, file[1]);
     const kept = recordings.find((recording) => pathname === `/api/recordings/${recording.record_dir}`);
     if (kept) return change(res, req, kept);
     const route = routes[`${req.method} ${pathname}`];

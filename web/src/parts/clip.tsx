@@ -2,8 +2,8 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { useAction } from '../hooks';
 import { locale, t } from '../i18n';
 import { type Clip, clipURL, copyText, linkTo, signClip } from '../lib/clip';
+import { fileQuery, findFile, saveFrom } from '../lib/file';
 import { dateTime, duration } from '../lib/format';
-import { request } from '../lib/http';
 
 interface ClipProps {
   stream: string;
@@ -67,20 +67,19 @@ function useEnds(clip: Clip | undefined, moment: number | undefined, onClip: (cl
   }, []);
 }
 
-/** Saves a clip as one MP4 file: the browser loads it by a signed URL, which needs no header, and shows how far it is. */
+/** Saves a clip as one file: the browser loads it by a signed URL, which needs no header. */
 function Save({ stream, clip }: { stream: string; clip: Clip }) {
   const { busy, error, run } = useAction();
   const save = () =>
     run(async () => {
-      await request(clipURL(stream, clip, 'file.mp4'), { headers: { Range: 'bytes=0-0' } }); // says why there is none
+      const name = await findFile((file) => clipURL(stream, clip, file)); // says why there is none
       const { folder } = await signClip(stream, clip);
-      const zone = new URLSearchParams({ tz: Intl.DateTimeFormat().resolvedOptions().timeZone });
-      Object.assign(document.createElement('a'), { href: `${folder}file.mp4?${zone}`, download: '' }).click();
+      saveFrom(folder + name + fileQuery());
     });
   return (
     <>
       <button type="button" class="primary" disabled={busy} onClick={() => void save()} data-testid="clip-save">
-        {t('clipSave')}
+        {t('download')}
       </button>
       {error && (
         <span class="error" role="alert" data-testid="clip-error">

@@ -2,8 +2,8 @@ import { useState } from 'preact/hooks';
 import { useAction, words } from '../hooks';
 import { locale, t, tOr } from '../i18n';
 import { codecNames, objectURL, pauseRecording, protectRecording, type Recording } from '../lib/api';
+import { fileOf, fileQuery, findFile, saveFrom } from '../lib/file';
 import { bytes, dateTime, duration, pictureSizes, seen } from '../lib/format';
-import { request } from '../lib/http';
 import { may, signRecording } from '../lib/session';
 import { deleteSoon } from '../lib/undo';
 import { verdict } from '../lib/verdict';
@@ -214,23 +214,22 @@ export function Bulk({ chosen, onDone }: BulkProps) {
  */
 function FileLink({ recording }: { recording: Recording }) {
   const [error, setError] = useState('');
-  const zone = new URLSearchParams({ tz: Intl.DateTimeFormat().resolvedOptions().timeZone });
-  const plain = objectURL(`${folder(recording.mpd_path)}/file.mp4`);
+  const plain = (name: string) => objectURL(`${folder(recording.mpd_path)}/${name}`);
+  const likely = fileOf(recording);
   const save = async (event: Event) => {
     event.preventDefault();
     setError('');
     try {
-      await request(plain, { headers: { Range: 'bytes=0-0' } }); // says why there is none
+      const name = await findFile(plain, likely); // says why there is none
       const { url } = await signRecording(folder(recording.mpd_path));
-      const link = Object.assign(document.createElement('a'), { href: `${folder(url)}/file.mp4?${zone}`, download: '' });
-      link.click();
+      saveFrom(`${folder(url)}/${name}${fileQuery()}`);
     } catch (reason) {
       setError(words(reason));
     }
   };
   return (
     <>
-      <a href={`${plain}?${zone}`} download onClick={(event) => void save(event)} data-testid="recording-file">
+      <a href={plain(likely) + fileQuery()} download onClick={(event) => void save(event)} data-testid="recording-file">
         {t('download')}
       </a>
       {error && (

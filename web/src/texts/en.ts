@@ -246,7 +246,6 @@ export const en = {
   'graph.cpu': 'CPUs busy',
   'graph.disk': 'Disk left',
   clipBegin: 'Cut a clip (i, o)',
-  clipSave: 'Download MP4',
   copyLink: 'Copy link',
   copied: 'Copied',
   guests: 'Link for guests',

@@ -245,7 +245,6 @@ export const zh: Record<keyof typeof en, string> = {
   'graph.cpu': '占用的 CPU',
   'graph.disk': '磁盘剩余',
   clipBegin: '剪辑片段 (i, o)',
-  clipSave: '下载 MP4',
   copyLink: '复制链接',
   copied: '已复制',
   guests: '访客链接',
