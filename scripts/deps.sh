@@ -23,6 +23,7 @@ need ffprobe ffmpeg          # in the same package
 need cvlc vlc-bin vlc-plugin-base # reads recordings as one file
 need rpm rpm                 # installs and checks packages of Red Hat's kind
 need promtool prometheus      # evaluates the alert rules
+need sqlite3 sqlite3         # reads an original's database, as docs/migrating.md says
 need xmllint libxml2-utils   # validates manifests against the schema
 need ip iproute2             # network namespaces, with links that lose packets
 need pg_ctl postgresql       # the catalogue's other database

@@ -79,7 +79,13 @@ func TestReadmeRecipes(t *testing.T) {
 // readmeCommands returns the commands of the README's shell blocks, without comments.
 func readmeCommands(t *testing.T) []string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(repository, "README.md"))
+	return pageCommands(t, "README.md")
+}
+
+// pageCommands returns those of any page.
+func pageCommands(t *testing.T, page string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(repository, page))
 	if err != nil {
 		t.Fatal(err)
 	}
