@@ -76,6 +76,8 @@ func TestAdoptFolders(t *testing.T) {
 	cases := []adopting{
 		{dir: "camera/1796212800", made: originalMade{video: "H264", segments: 2}, status: media.StatusDegraded, tracks: "H264 opus"},
 		{dir: "hall/1796212800", made: originalMade{video: "VP9", segments: 2}, status: media.StatusDegraded, tracks: "VP9 opus"},
+		{dir: "yard/1796212800", made: originalMade{video: "H265", segments: 1}, status: media.StatusDegraded, tracks: "H265 opus"},
+		{dir: "roof/1796212800", made: originalMade{video: "AV1", segments: 1}, status: media.StatusDegraded, tracks: "AV1 opus"},
 		{dir: "desk/1796212800", made: originalMade{segments: 2}, status: media.StatusDegraded, reason: "a codec that it does not record", tracks: "opus"}, // video of VP8
 		{
 			dir: "killed/1796212800", made: originalMade{video: "H264", segments: 1, more: 1, dynamic: true, published: now.Add(-time.Hour)},

@@ -93,9 +93,13 @@ func u32(values ...uint32) (b []byte) {
 	return b
 }
 
-// faulty makes the smhd box of an init segment four bytes too long, and halves the bit depth
-// that vpcC has.
+// faulty makes the smhd box of an init segment four bytes too long, halves the bit depth that
+// vpcC has, and has hvcC say constraints that are not those of the SPS.
 func faulty(init []byte) []byte {
+	init = bytes.Replace(init, []byte("hvc1"), []byte("hev1"), 1)
+	if i := bytes.Index(init, []byte("hvcC")); i >= 0 {
+		copy(init[i+4+6:], []byte{3, 0, 0x90, 0, 0, 3})
+	}
 	if i := bytes.Index(init, []byte("vpcC")); i >= 0 {
 		depth := &init[i+4+6]
 		*depth = *depth&0x0f | *depth>>5<<4

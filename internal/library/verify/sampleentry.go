@@ -38,8 +38,8 @@ func (in *initSegment) readVisual(entry *mp4.VisualSampleEntryBox) error {
 	switch {
 	case entry.AvcC != nil:
 		return in.readAVC(entry)
-	case entry.HvcC != nil && entry.Type() == "hvc1":
-		return in.readHEVC(&entry.HvcC.DecConfRec)
+	case entry.HvcC != nil: // "hev1" is an original's
+		return in.readHEVC(entry.Type(), &entry.HvcC.DecConfRec)
 	case entry.Av1C != nil && entry.Type() == "av01":
 		return in.readAV1(&entry.Av1C.CodecConfRec)
 	case entry.VppC != nil:
@@ -64,7 +64,7 @@ func (in *initSegment) readAVC(entry *mp4.VisualSampleEntryBox) error {
 
 // readHEVC reads an hvcC (ISO/IEC 14496-15 8.3.3.1): what hvc1 leaves out of
 // the samples must be complete in it.
-func (in *initSegment) readHEVC(c *hevc.DecConfRec) error {
+func (in *initSegment) readHEVC(entry string, c *hevc.DecConfRec) error {
 	in.check, in.isSet = checkHEVC, isHEVCSet
 	var b strings.Builder
 	if c.GeneralProfileSpace > 0 {
@@ -78,7 +78,7 @@ func (in *initSegment) readHEVC(c *hevc.DecConfRec) error {
 	for flags := c.GeneralConstraintIndicatorFlags << 16; flags != 0; flags <<= 8 {
 		fmt.Fprintf(&b, ".%X", flags>>56)
 	}
-	in.Codecs = "hvc1." + b.String()
+	in.Codecs = entry + "." + b.String()
 	for _, t := range []hevc.NaluType{hevc.NALU_VPS, hevc.NALU_SPS, hevc.NALU_PPS} {
 		i := slices.IndexFunc(c.NaluArrays, func(a hevc.NaluArray) bool { return a.NaluType() == t })
 		if i < 0 || len(c.NaluArrays[i].Nalus) == 0 || c.NaluArrays[i].Complete() != 1 {

@@ -1,10 +1,13 @@
 package fmp4
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math/bits"
 	"slices"
+
+	"github.com/Eyevinn/mp4ff/hevc"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
@@ -81,14 +84,17 @@ func (d *description) entry(name string, body []byte) bool {
 // hvcCLevel is where an hvcC box has its level, behind profile, compatibility and constraints.
 const hvcCLevel = 12
 
-// hevcCodecs returns the codecs parameter of an hvcC box (ISO/IEC 14496-15 annex E.3), without
-// constraints, which an original live777 has read wrong.
+// hevcCodecs returns the codecs parameter of an hvcC box (ISO/IEC 14496-15 annex E.3).
 func hevcCodecs(entry string, hvcC []byte) string {
 	space, tier := []string{"", "A", "B", "C"}[hvcC[1]>>6], "L"
 	if hvcC[1]&0x20 != 0 {
 		tier = "H"
 	}
-	return fmt.Sprintf("%s.%s%d.%X.%s%d", entry, space, hvcC[1]&0x1f, bits.Reverse32(binary.BigEndian.Uint32(hvcC[2:])), tier, hvcC[hvcCLevel])
+	codecs := fmt.Sprintf("%s.%s%d.%X.%s%d", entry, space, hvcC[1]&0x1f, bits.Reverse32(binary.BigEndian.Uint32(hvcC[2:])), tier, hvcC[hvcCLevel])
+	for _, b := range bytes.TrimRight(hvcC[6:hvcCLevel], "\x00") {
+		codecs += fmt.Sprintf(".%X", b)
+	}
+	return codecs
 }
 
 const (
@@ -101,7 +107,8 @@ const (
 )
 
 // Mend returns an init segment without the faults that an original live777 makes, at which
-// many readers stumble: a sound media header that is too long, and half the bit depth of VP9.
+// many readers stumble: a sound media header that is too long, half the bit depth of VP9, and
+// a profile of H265 that is read wrong.
 // What is right, or cannot be read, is returned as it is.
 func Mend(init []byte) []byte { return mend(init, 0) }
 
@@ -117,8 +124,10 @@ func mend(data []byte, skip int) []byte {
 			body = mend(body, 0)
 		case name == "stsd":
 			body = mend(body, 8) // version, flags, number of entries
-		case name == "vp09":
+		case name == "vp09", name == "hev1":
 			body = mend(body, visualEntry)
+		case name == "hvcC":
+			body = mendHEVC(body)
 		case name == "smhd" && len(body) > smhdSize:
 			body = body[:smhdSize]
 		case name == "vpcC" && len(body) > vpcCDepth && 2*(body[vpcCDepth]>>4) >= leastDepth && body[vpcCDepth]>>4 < leastDepth:
@@ -132,4 +141,42 @@ func mend(data []byte, skip int) []byte {
 		return data
 	}
 	return mended
+}
+
+// mendHEVC returns an hvcC box with the profile, tier and level that its first SPS has
+// (ISO/IEC 14496-15 8.3.3.1): an original reads them without looking for emulation prevention.
+func mendHEVC(hvcC []byte) []byte {
+	rec, err := hevc.DecodeHEVCDecConfRec(hvcC)
+	if err != nil || len(hvcC) <= hvcCLevel {
+		return hvcC
+	}
+	i := slices.IndexFunc(rec.NaluArrays, func(a hevc.NaluArray) bool { return a.NaluType() == hevc.NALU_SPS && len(a.Nalus) > 0 })
+	if i < 0 {
+		return hvcC
+	}
+	const before = 3 // bytes of an SPS: its header, and which VPS and how many layers it has
+	sps := withoutEmulation(rec.NaluArrays[i].Nalus[0])
+	if len(sps) < before+hvcCLevel {
+		return hvcC
+	}
+	mended := slices.Clone(hvcC)
+	copy(mended[1:hvcCLevel+1], sps[before:])
+	return mended
+}
+
+// withoutEmulation returns a NAL unit without emulation prevention bytes (Rec. ITU-T H.265 7.3.1.1).
+func withoutEmulation(nal []byte) []byte {
+	out := make([]byte, 0, len(nal))
+	zeros := 0
+	for _, b := range nal {
+		if zeros >= 2 && b == 3 {
+			zeros = 0
+			continue
+		}
+		if zeros++; b != 0 {
+			zeros = 0
+		}
+		out = append(out, b)
+	}
+	return out
 }

@@ -34,10 +34,34 @@ func TestMend(t *testing.T) {
 	}
 }
 
+// TestMendHEVC: the profile of H265 is that of its SPS.
+func TestMendHEVC(t *testing.T) {
+	t.Parallel()
+	c, _ := codec.Lookup("H265")
+	unit, ok := c.Neutral(media.Track{Kind: media.Video, Codec: "H265", ClockRate: c.ClockRate})
+	if !ok {
+		t.Fatal("no H265")
+	}
+	init, err := Init(1, unit.Format)
+	if err != nil {
+		t.Fatal(err)
+	}
+	right := bytes.Replace(init, []byte("hvc1"), []byte("hev1"), 1) // an original's
+	wrong := bytes.Clone(right)
+	at := bytes.Index(wrong, []byte("hvcC")) + 4 + 6
+	copy(wrong[at:], []byte{3, 0, 0x90, 0, 0, 3})
+	if bytes.Equal(wrong, right) || !bytes.Equal(Mend(wrong), right) {
+		t.Error("the constraints are not mended")
+	}
+	if _, f, err := Describe(Mend(wrong)); err != nil || f.RFC6381 != "hev1"+unit.Format.RFC6381[4:] {
+		t.Errorf("got %+v, %v", f, err)
+	}
+}
+
 // TestDescribe: an init segment tells the codecs parameter that it was made of.
 func TestDescribe(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]string{"H264": "", "VP9": "", "H265": "hvc1.1.6.L"} {
+	for name, want := range map[string]string{"H264": "", "VP9": "", "H265": ""} {
 		c, _ := codec.Lookup(name)
 		unit, ok := c.Neutral(media.Track{Kind: media.Video, Codec: name, ClockRate: c.ClockRate})
 		if !ok {
