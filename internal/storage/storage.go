@@ -53,6 +53,14 @@ type Readable interface {
 	Stat(ctx context.Context, key string) (Object, error)
 }
 
+// Lister lists objects.
+type Lister interface {
+	// List yields every object whose key is below the folder prefix ("" for
+	// all), in lexical order of keys. It ends after the first error. A prefix
+	// that does not exist yields nothing.
+	List(ctx context.Context, prefix string) iter.Seq2[Object, error]
+}
+
 // Backend stores objects. Keys obey media.CheckPath; a key that does not is a
 // fault.Invalid error and reaches no server and no disk. All methods are safe
 // for concurrent use and end early when ctx does.
@@ -64,10 +72,7 @@ type Backend interface {
 	// yields another number is an error and stores nothing.
 	Put(ctx context.Context, key string, body io.Reader, size int64) error
 
-	// List yields every object whose key is below the folder prefix ("" for
-	// all), in lexical order of keys. It ends after the first error. A prefix
-	// that does not exist yields nothing.
-	List(ctx context.Context, prefix string) iter.Seq2[Object, error]
+	Lister
 
 	// Delete removes the object; one that does not exist is no error.
 	Delete(ctx context.Context, key string) error

@@ -132,6 +132,9 @@ type opener struct {
 	missing []string // names of what is not there
 	indexes *indexes
 	known   map[*piece]*known
+
+	folder    string           // that was listed last
+	lengthsOf map[string]int64 // of its WebM segments
 }
 
 // opener returns one for the recordings of a plan.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path"
 	"slices"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 // places to seek to, then Clusters with both tracks in the order of time. It does not
 // change, and is safe for concurrent use.
 //
-// WebM segments have no sample index. How long it will be what is made of one follows from
+// WebM segments have no sample index. How long what is made of one will be follows from
 // the length of the object; by how much it turns out shorter is filled with an element that
 // says nothing.
 type WebM struct {
@@ -159,8 +160,12 @@ func (o *opener) pictures(ctx context.Context, pieces []*piece) (all []pictures,
 			return nil, nil, err
 		}
 		segments := p.segments[first:]
+		lengths, err := o.lengths(ctx, p, len(segments))
+		if err != nil {
+			return nil, nil, err
+		}
 		found, errs := make([]*pictures, len(segments)), make([]error, len(segments))
-		if err := inTurns(ctx, len(segments), func(i int) { found[i], errs[i] = o.picturesOf(ctx, p, &segments[i], from) }); err != nil {
+		if err := inTurns(ctx, len(segments), func(i int) { found[i], errs[i] = o.picturesOf(ctx, p, &segments[i], from, lengths) }); err != nil {
 			return nil, nil, err
 		}
 		for i, one := range found {
@@ -215,9 +220,47 @@ func (o *opener) firstPicture(ctx context.Context, p *piece, begins bool) (i int
 	}
 }
 
+// lengths returns the lengths of the WebM segments in the folder of a piece, by their keys,
+// from a list of the folder: a page of a thousand objects costs as much as a question about
+// one. It is nil where few segments are wanted, or there are no lists: each is asked for then.
+func (o *opener) lengths(ctx context.Context, p *piece, wanted int) (map[string]int64, error) {
+	lister, ok := o.Backend.(storage.Lister)
+	if !ok || wanted <= maxStats {
+		return nil, nil //nolint:nilnil // as it says
+	}
+	if o.folder == p.dir {
+		return o.lengthsOf, nil
+	}
+	o.folder, o.lengthsOf = p.dir, map[string]int64{}
+	for object, err := range lister.List(ctx, p.dir) {
+		if err != nil {
+			return nil, fmt.Errorf("list folder %q: %w", p.dir, err)
+		}
+		if path.Ext(object.Key) == path.Ext(media.WebMName) && len(o.lengthsOf) < maxSegments {
+			o.lengthsOf[object.Key] = object.Size
+		}
+	}
+	return o.lengthsOf, nil
+}
+
+// lengthOf returns the length of an object, which is among the lengths if there are some.
+func (o *opener) lengthOf(ctx context.Context, key string, lengths map[string]int64) (int64, error) {
+	if lengths != nil {
+		if length, ok := lengths[key]; ok {
+			return length, nil
+		}
+		return 0, fmt.Errorf("look for object %q: %w", key, storage.ErrNotFound)
+	}
+	object, err := o.Backend.Stat(ctx, key)
+	if err != nil {
+		return 0, fmt.Errorf("look at object %q: %w", key, err)
+	}
+	return object.Size, nil
+}
+
 // picturesOf looks up a segment, of which what is shown from a time on is wanted; nil if
 // there is nothing of it.
-func (o *opener) picturesOf(ctx context.Context, p *piece, s *segment, from time.Duration) (*pictures, error) {
+func (o *opener) picturesOf(ctx context.Context, p *piece, s *segment, from time.Duration, lengths map[string]int64) (*pictures, error) {
 	key, err := p.key(s.name)
 	if err != nil {
 		return nil, err
@@ -229,11 +272,10 @@ func (o *opener) picturesOf(ctx context.Context, p *piece, s *segment, from time
 	if p.to > 0 {
 		x.to = p.to + p.shift
 	}
-	object, err := o.Backend.Stat(ctx, key)
-	if err != nil {
-		return nil, fmt.Errorf("look at object %q: %w", key, err)
+	if x.length, err = o.lengthOf(ctx, key, lengths); err != nil {
+		return nil, err
 	}
-	x.length, x.bytes = object.Size, object.Size
+	x.bytes = x.length
 	if x.time >= x.from && x.end <= x.to {
 		return x, nil
 	}
