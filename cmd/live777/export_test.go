@@ -10,6 +10,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/live777/recorder/internal/library/verify/verifytest"
+	"github.com/live777/recorder/internal/media"
 )
 
 // TestExport writes spans of a recording that a node has made, without a node.
@@ -59,6 +63,54 @@ func TestExport(t *testing.T) {
 		if _, err := os.Stat(left); err == nil {
 			t.Errorf("%s was left behind", left)
 		}
+	}
+}
+
+// TestExportWebM writes VP8, which no MP4 has: where no name says what it is to be, and
+// where it says that it is WebM.
+func TestExportWebM(t *testing.T) {
+	t.Chdir("../../internal/library/verify") // from where its media is found
+	made := verifytest.Record(t, verifytest.SentLog(t, "vp8.ivf", "", 7))
+	end := verifytest.Started.Add(7 * time.Second)
+	made.Info = &media.Recording{Stream: "camera", Start: verifytest.Started, End: &end, Duration: 7, Status: media.StatusComplete}
+	recording := made.Write(t)
+	t.Chdir(t.TempDir())
+	for key, data := range recording {
+		if err := os.MkdirAll(filepath.Dir("storage/"+key), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile("storage/"+key, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := func(want int, output string, args ...string) string {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if code := run(t.Context(), args, nil, &stdout, &stderr); code != want || !strings.Contains(stdout.String()+stderr.String(), output) {
+			t.Errorf("%q: code %d, want %d and %q\nstdout: %.1000s\nstderr: %s", args, code, want, output, stdout.String(), stderr.String())
+		}
+		return stdout.String()
+	}
+	command(0, "1 added", "rebuild")
+	span := []string{"export", "camera", "2026-01-02T03:00:00Z", "+1h", "-tz", "UTC"}
+	const name = "camera 2026-01-02 03.04.05.webm"
+	command(0, name+"\n", span...)
+	wantLong(t, name, 7, "video\n")
+	command(0, "clip.webm\n", append(span, "-o", "clip.webm")...)
+	whole, err := os.ReadFile("clip.webm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if piped := command(0, "", append(span, "-o", "-")...); piped != string(whole) {
+		t.Errorf("a pipe gets %d bytes, a file has %d", len(piped), len(whole))
+	}
+	if err := os.Mkdir("clips", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	command(0, "clips/"+name+"\n", append(span, "-o", "clips", "-split")...)
+	command(2, "ends with .webm", append(span, "-o", "clip.mp4")...)
+	if _, err := os.Stat("clip.mp4"); err == nil {
+		t.Error("VP8 was written as MP4")
 	}
 }
 

@@ -23,17 +23,38 @@ import (
 // partial ends the name of a file that is being written.
 const partial = ".part"
 
-// file returns the name of the file that is asked for: what is written to a name that ends
-// with .webm is WebM.
-func (c *Command) file() string {
-	if filepath.Ext(c.Output) == filepath.Ext(media.WebMName) {
-		return media.WebMName
+// named reports whether the output is a file of that name, and says how it is to be named.
+func (c *Command) named() bool {
+	if c.Output == "" || c.Output == "-" {
+		return false
 	}
-	return media.FileName
+	info, err := os.Stat(c.Output)
+	return err != nil || !info.IsDir()
 }
 
-// Export writes a span of a stream as MP4 files, or as WebM where the output is named so, of
-// what is in storage. ok is false where the files lack what the storage does not have.
+// files makes the files of clips: WebM where the output is named so, and without a name
+// where MP4 cannot be.
+func (c *Command) files(ctx context.Context, server *playback.Server, clips []playback.Clip) ([]playback.Made, error) {
+	if filepath.Ext(c.Output) == filepath.Ext(media.WebMName) {
+		return server.Files(ctx, media.WebMName, clips, c.Query)
+	}
+	files, err := server.Files(ctx, media.FileName, clips, c.Query)
+	if fault.KindOf(err) != fault.Conflict {
+		return files, err
+	}
+	files, otherwise := server.Files(ctx, media.WebMName, clips, c.Query)
+	switch {
+	case fault.KindOf(otherwise) == fault.Conflict:
+		return nil, err
+	case otherwise != nil:
+		return nil, otherwise
+	case c.named():
+		return nil, fmt.Errorf("%w; -o with a name that ends with .webm writes that", err)
+	}
+	return files, nil
+}
+
+// Export writes a span of a stream as MP4 files, or as WebM, of what is in storage. ok is false where the files lack what the storage does not have.
 func Export(ctx context.Context, cfg *config.Config, c Command) (ok bool, err error) {
 	l, err := openForCommand(ctx, cfg, c.Logger)
 	if err != nil {
@@ -48,7 +69,7 @@ func Export(ctx context.Context, cfg *config.Config, c Command) (ok bool, err er
 	if err != nil {
 		return false, err
 	}
-	files, err := server.Files(ctx, c.file(), clips, c.Query)
+	files, err := c.files(ctx, server, clips)
 	if err != nil {
 		return false, err
 	}

@@ -224,7 +224,7 @@ func (s *Server) Files(ctx context.Context, name string, clips []Clip, query url
 	if err != nil {
 		return nil, err
 	}
-	if !want.split {
+	if !want.split || len(p.plan.Files) == 1 {
 		if _, err := p.plan.One(); err != nil {
 			return nil, err
 		}

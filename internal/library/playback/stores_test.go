@@ -93,7 +93,10 @@ func TestFileFromEveryStore(t *testing.T) {
 			of.sameFile(t, asWebM, webm)
 		})
 	}
-	t.Run("fs", func(t *testing.T) { f.sameFile(t, key, whole) })
+	t.Run("fs", func(t *testing.T) {
+		f.sameFile(t, key, whole)
+		f.sameFile(t, asWebM, webm)
+	})
 }
 
 // sameFile holds a file against another answer.

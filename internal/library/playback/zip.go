@@ -8,8 +8,11 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
+
+	"github.com/live777/recorder/internal/library/movie"
 )
 
 // zip answers with the files that are planned and can be made, in a ZIP without compression,
@@ -46,24 +49,50 @@ func (s *Server) zip(w http.ResponseWriter, r *http.Request, p *planned, want wa
 	return nil
 }
 
-// zipped makes the files that are planned and can be made.
+// zipped makes the files that are planned and can be made: as WebM what cannot be MP4, and
+// the other way round.
 func (s *Server) zipped(ctx context.Context, p *planned, want wanted) (files []zipped, err error) {
-	rec := p.clips[0].Recording
+	refused := map[string]bool{}
 	for _, f := range p.plan.Files {
-		if f.Why != "" {
+		refused[f.Span()] = f.Why != ""
+	}
+	files, err = s.made(ctx, p, want, func(*movie.File) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	if len(files) < len(p.plan.Files) {
+		want.WebM = !want.WebM
+		other, err := s.plan(ctx, p.clips, want.Choice)
+		if err != nil {
+			return nil, err
+		}
+		more, err := s.made(ctx, other, want, func(f *movie.File) bool { return refused[f.Span()] })
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, more...)
+		slices.SortStableFunc(files, func(a, b zipped) int { return a.at.Compare(b.at) })
+	}
+	if len(files) == 0 {
+		_, err := p.plan.One()
+		return nil, fmt.Errorf("make files of recording %q: %w", p.clips[0].Recording.RecordDir, err)
+	}
+	unique(files)
+	return files, nil
+}
+
+// made makes the wanted ones of the files that are planned and can be made.
+func (s *Server) made(ctx context.Context, p *planned, want wanted, wants func(*movie.File) bool) (files []zipped, err error) {
+	for _, f := range p.plan.Files {
+		if f.Why != "" || !wants(f) {
 			continue
 		}
 		m, err := s.movie(ctx, p, f)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, zipped{want.name(rec.Stream, p.begins(f), want.extension()), f.From, m.Size(), m})
+		files = append(files, zipped{want.name(p.clips[0].Recording.Stream, p.begins(f), want.extension()), f.From, m.Size(), m})
 	}
-	if len(files) == 0 {
-		_, err := p.plan.One()
-		return nil, fmt.Errorf("make files of recording %q: %w", rec.RecordDir, err)
-	}
-	unique(files)
 	return files, nil
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"archive/zip"
 	"bytes"
 	"crypto/sha256"
 	"fmt"
@@ -69,7 +70,42 @@ func TestFileInPlayers(t *testing.T) {
 	})
 	f.mp4(t, s.url)
 	f.webm(t, s.url)
+	f.zip(t, s.url)
 	f.sameOf(t, s.url, manager.url)
+}
+
+// zip looks at the ZIP of a span that changes from H264 to VP8: it has both, as files of
+// their own.
+func (f *files) zip(t *testing.T, server string) {
+	t.Helper()
+	data := ask(t, http.MethodGet, f.url(server, media.FileName, 82, vp8Ends-10)+"?split=true", "").body
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatalf("a ZIP of %d bytes: %v %.200s", len(data), err, data)
+	}
+	var found []string
+	for _, part := range z.File {
+		r, err := part.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r) // it checks the sum, too
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "part")
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.CommandContext(t.Context(), "ffprobe", "-v", "warning", "-show_entries", "stream=codec_name", "-of", "csv=p=0", file).CombinedOutput()
+		if err != nil {
+			t.Fatalf("ffprobe: %v %s", err, out)
+		}
+		found = append(found, path.Ext(part.Name)+" "+strings.Join(strings.Fields(string(out)), "+"))
+	}
+	if want := []string{".mp4 h264+opus", ".webm vp8+opus"}; !slices.Equal(found, want) {
+		t.Errorf("the ZIP has %q, want %q", found, want)
+	}
 }
 
 // sameOf holds the files of a manager against those of its node.
