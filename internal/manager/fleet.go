@@ -46,6 +46,7 @@ type fleetOptions struct {
 	Poll      time.Duration   // see config.Fleet
 	Timeout   time.Duration
 	Control   time.Duration
+	Claims    claims         // of all managers of the catalogue; nil: this one is alone
 	Meter     meter          // nil: nobody counts
 	Allow     []netip.Prefix // where nodes that register may be; none: anywhere
 	Now       func() time.Time

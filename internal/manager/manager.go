@@ -150,8 +150,12 @@ func (m *Manager) makeFleet(tokens Catalogue, store shared, o Options) error {
 	if err != nil {
 		return err
 	}
+	var shared claims
+	if m.catalogue.Shared() {
+		shared = m.catalogue.Claims()
+	}
 	m.fleet = newFleet(fleetOptions{
-		Allow: allow, Catalogue: tokens, Storage: store.backend,
+		Allow: allow, Claims: shared, Catalogue: tokens, Storage: store.backend,
 		Poll: m.cfg.Fleet.Poll.Duration(), Timeout: m.cfg.Fleet.Timeout.Duration(), Control: m.cfg.Fleet.ControlTimeout.Duration(),
 		Meter: m.metrics, Now: o.Now, Logger: o.Logger,
 	})
@@ -240,6 +244,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		loops.Go(func() { m.auto.run(loop) })
 	}
 	loops.Go(func() { m.database.run(loop) })
+	loops.Go(func() { m.fleet.runAgreeing(loop) })
 	loops.Go(func() { m.health.Run(loop) })
 	loops.Go(func() { m.watchNodes(loop) })
 	loops.Go(func() { m.tellRecordings(loop) })

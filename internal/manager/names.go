@@ -34,7 +34,7 @@ func (f *fleet) Succeed(ctx context.Context, alias, feed string) error {
 		return err
 	}
 	for _, s := range saved {
-		if s.Alias == alias || s.Feed != feed || f.node(s.Alias) != nil || f.going.has(s.Alias) {
+		if s.Registered || s.Alias == alias || s.Feed != feed || f.node(s.Alias) != nil || f.going.has(s.Alias) {
 			continue
 		}
 		f.log.Info("a node was known by another alias", "node", alias, "was", s.Alias)

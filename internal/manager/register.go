@@ -59,6 +59,11 @@ func (f *fleet) Register(ctx context.Context, r api.NodeRegistration, admin bool
 	}
 	f.changing.Lock()
 	defer f.changing.Unlock()
+	release, err := f.claimNode(ctx, r.Alias)
+	if err != nil {
+		return api.FleetNode{}, false, err
+	}
+	defer release()
 	now, err := f.inPlaceOf(ctx, r)
 	if err == nil && !admin && !slices.EqualFunc(proven, now, sameRegistration) {
 		err = fault.Errorf(fault.Conflict, "node %q has just been registered by somebody else; it will be tried again", r.Alias)

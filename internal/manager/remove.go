@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -12,12 +13,6 @@ import (
 	"github.com/live777/recorder/internal/manager/follow"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
-)
-
-const (
-	// goneCursor is stored in place of a cursor while a node's recordings are taken
-	// out.
-	goneCursor = "gone"
 )
 
 // going has the nodes that were removed and whose recordings are still being taken out
@@ -116,7 +111,7 @@ func (f *fleet) Remove(ctx context.Context, alias string) error {
 // depart notes for good that a node is gone, and begins to take its recordings out.
 func (f *fleet) depart(ctx context.Context, n catalogue.Node) error {
 	// In this order: what fails in between is followed from the beginning.
-	if err := f.o.Catalogue.SetCursor(ctx, n.Alias, "", goneCursor); err != nil {
+	if err := f.o.Catalogue.SetCursor(ctx, n.Alias, "", catalogue.Gone); err != nil {
 		return err
 	}
 	n.Token, n.Registered = "", false
@@ -136,7 +131,7 @@ func (f *fleet) resumeRemovals(ctx context.Context) error {
 		return err
 	}
 	for _, s := range saved {
-		if s.Cursor == goneCursor && f.node(s.Alias) == nil && !f.going.has(s.Alias) {
+		if s.Cursor == catalogue.Gone && f.node(s.Alias) == nil && !f.going.has(s.Alias) {
 			f.names.Forget(s.Alias)
 			f.remove(s.Alias)
 		}
@@ -147,7 +142,18 @@ func (f *fleet) resumeRemovals(ctx context.Context) error {
 // comeBack ends the removal of a node that is there again. What is left of its recordings
 // is swept after the first walk through its feed.
 func (f *fleet) comeBack(ctx context.Context, alias string) error {
-	if !f.going.take(alias) {
+	was := f.going.take(alias)
+	if f.o.Claims != nil {
+		if _, err := f.claimNode(ctx, alias); err != nil { // the removal has given it back
+			return err
+		}
+		saved, err := f.o.Catalogue.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		was = slices.ContainsFunc(saved, func(s catalogue.Node) bool { return s.Alias == alias && s.Cursor == catalogue.Gone })
+	}
+	if !was {
 		return nil
 	}
 	return f.o.Catalogue.SetCursor(ctx, alias, "", "")
@@ -162,19 +168,17 @@ func (f *fleet) remove(alias string) {
 		defer cancel()
 		defer close(r.done)
 		for {
-			n, err := f.abandon(ctx, alias)
-			if err == nil {
-				err = f.o.Catalogue.DeleteNode(ctx, alias)
-			}
+			err := f.clear(ctx, alias)
 			if err == nil {
 				f.going.drop(alias, r)
-				f.log.Info("node removed", "node", alias, "recordings", n)
 				return
 			}
 			if ctx.Err() != nil {
 				return
 			}
-			f.log.Warn("the recordings of a removed node are still in the catalogue, will try again", "node", alias, "error", err)
+			if !errors.Is(err, errClaimed) {
+				f.log.Warn("the recordings of a removed node are still in the catalogue, will try again", "node", alias, "error", err)
+			}
 			if !peer.Pause(ctx, f.o.Poll, nil) {
 				return
 			}
@@ -182,10 +186,39 @@ func (f *fleet) remove(alias string) {
 	})
 }
 
+// clear takes the recordings of a node out, and the node, unless it is there again.
+func (f *fleet) clear(ctx context.Context, alias string) error {
+	release, err := f.claimNode(ctx, alias)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if f.o.Claims != nil {
+		saved, err := f.o.Catalogue.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(saved, func(s catalogue.Node) bool { return s.Alias == alias && s.Cursor != catalogue.Gone }) {
+			return nil // another manager has it again
+		}
+	}
+	n, err := f.abandon(ctx, alias)
+	if err == nil {
+		err = f.o.Catalogue.DeleteNode(ctx, alias)
+	}
+	if err == nil {
+		f.log.Info("node removed", "node", alias, "recordings", n)
+	}
+	return err
+}
+
 // abandon takes out what a node has kept itself, and what it has told of shared storage
 // and is not there.
 func (f *fleet) abandon(ctx context.Context, alias string) (n int, err error) {
 	err = follow.EachBatch(ctx, f.o.Catalogue, alias, func(dirs []string) error {
+		if _, err := f.claimNode(ctx, alias); err != nil { // for as long again
+			return err
+		}
 		dirs, err := f.nowhere(ctx, alias, dirs)
 		if err != nil {
 			return err

@@ -66,11 +66,16 @@ func (db *DB) PutNode(ctx context.Context, n Node) error {
 	return nil
 }
 
-// SetCursor notes the place in the feed of a node that is known.
+// Gone is the Cursor of a node that was removed, and whose recordings are being taken out.
+const Gone = "gone"
+
+// SetCursor notes the place in the feed of a node that is known. A node that is Gone has
+// none; it comes back where feed and cursor are empty.
 func (db *DB) SetCursor(ctx context.Context, alias, feed, cursor string) error {
 	ctx, cancel := db.limit(ctx)
 	defer cancel()
-	if _, err := db.write.ExecContext(ctx, `UPDATE nodes SET feed = $2, cursor = $3 WHERE alias = $1`, alias, feed, cursor); err != nil {
+	if _, err := db.write.ExecContext(ctx, `UPDATE nodes SET feed = $2, cursor = $3
+		WHERE alias = $1 AND (cursor <> '`+Gone+`' OR $2 = '')`, alias, feed, cursor); err != nil {
 		return fmt.Errorf("set cursor of node %q: %w", alias, db.wrap(err))
 	}
 	return nil

@@ -63,3 +63,38 @@ func TestShared(t *testing.T) {
 		t.Errorf("a call that was ended: %v", err)
 	}
 }
+
+// TestClaims: what one does, no other does.
+func TestClaims(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Start(t).Database()
+	a, b := open(t, url).Claims(), open(t, url).Claims()
+	ctx := t.Context()
+	claims := func(who string, c *Claims, hold time.Duration, wantHeld, wantDone bool) {
+		t.Helper()
+		if held, done, err := c.Claim(ctx, "x", hold); held != wantHeld || done != wantDone || err != nil {
+			t.Errorf("%s claims: %v %v %v", who, held, done, err)
+		}
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	claims("the first", a, time.Hour, true, false)
+	claims("the first again", a, time.Hour, true, false)
+	claims("another", b, time.Hour, false, false)
+	must(b.Release(ctx, "x")) // which is not its
+	claims("another", b, time.Hour, false, false)
+	must(a.Release(ctx, "x"))
+	claims("another, when it was given back", b, -time.Hour, true, false)
+	claims("the first, when its time was over", a, time.Hour, true, false)
+	must(a.Done(ctx, "x", time.Hour))
+	must(b.Forget(ctx))
+	claims("the first, when it is done", a, time.Hour, false, true)
+	claims("another, when it is done", b, time.Hour, false, true)
+	must(a.Done(ctx, "x", -time.Hour))
+	must(b.Forget(ctx))
+	claims("another, when that is forgotten", b, time.Hour, true, false)
+}

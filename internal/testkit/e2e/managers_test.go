@@ -28,19 +28,40 @@ type twoManagers struct {
 func newTwoManagers(t *testing.T) *twoManagers {
 	f := &twoManagers{t: t, nodes: map[string]*service{}}
 	list := ""
-	for _, alias := range []string{"n1", "n2"} {
+	for _, alias := range []string{"n1", "n2"} { // n2 registers, with one of the managers
 		f.nodes[alias] = newService(t, "live777", "[http]\nlisten = \"%s\"\n[webrtc]\nlisten = \"127.0.0.1:0\"\n[recorder]\nsegment_seconds = 1\nreconnect_seconds = 2\n")
-		list += fmt.Sprintf("[[nodes]]\nalias = %q\nurl = %q\n", alias, f.nodes[alias].url)
+		if alias == "n1" {
+			list = fmt.Sprintf("[[nodes]]\nalias = %q\nurl = %q\n", alias, f.nodes[alias].url)
+		}
 	}
 	database := strings.ReplaceAll(pgtest.Start(t).Database(), "%", "%%")
 	for i := range f.managers {
 		f.managers[i] = newService(t, "liveman", list+"[http]\nlisten = \"%s\"\n"+fmt.Sprintf(
 			"[database]\nurl = %q\n[fleet]\npoll_seconds = 1\ntimeout_seconds = 5\n[auto_record]\nstreams = [\"*\"]\nretry_seconds = 1\n", database))
 	}
+	f.register()
 	for _, m := range f.managers {
 		within(t, "a manager knows both nodes", time.Minute, func() bool { return f.up(m) == 2 })
 	}
 	return f
+}
+
+// register has one manager know the second node, and for a moment one that is not there,
+// which the other removes.
+func (f *twoManagers) register() {
+	f.t.Helper()
+	a, b := f.managers[0], f.managers[1]
+	for alias, url := range map[string]string{"n2": f.nodes["n2"].url, "gone": "http://127.0.0.1:1"} {
+		body := fmt.Sprintf(`{"alias":%q,"url":%q,"local_storage":true}`, alias, url)
+		if got := a.ask(http.MethodPost, "/api/nodes/", body, "Content-Type", "application/json"); got.status != http.StatusCreated {
+			f.t.Fatalf("register %s: %d %s", alias, got.status, got.body)
+		}
+	}
+	within(f.t, "the other manager knows the node", takeover, func() bool { return b.get("/api/nodes/gone", nil) == http.StatusOK })
+	if got := b.ask(http.MethodDelete, "/api/nodes/gone", ""); got.status != http.StatusNoContent {
+		f.t.Errorf("remove: %d %s", got.status, got.body)
+	}
+	within(f.t, "the first manager knows that it is removed", takeover, func() bool { return a.get("/api/nodes/gone", nil) == http.StatusNotFound })
 }
 
 // up returns how many nodes a manager knows to be up.
