@@ -1,6 +1,9 @@
 package receive
 
-import "testing"
+import (
+	"net/netip"
+	"testing"
+)
 
 // BenchmarkTake takes packets of 1100 bytes in batches of 32, as one call of the kernel
 // hands them over: authentication, replay window, decryption and parsing.
@@ -26,7 +29,7 @@ func BenchmarkTake(b *testing.B) {
 			next = 0
 			b.StartTimer()
 		}
-		s.take(batches[next], at)
+		s.take(batches[next], netip.AddrPort{}, at)
 		packets += len(batches[next])
 		next++
 	}

@@ -367,6 +367,65 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestHeard: what anybody could have sent does not count as a sign of the client.
+func TestHeard(t *testing.T) {
+	h := newHarness(t)
+	s := h.session(new(recorder))
+	c := h.client()
+	h.keys(s, c)
+	from := netip.MustParseAddrPort("192.0.2.1:5000")
+	s.learn(from)
+	silent := func() time.Duration { return time.Duration(s.heard.Load()) }
+	garbage := append([]byte{0x80, 96, 0, 9, 0, 0, 0, 0, 0, 0, 0, 7}, make([]byte, 50)...)
+	damaged := c.packet(50)
+	damaged[30] ^= 1
+	media := c.packet(50)
+	keepAlive := func(setters ...stun.Setter) []byte {
+		m, err := stun.Build(append([]stun.Setter{stun.TransactionID, keepAlive}, setters...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.Raw
+	}
+	wrong := request(t, Credentials{s.Local().Ufrag, "0123456789012345678901"})
+	for i, k := range []struct {
+		name  string
+		b     []byte
+		heard bool
+	}{
+		{"garbage", garbage, false},
+		{"damaged media", damaged, false},
+		{"media", media, true},
+		{"the same again", media, false},
+		{"DTLS", []byte{22, 254, 253, 0}, false},
+		{"a check with a wrong password", wrong, false},
+		{"a keep-alive without a fingerprint", keepAlive(), false},
+		{"a keep-alive", keepAlive(stun.Fingerprint), true},
+	} {
+		before, at := silent(), h.r.began.Add(time.Duration(i+1)*time.Second)
+		h.socket.sort(h.r.now.Load(), s, k.b, from, at)
+		for j := range h.socket.groups {
+			g := &h.socket.groups[j]
+			g.s.take(g.packets, g.from, at)
+		}
+		h.socket.groups = h.socket.groups[:0]
+		if heard := silent() != before; heard != k.heard {
+			t.Errorf("%s: heard %v, want %v", k.name, heard, k.heard)
+		}
+	}
+}
+
+// TestRestIsBounded: what the WebRTC stack does not read is dropped, and counted.
+func TestRestIsBounded(t *testing.T) {
+	r := newRest(&Socket{r: &Receiver{o: Options{Logger: slog.New(slog.DiscardHandler)}}})
+	for range maxRest + 3 {
+		r.push([]byte{1}, netip.AddrPort{}, time.Now())
+	}
+	if n := r.Dropped(); n != 3 || len(r.packets) != maxRest {
+		t.Errorf("%d dropped and %d waiting, want 3 and %d", n, len(r.packets), maxRest)
+	}
+}
+
 // TestManyAddresses: a client may have many addresses, but not any number.
 func TestManyAddresses(t *testing.T) {
 	h := newHarness(t)
@@ -445,7 +504,7 @@ func TestAllocations(t *testing.T) {
 	}
 	at, i := h.r.began, 0
 	allocs := testing.AllocsPerRun(runs, func() {
-		s.take(batches[i], at)
+		s.take(batches[i], netip.AddrPort{}, at)
 		i++
 	})
 	if perPacket := allocs / size; perPacket > 0.03 || rec.packets != size*(runs+1) {
@@ -477,7 +536,8 @@ func FuzzSocket(f *testing.F) {
 			h.socket.sort(t, t.addresses[a], b, a, h.r.began)
 		}
 		for i := range h.socket.groups {
-			h.socket.groups[i].s.take(h.socket.groups[i].packets, h.r.began)
+			g := &h.socket.groups[i]
+			g.s.take(g.packets, g.from, h.r.began)
 		}
 		h.socket.groups = h.socket.groups[:0]
 		for len(h.received) > 0 {

@@ -3,6 +3,7 @@ package receive
 import (
 	"net"
 	"net/netip"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,6 +12,8 @@ const (
 	maxRest = 512
 	// maxPacket is the longest of them, in bytes.
 	maxPacket = 2048
+	// logDropsEvery is how often drops are logged.
+	logDropsEvery = time.Minute
 )
 
 // Rest is the part of a socket that belongs to no session. It is a net.PacketConn
@@ -19,6 +22,8 @@ type Rest struct {
 	socket  *Socket
 	packets chan restPacket
 	free    chan []byte
+	dropped atomic.Int64
+	logged  time.Time // when drops were last logged; of the socket's goroutine
 }
 
 type restPacket struct {
@@ -30,8 +35,11 @@ func newRest(s *Socket) *Rest {
 	return &Rest{socket: s, packets: make(chan restPacket, maxRest), free: make(chan []byte, maxRest)}
 }
 
+// Dropped returns how many packets were dropped because too many waited.
+func (r *Rest) Dropped() int64 { return r.dropped.Load() }
+
 // push gives a packet to the reader. It is dropped if too many wait.
-func (r *Rest) push(b []byte, from netip.AddrPort) {
+func (r *Rest) push(b []byte, from netip.AddrPort, at time.Time) {
 	if len(b) > maxPacket {
 		return
 	}
@@ -44,6 +52,16 @@ func (r *Rest) push(b []byte, from netip.AddrPort) {
 	select {
 	case r.packets <- restPacket{append(own[:0], b...), from}:
 	default:
+		r.drop(at)
+	}
+}
+
+// drop counts a packet that does not fit, and logs that from time to time.
+func (r *Rest) drop(at time.Time) {
+	n := r.dropped.Add(1)
+	if r.logged.IsZero() || at.Sub(r.logged) >= logDropsEvery {
+		r.logged = at
+		r.socket.r.o.Logger.Warn("packets for viewers were dropped: more came than the WebRTC stack reads", "packets", n)
 	}
 }
 

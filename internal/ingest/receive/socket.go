@@ -35,9 +35,10 @@ type Socket struct {
 	wg     sync.WaitGroup
 }
 
-// group is what a batch has of one session.
+// group is what a batch has of one session, from one address.
 type group struct {
 	s       *Session
+	from    netip.AddrPort
 	packets [][]byte
 }
 
@@ -98,9 +99,6 @@ func (s *Socket) take(n int, at time.Time) {
 	for i := range n {
 		data, segment, from := s.batch.message(i)
 		session := t.addresses[from]
-		if session != nil {
-			session.hearFrom(from, at)
-		}
 		for len(data) > 0 {
 			b := data
 			if segment > 0 && segment < len(data) {
@@ -112,7 +110,7 @@ func (s *Socket) take(n int, at time.Time) {
 	}
 	for i := range s.groups {
 		g := &s.groups[i]
-		g.s.take(g.packets, at)
+		g.s.take(g.packets, g.from, at)
 		clear(g.packets)
 		g.s, g.packets = nil, g.packets[:0]
 	}
@@ -127,10 +125,10 @@ func (s *Socket) sort(t *table, session *Session, b []byte, from netip.AddrPort,
 	switch {
 	case b[0] <= 3:
 		if !s.check(t, b, from, at) {
-			s.rest.push(b, from)
+			s.rest.push(b, from, at)
 		}
 	case session != nil && b[0] >= 128 && b[0] <= 191:
-		s.add(session, b)
+		s.add(session, b, from)
 	case session != nil && b[0] >= 20 && b[0] <= 63:
 		session.records.push(b)
 	case session != nil:
@@ -138,15 +136,15 @@ func (s *Socket) sort(t *table, session *Session, b []byte, from netip.AddrPort,
 	case b[0] >= 128 && b[0] <= 191 && len(b) >= rtpHeader && t.sources[ssrcOf(b)] != nil:
 		t.sources[ssrcOf(b)].try(b, path{s, from}, at)
 	default:
-		s.rest.push(b, from)
+		s.rest.push(b, from, at)
 	}
 }
 
 // add notes a packet of a session, until the whole batch is sorted.
-func (s *Socket) add(session *Session, b []byte) {
+func (s *Socket) add(session *Session, b []byte, from netip.AddrPort) {
 	for i := len(s.groups) - 1; i >= 0; i-- {
-		if s.groups[i].s == session {
-			s.groups[i].packets = append(s.groups[i].packets, b)
+		if g := &s.groups[i]; g.s == session && g.from == from {
+			g.packets = append(g.packets, b)
 			return
 		}
 	}
@@ -156,7 +154,7 @@ func (s *Socket) add(session *Session, b []byte) {
 		s.groups = append(s.groups, group{})
 	}
 	g := &s.groups[len(s.groups)-1]
-	g.s, g.packets = session, append(g.packets[:0], b)
+	g.s, g.from, g.packets = session, from, append(g.packets[:0], b)
 }
 
 // send sends a packet.

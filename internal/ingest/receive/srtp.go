@@ -3,6 +3,7 @@ package receive
 import (
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -62,16 +63,17 @@ func ssrcOf(b []byte) uint32 {
 	return binary.BigEndian.Uint32(b[8:])
 }
 
-// take takes the packets of a batch.
-func (s *Session) take(packets [][]byte, at time.Time) {
+// take takes the packets of a batch that came from an address of the client. Anybody can
+// write that address into a packet: the client is heard with what can be decrypted.
+func (s *Session) take(packets [][]byte, from netip.AddrPort, at time.Time) {
 	s.in.Lock()
 	defer s.in.Unlock()
 	switch {
 	case s.closed.Load():
 	case s.rtp.context == nil:
 		s.keep(packets)
-	default:
-		s.decrypt(packets, at)
+	case s.decrypt(packets, at):
+		s.hearFrom(from, at)
 	}
 }
 
@@ -100,22 +102,26 @@ func (s *Session) install(in, out *srtp.Context, at time.Time) {
 	s.rtp.early = nil
 }
 
-// decrypt hands on what packets have, in their order.
-func (s *Session) decrypt(packets [][]byte, at time.Time) {
+// decrypt hands on what packets have, in their order, and reports whether any of them
+// could be decrypted.
+func (s *Session) decrypt(packets [][]byte, at time.Time) (authentic bool) {
 	for _, b := range packets {
 		switch {
 		case len(b) >= rtcpHeader && isRTCP(b):
 			s.flush(at)
-			s.takeRTCP(b, at)
+			authentic = s.takeRTCP(b, at) || authentic
 		case len(b) < rtpHeader:
 			s.o.Handler.Lost(Malformed)
 		default:
-			if err := s.decryptRTP(b); err != nil && !isReplay(err) {
+			err := s.decryptRTP(b)
+			if err != nil && !isReplay(err) {
 				s.o.Handler.Lost(Undecrypted)
 			}
+			authentic = err == nil || authentic
 		}
 	}
 	s.flush(at)
+	return authentic
 }
 
 // isReplay reports that a packet has come before. Nothing is lost with it.
@@ -177,13 +183,14 @@ func headerLength(b []byte) int {
 	return min(n, len(b))
 }
 
-// takeRTCP decrypts a control packet and hands it on.
-func (s *Session) takeRTCP(b []byte, at time.Time) {
+// takeRTCP decrypts a control packet and hands it on. It is false for one that cannot be
+// decrypted: nothing that is recorded is lost with it.
+func (s *Session) takeRTCP(b []byte, at time.Time) bool {
 	in, ssrc := &s.rtp, ssrcOf(b)
 	_, known := in.context.Index(ssrc)
 	plain, err := in.context.DecryptRTCP(in.control[:0], b, nil)
 	if err != nil {
-		return // nothing that is recorded is lost with it
+		return false
 	}
 	in.control = plain
 	if !known {
@@ -192,6 +199,7 @@ func (s *Session) takeRTCP(b []byte, at time.Time) {
 		}
 	}
 	s.o.Handler.TakeRTCP(ssrc, plain, at)
+	return true
 }
 
 // try takes a packet that has an SSRC of the session, from an address that nobody knows.

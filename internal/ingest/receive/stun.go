@@ -17,6 +17,10 @@ type credentials struct {
 // Credentials are what a=ice-ufrag and a=ice-pwd say.
 type Credentials struct{ Ufrag, Password string }
 
+// keepAlive is what clients send that have nothing else to send (RFC 8445 section 11). It
+// has no password, but media may rest for longer than a session stays without a packet.
+var keepAlive = stun.NewType(stun.MethodBinding, stun.ClassIndication)
+
 // checker decodes connectivity checks.
 type checker struct{ request stun.Message }
 
@@ -30,7 +34,11 @@ func (s *Socket) check(t *table, b []byte, from netip.AddrPort, at time.Time) bo
 	}
 	name, err := m.Get(stun.AttrUsername)
 	if err != nil {
-		return t.addresses[from] != nil // a keep-alive, or garbage
+		session := t.addresses[from]
+		if session != nil && m.Type == keepAlive && stun.Fingerprint.Check(m) == nil {
+			session.hearFrom(from, at)
+		}
+		return session != nil
 	}
 	ufrag, _, _ := strings.Cut(string(name), ":")
 	session := t.names[ufrag]
