@@ -21,8 +21,8 @@ const (
 	agreeTimeout = 5 * time.Second
 )
 
-// claims are what one of the managers of a database does, and no other.
-// *catalogue.Claims are some.
+// claims let one of the managers of a database do something while the others wait.
+// *catalogue.Claims implements it.
 type claims interface {
 	Claim(ctx context.Context, name string, hold time.Duration) (held, done bool, err error)
 	Release(ctx context.Context, name string) error
@@ -55,8 +55,8 @@ func (f *fleet) claimNode(ctx context.Context, alias string) (release func(), er
 	}, nil
 }
 
-// runAgreeing takes over what other managers do to the nodes, until ctx ends. That the
-// database is away, others say.
+// runAgreeing takes over what other managers do to the nodes, until ctx ends. A database that
+// does not answer is not reported here: the health check does that.
 func (f *fleet) runAgreeing(ctx context.Context) {
 	if f.o.Claims == nil || !f.AwaitOpen(ctx) {
 		return
@@ -77,8 +77,8 @@ func (f *fleet) runAgreeing(ctx context.Context) {
 	}
 }
 
-// agree follows the nodes that have registered with other managers, and follows no more
-// those that were removed there.
+// agree begins to follow the nodes that have registered with other managers, and stops
+// following those that were removed there.
 func (f *fleet) agree(ctx context.Context) error {
 	f.changing.Lock()
 	defer f.changing.Unlock()

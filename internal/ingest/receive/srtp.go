@@ -64,7 +64,7 @@ func ssrcOf(b []byte) uint32 {
 }
 
 // take takes the packets of a batch that came from an address of the client. Anybody can
-// write that address into a packet: the client is heard with what can be decrypted.
+// forge that address, so only a packet that can be decrypted shows that the client is there.
 func (s *Session) take(packets [][]byte, from netip.AddrPort, at time.Time) {
 	s.in.Lock()
 	defer s.in.Unlock()

@@ -17,8 +17,8 @@ type credentials struct {
 // Credentials are what a=ice-ufrag and a=ice-pwd say.
 type Credentials struct{ Ufrag, Password string }
 
-// keepAlive is what clients send that have nothing else to send (RFC 8445 section 11). It
-// has no password, but media may rest for longer than a session stays without a packet.
+// keepAlive is what a client sends that has nothing else to send (RFC 8445 section 11). It is
+// not authenticated, but without it the session of a client that pauses would fail.
 var keepAlive = stun.NewType(stun.MethodBinding, stun.ClassIndication)
 
 // checker decodes connectivity checks.

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// Claims are what one of several processes does, and no other. They work on PostgreSQL only.
-// A process that has died holds its claims until their time is over. Safe for concurrent use.
+// Claims let one of several processes do something while the others wait. They work on
+// PostgreSQL only. A process that has died keeps its claims until their time is over. Claims
+// are safe for concurrent use.
 type Claims struct {
 	db     *DB
 	holder string
@@ -50,8 +51,7 @@ func (c *Claims) Done(ctx context.Context, name string, remember time.Duration) 
 		ON CONFLICT (name) DO UPDATE SET until = excluded.until, done = true`, name, c.holder, remember.Milliseconds())
 }
 
-// Forget takes away what holds no more, and what was done and need not be remembered.
-// Another process may do so at the same time.
+// Forget deletes claims whose time is over. Other processes may do so at the same time.
 func (c *Claims) Forget(ctx context.Context) error {
 	return c.db.exec(ctx, "forget claims", `DELETE FROM claims WHERE name IN (SELECT name FROM claims
 		WHERE until < clock_timestamp() - interval '1 minute' FOR UPDATE SKIP LOCKED)`)
