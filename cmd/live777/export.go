@@ -20,7 +20,7 @@ func export(flags *flag.FlagSet) command.Action {
 	load := service().Configured(flags)
 	var c node.Command
 	c.Query = url.Values{}
-	flags.StringVar(&c.Output, "o", "", "write the `FILE`, or into that folder; \"-\" is standard output. A name that ends with .webm is WebM, which VP8 is; without a name, it is what it can be. By default it is named by stream and time")
+	flags.StringVar(&c.Output, "o", "", "write this `FILE`, or into this folder; \"-\" writes to standard output. A name that ends with .webm makes a WebM file, which VP8 needs. Without a file name the file is named by stream and time, and is MP4, or WebM if the picture is VP8")
 	query := func(name, usage string) {
 		flags.Func(name, usage, func(v string) error { c.Query.Set(name, v); return nil })
 	}

@@ -55,7 +55,7 @@ func newLibrary(f *fleet, store shared, ttl time.Duration) (*library, error) {
 	if l.spans, err = span.New(span.Options{Source: l, Logger: f.log}); err != nil || store.backend == nil {
 		return l, err
 	}
-	l.shared, err = playback.New(playback.Options{Backend: store.backend, Catalogue: sharedCatalogue{f}, Logger: f.log})
+	l.shared, err = playback.New(playback.Options{Backend: store.backend, Lister: store.backend, Catalogue: sharedCatalogue{f}, Logger: f.log})
 	return l, err
 }
 

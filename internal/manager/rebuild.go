@@ -119,20 +119,12 @@ func (f *fleet) introduceAll(ctx context.Context, nodes []*node) error {
 func rebuildShared(ctx context.Context, store shared, db *catalogue.DB, f *fleet, c Command) (ok bool, err error) {
 	out := maintain.NewOutput(c.Stdout, c.Stderr, c.JSON)
 	o := maintain.RebuildOptions{
-		Backend: store.backend, Catalogue: db, Partial: true, Logger: c.Logger,
+		Backend: store.backend, Catalogue: db, Partial: true, Originals: c.Originals, Logger: c.Logger,
 		InCatalogue: f.names.InCatalogue,
 		Elsewhere:   func(r media.Recording) bool { return folder.IsMounted(r.RecordDir) },
 		Progress: func(s maintain.RebuildSummary) {
 			out.Progress(s.Recordings, 0, fmt.Sprintf(", %d added to the catalogue, %d corrected", s.Added, s.Updated))
 		},
-	}
-	if c.Originals != "" {
-		file, err := os.Open(c.Originals)
-		if err != nil {
-			return false, fmt.Errorf("open the list of recordings: %w", err)
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		o.Originals = file
 	}
 	sum, err := maintain.Rebuild(ctx, o)
 	if err != nil {

@@ -65,7 +65,7 @@ func Export(ctx context.Context, cfg *config.Config, c Command) (ok bool, err er
 	if err != nil {
 		return false, err
 	}
-	server, err := playback.New(playback.Options{Backend: l.backend, Catalogue: l.catalogue, Logger: c.Logger})
+	server, err := playback.New(playback.Options{Backend: l.backend, Lister: l.backend, Catalogue: l.catalogue, Logger: c.Logger})
 	if err != nil {
 		return false, err
 	}

@@ -99,18 +99,10 @@ func Rebuild(ctx context.Context, cfg *config.Config, c Command) (ok bool, err e
 	defer func() { err = errors.Join(err, l.close()) }()
 	out := maintain.NewOutput(c.Stdout, c.Stderr, c.JSON)
 	o := maintain.RebuildOptions{
-		Backend: l.backend, Catalogue: l.catalogue, Partial: l.partial, Index: c.Index, Node: cfg.Recorder.NodeAlias, Logger: c.Logger,
+		Backend: l.backend, Catalogue: l.catalogue, Partial: l.partial, Index: c.Index, Node: cfg.Recorder.NodeAlias, Originals: c.Originals, Logger: c.Logger,
 		Progress: func(s maintain.RebuildSummary) {
 			out.Progress(s.Recordings, 0, fmt.Sprintf(", %d added to the catalogue, %d corrected", s.Added, s.Updated))
 		},
-	}
-	if c.Originals != "" {
-		file, err := os.Open(c.Originals)
-		if err != nil {
-			return false, fmt.Errorf("open the list of recordings: %w", err)
-		}
-		defer func() { err = errors.Join(err, file.Close()) }()
-		o.Originals = file
 	}
 	sum, err := maintain.Rebuild(ctx, o)
 	if err != nil {

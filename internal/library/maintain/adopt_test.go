@@ -18,6 +18,16 @@ import (
 // originalFixture is a recording that an original live777 0.9 has made, of three seconds.
 const originalFixture = "testdata/original"
 
+// inFile writes a list of an original's recordings, and returns the name of the file.
+func inFile(t *testing.T, list string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "originals.json")
+	if err := os.WriteFile(name, []byte(list), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
 func TestAdopt(t *testing.T) {
 	t.Parallel()
 	g := newRig(t)
@@ -26,7 +36,7 @@ func TestAdopt(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := `{"stream":"camera","mpd_path":"records/1796235531/manifest.mpd","start_ts":1796235531340749,"end_ts":1796235534615199,"node_alias":"old"}`
-	o := RebuildOptions{Backend: g.store, Catalogue: g.db, Logger: g.log, Originals: bytes.NewReader([]byte(list))}
+	o := RebuildOptions{Backend: g.store, Catalogue: g.db, Logger: g.log, Originals: inFile(t, list)}
 	sum, err := Rebuild(t.Context(), o)
 	if err != nil || sum.Adopted != 1 || sum.Added != 1 || len(sum.Problems) != 0 {
 		t.Fatalf("got %+v, %v", sum, err)
@@ -50,7 +60,7 @@ func TestAdopt(t *testing.T) {
 	if in := g.read(dir + "/a_init_2.m4s"); len(in) != 580 { // the original's has 584, and is no MP4 to most readers
 		t.Errorf("the mended init segment has %d bytes", len(in))
 	}
-	o.Originals = nil
+	o.Originals = ""
 	if sum, err = Rebuild(t.Context(), o); err != nil || sum.Adopted != 0 || sum.Added != 0 || sum.Updated != 0 {
 		t.Errorf("a second time: got %+v, %v", sum, err)
 	}
@@ -106,7 +116,7 @@ func TestAdoptFolders(t *testing.T) {
 		}
 	}
 	list := `{"stream":"desk","mpd_path":"desk/1796212800/manifest.mpd","status":"Failed"}`
-	o := RebuildOptions{Backend: g.store, Catalogue: g.db, Logger: g.log, Originals: strings.NewReader(list), Now: func() time.Time { return now }}
+	o := RebuildOptions{Backend: g.store, Catalogue: g.db, Logger: g.log, Originals: inFile(t, list), Now: func() time.Time { return now }}
 	sum, err := Rebuild(t.Context(), o)
 	if err != nil || sum.Adopted != len(cases)-1 || len(sum.Problems) != 0 || !slices.Equal(sum.Originals, []string{"running/1796212800"}) || len(sum.Running) != 0 {
 		t.Fatalf("got %+v, %v", sum, err)
@@ -123,7 +133,7 @@ func TestAdoptFolders(t *testing.T) {
 		c.check(t, rec)
 	}
 	g.adoptedAreSound(len(cases) - 2) // nothing is stored of one, and one is running
-	o.Originals = nil
+	o.Originals = ""
 	if sum, err = Rebuild(t.Context(), o); err != nil || sum.Adopted != 0 || sum.Updated != 0 || len(sum.Problems) != 0 {
 		t.Errorf("a second time: got %+v, %v", sum, err)
 	}

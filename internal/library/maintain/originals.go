@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -138,8 +140,12 @@ func (r *rebuild) readIndex(ctx context.Context) error {
 	if r.originals.read(bytes.NewReader(data)) != nil {
 		r.originals = newOriginals()
 	}
-	if r.Originals == nil {
+	if r.Originals == "" {
 		return nil
 	}
-	return r.originals.read(r.Originals)
+	list, err := os.Open(r.Originals)
+	if err != nil {
+		return fmt.Errorf("open the list of an original live777's recordings: %w", err)
+	}
+	return errors.Join(r.originals.read(list), list.Close())
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -43,10 +42,11 @@ type RebuildOptions struct {
 	// Elsewhere reports whether a recording does not concern this rebuild, because it
 	// is in other storage or of another node. nil: all concern it.
 	Elsewhere func(media.Recording) bool
-	// Originals lists recordings of original nodes of live777, so that it is known which
-	// stream is in which folder: index.json of such a node, or stream and mpd_path from the
-	// database of an original liveman. nil: only index.json at the top of the storage does.
-	Originals io.Reader
+	// Originals is the name of a file that lists recordings of original nodes of live777, so
+	// that it is known which stream is in which folder: index.json of such a node, or stream
+	// and mpd_path from the database of an original liveman. Empty: only index.json at the
+	// top of the storage does.
+	Originals string
 	// Node is the name of the node to which recordings of original nodes belong that no
 	// list says one of.
 	Node string

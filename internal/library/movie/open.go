@@ -34,6 +34,8 @@ const (
 // Opening is where the segments of a file are looked up.
 type Opening struct {
 	Backend storage.Readable
+	// Lister lists what Backend has, so that not every segment has to be asked for; may be nil.
+	Lister storage.Lister
 	// Index returns a sample index that is not stored yet; may be nil.
 	Index func(key string) ([]byte, bool)
 	// Check says that it is asked whether the segments are there, however many.

@@ -222,17 +222,16 @@ func (o *opener) firstPicture(ctx context.Context, p *piece, begins bool) (i int
 
 // lengths returns the lengths of the WebM segments in the folder of a piece, by their keys,
 // from a list of the folder: a page of a thousand objects costs as much as a question about
-// one. It is nil where few segments are wanted, or there are no lists: each is asked for then.
+// one. It is nil where few segments are wanted, or without a Lister: each is asked for then.
 func (o *opener) lengths(ctx context.Context, p *piece, wanted int) (map[string]int64, error) {
-	lister, ok := o.Backend.(storage.Lister)
-	if !ok || wanted <= maxStats {
+	if o.Lister == nil || wanted <= maxStats {
 		return nil, nil //nolint:nilnil // as it says
 	}
 	if o.folder == p.dir {
 		return o.lengthsOf, nil
 	}
 	o.folder, o.lengthsOf = p.dir, map[string]int64{}
-	for object, err := range lister.List(ctx, p.dir) {
+	for object, err := range o.Lister.List(ctx, p.dir) {
 		if err != nil {
 			return nil, fmt.Errorf("list folder %q: %w", p.dir, err)
 		}

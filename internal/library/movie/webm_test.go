@@ -170,7 +170,7 @@ func TestLongWebM(t *testing.T) {
 		if n := len(f.tracks[place(media.Video)][0].segments); n <= maxStats {
 			t.Fatalf("%d segments are too few", n)
 		}
-		return p.OpenWebM(t.Context(), f, Opening{Backend: store})
+		return p.OpenWebM(t.Context(), f, Opening{Backend: store, Lister: store})
 	}
 	if _, missing, err := open(); err != nil || len(missing) > 0 || store.lists != 1 || store.stats > 0 {
 		t.Errorf("%d lists, %d questions, missing %q, %v", store.lists, store.stats, missing, err)

@@ -262,7 +262,7 @@ func (s *Server) movie(ctx context.Context, p *planned, f *movie.File) (content,
 	hash := sha256.Sum256(fmt.Appendf(p.hash[:], "%s", f.Span()))
 	return s.movies.get(ctx, hash, func() (content, error) {
 		title := movie.Title{Name: rec.Stream, Comment: verdict(rec)}
-		m, missing, err := open(ctx, p.plan, f, movie.Opening{Backend: s.backend, Index: s.live.SampleIndex, Check: p.check, Title: title})
+		m, missing, err := open(ctx, p.plan, f, movie.Opening{Backend: s.backend, Lister: s.lister, Index: s.live.SampleIndex, Check: p.check, Title: title})
 		if err != nil {
 			return nil, fmt.Errorf("make one file of recording %q: %w", rec.RecordDir, err)
 		}

@@ -55,6 +55,7 @@ type Live interface {
 // Options configure New. Backend and Catalogue are needed.
 type Options struct {
 	Backend   storage.Readable
+	Lister    storage.Lister // of what Backend has; nil where it has no lists
 	Catalogue Catalogue
 	Live      Live         // nil where nothing is recorded
 	Logger    *slog.Logger // nil means slog.Default()
@@ -63,6 +64,7 @@ type Options struct {
 // Server answers what players ask. Safe for concurrent use.
 type Server struct {
 	backend   storage.Readable
+	lister    storage.Lister
 	catalogue Catalogue
 	live      Live
 	log       *slog.Logger
@@ -75,7 +77,7 @@ func New(o Options) (*Server, error) {
 	if o.Backend == nil || o.Catalogue == nil {
 		return nil, errors.New("playback: Backend and Catalogue are needed")
 	}
-	s := &Server{backend: o.Backend, catalogue: o.Catalogue, live: o.Live, log: o.Logger}
+	s := &Server{backend: o.Backend, lister: o.Lister, catalogue: o.Catalogue, live: o.Live, log: o.Logger}
 	if s.live == nil {
 		s.live = nothingLive{}
 	}
