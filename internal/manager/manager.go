@@ -22,6 +22,7 @@ import (
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/manager/signalling"
 	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/eventlog"
 	"github.com/live777/recorder/internal/serve/events"
 	"github.com/live777/recorder/internal/serve/metrics"
 	"github.com/live777/recorder/internal/serve/web"
@@ -53,6 +54,7 @@ type Manager struct {
 	auto      *autoRecorder
 	signal    *signalling.Server // nil where it is off
 	events    *events.Service
+	happened  *eventlog.Log
 	api       *api.API
 	server    *http.Server
 	listener  net.Listener
@@ -68,7 +70,7 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m = &Manager{cfg: cfg, log: o.Logger}
+	m = &Manager{cfg: cfg, log: o.Logger, happened: eventlog.New(o.Now)}
 	m.taken.Store(cfg)
 	defer func() {
 		if err != nil {
@@ -187,7 +189,7 @@ func (m *Manager) serveWith(ctx context.Context, lib *library, shelf *shelf, o O
 	}
 	m.api, err = api.NewManager(api.ManagerOptions{
 		WHIP:  whip,
-		Fleet: m.fleet, Playback: lib, Archive: timelines, Recordings: shelf, Events: m.events, Auth: auth.New(m.cfg.Auth.Options()), Page: web.Handler(lib.redirectsTo),
+		Fleet: m.fleet, Playback: lib, Archive: timelines, Recordings: shelf, Events: m.events, EventLog: m.happened, Auth: auth.New(m.cfg.Auth.Options()), Page: web.Handler(lib.redirectsTo),
 		RegistrationToken: string(m.cfg.Registration.Token), CORSOrigins: m.cfg.HTTP.CORSOrigins,
 		BasePath: m.cfg.HTTP.BasePath, TrustedProxies: m.cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: m.cfg.HTTP.RequestsPerAddress, Refused: m.metrics.Refused,
@@ -248,6 +250,8 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.health.Run(loop) })
 	loops.Go(func() { m.watchNodes(loop) })
 	loops.Go(func() { m.tellRecordings(loop) })
+	loops.Go(func() { m.happened.Follow(loop, m.catalogue, asOnNode) })
+	loops.Go(func() { m.noteNodes(loop) })
 	loops.Go(func() { m.bin.Run(loop) })
 	loops.Go(func() { m.redirect.Run(loop) })
 	if m.keeper != nil {

@@ -50,6 +50,7 @@ func (n *Node) published(st *live.Stream) {
 		for _, t := range pub.Tracks() {
 			tracks = append(tracks, live.TrackInfo{Kind: t.Kind.String(), Codec: t.Codec, RID: t.RID})
 		}
+		n.happened.Add(came(st.ID(), publisherSide, session))
 		n.events.Came(st.ID(), session.ID, map[string]any{"stream": st.ID(), "session": session.ID, "tracks": tracks})
 	}
 	n.recorder.onPublish(st)
@@ -57,6 +58,7 @@ func (n *Node) published(st *live.Stream) {
 
 // left is told of each publisher that leaves.
 func (n *Node) left(stream string, session live.SessionInfo) {
+	n.happened.Add(gone(stream, publisherSide, session))
 	n.events.Left(stream, map[string]any{"stream": stream, "session": session.ID, "started": session.CreatedAt.UTC()})
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/media/codec"
 	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/eventlog"
 	"github.com/live777/recorder/internal/serve/events"
 	"github.com/live777/recorder/internal/serve/metrics"
 	"github.com/live777/recorder/internal/serve/web"
@@ -54,6 +55,7 @@ type Node struct {
 	metrics  *metrics.Node
 	quotas   *quota.Quotas
 	events   *events.Service
+	happened *eventlog.Log
 	api      *api.API
 	server   *http.Server
 	listener net.Listener
@@ -82,6 +84,8 @@ type recorder interface {
 	stopWaiting()
 	// reload takes over what of a configuration can change while the node runs.
 	reload(next config.Recorder) error
+	// note notes what becomes of recordings, until ctx ends.
+	note(ctx context.Context, log *eventlog.Log)
 	// place says where recordings are kept, for people.
 	place() string
 	// features names what the build can do.
@@ -100,7 +104,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	n = &Node{cfg: cfg, log: o.Logger, quotas: quotasOf(cfg.Limits), metrics: metrics.NewNode()}
+	n = &Node{cfg: cfg, log: o.Logger, quotas: quotasOf(cfg.Limits), metrics: metrics.NewNode(), happened: eventlog.New(nil)}
 	n.taken.Store(cfg)
 	defer func() {
 		if err != nil {
@@ -134,7 +138,7 @@ func New(ctx context.Context, cfg *config.Config, o Options) (n *Node, err error
 		return n, err
 	}
 	n.api, err = api.New(api.Options{
-		Streams: n.streams, WHIP: n.whip, Drainer: n.whip, Recorder: rec, Playback: play, Archive: timelines, Recordings: n.recorder.recordings(), Events: n.events,
+		Streams: n.streams, WHIP: n.whip, Drainer: n.whip, Recorder: rec, Playback: play, Archive: timelines, Recordings: n.recorder.recordings(), Events: n.events, EventLog: n.happened,
 		Auth: auth.New(cfg.Auth.Options()), Page: web.Handler(nil), Metrics: n.scraped(), Observe: n.metrics.Request, CORSOrigins: cfg.HTTP.CORSOrigins,
 		BasePath: cfg.HTTP.BasePath, TrustedProxies: cfg.HTTP.TrustedProxies,
 		RequestsPerAddress: cfg.HTTP.RequestsPerAddress, Refused: n.refused,
@@ -256,6 +260,9 @@ func (n *Node) Run(ctx context.Context) error {
 	loops.Go(func() { n.gauge.run(looping) })
 	loops.Go(func() { n.health.Run(looping) })
 	loops.Go(func() { n.watchLevels(looping) })
+	loops.Go(func() { n.noteSessions(looping) })
+	loops.Go(func() { n.noteProblems(looping) })
+	loops.Go(func() { n.recorder.note(looping, n.happened) })
 	loops.Go(func() { n.redirect.Run(looping) })
 	if n.cfg.Manager.URL != "" {
 		loops.Go(func() { n.register(looping) })

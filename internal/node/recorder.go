@@ -20,6 +20,7 @@ import (
 	"github.com/live777/recorder/internal/media"
 	rec "github.com/live777/recorder/internal/record/recorder"
 	"github.com/live777/recorder/internal/serve/api"
+	"github.com/live777/recorder/internal/serve/eventlog"
 	"github.com/live777/recorder/internal/serve/events"
 	"github.com/live777/recorder/internal/serve/metrics"
 )
@@ -131,6 +132,10 @@ func (w *withRecorder) reload(next config.Recorder) error {
 }
 
 func (w *withRecorder) stopWaiting() { w.StopWaiting() }
+
+func (w *withRecorder) note(ctx context.Context, log *eventlog.Log) {
+	log.Follow(ctx, w.catalogue, nil)
+}
 
 func (w *withRecorder) place() string { return w.depot.place }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/base/health"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/eventlog"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
 	"github.com/live777/recorder/internal/storage/spool"
 	"github.com/live777/recorder/internal/testkit/load"
@@ -104,6 +105,9 @@ func TestRootInTheWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.until("that it is mended", func() bool { return n.call(http.MethodGet, "/readyz", "", nil) == http.StatusOK })
+	n.until("events of both", func() bool {
+		return slices.Contains(n.happened(), eventlog.ProblemBegan) && slices.Contains(n.happened(), eventlog.ProblemEnded)
+	})
 }
 
 // A catalogue that is empty, older than storage or another one is made from storage by

@@ -29,7 +29,8 @@
 //   missing-row-<id>           a stream that was recorded in the last days and is not there
 //   wall-<size>, wall, tile-<id> (data-state, data-size), tile-missing-<id>, tile-rate, losses
 //   watch                      data-back (s behind); watch-back, watch-behind, watch-now, watch-stats, back-video, back-moment (data-moment)
-//   sessions-list, session-row (data-stream, data-side), session-end, config: of the view System
+//   sessions-list, session-row (data-stream, data-side), session-end, config,
+//   events-list, event (data-level, data-type), events-kind, events-level, events-more: of the view System
 //   recordings-list, recordings-refresh, recordings-error
 //   recordings-stream-<id>     within it: recordings-open, which shows what follows
 //   recordings-of              the recordings of that stream:

@@ -68,6 +68,7 @@ export async function startMock({ token, account, nodes, many }) {
     res.writeHead(status, { 'content-type': 'application/json', ...headers });
     res.end(JSON.stringify(value));
   };
+  const at = (ago) => new Date(Date.now() - ago * 1000).toISOString();
   const recordings = [
     recording('door-camera', Math.floor(Date.now() / 1000) - 124, 'recording', { duration: 124, bytes: 31_000_000 }),
     recording('door-camera', 1795262400, 'complete'),
@@ -100,6 +101,16 @@ export async function startMock({ token, account, nodes, many }) {
       for (const feed of feeds) feed.end();
       res.writeHead(204, { 'set-cookie': 'session=; Path=/; Max-Age=0' });
       res.end();
+    },
+    'GET /api/events/log': (res, _, query) => {
+      const all = [
+        { seq: 5, time: at(10), kind: 'server', type: 'problem.began', level: 'error', place: 'storage', code: 'storage_full', text: 'no space is left' },
+        { seq: 4, time: at(60), kind: 'recording', type: 'recording.ended', level: 'warning', stream: 'door-camera', status: 'degraded', cause: 'loss', seconds: 4210 },
+        { seq: 3, time: at(70), kind: 'session', type: 'session.left', level: 'info', stream: 'door-camera', side: 'viewer', seconds: 12 },
+        { seq: 1, time: at(90), kind: 'recording', type: 'recording.started', level: 'info', stream: 'door-camera' },
+      ];
+      const events = all.filter(({ kind, level }) => [null, kind].includes(query.get('kind')) && (!query.has('level') || level !== 'info'));
+      json(res, 200, { events, since: at(3600), more: false });
     },
     'GET /api/config': (res) => json(res, 200, { toml: '[http]\nlisten = ":7777"\n\n[auth]\ntokens = ["********"]\n' }),
     'DELETE /session/door-camera/v1': (res) => {

@@ -1,62 +1,16 @@
 // Looks at the built page with made-up answers: token, lists, errors in words, names of all
 // controls, narrow and dark. usage: node web/e2e/page.mjs [--out DIR] (after npm run build)
 
-import { readFile } from 'node:fs/promises';
 import { downloads } from './download.mjs';
+import { events } from './events.mjs';
 import { check, id, openPage, option, recordingsOf as openRecordings, runScript, Steps, stopRecording, view } from './lib.mjs';
+import { checkLayout, shows, token, unlock } from './looks.mjs';
 import { startMock } from './mock.mjs';
-
-const token = 'let-me-in';
-
-/** Controls without a name for assistive technology, and whatever is wider than the window. */
-function inspect() {
-  const nameless = [...document.querySelectorAll('button, input, select, a, video')].filter((e) => {
-    const label = [...(e.labels ?? [])].map((l) => l.innerText).join('');
-    return !(e.getAttribute('aria-label') || label || (e.matches('button, a') && e.innerText)).trim();
-  });
-  const wide = [...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1);
-  const show = (e) => e.outerHTML.slice(0, 120);
-  return { nameless: nameless.map(show), wide: wide.map(show), scroll: document.documentElement.scrollWidth - innerWidth };
-}
-
-const axe = await readFile(new URL('../node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
-
-/** Faults that keep people with other senses or hands out, as a program of others finds them. */
-async function checkAccess(page) {
-  await page.evaluate(axe);
-  const faults = await page.evaluate(async () => {
-    const { violations } = await globalThis.axe.run(document, { resultTypes: ['violations'] });
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 120)).join(' ')}`);
-  });
-  check(faults.length === 0, `faults of access: ${faults.join(' | ')}`);
-}
-
-async function checkLayout(page) {
-  await checkAccess(page);
-  const found = await page.evaluate(inspect);
-  check(found.nameless.length === 0, `controls without a name: ${found.nameless.join(' ')}`);
-  check(found.wide.length === 0 && found.scroll <= 0, `wider than the window: ${found.wide.join(' ')}`);
-}
-
-async function unlock(page) {
-  await id(page, 'token-input').fill(token, { timeout: 60_000 });
-  await id(page, 'token-save').click();
-  await id(page, 'strip-recording').waitFor({ timeout: 60_000 });
-  await id(page, 'token-form').waitFor({ state: 'detached', timeout: 60_000 });
-}
 
 /** Goes to the recordings of a stream, and waits for them. */
 async function recordingsOf(page, stream) {
   await openRecordings(page, stream);
   await id(page, 'recording-row').first().waitFor({ timeout: 60_000 });
-}
-
-async function shows(locator, text) {
-  await locator.waitFor({ timeout: 60_000 });
-  const shown = await locator.innerText();
-  check(shown.includes(text), `it says ${JSON.stringify(shown)}, not ${JSON.stringify(text)}`);
 }
 
 async function desktop(browser, base, out) {
@@ -172,6 +126,7 @@ async function desktop(browser, base, out) {
     await id(page, 'confirm-yes').click();
     await second.waitFor({ state: 'detached', timeout: 60_000 });
   });
+  await steps.run('events', () => events(page, base, steps));
   await steps.run('a theme and a language by a switch', async () => {
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const light = await ground();

@@ -2,9 +2,10 @@
 
 import { keep, kept } from './lib/prefs';
 import type { en } from './texts/en';
+import type { PublishKey } from './texts/publish';
+import type { SystemKey } from './texts/system';
 
-export type Key = keyof typeof en;
-type Texts = Record<Key, string>;
+export type Key = keyof typeof en | PublishKey | SystemKey;
 export const languages = ['en', 'zh'] as const;
 export type Language = (typeof languages)[number];
 
@@ -36,8 +37,18 @@ export function onLanguage(listener: () => void): () => void {
   return () => listeners.delete(listener);
 }
 
+type Texts = Partial<Record<Key, string>>;
+
 /** The texts of the language that is spoken: the others are loaded when somebody reads them. */
-let texts: Partial<Texts> = {};
+let texts: Texts = {};
+
+/** Texts of views that have been loaded, in all languages. */
+const added: Record<Language, Texts> = { en: {}, zh: {} };
+
+/** Adds the texts of a view that is loaded when somebody opens it. */
+export function add(view: Record<Language, Texts>): void {
+  for (const one of languages) Object.assign(added[one], view[one]);
+}
 
 async function load(wanted: Language): Promise<void> {
   texts = wanted === 'zh' ? (await import('./texts/zh')).zh : (await import('./texts/en')).en;
@@ -57,10 +68,10 @@ export async function setLanguage(chosen: Language): Promise<void> {
 
 /** The text of key with its {placeholders} replaced. */
 export function t(key: Key, values: Record<string, string | number> = {}): string {
-  return (texts[key] ?? key).replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return (texts[key] ?? added[language][key] ?? key).replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
 /** The text of key if there is one, else fallback: for words that the server chooses. */
 export function tOr(key: string, fallback: string): string {
-  return Object.hasOwn(texts, key) ? t(key as Key) : fallback;
+  return Object.hasOwn(texts, key) || Object.hasOwn(added[language], key) ? t(key as Key) : fallback;
 }

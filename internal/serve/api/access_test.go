@@ -19,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/base/auth"
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/serve/eventlog"
 )
 
 // publicRoutes are all that ask nobody who they are: said here a second time, so
@@ -35,7 +36,7 @@ var publicRoutes = []string{
 // that are of no stream: what they answer is to be about those streams alone
 // (TestListsAreFiltered).
 var filteredRoutes = []string{
-	"GET /api/archive", "GET /api/me", "GET /api/playback", "GET /api/sse/streams", "GET /api/streams", "GET /api/streams/{$}",
+	"GET /api/archive", "GET /api/events/log", "GET /api/me", "GET /api/playback", "GET /api/sse/streams", "GET /api/streams", "GET /api/streams/{$}",
 }
 
 // setup is a way to configure who may do what, and how somebody with certain
@@ -399,7 +400,11 @@ func (f hallFleet) Snapshot() FleetSnapshot {
 // read says nothing of another stream: lists and events have theirs alone, and what
 // cannot be divided they do not get.
 func TestListsAreFiltered(t *testing.T) {
-	live777 := newNode(t, withAuth)
+	happened := eventlog.New(nil)
+	for _, id := range []string{"room-1", "hall"} {
+		happened.Add(eventlog.Entry{Kind: eventlog.Recordings, Type: eventlog.RecordingStarted, Stream: id})
+	}
+	live777 := newNode(t, func(o *Options) { withAuth(o); o.EventLog = happened })
 	for _, id := range []string{"room-1", "hall"} {
 		if _, err := live777.streams.Create(id); err != nil {
 			t.Fatal(err)
@@ -407,7 +412,7 @@ func TestListsAreFiltered(t *testing.T) {
 	}
 	liveman := newManager(t, func(o *ManagerOptions) {
 		managerWithAuth(o)
-		o.Fleet = hallFleet{o.Fleet.(fakeFleet)}
+		o.Fleet, o.EventLog = hallFleet{o.Fleet.(fakeFleet)}, happened
 	})
 	for program, n := range map[string]*node{"live777": live777, "liveman": liveman} {
 		n.unchecked = true

@@ -108,7 +108,8 @@ type Options struct {
 	Archive  Archive  // nil likewise
 	// Recordings is nil likewise.
 	Recordings Recordings
-	Events     Events // nil: nobody is told of events
+	Events     Events   // nil: nobody is told of events
+	EventLog   EventLog // nil: nothing is noted
 	Auth       *auth.Auth
 	Metrics    http.Handler // nil: there are none
 	Page       http.Handler // everything that is not the API

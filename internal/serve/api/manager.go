@@ -163,8 +163,9 @@ type ManagerOptions struct {
 	Playback   Playback
 	Archive    Archive
 	Recordings Recordings
-	WHIP       WHIP   // nil: publishers and viewers are refused
-	Events     Events // that of Options
+	WHIP       WHIP     // nil: publishers and viewers are refused
+	Events     Events   // that of Options
+	EventLog   EventLog // likewise
 	Auth       *auth.Auth
 	Page       http.Handler // everything that is not the API
 	// RegistrationToken lets nodes register; empty: administrators only.
@@ -197,7 +198,7 @@ func NewManager(o ManagerOptions) (*API, error) {
 		o.Metrics = http.NotFoundHandler()
 	}
 	a := newAPI(Options{
-		Metrics: o.Metrics, Observe: o.Observe, Problems: o.Problems, Playback: o.Playback, Archive: o.Archive, Recordings: o.Recordings, Events: o.Events, Auth: o.Auth, Page: o.Page,
+		Metrics: o.Metrics, Observe: o.Observe, Problems: o.Problems, Playback: o.Playback, Archive: o.Archive, Recordings: o.Recordings, Events: o.Events, EventLog: o.EventLog, Auth: o.Auth, Page: o.Page,
 		CORSOrigins: o.CORSOrigins, RequestsPerAddress: o.RequestsPerAddress, Refused: o.Refused, Info: o.Info, Config: o.Config, Now: o.Now, Logger: o.Logger,
 	})
 	a.fleet, a.ready, a.document = o.Fleet, o.Ready, openapi.Liveman()

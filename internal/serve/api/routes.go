@@ -58,6 +58,7 @@ func (a *API) commonRoutes() []route {
 		{http.MethodGet, "/readyz", public, a.getReady},
 		{http.MethodGet, "/debug/pprof/{profile}", adminAll, a.getProfile},
 		{http.MethodGet, "/api/problems", viewAll, a.getProblems},
+		{http.MethodGet, "/api/events/log", listRecorded, a.listEvents},
 		{http.MethodGet, "/api/config", adminAll, a.getConfig},
 		{http.MethodGet, "/api/webhooks", adminAll, a.getWebhooks},
 		{http.MethodGet, "/api/webhooks/deliveries", adminAll, a.listDeliveries},

@@ -225,6 +225,29 @@ async function spoken<T>(read: T, needs: unknown): Promise<T> {
 }
 
 export const listProblems = () => json<{ problems: Problem[] }>('/api/problems').then(({ problems }) => spoken(problems, problems.length > 0));
+/** What has happened lately. */
+export interface LogEntry extends Said {
+  seq: number;
+  time: string;
+  kind: string; // recording, session, server
+  type: string;
+  level: string; // info, warning, error
+  stream?: string;
+  node?: string;
+  record_dir?: string;
+  status?: string;
+  cause?: string;
+  side?: string;
+  place?: string;
+  seconds?: number;
+}
+
+/** The newest events, of a kind and that matter so much at least; '' means all. */
+export const listEvents = (kind: string, level: string, limit: number, signal?: AbortSignal) =>
+  json<{ events: LogEntry[]; since: string; more: boolean }>(
+    `/api/events/log?${new URLSearchParams({ ...(kind && { kind }), ...(level && { level }), limit: String(limit) })}`, signal ? { signal } : {},
+  ).then((page) => spoken(page, page.events.some(({ code }) => code)));
+
 /** The configuration in effect, as TOML. */
 export const readConfig = () => json<{ toml: string }>('/api/config').then(({ toml }) => toml);
 

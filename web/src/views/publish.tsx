@@ -8,6 +8,7 @@ import { hrefOf } from '../lib/route';
 import { type Publisher, statsData } from '../parts/publisher';
 import { useSecondsUntil } from '../parts/watch';
 import { useApp } from '../state';
+import '../texts/publish';
 
 /** Publishes camera, screen or microphone by WHIP. It goes on in other views. */
 export function PublishView() {

@@ -1,7 +1,7 @@
 import 'uplot/dist/uPlot.min.css';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { useAction, usePolled } from '../hooks';
-import { locale, t } from '../i18n';
+import { locale, t, tOr } from '../i18n';
 import { endSession, type NodeLoad, readConfig, type Session } from '../lib/api';
 import { coloursOf } from '../lib/colours';
 import { bytes, dateTime, duration, seen } from '../lib/format';
@@ -9,8 +9,9 @@ import { lines, times, values } from '../lib/history';
 import { below } from '../lib/http';
 import { may, mayForAll } from '../lib/session';
 import { Confirm } from '../parts/dialog';
+import { Happened } from '../parts/happened';
 import { useApp } from '../state';
-import { ts } from '../texts/system';
+import '../texts/system';
 
 /** How the server is, who is connected to it, and how it is configured. */
 export function SystemView() {
@@ -19,6 +20,7 @@ export function SystemView() {
     <>
       <Server />
       {!manager && <Sessions />}
+      {may(me, 'view') && <Happened />}
       {mayForAll(me, 'admin') && <Configuration />}
     </>
   );
@@ -45,7 +47,7 @@ function Server() {
         <dt>API</dt>
         <dd>
           <a href={below('/api/docs')} data-native data-testid="api-docs">
-            {ts('apiDocs')}
+            {t('apiDocs')}
           </a>{' '}
           <a href={below('/api/openapi.json')} data-native>
             openapi.json
@@ -88,7 +90,7 @@ function Sessions() {
             <div class="about">
               <strong class="name">{seen(one.stream)}</strong> <span class="badge">{t(`${one.side}Side`)}</span>
               <p class="note">
-                {[one.session.state, t('sessionSince', { time: dateTime(new Date(one.session.createdAt).toISOString(), locale) })].join(' · ')}
+                {[tOr(`session.${one.session.state}`, one.session.state), t('sessionSince', { time: dateTime(new Date(one.session.createdAt).toISOString(), locale) })].join(' · ')}
               </p>
             </div>
             {may(me, one.side === 'publisher' ? 'publish' : 'subscribe') && (
