@@ -308,7 +308,7 @@ func (l *library) redirectsTo(ctx context.Context) string {
 // of what is answered.
 var (
 	relayedToNode   = []string{"Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since"}
-	relayedToClient = []string{"Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Retry-After"}
+	relayedToClient = []string{"Content-Length", "Content-Range", "Accept-Ranges", "ETag", "Last-Modified", "Retry-After", playback.StandInHeader}
 	// relayedQuery is what files and playlists are asked with.
 	relayedQuery = []string{"tz", "tracks", "height", "split", "_HLS_msn", "_HLS_part", "_HLS_skip"}
 )

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/live777/recorder/internal/base/fault"
+	"github.com/live777/recorder/internal/library/playback"
 	"github.com/live777/recorder/internal/manager/peer"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/serve/api"
@@ -127,8 +128,11 @@ func (o objects) ask(ctx context.Context, n *node, method, key string, h http.He
 		n.suspect()
 		return nil, failed(err)
 	}
-	switch resp.StatusCode {
-	case http.StatusOK, http.StatusPartialContent, http.StatusRequestedRangeNotSatisfiable:
+	switch {
+	case resp.Header.Get(playback.StandInHeader) != "":
+		_ = resp.Body.Close() // a file has nothing in its place, and says so
+		return nil, fmt.Errorf("%w: %w", noObject(key), errNotRelayed)
+	case resp.StatusCode == http.StatusOK, resp.StatusCode == http.StatusPartialContent, resp.StatusCode == http.StatusRequestedRangeNotSatisfiable:
 		return resp, nil
 	}
 	said := peer.ErrorText(resp)

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/live777/recorder/internal/library/movie"
 	"github.com/live777/recorder/internal/media"
-	"github.com/live777/recorder/internal/media/codec"
 	"github.com/live777/recorder/internal/media/fmp4"
 	"github.com/live777/recorder/internal/record/manifest"
 	"github.com/live777/recorder/internal/storage"
@@ -58,13 +58,8 @@ func (s *standIns) segment(ctx context.Context, of media.Segment) ([]byte, error
 		TrackID: originalTrackIDs[s.track.Kind], Kind: s.track.Kind, Time: of.Time, First: true,
 		Sequence: uint32(of.Number), //nolint:gosec // it counts segments
 	}
-	for left := of.Duration; left > 0; {
-		d := each
-		if left < 2*each {
-			d = left // the last one takes the rest
-		}
+	for d := range movie.Copies(of.Duration, each) {
 		c.Samples = append(c.Samples, fmp4.Sample{Data: data, Duration: uint32(d), Key: true}) //nolint:gosec // two seconds at most
-		left -= d
 	}
 	return c.Append(nil), nil
 }
@@ -76,15 +71,8 @@ func (s *standIns) sample(ctx context.Context) (data []byte, each media.Ticks, e
 		data, err = s.picture(ctx)
 		return data, media.TicksOf(standInFor, s.track.Timescale), err
 	}
-	c, ok := codec.Lookup(s.format.Codec)
-	if !ok {
-		return nil, 0, nil
-	}
-	unit, ok := c.Neutral(media.Track{Kind: media.Audio, Codec: c.Name, ClockRate: c.ClockRate, Channels: uint16(s.format.Channels)}) //nolint:gosec // eight at most
-	if !ok || unit.Duration <= 0 || unit.Format.Timescale != s.track.Timescale {
-		return nil, 0, nil
-	}
-	return unit.Data, unit.Duration, nil
+	data, each = movie.Silence(s.format)
+	return data, each, nil
 }
 
 // picture returns the key frame that the segment before begins with, or the first that there is.

@@ -231,6 +231,14 @@ func (o *opener) keyFrames(ctx context.Context, p *Plan, one *piece, s *segment)
 	return keys, nil
 }
 
+// data reads the key frame.
+func (k *KeyFrame) data(ctx context.Context, b storage.Readable) ([]byte, error) {
+	if k.Size > maxKey {
+		return nil, fault.Errorf(fault.Unprocessable, "the key frame has %d bytes, which is too much for a picture", k.Size)
+	}
+	return readRange(ctx, b, path.Join(k.Dir, k.Object), k.Offset, k.Size)
+}
+
 // ETag returns a strong validator of its File.
 func (k *KeyFrame) ETag() string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %d %d", k.Dir, k.Object, k.Offset, k.Size))
@@ -243,14 +251,11 @@ func (k *KeyFrame) File(ctx context.Context, b storage.Readable) ([]byte, error)
 	if !media.IsObjectName(k.Init) {
 		return nil, fmt.Errorf("read the manifest: it names %q, which is no object of a recording", k.Init)
 	}
-	if k.Size > maxKey {
-		return nil, fault.Errorf(fault.Unprocessable, "the key frame has %d bytes, which is too much for a picture", k.Size)
-	}
 	init, err := storage.ReadAll(ctx, b, path.Join(k.Dir, k.Init), maxInit)
 	if err != nil {
 		return nil, err
 	}
-	data, err := readRange(ctx, b, path.Join(k.Dir, k.Object), k.Offset, k.Size)
+	data, err := k.data(ctx, b)
 	if err != nil {
 		return nil, err
 	}

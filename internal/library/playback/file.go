@@ -314,13 +314,18 @@ func (l *losses) has(dir string) bool {
 	return l.dirs[dir]
 }
 
-func (l *losses) add(dir string) {
+// add notes a folder, and reports whether it is new.
+func (l *losses) add(dir string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.dirs[dir] {
+		return false
+	}
 	if l.dirs == nil || len(l.dirs) >= maxLosses {
 		l.dirs = map[string]bool{} // it is found out again
 	}
 	l.dirs[dir] = true
+	return true
 }
 
 // verdict is what the file says of the recording's completeness.

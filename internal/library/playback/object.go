@@ -63,6 +63,11 @@ func (s *Server) Object(w http.ResponseWriter, r *http.Request, key string) erro
 	// complete with the size that it had before.
 	cache := s.cacheControl(key, rec)
 	o, err := s.backend.Stat(r.Context(), key)
+	if errors.Is(err, storage.ErrNotFound) && isMedia(key) {
+		if done, err := s.standIn(w, r, rec, key); done || err != nil {
+			return unlessLeft(r, err)
+		}
+	}
 	if fault.KindOf(err) == fault.NotFound && path.Ext(key) == path.Ext(media.IndexName) {
 		return fault.Errorf(fault.NotFound, "there is no HLS playlist %q: a recording has none while it has no media, if it is all VP8, "+
 			"which HLS does not have, or if an older version made it; %s is its other manifest", key, media.ManifestName).Coded("no_hls")
