@@ -1,6 +1,7 @@
 package arrange
 
 import (
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/media"
@@ -128,6 +129,9 @@ func (a *Arranger) rotateStanding(at time.Duration) {
 		if !l.video.gone {
 			a.stand(l, at)
 		}
+	}
+	if !slices.ContainsFunc(lanes, func(l *lane) bool { return l.period == a.cur }) {
+		a.stand(a.pictureLane(), at) // all its layers are gone, and a Period is whole
 	}
 }
 

@@ -291,11 +291,30 @@ func (a *Arranger) leave(l *lane, at time.Duration) {
 }
 
 // settle moves sound that is still in the Period before the current one into the
-// current one. The next begins at a session time.
+// current one. The next begins at a session time. A Period that has no room for a packet
+// gets one of silence all the same: Shaka Player plays no sound in a whole recording if one
+// Period lacks it.
 func (a *Arranger) settle(at time.Duration) {
-	if l := a.soundLane(); a.cur != nil && l != nil && a.has(media.Audio) && l.period != a.cur {
-		a.silence(l, l.ticks(at))
+	l := a.soundLane()
+	if a.cur == nil || l == nil || !a.has(media.Audio) || l.period == a.cur {
+		return
 	}
+	a.silence(l, l.ticks(at))
+	if _, _, d := a.nothing(l); d > 0 && l.period != a.cur {
+		a.move(l, l.ticks(a.cur.at))
+		a.quiet(l, l.entered+d)
+	}
+}
+
+// soundFits returns the session time from which on the current Period has room for a packet
+// of sound that is still in the one before; 0 if it has sound.
+func (a *Arranger) soundFits() time.Duration {
+	l := a.soundLane()
+	if a.cur == nil || l == nil || l.period == nil || l.period == a.cur || !a.has(media.Audio) {
+		return 0
+	}
+	_, _, d := a.nothing(l)
+	return l.duration(max(l.end(), l.ticks(a.cur.at)) + d)
 }
 
 // close ends the current Period for all lanes at once, because players stand still
@@ -381,6 +400,7 @@ func (a *Arranger) boundary(s *source, f *media.Frame, at time.Duration, rotate,
 	a.until = at
 	a.releaseBefore(at)
 	a.until = 0
+	at = max(at, a.soundFits())
 	if remap {
 		s.place(f.Timestamp, s.lane.ticks(at))
 	}

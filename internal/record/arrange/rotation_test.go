@@ -86,3 +86,61 @@ func TestRotationWithoutPicture(t *testing.T) {
 		t.Errorf("the recording that has sound alone begins so: %s", got)
 	}
 }
+
+// A Period in which there is no room for a packet of sound has sound all the same, however
+// it ends: the publisher leaves right after its first picture, or changes its format. The
+// last packet of sound lasts from before that picture until after it.
+func TestShortPeriodHasSound(t *testing.T) {
+	for want, then := range map[string]func(*script){
+		"\nvideo ends at 271650\naudio ends at 144960": func(*script) {},
+		"\nperiod at 3.02s with [video audio]\nvideo ends at 271800": func(s *script) { // not in the middle of the packet
+
+			s.at += 10 * time.Millisecond
+			other := *videoFormat
+			other.Width, other.Height = 320, 180
+			s.frame(0, &media.Frame{Timestamp: ticks(s.at, videoRate), Key: true, Format: &other, Data: []byte("other")})
+			s.at += 5 * time.Millisecond
+			s.play(500 * time.Millisecond)
+		},
+	} {
+		t.Run(want, func(t *testing.T) {
+			s := newScript(t)
+			s.a.RotateAt(3 * time.Second)
+			s.play(2980 * time.Millisecond)
+			last := sound(s.at)
+			last.Data = []byte("\xfc lasts 20 ms, and so does silence after it")
+			s.frame(1, last)
+			s.at += 5 * time.Millisecond
+			s.picture()
+			then(s)
+			s.a.Leave()
+			s.flush()
+			got := strings.Join(s.lines, "\n")
+			if !strings.Contains(got, "recording at 2.985s\nperiod at 2.985s with [video audio]") || !strings.Contains(got, want) {
+				t.Errorf("not rotated so, and %q after it: %s", want, got)
+			}
+			for i, p := range strings.Split(got, "\nperiod at ") {
+				if !strings.Contains(p, "audio enters") {
+					t.Errorf("Period %d has no sound: %s", i, p)
+				}
+			}
+		})
+	}
+}
+
+// A recording is rotated while its only layer has stopped, and another sends no key frame:
+// the last picture stands in the next recording, too.
+func TestRotationWithoutLayers(t *testing.T) {
+	s := newScript(t)
+	s.a.Leave()
+	s.lines, s.video, s.layers = nil, false, []simulated{{keys: "k...k."}, {keys: "-........................"}}
+	s.join(t)
+	s.a.RotateAt(6 * time.Second)
+	s.play(12 * time.Second)
+	s.a.Leave()
+	s.flush()
+	_, after, rotated := strings.Cut(strings.Join(s.lines, "\n"), "\nrecording at ")
+	if !rotated || !strings.Contains(after, "video enters") {
+		t.Errorf("the recording after it begins so: %s", after)
+	}
+}
