@@ -25,6 +25,10 @@ import (
 	"github.com/live777/recorder/internal/serve/metrics"
 )
 
+// gather is how long packets wait before they are recorded together. Chunks are ten times as
+// long.
+const gather = 50 * time.Millisecond
+
 // withRecorder is the recorder of a node, with the storage, the catalogue and
 // the playback that belong to it.
 type withRecorder struct {
@@ -61,7 +65,8 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 		Streams: streams, Store: w.depot.Store, Catalogue: w.catalogue, Journals: w.depot.journals,
 		NodeAlias: o.NodeAlias, AutoStreams: o.AutoStreams, Preroll: o.Preroll.Duration(), PrerollStreams: o.PrerollStreams,
 		MaxRecording: o.MaxRecording.Duration(), SegmentDuration: o.Segment.Duration(),
-		ChunkDuration: o.Chunk.Duration(), Reconnect: o.Reconnect.Duration(), Sync: syncOf(o), Quotas: quotas, Deleting: w.keeper.Deleting, Ended: meter.Ended, Closed: segmentTeller(told), Logger: log,
+		ChunkDuration: o.Chunk.Duration(), Reconnect: o.Reconnect.Duration(), Sync: syncOf(o), Gather: gather, Quotas: quotas,
+		Deleting: w.keeper.Deleting, Ended: meter.Ended, Closed: segmentTeller(told), Logger: log,
 	})
 	if err != nil {
 		return nil, err

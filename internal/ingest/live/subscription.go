@@ -5,6 +5,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/live777/recorder/internal/media"
 )
@@ -28,6 +29,9 @@ type SubscribeOptions struct {
 	// 0 means the default. A packet that does not fit is dropped.
 	MaxItems int
 	MaxBytes int
+	// Gather is how long the reader waits after a read before it takes what has come
+	// since. A reader that need not be prompt saves most of its wake-ups with it.
+	Gather time.Duration
 }
 
 // Subscription receives what happens on a stream. One goroutine reads; all
@@ -39,7 +43,10 @@ type Subscription struct {
 	state   atomic.Pointer[string]
 	onClose func()
 
-	ready chan struct{} // one signal when the queue stops being empty, one when it is closed
+	ready  chan struct{} // one signal when the queue stops being empty, one when it is closed
+	urgent chan struct{} // one signal when the reader is to come at once: after Interrupt, or closed
+	gather time.Duration
+	timer  *time.Timer // of the reader; nil before it has waited for a time
 
 	mu     sync.Mutex
 	queue  queue
@@ -57,6 +64,8 @@ func newSubscription(st *Stream, o SubscribeOptions) *Subscription {
 		stream:  st,
 		onClose: o.OnClose,
 		ready:   make(chan struct{}, 1),
+		urgent:  make(chan struct{}, 1),
+		gather:  o.Gather,
 		queue:   queue{maxPackets: o.MaxItems, maxBytes: o.MaxBytes},
 	}
 	if o.Session != nil {
@@ -76,22 +85,8 @@ func (s *Subscription) Read(ctx context.Context, dst []Item) (int, error) {
 		return 0, io.ErrShortBuffer
 	}
 	for {
-		s.mu.Lock()
-		n := s.queue.pop(dst)
-		closed := s.closed
-		if n == 0 && closed && s.queue.dropped > 0 {
-			dst[0], n = Item{Dropped: s.queue.dropped}, 1
-			s.queue.dropped = 0
-		}
-		s.mu.Unlock()
-		switch {
-		case n > 0:
-			if s.viewer {
-				s.countSent(dst[:n])
-			}
-			return n, nil
-		case closed:
-			return 0, io.EOF
+		if n, err := s.pop(dst); n > 0 || err != nil {
+			return n, err
 		}
 		select {
 		case <-s.ready:
@@ -99,6 +94,81 @@ func (s *Subscription) Read(ctx context.Context, dst []Item) (int, error) {
 			return 0, ctx.Err()
 		}
 	}
+}
+
+// ReadWithin is Read for a reader that also looks at the clock: it returns no items and
+// no error if there is none for a time, or after Interrupt. It waits for
+// SubscribeOptions.Gather first.
+func (s *Subscription) ReadWithin(ctx context.Context, within time.Duration, dst []Item) (int, error) {
+	if len(dst) == 0 {
+		return 0, io.ErrShortBuffer
+	}
+	interrupted := false
+	if s.gather > 0 {
+		select {
+		case <-s.after(s.gather):
+		case <-s.urgent:
+			interrupted = true
+		case <-ctx.Done():
+		}
+	}
+	for timeout := (<-chan time.Time)(nil); ; {
+		if n, err := s.pop(dst); n > 0 || err != nil || interrupted {
+			return n, err
+		}
+		if timeout == nil {
+			timeout = s.after(within)
+		}
+		select {
+		case <-s.ready:
+		case <-s.urgent:
+			interrupted = true
+		case <-timeout:
+			return 0, nil
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+	}
+}
+
+// Interrupt lets ReadWithin return at once: the one that waits, or else the next.
+func (s *Subscription) Interrupt() {
+	select {
+	case s.urgent <- struct{}{}:
+	default:
+	}
+}
+
+// after is time.After with the reader's own timer.
+func (s *Subscription) after(d time.Duration) <-chan time.Time {
+	if s.timer == nil {
+		s.timer = time.NewTimer(d)
+	} else {
+		s.timer.Reset(d)
+	}
+	return s.timer.C
+}
+
+// pop moves waiting items to dst. It returns io.EOF when none will come.
+func (s *Subscription) pop(dst []Item) (int, error) {
+	s.mu.Lock()
+	n := s.queue.pop(dst)
+	closed := s.closed
+	if n == 0 && closed && s.queue.dropped > 0 {
+		dst[0], n = Item{Dropped: s.queue.dropped}, 1
+		s.queue.dropped = 0
+	}
+	s.mu.Unlock()
+	switch {
+	case n > 0:
+		if s.viewer {
+			s.countSent(dst[:n])
+		}
+		return n, nil
+	case closed:
+		return 0, io.EOF
+	}
+	return 0, nil
 }
 
 // push queues item, if it fits, and wakes the reader if it may be waiting.
@@ -167,6 +237,7 @@ func (s *Subscription) end() {
 		return
 	}
 	s.wake()
+	s.Interrupt()
 	if s.onClose != nil {
 		s.onClose()
 	}

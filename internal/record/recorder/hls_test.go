@@ -3,7 +3,9 @@ package recorder
 import (
 	"bufio"
 	"bytes"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -47,6 +49,11 @@ func TestHLS(t *testing.T) {
 		if i := slices.IndexFunc(segments, func(s string) bool { return g.recorder.Open(path.Join(rec.RecordDir, s)) }); i >= 0 {
 			t.Errorf("%s names %s, which is still being written", name, segments[i])
 		}
+		// A job of its own stores it, some time after the segment.
+		until(t, name+" is stored", func() bool {
+			_, err := os.Stat(filepath.Join(g.root, rec.RecordDir, name))
+			return err == nil
+		})
 		if stored := g.object(path.Join(rec.RecordDir, name)); !bytes.HasPrefix(running, stored) {
 			t.Errorf("%s is stored as\n%s\nof\n%s", name, stored, running)
 		}

@@ -42,7 +42,7 @@ func (r *Recorder) Pause(ctx context.Context, stream string, pause bool) (media.
 	order := pauseOrder{pause, r.o.Now(), make(chan error, 1)}
 	select {
 	case s.orders <- order:
-		s.interruptRead()
+		s.sub.Interrupt()
 	case <-s.done:
 		return media.Recording{}, notRecorded(stream)
 	case <-ctx.Done():
@@ -64,13 +64,6 @@ func (r *Recorder) Pause(ctx context.Context, stream string, pause bool) (media.
 // notRecorded is the error about a stream that has no recording to pause.
 func notRecorded(stream string) error {
 	return fault.Errorf(fault.NotFound, "stream %q is not being recorded, so there is nothing to pause: start a recording first, with POST /api/record/%s", stream, stream).Coded("not_recording", "stream", stream)
-}
-
-// interruptRead lets the session look for orders now.
-func (s *session) interruptRead() {
-	if cancel := s.interrupt.Load(); cancel != nil {
-		(*cancel)()
-	}
 }
 
 // obey carries out an order when everything that came before it is recorded. read is how

@@ -73,7 +73,7 @@ func (r *Recorder) beginPreroll(st *live.Stream) {
 	if r.closed || !r.wantsPreroll(id) || r.sessions[id] != nil || r.prerolls[id] != nil {
 		return
 	}
-	sub, err := st.Subscribe(live.SubscribeOptions{MaxBytes: queueBytes, MaxItems: queueItems})
+	sub, err := st.Subscribe(r.subscribing())
 	if err != nil {
 		return // it has gone
 	}
@@ -96,13 +96,11 @@ func (p *preroll) run() {
 	defer close(p.done)
 	items := make([]live.Item, readBatch)
 	for {
-		ctx, cancel := context.WithTimeout(p.ctx, readTimeout)
-		n, err := p.sub.Read(ctx, items)
-		cancel()
+		n, err := p.sub.ReadWithin(p.ctx, readTimeout, items)
 		p.take(items[:n])
 		clear(items)
 		switch {
-		case p.ctx.Err() != nil, n == 0 && err != nil && ctx.Err() == nil, p.joined == nil && !p.publishes():
+		case p.ctx.Err() != nil, err != nil, p.joined == nil && !p.publishes():
 			p.r.mu.Lock()
 			p.leave()
 			p.r.mu.Unlock()

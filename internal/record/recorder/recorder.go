@@ -53,6 +53,9 @@ type Options struct {
 	ChunkDuration   time.Duration
 	Reconnect       time.Duration // how long a recording waits for its publisher to come back
 	Sync            segmenter.Sync
+	// Gather is how long the packets of a stream wait together: a session that is woken for
+	// each costs twice as much. 0: not at all.
+	Gather time.Duration
 	// Quotas bounds the recordings that run; nil is no bound.
 	Quotas *quota.Quotas
 	// Deleting reports whether a recording is being deleted, so that its record_dir is
@@ -89,6 +92,11 @@ const (
 	// maxErrors bounds the number of streams whose last error is remembered.
 	maxErrors = 1000
 )
+
+// subscribing is how sessions and prerolls read streams.
+func (r *Recorder) subscribing() live.SubscribeOptions {
+	return live.SubscribeOptions{MaxBytes: queueBytes, MaxItems: queueItems, Gather: r.o.Gather}
+}
 
 // The errors of Start that callers may want to tell apart.
 var (
@@ -335,7 +343,7 @@ func (r *Recorder) newSession(st *live.Stream, baseDir string, p *preroll) (*ses
 		sub = p.sub
 	} else {
 		var err error
-		if sub, err = st.Subscribe(live.SubscribeOptions{MaxBytes: queueBytes, MaxItems: queueItems}); err != nil {
+		if sub, err = st.Subscribe(r.subscribing()); err != nil {
 			return nil, fmt.Errorf("subscribe to stream %s: %w", st.ID(), err)
 		}
 	}

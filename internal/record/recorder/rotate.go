@@ -39,7 +39,7 @@ func (s *session) rotate(now time.Time) {
 	c := &claiming{done: make(chan struct{})}
 	s.next = c
 	go func() { // carryOn waits for it
-		defer s.interruptRead()
+		defer s.sub.Interrupt()
 		defer close(c.done)
 		defer func() {
 			if p := recover(); p != nil {

@@ -2,7 +2,6 @@ package recorder
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -300,16 +299,7 @@ func (s *session) read(items []live.Item) (int, error) {
 	if n := s.kept.next(items); n > 0 {
 		return n, nil
 	}
-	ctx, cancel := context.WithTimeout(s.r.ctx, readTimeout)
-	defer cancel()
-	s.interrupt.Store(&cancel)
-	if len(s.orders) > 0 || s.next.isDone() {
-		cancel() // it came before there was something to interrupt
-	}
-	n, err := s.sub.Read(ctx, items)
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) && s.r.ctx.Err() == nil {
-		err = nil
-	}
+	n, err := s.sub.ReadWithin(s.r.ctx, readTimeout, items)
 	if err != nil && !errors.Is(err, io.EOF) && s.r.ctx.Err() == nil {
 		s.log.Error("reading the stream failed", "error", err)
 	}

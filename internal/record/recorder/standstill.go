@@ -1,7 +1,6 @@
 package recorder
 
 import (
-	"context"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -38,13 +37,12 @@ const (
 
 // inbox is what a session reads.
 type inbox struct {
-	sub       *live.Subscription
-	interrupt atomic.Pointer[context.CancelFunc] // of the read that is under way; others call it
-	dealt     atomic.Int64                       // items of sub that run has finished: tests wait for it
-	taken     atomic.Int64                       // items of sub that run has taken: tests wait for it
-	kept      kept                               // what came before the recording was started
-	seen      time.Time                          // when something of the publication last came, or the clock was looked at since it did; zero: not yet
-	waking    *waking                            // what has come since the process stood still, while it is kept; else nil
+	sub    *live.Subscription
+	dealt  atomic.Int64 // items of sub that run has finished: tests wait for it
+	taken  atomic.Int64 // items of sub that run has taken: tests wait for it
+	kept   kept         // what came before the recording was started
+	seen   time.Time    // when something of the publication last came, or the clock was looked at since it did; zero: not yet
+	waking *waking      // what has come since the process stood still, while it is kept; else nil
 }
 
 // waking has what came since the process went on.

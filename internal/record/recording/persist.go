@@ -41,7 +41,7 @@ func (p *persisted) due(version int, end time.Duration, mediaBytes int64) bool {
 func (rec *Recording) Persist() {
 	rec.mu.Lock()
 	p := &rec.persisted
-	due := !rec.sealed && !p.underWay && rec.pres.Ready() && !rec.host.Settings().Now().Before(p.retry) && p.due(rec.version, rec.end, rec.info.Bytes)
+	due := !rec.sealed && !p.underWay && p.due(rec.version, rec.end, rec.info.Bytes) && rec.pres.Ready() && !rec.host.Settings().Now().Before(p.retry)
 	if due {
 		p.underWay = true
 	}
