@@ -149,8 +149,9 @@ func ffmpeg(ctx context.Context, manifest string, pictures, sound bool) *Result 
 }
 
 // GStreamer plays a manifest from a URL with dashdemux, in a playbin: it joins the
-// Periods of a presentation, whose pads come and go.
-func GStreamer(ctx context.Context, url string) *Result {
+// Periods of a presentation, whose pads come and go. clock: at the speed of a clock, not as
+// fast as it goes.
+func GStreamer(ctx context.Context, url string, clock bool) *Result {
 	dir, err := os.MkdirTemp("", "gst-")
 	if err != nil {
 		return failed(err)
@@ -159,8 +160,8 @@ func GStreamer(ctx context.Context, url string) *Result {
 	video, audio := filepath.Join(dir, "v"), filepath.Join(dir, "a")
 	began := time.Now()
 	cmd := exec.CommandContext(ctx, "gst-launch-1.0", "-q", "playbin", "uri="+url,
-		fmt.Sprintf("video-sink=videoconvert ! videoscale add-borders=false ! videorate ! video/x-raw,format=GRAY8,width=%d,height=%d,framerate=%d/1 ! filesink location=%s sync=false", columns, rows, frameRate, video),
-		fmt.Sprintf("audio-sink=audioconvert ! audioresample ! audiorate ! audio/x-raw,format=S16LE,channels=1,rate=%d ! filesink location=%s sync=false", pcmRate, audio))
+		fmt.Sprintf("video-sink=videoconvert ! videoscale add-borders=false ! videorate ! video/x-raw,format=GRAY8,width=%d,height=%d,framerate=%d/1 ! filesink location=%s sync=%t", columns, rows, frameRate, video, clock),
+		fmt.Sprintf("audio-sink=audioconvert ! audioresample ! audiorate ! audio/x-raw,format=S16LE,channels=1,rate=%d ! filesink location=%s sync=%t", pcmRate, audio, clock))
 	return decoded(cmd, began, video, audio)
 }
 
