@@ -16,6 +16,8 @@ end_to_end='/e2e(/| |$)'
 # Packages whose tests publish in real time, and compare to the packet what was
 # recorded: a publisher that has to wait for a processor sends late.
 real_time='/internal/node$'
+# Packages that take longest. They begin first, so that none is left alone at the end.
+longest='/internal/(manager|record/recorder|storage/s3|library/movie|ingest/whip|library/catalogue|storage/spool)$'
 
 # packages prints all packages but the end-to-end tests; its arguments are go list's.
 packages() { "$go" list "$@" ./... | grep -vE "$end_to_end"; }
@@ -82,8 +84,9 @@ for suite; do
       if [ ${#race[@]} -gt 0 ]; then mapfile -t plain < <(sequential); fi
       mapfile -t unit < <(packages | grep -vE "$real_time" | grep -vxF -f <(printf '%s\n' "${plain[@]}"))
       mapfile -t alone < <(packages | grep -E "$real_time")
+      mapfile -t unit < <(printf '%s\n' "${unit[@]}" | grep -E "$longest"; printf '%s\n' "${unit[@]}" | grep -vE "$longest")
       # More packages at a time than processors: many tests wait.
-      scripts/gotest.sh unit "${race[@]}" -timeout 20m -p 3 "${unit[@]}"
+      scripts/gotest.sh unit "${race[@]}" -timeout 20m -p 4 "${unit[@]}"
       # What runs in parallel there waits: for intervals, retries, the end of a session.
       scripts/gotest.sh realtime "${race[@]}" -timeout 20m -p 1 -parallel 6 "${alone[@]}"
       if [ ${#race[@]} -gt 0 ]; then
@@ -101,7 +104,7 @@ for suite; do
       # Never from the cache, which does not know of bin/live777; one package at a time.
       # Most of the time they wait: for segments, outages, playback. They take 15 minutes where
       # the machine is quiet; the limit is for what hangs, not for a machine that is slow.
-      scripts/gotest.sh e2e -count=1 -p 1 -parallel 3 -timeout 45m "${e2e[@]}"
+      scripts/gotest.sh e2e -count=1 -p 1 -parallel 4 -timeout 45m "${e2e[@]}"
       ;;
     norecorder)
       "$go" build -tags norecorder ./...

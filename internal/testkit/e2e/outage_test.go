@@ -44,6 +44,7 @@ type outage struct {
 // way there is, one after the other. Afterwards every frame is in the bucket, in order
 // and once; memory stayed flat, and viewers noticed nothing.
 func TestOutages(t *testing.T) {
+	t.Parallel()
 	lasting := outageTime
 	if text := os.Getenv("OUTAGE_SECONDS"); text != "" {
 		seconds, err := strconv.Atoi(text)
