@@ -17,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/base/auth"
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
@@ -158,28 +159,25 @@ func TestLogoutEndsWhatWasOpened(t *testing.T) {
 		t.Errorf("a URL that was signed for somebody else: %d", code)
 	}
 	var rec media.Recording
-	for deadline := time.Now().Add(time.Minute); rec.Status != media.StatusComplete; time.Sleep(50 * time.Millisecond) {
-		if n.as(admin, http.MethodGet, "/api/recordings/"+state.RecordDir, "", &rec); time.Now().After(deadline) {
-			t.Fatalf("who has logged out goes on to publish: %s %s", rec.Status, rec.Reason)
-		}
-	}
+	await.Until(t, "who has logged out publishes no more", func() bool {
+		n.as(admin, http.MethodGet, "/api/recordings/"+state.RecordDir, "", &rec)
+		return rec.Status == media.StatusComplete
+	})
 }
 
 // awaitMedia waits until a segment of both tracks of the stream's recording is
 // closed: the manifest lists nothing before.
 func (n *testNode) awaitMedia(token, stream string) (state recordAnswer) {
 	n.t.Helper()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	await.Until(n.t, "both tracks of "+stream+" have a segment", func() bool {
 		var answer struct {
 			recordAnswer
 			Tracks []media.RecordingTrack
 		}
 		n.as(token, http.MethodGet, "/api/record/"+stream, "", &answer)
 		waits := func(t media.RecordingTrack) bool { return t.Segments == 0 }
-		if answer.Recording && len(answer.Tracks) == 2 && !slices.ContainsFunc(answer.Tracks, waits) {
-			return answer.recordAnswer
-		}
-	}
-	n.t.Fatal("nothing is recorded")
+		state = answer.recordAnswer
+		return answer.Recording && len(answer.Tracks) == 2 && !slices.ContainsFunc(answer.Tracks, waits)
+	})
 	return state
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
@@ -45,17 +46,13 @@ func (n *testNode) publishMany(ctx context.Context, streams []string) {
 func (n *testNode) recorded(streams []string) map[string]media.Recording {
 	n.t.Helper()
 	all := map[string]media.Recording{}
-	deadline := time.Now().Add(time.Minute)
 	for _, stream := range streams {
-		for all[stream].Duration < 0.5 {
-			if time.Now().After(deadline) {
-				n.t.Fatalf("%s is not recorded", stream)
-			}
+		await.Until(n.t, stream+" is recorded", func() bool {
 			var rec media.Recording
 			n.call(http.MethodGet, "/api/record/"+stream, "", &rec)
 			all[stream] = rec
-			time.Sleep(20 * time.Millisecond)
-		}
+			return rec.Duration >= 0.5
+		})
 	}
 	return all
 }
@@ -80,14 +77,10 @@ func TestRestartGoesOn(t *testing.T) {
 	defer cancel()
 	n := startNode(t, change)
 	n.publishMany(ctx, append(streams, "not-recorded", "stopped"))
-	deadline := time.Now().Add(time.Minute)
 	start := func(stream, body string) {
-		for n.call(http.MethodPost, "/api/record/"+stream, body, nil) != http.StatusOK { // it has no publisher yet
-			if time.Now().After(deadline) {
-				t.Fatalf("%s has no publisher", stream)
-			}
-			time.Sleep(20 * time.Millisecond)
-		}
+		await.Until(t, stream+" has a publisher", func() bool {
+			return n.call(http.MethodPost, "/api/record/"+stream, body, nil) == http.StatusOK
+		})
 	}
 	for i := 1; i < len(streams); i += 2 {
 		body := ""

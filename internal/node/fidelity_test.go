@@ -19,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/fs"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -148,16 +149,9 @@ func (c *fidelityCase) publish(ctx context.Context, n *testNode, p *published) {
 func (c *fidelityCase) startRecording(n *testNode, stream string) {
 	n.t.Helper()
 	var started recordAnswer
-	for deadline := time.Now().Add(time.Minute); ; {
-		code := n.call(http.MethodPost, "/api/record/"+stream, fmt.Sprintf(`{"base_dir":%q}`, c.baseDir), &started)
-		if code == http.StatusOK {
-			break
-		}
-		if time.Now().After(deadline) {
-			n.t.Fatalf("recording does not start: %d %+v", code, started)
-		}
-		time.Sleep(20 * ms)
-	}
+	await.Until(n.t, "the recording starts", func() bool {
+		return n.call(http.MethodPost, "/api/record/"+stream, fmt.Sprintf(`{"base_dir":%q}`, c.baseDir), &started) == http.StatusOK
+	})
 	if started.RecordDir != c.baseDir || started.MPDPath != c.baseDir+"/manifest.mpd" {
 		n.t.Errorf("asked for %s, recording to %+v", c.baseDir, started)
 	}
@@ -168,17 +162,12 @@ func (c *fidelityCase) startRecording(n *testNode, stream string) {
 func (n *testNode) awaitFrames(stream string, d time.Duration) {
 	n.t.Helper()
 	want := int64(30 * d / time.Second)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * ms) {
+	await.Until(n.t, fmt.Sprintf("%d frames of video are recorded", want), func() bool {
 		var status struct{ Tracks []media.RecordingTrack }
 		n.call(http.MethodGet, "/api/record/"+stream, "", &status)
 		enough := func(tr media.RecordingTrack) bool { return tr.Kind == media.Video.String() && tr.Frames >= want }
-		if slices.ContainsFunc(status.Tracks, enough) {
-			return
-		}
-		if time.Now().After(deadline) {
-			n.t.Fatalf("no %d frames of video: %+v", want, status)
-		}
-	}
+		return slices.ContainsFunc(status.Tracks, enough)
+	})
 }
 
 // stopRecording asks how it goes, which it must, and ends it.

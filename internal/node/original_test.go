@@ -20,6 +20,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
@@ -342,15 +343,6 @@ func watch(t *testing.T, server, stream, token string) (leave func()) {
 	}
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not in time: %s", what)
-		}
-	}
-}
-
 // TestOriginalManager: a liveman of the original live777 has the node among its own. It
 // finds what is published through it, records it, shows it to viewers, and knows the
 // recordings afterwards.
@@ -379,7 +371,7 @@ func TestOriginalManager(t *testing.T) {
 	published.Go(func() { _, _ = p.Run(publishing) })
 	defer published.Wait()
 	defer end()
-	eventually(t, "the stream is told of", func() bool { _, ok := m.viewers("cam"); return ok })
+	await.Until(t, "the stream is told of", func() bool { _, ok := m.viewers("cam"); return ok })
 	stop()
 	followed.Wait()
 
@@ -395,7 +387,7 @@ func TestOriginalManager(t *testing.T) {
 		t.Error("it is not recorded")
 	}
 	key := "cam/" + started.RecordID
-	eventually(t, "the recording that runs is in the index", func() bool { return m.sync()[key] == "Active" })
+	await.Until(t, "the recording that runs is in the index", func() bool { return m.sync()[key] == "Active" })
 
 	leave := watch(t, m.URL, "cam", "token-of-a-client")
 	m.poll()
@@ -403,12 +395,12 @@ func TestOriginalManager(t *testing.T) {
 		t.Errorf("%d viewers, %v", n, ok)
 	}
 	leave()
-	eventually(t, "the viewer has left", func() bool { m.poll(); n, ok := m.viewers("cam"); return ok && n == 0 })
+	await.Until(t, "the viewer has left", func() bool { m.poll(); n, ok := m.viewers("cam"); return ok && n == 0 })
 
 	if code := m.ask(http.MethodDelete, "/api/record/cam", nil, nil); code/100 != 2 || recording() {
 		t.Errorf("stop: %d", code)
 	}
-	eventually(t, "the recording that has ended is in the index", func() bool { return m.sync()[key] == "Completed" })
+	await.Until(t, "the recording that has ended is in the index", func() bool { return m.sync()[key] == "Completed" })
 	if got := m.index[key]; got != started.MPDPath || len(m.index) != 1 {
 		t.Errorf("the index is %v, want %s", m.index, started.MPDPath)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
@@ -155,10 +156,10 @@ func (p *proxied) publishesAndPlays(n *testNode) {
 		done <- err
 	}()
 	status := new(recordAnswer)
-	for n.call(http.MethodGet, "/api/record/cam", "", status) != 200 || status.MPDPath == "" ||
-		n.call(http.MethodHead, "/api/record/object/"+status.MPDPath, "", nil) != 200 { // it has no segment yet
-		time.Sleep(50 * time.Millisecond)
-	}
+	await.Until(p.t, "the recording has a segment", func() bool {
+		return n.call(http.MethodGet, "/api/record/cam", "", status) == 200 && status.MPDPath != "" &&
+			n.call(http.MethodHead, "/api/record/object/"+status.MPDPath, "", nil) == 200
+	})
 	p.watches()
 	manifest := p.url + "/api/record/object/" + status.MPDPath
 	p.plays(manifest)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/config"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
@@ -123,25 +124,15 @@ func TestRetention(t *testing.T) {
 	if code := n.call(http.MethodDelete, "/api/record/camera", "", nil); code != 200 {
 		t.Fatalf("stop: %d", code)
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	await.Until(t, "the feed says that it is deleted", func() bool {
 		changes, _ := n.feed("0")
-		if len(changes) == 1 && changes[0].Deleted {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it is not deleted; the feed has %+v", changes)
-		}
-	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		return len(changes) == 1 && changes[0].Deleted
+	})
+	await.Until(t, "no file of it is left", func() bool {
 		files, err := filepath.Glob(filepath.Join(n.root, "[^.]*"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(files) == 0 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("left are %q", files)
-		}
-	}
+		return len(files) == 0
+	})
 }

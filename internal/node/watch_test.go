@@ -24,6 +24,7 @@ import (
 	"github.com/live777/recorder/internal/serve/eventlog"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
 	"github.com/live777/recorder/internal/storage/spool"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
@@ -44,11 +45,12 @@ func (n *testNode) problems() map[string]health.Problem {
 // until waits until done, and fails the test when it takes too long.
 func (n *testNode) until(what string, done func() bool) {
 	n.t.Helper()
-	for end := time.Now().Add(time.Minute); !done(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(end) {
-			n.t.Fatalf("waited in vain for %s; the node says that %+v", what, n.problems())
+	defer func() {
+		if n.t.Failed() {
+			n.t.Logf("the node says that %+v", n.problems())
 		}
-	}
+	}()
+	await.Until(n.t, what, done)
 }
 
 // A storage root that is renamed while it is recorded to: what was recorded ends with

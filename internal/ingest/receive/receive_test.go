@@ -15,6 +15,8 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/srtp/v3"
 	"github.com/pion/stun/v4"
+
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // patience bounds every wait of a test.
@@ -210,17 +212,6 @@ func (c *client) packet(size int) []byte {
 	return b
 }
 
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: did not happen", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 // TestChecks: connectivity checks are answered as RFC 8445 section 7.3 says, and those
 // with a wrong password or name are not.
 func TestChecks(t *testing.T) {
@@ -296,7 +287,7 @@ func TestMedia(t *testing.T) {
 	c.out = other.out
 	early := c.packet(10)
 	c.send(early)
-	eventually(t, "the early packet waits", func() bool {
+	await.Until(t, "the early packet waits", func() bool {
 		s.in.Lock()
 		defer s.in.Unlock()
 		return len(s.rtp.early) == 1
@@ -310,7 +301,7 @@ func TestMedia(t *testing.T) {
 	for _, b := range [][]byte{damaged, good, good, early, {0x80, 200, 0, 1}, {0x80, 96, 0, 0}, c.packet(0), c.packet(1300)} {
 		c.send(b)
 	}
-	eventually(t, "all have come", func() bool { return rec.has(func() bool { return len(rec.seqs) == 4 }) })
+	await.Until(t, "all have come", func() bool { return rec.has(func() bool { return len(rec.seqs) == 4 }) })
 	if want := []uint16{1, 3, 4, 5}; !slices.Equal(rec.seqs, want) || rec.bytes != 10+100+1300 {
 		t.Errorf("packets %v with %d bytes, want %v", rec.seqs, rec.bytes, want)
 	}
@@ -334,7 +325,7 @@ func TestAnotherAddress(t *testing.T) {
 	moved, stranger := h.client(), h.client()
 	stranger.send(append([]byte{0x80, 96, 0, 9, 0, 0, 0, 0, 0, 0, 0, 7}, make([]byte, 50)...))
 	moved.send(c.packet(5))
-	eventually(t, "the packet is taken", func() bool { return rec.has(func() bool { return len(rec.seqs) == 1 }) })
+	await.Until(t, "the packet is taken", func() bool { return rec.has(func() bool { return len(rec.seqs) == 1 }) })
 	if want := addrPort(moved.conn); s.path.Load().to != want || len(rec.moved) != 1 || rec.moved[0] != want || len(rec.lost) > 0 {
 		t.Errorf("the session is at %v, moved %v, lost %v", s.path.Load().to, rec.moved, rec.lost)
 	}
@@ -463,7 +454,7 @@ func TestFloods(t *testing.T) {
 		stranger.send(dtls)
 		stranger.send([]byte{0, 1, 0, 8})
 		if i%10 == 9 { // the kernel's buffer is finite
-			eventually(t, "media", func() bool { return rec.has(func() bool { return len(rec.seqs) == i+1 }) })
+			await.Until(t, "media", func() bool { return rec.has(func() bool { return len(rec.seqs) == i+1 }) })
 		}
 	}
 	if rec.has(func() bool { return len(rec.lost) > 0 || rec.checks != 1 || len(rec.moved) > 0 }) {

@@ -14,6 +14,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/base/quota"
 	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // offerFrom posts an offer as a client at an address, with credentials.
@@ -61,7 +62,7 @@ func TestUnconnectedSessions(t *testing.T) {
 		p.send(h264, "video")
 		p.connect(name) // while the others are there
 	}
-	eventually(t, "the node knows that both are connected", func() bool {
+	await.Until(t, "the node knows that both are connected", func() bool {
 		n.whip.mu.Lock()
 		defer n.whip.mu.Unlock()
 		connected, _ := n.whip.count()
@@ -92,7 +93,7 @@ func TestTooManyConnected(t *testing.T) {
 			p.wait(webrtc.PeerConnectionStateConnected)
 		}
 	}
-	eventually(t, "one of them ends", func() bool { return n.has(peers[0].location) != n.has(peers[1].location) })
+	await.Until(t, "one of them ends", func() bool { return n.has(peers[0].location) != n.has(peers[1].location) })
 }
 
 // TestQuotas: sessions count among those of their owner until they have ended.
@@ -130,5 +131,5 @@ func TestBitrateLimit(t *testing.T) {
 	video := p.send(h264, "video")
 	p.connect("/whip/cam")
 	write(t, video, script(200))
-	eventually(t, "the session ends", func() bool { return !n.has(p.location) })
+	await.Until(t, "the session ends", func() bool { return !n.has(p.location) })
 }

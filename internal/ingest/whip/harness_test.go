@@ -318,17 +318,5 @@ func (p *peer) wait(want webrtc.PeerConnectionState) {
 	}
 }
 
-// eventually waits for a condition that nothing signals.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: did not happen", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
 // port returns the media port.
 func (n *node) port() string { return strconv.Itoa(n.whip.Addr().Port) }

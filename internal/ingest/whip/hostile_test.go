@@ -16,6 +16,8 @@ import (
 	"github.com/pion/rtcp"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // lossy drops the first transmission of some packets of the client's media.
@@ -281,7 +283,7 @@ func TestViewerWithManySSRCs(t *testing.T) {
 			break // the node has closed the session
 		}
 	}
-	eventually(t, "the viewer's session ends", func() bool { return !n.has(v.location) })
+	await.Until(t, "the viewer's session ends", func() bool { return !n.has(v.location) })
 	l := n.listen("cam")
 	write(t, video, script(20))
 	l.until("media", func() bool { return len(l.packets) == 20 })

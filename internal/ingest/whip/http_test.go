@@ -11,6 +11,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // goodOffer is a publisher's offer, in the shape that Chrome gives it.
@@ -433,8 +434,8 @@ func TestPublisherThatNeverConnectsIsReaped(t *testing.T) {
 	if res.StatusCode != http.StatusCreated {
 		t.Fatal(res.StatusCode)
 	}
-	eventually(t, "the stream is gone", func() bool { return len(n.streams.List()) == 0 })
-	eventually(t, "the session is gone", func() bool { return !n.has(res.Header.Get("Location")) })
+	await.Until(t, "the stream is gone", func() bool { return len(n.streams.List()) == 0 })
+	await.Until(t, "the session is gone", func() bool { return !n.has(res.Header.Get("Location")) })
 	if f := n.whip.Failures(); f != (Failures{ICE: 1}) {
 		t.Errorf("counted as %+v", f)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/ingest/live"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // withLease has the node take requests for those of credentials that are good for lease.
@@ -55,7 +56,7 @@ func TestSessionEndsWithItsCredentials(t *testing.T) {
 
 	lease = live.Lease{Expires: time.Now().Add(-time.Hour)}
 	n.do(http.MethodPost, "/whip/over", typeSDP, crlf(goodOffer))
-	eventually(t, "the time and the grace are over", func() bool {
+	await.Until(t, "the time and the grace are over", func() bool {
 		n.whip.mu.Lock()
 		defer n.whip.mu.Unlock()
 		return len(n.whip.sessions) == 0

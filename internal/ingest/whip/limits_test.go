@@ -15,6 +15,8 @@ import (
 	"github.com/pion/stun/v4"
 	"github.com/pion/transport/v4/packetio"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // viewed is a stream with a publisher, who sends video, and a viewer.
@@ -135,7 +137,7 @@ func TestClientAtManyAddresses(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = conn.Close() })
 	}
-	eventually(t, "the session ends", func() bool { return !n.has(v.location) })
+	await.Until(t, "the session ends", func() bool { return !n.has(v.location) })
 }
 
 // checkOf returns a connectivity check as the peer could send it.

@@ -12,6 +12,8 @@ import (
 	"github.com/pion/interceptor"
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // nat forwards between a client and the node, as a NAT does that can give the client
@@ -110,7 +112,7 @@ func TestRebindingNAT(t *testing.T) {
 		for len(requests.c) > 0 {
 			<-requests.c
 		}
-		eventually(t, "a key frame request by the new port", func() bool {
+		await.Until(t, "a key frame request by the new port", func() bool {
 			l.sub.RequestKeyFrame(0)
 			return len(requests.c) > 0
 		})
@@ -199,7 +201,7 @@ func TestStrangerWithTheSSRC(t *testing.T) {
 	}
 	write(t, video, []sent{{seq: 65520, payload: []byte("after")}})
 	l.until("media", func() bool { return len(l.packets) == 21 })
-	eventually(t, "a key frame request to the client", func() bool {
+	await.Until(t, "a key frame request to the client", func() bool {
 		l.sub.RequestKeyFrame(0)
 		return len(requests.c) > 0
 	})

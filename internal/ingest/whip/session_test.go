@@ -22,6 +22,8 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/sdp/v3"
 	"github.com/pion/webrtc/v4"
+
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // pump writes packets until the test or stop ends, so that something flows.
@@ -279,7 +281,7 @@ func TestViewerSeesOneStreamOverReconnects(t *testing.T) {
 	p2 := n.peer(peerOptions{codecs: []webrtc.RTPCodecParameters{vp9}})
 	p2.send(vp9, "video")
 	p2.connect("/whip/cam")
-	eventually(t, "the viewer is sent away", func() bool { return len(st.Info().Subscribe.Sessions) == 0 })
+	await.Until(t, "the viewer is sent away", func() bool { return len(st.Info().Subscribe.Sessions) == 0 })
 }
 
 func TestDeletedStreamEndsItsSessions(t *testing.T) {
@@ -294,7 +296,7 @@ func TestDeletedStreamEndsItsSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, location := range []string{p.location, v.location} {
-		eventually(t, "the session is gone", func() bool { return !n.has(location) })
+		await.Until(t, "the session is gone", func() bool { return !n.has(location) })
 	}
 }
 
@@ -306,7 +308,7 @@ func TestClientThatClosesEndsItsSession(t *testing.T) {
 	if err := p.pc.Close(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the stream is gone", func() bool { return len(n.streams.List()) == 0 })
+	await.Until(t, "the stream is gone", func() bool { return len(n.streams.List()) == 0 })
 	if res, _ := n.do(http.MethodDelete, p.location, "", ""); res.StatusCode != http.StatusOK {
 		t.Errorf("DELETE after its end: %d, want 200", res.StatusCode)
 	}
@@ -347,7 +349,7 @@ func TestSilentClientIsReaped(t *testing.T) {
 	cable.off = true
 	cable.mu.Unlock()
 	start := time.Now()
-	eventually(t, "the stream is gone", func() bool { return len(n.streams.List()) == 0 })
+	await.Until(t, "the stream is gone", func() bool { return len(n.streams.List()) == 0 })
 	if d := time.Since(start); d < iceDisconnected {
 		t.Errorf("it took %v, want about %v", d, iceDisconnected+iceFailed)
 	}
@@ -473,7 +475,7 @@ func (p *peer) applyRestart(fragment string) {
 // waitPair waits until the client uses the node's new credentials.
 func (p *peer) waitPair(fragment string) {
 	p.n.t.Helper()
-	eventually(p.n.t, "the client is connected anew", func() bool {
+	await.Until(p.n.t, "the client is connected anew", func() bool {
 		params, err := p.pc.SCTP().Transport().ICETransport().GetRemoteParameters()
 		return err == nil && strings.Contains(fragment, "a=ice-ufrag:"+params.UsernameFragment+"\r\n") &&
 			p.pc.ICEConnectionState() == webrtc.ICEConnectionStateConnected
@@ -511,7 +513,7 @@ func TestCloseLeavesNoGoroutines(t *testing.T) {
 		n.http.Close()
 		http.DefaultClient.CloseIdleConnections()
 	}()
-	eventually(t, "all goroutines end", func() bool {
+	await.Until(t, "all goroutines end", func() bool {
 		if runtime.NumGoroutine() <= before {
 			return true
 		}

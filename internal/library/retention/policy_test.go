@@ -9,6 +9,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // fill makes ten recordings of an hour each, in another order than they ended.
@@ -181,10 +182,6 @@ func TestSetPolicy(t *testing.T) {
 	if err := g.SetPolicy(Policy{MaxAge: time.Hour, Check: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); len(g.logged("recording deleted")) == 0; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the policy is not applied")
-		}
-	}
+	await.Until(t, "the policy is applied", func() bool { return len(g.logged("recording deleted")) > 0 })
 	g.wantLeft()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/record/recording"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // What storage has taken and does not have when the recording ends makes that fail, in
@@ -156,10 +157,10 @@ func TestDeletedWhileReported(t *testing.T) {
 		defer close(done)
 		g.recorder.Forget(rec.Dir())
 	}()
-	until(t, "it is forgotten", func() bool { return !g.recorder.isUploading(rec) })
+	await.Until(t, "it is forgotten", func() bool { return !g.recorder.isUploading(rec) })
 	settled := make(chan struct{})
 	go rec.Exclusive(func() { close(settled) })
-	until(t, "it can be settled", func() bool {
+	await.Until(t, "it can be settled", func() bool {
 		select {
 		case <-settled:
 			return true

@@ -21,6 +21,7 @@ import (
 	"github.com/live777/recorder/internal/storage/s3"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
 	"github.com/live777/recorder/internal/storage/spool"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // TestBackendsHoldTheSame: the same publishers, recorded to a folder, to MinIO and
@@ -106,15 +107,10 @@ func recordTo(t *testing.T, store Store, backend storage.Backend) map[string][]b
 	g.stop("web")
 
 	if sp, ok := store.(*spool.Spool); ok {
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		await.Until(t, "everything is uploaded", func() bool {
 			st := sp.Status()
-			if st.WaitingObjects+st.OpenObjects == 0 {
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatalf("not everything is uploaded: %+v", st)
-			}
-		}
+			return st.WaitingObjects+st.OpenObjects == 0
+		})
 	}
 	return objectsOf(t, backend)
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/live777/recorder/internal/record/segmenter"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/journal"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -565,9 +566,7 @@ func TestCrashAndStayAway(t *testing.T) {
 		t.Errorf("the stream is not there while its recording waits: %v", err)
 	}
 	g.clock.advance(g.clock.Now().Add(4 * time.Second))
-	for g.recorder.Recording("camera") {
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(t, "the recording has ended", func() bool { return !g.recorder.Recording("camera") })
 	g.mended(img, s.log, framesOfChunk)
 	info := g.info(dir)
 	if want := info.Start.Add(time.Duration(info.Duration * float64(time.Second))); info.End.Sub(want).Abs() > 10*time.Millisecond {

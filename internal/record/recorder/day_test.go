@@ -25,6 +25,7 @@ import (
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // scale is a Store that keeps manifests and ledgers, and of segments only what
@@ -213,7 +214,8 @@ func (g *rig) sendDay(pub *live.Publication, start time.Time, tracks []*dayTrack
 // packets, which may wait for their successors.
 func (g *rig) dayTaken(tracks []*dayTrack) {
 	g.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(time.Millisecond) {
+	want := tracks[0].next + tracks[1].next
+	await.Until(g.t, "all packets are taken in", func() bool {
 		g.catalogue.mu.Lock()
 		var got int64
 		for _, rec := range g.catalogue.last {
@@ -229,12 +231,8 @@ func (g *rig) dayTaken(tracks []*dayTrack) {
 				got += tr.PacketsReceived
 			}
 		}
-		if want := tracks[0].next + tracks[1].next; got >= want {
-			return
-		} else if time.Now().After(deadline) {
-			g.t.Fatalf("%d of %d packets were taken in", got, want)
-		}
-	}
+		return got >= want
+	})
 }
 
 // dayMedia returns the beginnings of the video packets of a GOP of 6 s, and then

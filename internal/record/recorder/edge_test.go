@@ -13,6 +13,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // edgeOf returns the next chunk that players of a playlist wait for.
@@ -33,7 +34,7 @@ type asked struct {
 func (g *rig) ask(key string, q media.Reload) <-chan asked {
 	c := make(chan asked, 1)
 	before := g.recorder.waiting.count.Load()
-	defer until(g.t, "the request waits", func() bool { return len(c) > 0 || g.recorder.waiting.count.Load() > before })
+	defer await.Until(g.t, "the request waits", func() bool { return len(c) > 0 || g.recorder.waiting.count.Load() > before })
 	go func() {
 		data, _, _, err := g.recorder.Playlist(context.Background(), key, q)
 		c <- asked{data, err}

@@ -17,6 +17,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -236,7 +237,7 @@ func TestPublisherGoesAtOnce(t *testing.T) {
 	f.set(&f.onCreate, func(string) error { s.leave(); return nil })
 	g.start("camera", "")
 	g.clock.advance(g.clock.Now().Add(200 * time.Second))
-	until(t, "the end, 200 s after the publisher went: reconnect_seconds are 10", func() bool { return !g.recorder.Recording("camera") })
+	await.Until(t, "the end, 200 s after the publisher went: reconnect_seconds are 10", func() bool { return !g.recorder.Recording("camera") })
 }
 
 // A publisher of an automatic stream that comes while the last session seals is
@@ -264,7 +265,7 @@ func TestAutoDuringSeal(t *testing.T) {
 	<-held
 	b := g.publish("camera", source(t, "opus_stereo.ogg"))
 	b.send(5 * time.Second)
-	until(t, "a recording while the last one is being sealed", func() bool {
+	await.Until(t, "a recording while the last one is being sealed", func() bool {
 		st := g.recorder.Status("camera")
 		return st.Recording && st.Info.RecordDir != old && st.Info.Duration > 0
 	})
@@ -273,7 +274,7 @@ func TestAutoDuringSeal(t *testing.T) {
 	if report := g.compare(b.log, g.read(rec.RecordDir), compare.Options{}); report.Tracks[0].First != 0 {
 		t.Errorf("it begins with packet %d, want the first", report.Tracks[0].First)
 	}
-	until(t, "the seal of the first", func() bool { return g.catalogue.get(old).Status == media.StatusComplete })
+	await.Until(t, "the seal of the first", func() bool { return g.catalogue.get(old).Status == media.StatusComplete })
 }
 
 type lockedWriter struct {
@@ -564,13 +565,11 @@ func TestRefusedReportHoldsUpNoOther(t *testing.T) {
 	nothing.send(time.Second)
 	nothing.leave()
 	g.clock.advance(g.clock.Now().Add(11 * time.Second))
-	if !until(t, "the end of the session without a recording", func() bool {
+	await.Until(t, "the end of the session without a recording", func() bool {
 		g.recorder.mu.Lock()
 		defer g.recorder.mu.Unlock()
 		return g.recorder.sessions["g722"] == nil
-	}) {
-		return
-	}
+	})
 	bad, good := g.publish("bad", source(t, "opus_stereo.ogg")), g.publish("good", source(t, "opus_stereo.ogg"))
 	g.start("bad", "")
 	dir := g.start("good", "").RecordDir
@@ -582,17 +581,6 @@ func TestRefusedReportHoldsUpNoOther(t *testing.T) {
 		t.Errorf("the catalogue has %q of the other recording", got.Status)
 	}
 	picky.refuses.Store(false) // the end waits for all
-}
-
-func until(t testing.TB, what string, cond func() bool) bool {
-	t.Helper()
-	for d := time.Now().Add(time.Minute); time.Now().Before(d); time.Sleep(2 * time.Millisecond) {
-		if cond() {
-			return true
-		}
-	}
-	t.Errorf("timeout: %s", what)
-	return false
 }
 
 // TestSealedOnce: the sealer leaves a recording alone whose session is storing the

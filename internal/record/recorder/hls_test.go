@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // lines returns what a playlist has besides tags and comments.
@@ -50,7 +51,7 @@ func TestHLS(t *testing.T) {
 			t.Errorf("%s names %s, which is still being written", name, segments[i])
 		}
 		// A job of its own stores it, some time after the segment.
-		until(t, name+" is stored", func() bool {
+		await.Until(t, name+" is stored", func() bool {
 			_, err := os.Stat(filepath.Join(g.root, rec.RecordDir, name))
 			return err == nil
 		})

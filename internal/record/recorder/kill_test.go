@@ -24,6 +24,7 @@ import (
 	"github.com/live777/recorder/internal/storage/s3"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
 	"github.com/live777/recorder/internal/storage/spool"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -287,16 +288,10 @@ func (v victim) autopsy(t *testing.T) {
 	t.Helper()
 	g := v.open(t, time.Nanosecond)
 	g.clock.advance(g.clock.Now().Add(time.Minute)) // nobody comes back
-	for g.recorder.Recording("camera") {
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(t, "the recording has ended", func() bool { return !g.recorder.Recording("camera") })
 	store := storage.Backend(g.store)
 	if sp, ok := g.recorder.o.Store.(*spool.Spool); ok {
-		for deadline := time.Now().Add(time.Minute); sp.Status().WaitingObjects > 0; time.Sleep(10 * time.Millisecond) {
-			if time.Now().After(deadline) {
-				t.Fatalf("the spool is not empty: %+v", sp.Status())
-			}
-		}
+		await.Until(t, "the spool is empty", func() bool { return sp.Status().WaitingObjects == 0 })
 		if st := sp.Status(); st.OpenObjects > 0 || st.Conflicts > 0 {
 			t.Errorf("the spool has %+v", st)
 		}

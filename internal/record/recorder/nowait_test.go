@@ -13,6 +13,7 @@ import (
 
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // Storage that takes no manifest, no recording.json and no sample index for ten seconds
@@ -73,7 +74,7 @@ func TestClaimHoldsUpNoPacket(t *testing.T) {
 			g.recorder.mu.Lock()
 			session := g.recorder.sessions["camera"]
 			g.recorder.mu.Unlock()
-			until(t, "all packets to be taken", func() bool { return session.taken.Load() == g.items["camera"] })
+			await.Until(t, "all packets to be taken", func() bool { return session.taken.Load() == g.items["camera"] })
 			if dirs := g.dirs(); len(dirs) != 1 || g.recorder.Status("camera").Info.RecordDir != first {
 				t.Errorf("there are %v", dirs)
 			}
@@ -110,7 +111,7 @@ func TestEndingIsBounded(t *testing.T) {
 		return nil
 	})
 	s.send(2 * bound * time.Second)
-	until(t, "a warning", func() bool {
+	await.Until(t, "a warning", func() bool {
 		mu.Lock()
 		defer mu.Unlock()
 		return strings.Contains(log.String(), "media waits until")

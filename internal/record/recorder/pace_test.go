@@ -12,6 +12,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/base/quota"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
@@ -40,7 +41,7 @@ func (g *rig) visit(stream string, d time.Duration, sources ...*load.Source) *se
 	s := g.publish(stream, sources...)
 	s.steps(d)
 	s.leave()
-	until(g.t, "the recording has ended, or goes on", func() bool {
+	await.Until(g.t, "the recording has ended, or goes on", func() bool {
 		s := session()
 		return s == nil || g.recorder.pace.wait(stream, g.clock.Now()) > 0 && s.dealt.Load() == g.items[stream]
 	})
@@ -62,7 +63,7 @@ func TestManyRecordings(t *testing.T) {
 	}
 	took := g.clock.Now().Sub(start)
 	g.clock.advance(g.clock.Now().Add(time.Minute))
-	until(t, "the last recording has ended", func() bool { return len(g.recorder.Active()) == 0 })
+	await.Until(t, "the last recording has ended", func() bool { return len(g.recorder.Active()) == 0 })
 	g.listed()
 	recordings, complete, periods := g.catalogue.all(), 0, 0
 	for dir, rec := range recordings {

@@ -12,6 +12,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/record/arrange"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -186,7 +187,7 @@ func TestReconnectWhilePaused(t *testing.T) {
 	back.leave()
 	g.caughtUp("camera")
 	g.clock.advance(g.clock.Now().Add(20 * time.Second))
-	until(t, "the recording has ended", func() bool { return !g.recorder.Recording("camera") })
+	await.Until(t, "the recording has ended", func() bool { return !g.recorder.Recording("camera") })
 	rec := g.told(dir)
 	if rec.Status != media.StatusComplete {
 		t.Errorf("ended as %s (%s)", rec.Status, rec.Reason)

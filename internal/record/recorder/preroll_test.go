@@ -8,6 +8,7 @@ import (
 
 	"github.com/live777/recorder/internal/ingest/live"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -60,7 +61,7 @@ func TestPreroll(t *testing.T) {
 			if !first.Key || first.Sent.Sub(rec.Start).Abs() > 100*time.Millisecond {
 				t.Errorf("it begins with unit %d, a key frame %v, sent at %v, and says %v", report.Tracks[0].First, first.Key, first.Sent, rec.Start)
 			}
-			until(t, "the stream is kept anew", func() bool {
+			await.Until(t, "the stream is kept anew", func() bool {
 				g.recorder.mu.Lock()
 				defer g.recorder.mu.Unlock()
 				return g.recorder.prerolls["camera"] != nil
@@ -117,7 +118,7 @@ func TestPrerollKeepsNoMore(t *testing.T) {
 		t.Errorf("it begins at %v, asked for at %v", rec.Start, asked)
 	}
 	s.leave()
-	until(t, "nothing is kept of who has left", func() bool { return kept() == 0 && g.recorder.Prerolled() == 0 })
+	await.Until(t, "nothing is kept of who has left", func() bool { return kept() == 0 && g.recorder.Prerolled() == 0 })
 	back := g.publish("camera", source(t, "h264_baseline.h264"), source(t, "opus_mono.ogg"))
 	back.send(12 * time.Second)
 	if kept() != 1 {
@@ -149,15 +150,15 @@ func TestPrerollIsBounded(t *testing.T) {
 			tr.seq++
 			pub.WritePacket(&media.Packet{SSRC: tr.ssrc, Seq: tr.seq, Timestamp: uint32(tr.ts) + uint32(i), Marker: true, Payload: big, Arrival: g.clock.Now()})
 		}
-		until(t, "it is within its bound", func() bool {
+		await.Until(t, "it is within its bound", func() bool {
 			n := g.recorder.Prerolled()
 			return n > 0 && n <= maxPreroll
 		})
 	}
 	g.recorder.prerolled.bytes.Add(maxPrerolls)
 	s.send(5 * time.Second)
-	until(t, "it keeps nothing where others have everything", func() bool { return g.recorder.Prerolled() <= maxPrerolls })
+	await.Until(t, "it keeps nothing where others have everything", func() bool { return g.recorder.Prerolled() <= maxPrerolls })
 	g.recorder.prerolled.bytes.Add(-maxPrerolls)
 	pub.Close()
-	until(t, "nothing is kept", func() bool { return g.recorder.Prerolled() == 0 })
+	await.Until(t, "nothing is kept", func() bool { return g.recorder.Prerolled() == 0 })
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // TestCatalogueHearsAfterCrash: a recording ends while the catalogue is away, and the
@@ -60,9 +61,7 @@ func endedUnheard(t *testing.T) (g *rig, picky *pickyCatalogue, dir string) {
 	dir = g.start("bad", "").RecordDir
 	s.send(3 * time.Second)
 	g.caughtUp("bad")
-	if !until(t, "the catalogue hears of the beginning", g.recorder.reporter.idle) {
-		t.FailNow()
-	}
+	await.Until(t, "the catalogue hears of the beginning", g.recorder.reporter.idle)
 	picky.refuses.Store(true)
 	g.stop("bad")
 	return g, picky, dir

@@ -22,6 +22,7 @@ import (
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/media/codec"
 	"github.com/live777/recorder/internal/storage/fs"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -171,7 +172,7 @@ func (g *rig) start(stream, baseDir string) media.Recording {
 // waits for its last recording, and of those that were rotated it hears in its own time.
 func (g *rig) listed() {
 	g.t.Helper()
-	until(g.t, "the catalogue has been told", g.recorder.reporter.idle)
+	await.Until(g.t, "the catalogue has been told", g.recorder.reporter.idle)
 }
 
 // read reads a recording back; what breaks a rule is an error of the test, and so is

@@ -19,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/storage"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // logBuffer is a log that tests look into.
@@ -350,13 +351,9 @@ func TestForeignFolder(t *testing.T) {
 	remote.down(nil)
 	check := func() {
 		t.Helper()
-		for s.Status().Conflicts == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		await.Until(t, "the conflict is known", func() bool { return s.Status().Conflicts > 0 })
 		write(t, s, "e/seg", "other folders are uploaded")
-		for s.Pending("e/seg") {
-			time.Sleep(time.Millisecond)
-		}
+		await.Until(t, "the other folder is uploaded", func() bool { return !s.Pending("e/seg") })
 		if got := strings.Join(remote.order(), " "); strings.Contains(got, "d/") {
 			t.Errorf("uploaded: %s", got)
 		}
@@ -419,9 +416,7 @@ func TestDeleteBeforeClaim(t *testing.T) {
 			}
 		})
 		s.Start()
-		for !sent.Load() {
-			time.Sleep(time.Millisecond)
-		}
+		await.Until(t, "it is sent", sent.Load)
 		closeSpool(t, s)
 		s = openSpool(t, Options{Dir: dir, Remote: remote})
 		put(t, s, "d/recording.json", "ours, ended")
@@ -443,9 +438,7 @@ func TestDeleteBeforeClaim(t *testing.T) {
 		})
 		if sent.Store(false); tt.sending {
 			s.Start()
-			for !sent.Load() {
-				time.Sleep(time.Millisecond)
-			}
+			await.Until(t, "it is sent", sent.Load)
 			time.AfterFunc(50*time.Millisecond, func() { close(goOn) })
 		}
 		for _, key := range []string{"d/manifest.mpd", "d/recording.json", "d/seg1", "d/recording.json", "d/manifest.mpd"} {
@@ -474,9 +467,7 @@ func TestClaimTwice(t *testing.T) {
 	write(t, s, "d/recording.json", "first")
 	write(t, s, "d/seg", "media")
 	s.Start()
-	for s.Status().Retries < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(t, "it is tried again", func() bool { return s.Status().Retries >= 2 })
 	wantRemote(t, remote, "d/recording.json", "first")
 	closeSpool(t, s)
 	s = openSpool(t, Options{Dir: dir, Remote: remote})
@@ -571,10 +562,12 @@ func TestDefective(t *testing.T) {
 	}
 	put(t, s, "d/manifest.mpd", "<MPD/>")
 	s.Start()
-	for i := 0; s.Status().Conflicts < 1 || s.Status().Lost < 1; i++ {
-		write(t, s, "e/"+string(rune('a'+i%26))+string(rune('a'+i/26)), "others get through")
-		time.Sleep(10 * time.Millisecond)
-	}
+	others := 0
+	await.Until(t, "what conflicts and what is lost is known", func() bool {
+		write(t, s, "e/"+string(rune('a'+others%26))+string(rune('a'+others/26)), "others get through")
+		others++
+		return s.Status().Conflicts >= 1 && s.Status().Lost >= 1
+	})
 	settled(t, s)
 	wantRemote(t, remote, "d/manifest.mpd", "<MPD/>")
 }

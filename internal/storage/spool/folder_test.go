@@ -6,9 +6,9 @@ import (
 	"path"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // strict is a log in which it is a failure that a folder is where the table of
@@ -78,9 +78,7 @@ func TestFolderStates(t *testing.T) {
 	}
 	start := func(t *testing.T, r *rig) {
 		r.Start()
-		for state(r) == claiming && t.Context().Err() == nil {
-			time.Sleep(time.Millisecond)
-		}
+		await.Until(t, "the folder is claimed", func() bool { return state(r) != claiming || t.Context().Err() != nil })
 	}
 	hold := func(_ *testing.T, r *rig) { r.Hold(path.Dir(info)) }
 	remove := func(t *testing.T, r *rig) {

@@ -20,6 +20,7 @@ import (
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // minio is a real server behind a proxy that breaks connections, in front of it a
@@ -102,14 +103,12 @@ func (m *minio) put(dir, name string, data []byte) {
 func (m *minio) failing() {
 	m.t.Helper()
 	before := m.spool.Status().Retries
-	for end := time.Now().Add(time.Minute); m.spool.Status().Retries < before+3; time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			m.t.Fatal("no upload fails")
-		}
+	await.Until(m.t, "uploads fail", func() bool {
 		if m.spool.Status().WaitingObjects < 200 {
 			m.record()
 		}
-	}
+		return m.spool.Status().Retries >= before+3
+	})
 }
 
 // check waits until all has been uploaded and holds the bucket against what was

@@ -19,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/storage"
 	"github.com/live777/recorder/internal/storage/storagetest"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // openSpool returns a spool with short times that is closed with the test.
@@ -124,9 +125,9 @@ func (d *drained) settle(key string) {
 		settled(d.t, d.Spool)
 		return
 	}
-	for path.Dir(key) != d.held && d.Pending(key) && d.t.Context().Err() == nil {
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(d.t, key+" is uploaded", func() bool {
+		return path.Dir(key) == d.held || !d.Pending(key) || d.t.Context().Err() != nil
+	})
 }
 
 func (d *drained) Hold(folder string) {
@@ -266,9 +267,7 @@ func TestManifestLast(t *testing.T) {
 		}
 	})
 	s.Start()
-	for len(remote.order()) < 2 { // the claim, and the segment after the one that hangs
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(t, "the claim is there, and the segment after the one that hangs", func() bool { return len(remote.order()) >= 2 })
 	put(t, s, "d/manifest.mpd", "names 1 and 2")
 	put(t, s, "d/recording.json", "ended again")
 	close(stuck)

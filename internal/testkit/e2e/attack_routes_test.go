@@ -16,6 +16,7 @@ import (
 	"github.com/pion/webrtc/v4"
 
 	"github.com/live777/recorder/internal/base/auth"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // documentedRoute is a route as the OpenAPI document of a program has it, which its
@@ -105,7 +106,7 @@ func (i *intruder) control(t *testing.T) {
 		if strings.HasSuffix(path, "/keys") { // asks for a span
 			path += "?from=" + i.whose["from"] + "&to=now"
 		}
-		within(t, "GET "+path+" with all rights", time.Minute, func() bool {
+		await.Until(t, "GET "+path+" with all rights", func() bool {
 			code, body, err := i.attack.doAt(t.Context(), i.url, r.method, path, attackToken, "")
 			return err == nil && code == http.StatusOK && len(body) > 0
 		})

@@ -20,6 +20,7 @@ import (
 	"github.com/live777/recorder/internal/base/auth"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -237,7 +238,7 @@ func (g *siege) endBystanders() {
 	}
 	inBucket(g.t, openBucket(g.t, g.storage.server), g.cloudBystander.log, g.cloud.awaitEnd("bystander-cloud"))
 	for stream, dir := range map[string]string{"bystander": g.dir, "bystander-cloud": g.cloudDir} {
-		within(g.t, "the manager has the end of "+stream, time.Minute, func() bool {
+		await.Until(g.t, "the manager has the end of "+stream, func() bool {
 			list, _ := g.manager.recordings([]string{stream})
 			return len(list) == 1 && list[0].RecordDir == dir && list[0].Status == media.StatusComplete
 		})

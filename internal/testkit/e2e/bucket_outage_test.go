@@ -19,6 +19,7 @@ import (
 	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -194,7 +195,7 @@ func (s *server) checkAfter(m *miniotest.Server, logs map[string]*load.Log) {
 			s.t.Errorf("GET of a deleted object: %d", code)
 		}
 	}
-	eventually(s.t, "deletion from the bucket", func() bool { return len(bucketFolders(s.t, store)) == 0 })
+	await.Until(s.t, "deletion from the bucket", func() bool { return len(bucketFolders(s.t, store)) == 0 })
 }
 
 // object reads an object past the server.
@@ -331,7 +332,7 @@ func TestRetentionInBucket(t *testing.T) {
 	}
 	left := func(want ...string) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("a bucket with no more than %q", want), func() bool { return slices.Equal(bucketFolders(t, store), want) })
+		await.Until(t, fmt.Sprintf("a bucket with no more than %q", want), func() bool { return slices.Equal(bucketFolders(t, store), want) })
 	}
 	aged := retention("max_age_hours = 1\n")
 	left(dirs["young"])

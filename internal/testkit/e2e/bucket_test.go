@@ -21,6 +21,7 @@ import (
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -100,7 +101,7 @@ func (s *server) spooled(before time.Time, names string) (objects int, bytes int
 // uploaded waits until what was written before a time has left the spool.
 func (s *server) uploaded(before time.Time, names string) {
 	s.t.Helper()
-	eventually(s.t, "upload of what waits in the spool", func() bool {
+	await.Until(s.t, "upload of what waits in the spool", func() bool {
 		n, _ := s.spooled(before, names)
 		return n == 0
 	})
@@ -124,7 +125,7 @@ func (s *server) recordings(stream string) []media.Recording {
 func (s *server) awaitEnd(stream string) []media.Recording {
 	s.t.Helper()
 	var recs []media.Recording
-	eventually(s.t, "end of the recordings of "+stream, func() bool {
+	await.Until(s.t, "end of the recordings of "+stream, func() bool {
 		recs = s.recordings(stream)
 		return len(recs) > 0 && !slices.ContainsFunc(recs, func(r media.Recording) bool {
 			return r.Status == media.StatusRecording || r.DurableThrough < r.Duration

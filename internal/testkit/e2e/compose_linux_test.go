@@ -23,6 +23,7 @@ import (
 	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
@@ -39,7 +40,7 @@ func TestCompose(t *testing.T) {
 	node := c.run("live777", filepath.Join(c.bin, "live777"))
 	manager := c.run("liveman", filepath.Join(c.bin, "liveman"))
 	prometheus := c.run("prometheus", slices.Concat([]string{"prometheus"}, c.service("prometheus").line())...)
-	within(t, "the node has registered", time.Minute, func() bool {
+	await.Until(t, "the node has registered", func() bool {
 		var nodes []struct{ Alias, State string }
 		return manager.ask("/api/nodes", &nodes) && len(nodes) == 1 && nodes[0].Alias == "live777" && nodes[0].State == "up"
 	})
@@ -299,7 +300,7 @@ func (c *composed) start(name, dir string, environment map[string]string, line [
 			c.t.Logf("the log of %s:\n%s", name, log)
 		}
 	})
-	within(c.t, name+" answers", time.Minute, func() bool {
+	await.Until(c.t, name+" answers", func() bool {
 		select {
 		case <-r.done:
 			c.t.Fatalf("%s ended: %v", name, r.cmd.ProcessState)
@@ -344,7 +345,7 @@ func (r *running) measures(dir string, want ...string) {
 // sees waits until a query of Prometheus has a result.
 func (r *running) sees(query string) {
 	r.c.t.Helper()
-	within(r.c.t, query, time.Minute, func() bool {
+	await.Until(r.c.t, query, func() bool {
 		var answer struct {
 			Data struct{ Result []json.RawMessage }
 		}
@@ -369,7 +370,7 @@ func (c *composed) publish(to string, d time.Duration) *publisher {
 // recorded waits until the manager has the one recording, and it has ended.
 func (c *composed) recorded(manager *running) (rec media.Recording) {
 	c.t.Helper()
-	within(c.t, "the recording is stored", time.Minute, func() bool {
+	await.Until(c.t, "the recording is stored", func() bool {
 		var page struct{ Recordings []media.Recording }
 		if !manager.ask("/api/playback/camera", &page) || len(page.Recordings) != 1 {
 			return false

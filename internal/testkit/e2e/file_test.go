@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/players"
 	"github.com/live777/recorder/internal/testkit/shapes"
 )
@@ -64,7 +65,7 @@ func TestFileInPlayers(t *testing.T) {
 	manager := newService(t, "liveman", "[http]\nlisten = \"%s\"\n[fleet]\npoll_seconds = 1\n"+
 		fmt.Sprintf("[[nodes]]\nalias = \"node\"\nurl = %q\n", s.url))
 	f := &files{made, openStage(t, 1, "chromium", "firefox")}
-	within(t, "the manager knows the recordings", time.Minute, func() bool {
+	await.Until(t, "the manager knows the recordings", func() bool {
 		list, ok := manager.recordings([]string{shapes.Stream})
 		return ok && len(list) == len(made.Recordings)
 	})

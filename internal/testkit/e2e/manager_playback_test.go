@@ -15,6 +15,7 @@ import (
 	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 const (
@@ -59,7 +60,7 @@ func TestManagerPlayback(t *testing.T) {
 		publishers = append(publishers, f.publish(alias, "cam-"+alias))
 	}
 	for _, stream := range f.streams {
-		within(t, "there are segments of "+stream, time.Minute, func() bool {
+		await.Until(t, "there are segments of "+stream, func() bool {
 			var st status
 			return f.manager.get("/api/record/"+stream, &st) == http.StatusOK && st.Duration >= 3*segmentSeconds
 		})
@@ -112,7 +113,7 @@ func (f *fleet) sign(dir string, seconds int) string {
 // sealed waits until a stream's only recording is over and all of it where it stays.
 func (f *fleet) sealed(stream string) (r media.Recording) {
 	f.t.Helper()
-	within(f.t, "the recording of "+stream+" is over", time.Minute, func() bool {
+	await.Until(f.t, "the recording of "+stream+" is over", func() bool {
 		list, _ := f.manager.recordings([]string{stream})
 		if len(list) == 1 {
 			r = list[0]

@@ -22,6 +22,7 @@ import (
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // databaseOutage is how long the manager's database is away.
@@ -81,7 +82,7 @@ func (f *fleet) count(stream string) int {
 func (f *fleet) finished(p *service, stream string) string {
 	f.t.Helper()
 	dir := ""
-	within(f.t, "a recording of "+stream+" is over", time.Minute, func() bool {
+	await.Until(f.t, "a recording of "+stream+" is over", func() bool {
 		list, _ := p.recordings([]string{stream})
 		for _, r := range slices.Backward(list) { // oldest first
 			if r.Status != media.StatusRecording && !slices.Contains(f.deleted, r.RecordDir) && !slices.Contains(f.protected, r.RecordDir) {
@@ -135,19 +136,19 @@ func TestManager(t *testing.T) {
 	publishers := map[string]*publisher{
 		"a": f.publish("a", "cam-a"), "b": f.publish("b", "cam-b"), "c": f.publish("c", "cam-c"), "a both": f.publish("a", "both"), "b both": f.publish("b", "both"),
 	}
-	within(t, "everything is recorded, on each node that has it", time.Minute, func() bool {
+	await.Until(t, "everything is recorded, on each node that has it", func() bool {
 		list, ok := f.manager.recordings(f.streams)
 		return ok && len(list) >= 5
 	})
 	// Of what ends when its node is killed the manager hears nothing.
-	within(t, "recordings are rotated", time.Minute, func() bool { return f.count("cam-a") > 1 })
+	await.Until(t, "recordings are rotated", func() bool { return f.count("cam-a") > 1 })
 	over := f.finished(f.manager, "cam-b")
 
 	t.Log("kill a node")
 	_ = f.nodes["b"].stop(syscall.SIGKILL)
 	publishers["b"].end()
 	publishers["b both"].end()
-	within(t, "the node is down", 20*time.Second, func() bool { return f.state("b") == "down" })
+	await.Within(t, 20*time.Second, "the node is down", func() bool { return f.state("b") == "down" })
 	f.refused(over)
 	f.remove(f.manager, "cam-a")
 	f.protect(f.manager, "cam-c")
@@ -155,7 +156,7 @@ func TestManager(t *testing.T) {
 	f.nodes["b"].start()
 	publishers["b"], publishers["b both"] = f.publish("b", "cam-b"), f.publish("b", "both")
 	before := f.count("cam-b")
-	within(t, "it records again", time.Minute, func() bool { return f.state("b") == "up" && f.count("cam-b") > before })
+	await.Until(t, "it records again", func() bool { return f.state("b") == "up" && f.count("cam-b") > before })
 
 	t.Log("kill the database")
 	dir := f.finished(f.manager, "both")
@@ -163,13 +164,13 @@ func TestManager(t *testing.T) {
 	down := time.Now()
 	f.remove(f.nodes["a"], "cam-a")
 	f.protect(f.nodes["b"], "cam-b")
-	within(t, "the manager says that it has no catalogue", 40*time.Second, func() bool { return f.manager.get("/api/playback", nil) == http.StatusServiceUnavailable })
+	await.Within(t, 40*time.Second, "the manager says that it has no catalogue", func() bool { return f.manager.get("/api/playback", nil) == http.StatusServiceUnavailable })
 	f.answersSoon("/api/streams/", "/api/nodes/", "/api/record/cam-a?node=a")
 	f.refused(dir)
 	time.Sleep(time.Until(down.Add(databaseOutage)))
 	f.pg.Restart()
 	before = f.count("cam-c")
-	within(t, "the catalogue goes on", time.Minute, func() bool { return f.count("cam-c") > before })
+	await.Until(t, "the catalogue goes on", func() bool { return f.count("cam-c") > before })
 
 	t.Log("kill the manager")
 	f.remove(f.manager, "cam-c")

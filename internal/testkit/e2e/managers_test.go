@@ -13,6 +13,7 @@ import (
 
 	"github.com/live777/recorder/internal/library/catalogue/pgtest"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // takeover is how soon a manager does what another one did that was killed.
@@ -41,7 +42,7 @@ func newTwoManagers(t *testing.T) *twoManagers {
 	}
 	f.register()
 	for _, m := range f.managers {
-		within(t, "a manager knows both nodes", time.Minute, func() bool { return f.up(m) == 2 })
+		await.Until(t, "a manager knows both nodes", func() bool { return f.up(m) == 2 })
 	}
 	return f
 }
@@ -57,11 +58,11 @@ func (f *twoManagers) register() {
 			f.t.Fatalf("register %s: %d %s", alias, got.status, got.body)
 		}
 	}
-	within(f.t, "the other manager knows the node", takeover, func() bool { return b.get("/api/nodes/gone", nil) == http.StatusOK })
+	await.Within(f.t, takeover, "the other manager knows the node", func() bool { return b.get("/api/nodes/gone", nil) == http.StatusOK })
 	if got := b.ask(http.MethodDelete, "/api/nodes/gone", ""); got.status != http.StatusNoContent {
 		f.t.Errorf("remove: %d %s", got.status, got.body)
 	}
-	within(f.t, "the first manager knows that it is removed", takeover, func() bool { return a.get("/api/nodes/gone", nil) == http.StatusNotFound })
+	await.Within(f.t, takeover, "the first manager knows that it is removed", func() bool { return a.get("/api/nodes/gone", nil) == http.StatusNotFound })
 }
 
 // up returns how many nodes a manager knows to be up.
@@ -130,7 +131,7 @@ func TestManagers(t *testing.T) {
 	kept, ended := a.publishKeyed("kept"), a.publishKeyed("ended")
 	places := map[string][2]string{}
 	for _, stream := range []string{"kept", "ended"} {
-		within(t, stream+" is published", 20*time.Second, func() bool {
+		await.Within(t, 20*time.Second, stream+" is published", func() bool {
 			alias, session := f.publisherOf(stream)
 			places[stream] = [2]string{alias, session}
 			return alias != ""
@@ -142,7 +143,7 @@ func TestManagers(t *testing.T) {
 		list, _ = m.recordings([]string{stream})
 		return list
 	}
-	within(t, "both streams are recorded", 20*time.Second, func() bool {
+	await.Within(t, 20*time.Second, "both streams are recorded", func() bool {
 		return len(recorded(b, "kept")) == 1 && len(recorded(b, "ended")) == 1
 	})
 	if list, ok := a.recordings([]string{"kept", "ended"}); !ok || len(list) != 2 {
@@ -160,7 +161,7 @@ func TestManagers(t *testing.T) {
 		t.Errorf("the other manager ends a session: %d %s", got.status, got.body)
 	}
 	<-ended.done // whose connection ends
-	within(t, "a stream that came after that is recorded", takeover, func() bool { return len(recorded(b, "came")) == 1 })
+	await.Within(t, takeover, "a stream that came after that is recorded", func() bool { return len(recorded(b, "came")) == 1 })
 	if took := time.Since(killed); took > takeover {
 		t.Errorf("it took %v", took)
 	}
@@ -170,14 +171,14 @@ func TestManagers(t *testing.T) {
 	if alias, session := f.publisherOf("kept"); [2]string{alias, session} != places["kept"] {
 		t.Errorf("a publisher went from %v to %s %s", places["kept"], alias, session)
 	}
-	within(t, "what came has media", 20*time.Second, func() bool {
+	await.Within(t, 20*time.Second, "what came has media", func() bool {
 		var st status
 		return b.get("/api/record/came", &st) == http.StatusOK && st.Duration >= 2
 	})
 	kept.end()
 	came.end()
 	for _, stream := range []string{"kept", "ended", "came"} {
-		within(t, stream+" is in the catalogue once, and whole", 30*time.Second, func() bool {
+		await.Within(t, 30*time.Second, stream+" is in the catalogue once, and whole", func() bool {
 			list := recorded(b, stream)
 			return len(list) == 1 && list[0].Status == media.StatusComplete
 		})

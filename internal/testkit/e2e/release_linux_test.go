@@ -26,6 +26,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/portlock"
 )
@@ -369,7 +370,7 @@ func runNode(t *testing.T, cmd *exec.Cmd, address, storage string, ca *authority
 			t.Logf("the server's log:\n%s", s.log)
 		}
 	})
-	within(t, "the node answers", time.Minute, func() bool {
+	await.Until(t, "the node answers", func() bool {
 		select {
 		case err := <-s.done:
 			s.ended = true

@@ -16,6 +16,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/logging/logtest"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/load"
 	"github.com/live777/recorder/internal/testkit/portlock"
 )
@@ -61,7 +62,7 @@ func (p *service) start() {
 		p.t.Fatalf("the programs are not built, run make build: %v", err)
 	}
 	go func(cmd *exec.Cmd, done chan error) { done <- cmd.Wait() }(p.cmd, p.done)
-	within(p.t, p.binary+" answers", time.Minute, func() bool {
+	await.Until(p.t, p.binary+" answers", func() bool {
 		select {
 		case err := <-p.done:
 			p.ended = true
@@ -119,16 +120,6 @@ func ask(t *testing.T, method, url, body string, header ...string) answer {
 		return answer{}
 	}
 	return answer{resp.StatusCode, resp.Header, data}
-}
-
-// within waits until ok.
-func within(t *testing.T, what string, patience time.Duration, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !ok(); time.Sleep(100 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
 }
 
 // recordings lists all recordings of the streams.

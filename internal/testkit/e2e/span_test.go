@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/players"
 	"github.com/live777/recorder/internal/testkit/shapes"
 )
@@ -65,7 +66,7 @@ func recordShape(t *testing.T, shape shapes.Shape) (*shapes.Made, *server) {
 	}
 	made.Root = filepath.Join(dir, "storage")
 	s := startIn(t, dir, "127.0.0.1", "[recorder]\nnode_alias = \"node\"\n")
-	eventually(t, "the node knows its recordings", func() bool {
+	await.Until(t, "the node knows its recordings", func() bool {
 		made.Recordings = s.recordings(shapes.Stream)
 		return len(made.Recordings) > 0 // they are told of when all have been found
 	})
@@ -164,7 +165,7 @@ func TestSpanInPlayers(t *testing.T) {
 	t.Parallel()
 	made, s := recordShape(t, archiveShape())
 	manager := newService(t, "liveman", "[http]\nlisten = \"%s\"\n[fleet]\npoll_seconds = 1\n"+fmt.Sprintf("[[nodes]]\nalias = \"a\"\nurl = %q\n", s.url))
-	within(t, "the manager knows the recordings", time.Minute, func() bool {
+	await.Until(t, "the manager knows the recordings", func() bool {
 		list, _ := manager.recordings([]string{shapes.Stream})
 		return len(list) == len(made.Recordings)
 	})

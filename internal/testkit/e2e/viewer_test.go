@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/pion/webrtc/v4"
+
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // viewer watches a stream by WHEP, and notes how long it has to wait for packets.
@@ -106,7 +108,7 @@ func (v *viewer) gap() time.Duration {
 // await waits until the viewer has media.
 func (v *viewer) await(t *testing.T) {
 	t.Helper()
-	eventually(t, "media at the viewer", func() bool {
+	await.Until(t, "media at the viewer", func() bool {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		return v.packets > 0
@@ -136,16 +138,4 @@ func pulse(t *testing.T) *viewer {
 	}()
 	t.Cleanup(func() { close(stop); <-done })
 	return v
-}
-
-// eventually waits for something that nothing tells of.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: did not happen", what)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/pion/rtp"
 	"github.com/pion/webrtc/v4"
 
+	"github.com/live777/recorder/internal/testkit/await"
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
@@ -104,10 +105,7 @@ func TestSwarm(t *testing.T) {
 		}
 		sent += stats.Packets
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for got, _ := r.count(); got < sent && time.Now().Before(deadline); got, _ = r.count() {
-		time.Sleep(time.Millisecond)
-	}
+	await.Until(t, "all packets have come", func() bool { got, _ := r.count(); return got >= sent })
 	if got, tracks := r.count(); got != sent || tracks != 4 {
 		t.Errorf("%d packets of %d tracks came, %d of 4 were sent", got, tracks, sent)
 	}
