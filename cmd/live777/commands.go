@@ -14,6 +14,7 @@ import (
 func rebuild(flags *flag.FlagSet) command.Action {
 	var c node.Command
 	flags.BoolVar(&c.Index, "index", false, "make the sample indexes of recordings that lack them, too: this reads their media")
+	flags.BoolVar(&c.Fill, "fill", false, "store silence, or the picture before, for segments that the storage has lost, and note their time as filled, so that players play on")
 	flags.StringVar(&c.Originals, "originals", "", "`FILE` that tells the streams of recordings that an original live777 made: index.json of a node, or stream and mpd_path from its liveman's database, as JSON")
 	return maintenance(flags, &c, node.Rebuild, 1)
 }

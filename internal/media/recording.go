@@ -112,7 +112,7 @@ type TrackFormat struct {
 type Gap struct {
 	Start    float64 `json:"start"`    // seconds of media time
 	Duration float64 `json:"duration"` // seconds
-	Cause    string  `json:"cause"`    // "loss", "pause", "reconnect", "overrun", "layer", "absent", "node", "limit", "paused"
+	Cause    string  `json:"cause"`    // "loss", "pause", "reconnect", "overrun", "layer", "absent", "node", "limit", "paused", "storage"
 	// Filled says that something stands there that was not sent at that time: silence,
 	// the last picture or a neutral one. Otherwise the presentation has a hole.
 	Filled bool `json:"filled,omitempty"`

@@ -14,6 +14,7 @@ type Command struct {
 	Prefixes []string // Verify: only what is in these folders
 	Decode   bool     // Verify: with ffmpeg
 	Index    bool     // Rebuild: sample indexes too
+	Fill     bool     // Rebuild: what stands for lost segments
 	// Originals is a file that lists what an original live777 recorded (maintain.RebuildOptions); may be empty.
 	Originals string
 

@@ -99,7 +99,7 @@ func Rebuild(ctx context.Context, cfg *config.Config, c Command) (ok bool, err e
 	defer func() { err = errors.Join(err, l.close()) }()
 	out := maintain.NewOutput(c.Stdout, c.Stderr, c.JSON)
 	o := maintain.RebuildOptions{
-		Backend: l.backend, Catalogue: l.catalogue, Partial: l.partial, Index: c.Index, Node: cfg.Recorder.NodeAlias, Originals: c.Originals, Logger: c.Logger,
+		Backend: l.backend, Catalogue: l.catalogue, Partial: l.partial, Index: c.Index, Fill: c.Fill, Node: cfg.Recorder.NodeAlias, Originals: c.Originals, Logger: c.Logger,
 		Progress: func(s maintain.RebuildSummary) {
 			out.Progress(s.Recordings, 0, fmt.Sprintf(", %d added to the catalogue, %d corrected", s.Added, s.Updated))
 		},

@@ -132,7 +132,7 @@ func without(holes, others []hole) (left []hole) {
 
 // causes are those of gaps, the gravest first: where one kind lacks media for one cause,
 // and another for another, that one tells more.
-var causes = []string{"node", "overrun", "loss", "limit", "reconnect", "paused", "pause", "layer", "absent"}
+var causes = []string{"storage", "node", "overrun", "loss", "limit", "reconnect", "paused", "pause", "layer", "absent"}
 
 // rank returns the place of a cause in causes; others come last.
 func rank(cause string) int {

@@ -194,6 +194,9 @@ func (o *Output) Rebuilt(s RebuildSummary) {
 	if s.Adopted > 0 {
 		o.printf("%d recordings of an original live777 taken up\n", s.Adopted)
 	}
+	if s.Filled > 0 {
+		o.printf("%d lost segments filled with silence, or with the picture before\n", s.Filled)
+	}
 	if s.Indexed > 0 {
 		o.printf("%d sample indexes made\n", s.Indexed)
 	}

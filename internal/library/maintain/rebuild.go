@@ -35,6 +35,9 @@ type RebuildOptions struct {
 	// Index says that sample indexes are made where recordings lack them, for which all
 	// their segments are read.
 	Index bool
+	// Fill says that something is stored for segments that storage has lost, and their time
+	// is booked as filled, so that players play on. It stands for them from then on.
+	Fill bool
 	// InCatalogue returns what the catalogue is to have of a stored recording. row is
 	// what it has; nil if nothing. Without InCatalogue it gets what is stored. Several
 	// goroutines call it.
@@ -66,6 +69,7 @@ type RebuildSummary struct {
 	Adopted    int `json:"adopted"`    // recordings of original nodes of live777, that have been taken up
 	Deleted    int `json:"deleted"`    // deletions that were interrupted, and have been ended
 	Indexed    int `json:"indexed"`    // sample indexes that were made
+	Filled     int `json:"filled"`     // lost segments for which others stand now
 	// Running are the record_dirs of recordings that are not sealed: their node
 	// runs, or has to be started to seal them.
 	Running []string `json:"running"`
@@ -192,6 +196,14 @@ func (r *rebuild) folder(ctx context.Context, f folder) error {
 	}
 	if moved {
 		r.Logger.Info("a recording lies elsewhere than its recording.json says; its folder counts", "stream", rec.Stream, "record_dir", f.dir)
+	}
+	if r.Fill {
+		if rec, err = r.fill(ctx, rec, f); err != nil && !damaged(err) {
+			return err
+		}
+		if err != nil {
+			r.problem(f.dir, fault.Text(err))
+		}
 	}
 	if err := r.settle(ctx, rec); err != nil {
 		if fault.KindOf(err) != fault.Invalid {

@@ -296,7 +296,7 @@ func hasSums(info *media.Recording) bool {
 
 // openCauses are those of gaps in which something is missing that was sent, or may
 // have been. The others are the sender's own.
-var openCauses = map[string]bool{"loss": true, "overrun": true, "node": true, "limit": true}
+var openCauses = map[string]bool{"loss": true, "overrun": true, "node": true, "limit": true, "storage": true}
 
 // verdict checks that the verdict is what the ledger says.
 func (a *auditor) verdict() {

@@ -179,7 +179,7 @@ const (
 
 // gapCauses are what a media.Gap may have; others are causeOther, for a label takes
 // few values.
-var gapCauses = []string{causeLoss, "pause", "reconnect", "overrun", "layer", "absent", "node", "limit"}
+var gapCauses = []string{causeLoss, "pause", "reconnect", "overrun", "layer", "absent", "node", "limit", "storage"}
 
 // causeOf returns the main cause of a recording's verdict in one word: of what is
 // missing the one that it lacks the most time by.

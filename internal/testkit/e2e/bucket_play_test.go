@@ -13,6 +13,7 @@ import (
 
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage/s3/miniotest"
+	"github.com/live777/recorder/internal/testkit/players"
 	"github.com/live777/recorder/internal/testkit/shapes"
 )
 
@@ -71,11 +72,37 @@ func TestPlayedFromBucket(t *testing.T) {
 		}
 	}
 	dash, hls := url+media.ManifestName, url+media.IndexName
-	playAll(t, openStage(t, 2, "chromium"), made, 0, []playing{
+	stage := openStage(t, 2, "chromium")
+	playAll(t, stage, made, 0, []playing{
 		{player: "chromium/shaka", urls: []string{dash}},
 		{player: "chromium/dashjs", urls: []string{dash}},
 		{player: "chromium/hlsjs", urls: []string{hls}},
 		{player: "ffmpeg", urls: []string{dash}},
 		{player: "ffmpeg", urls: []string{hls}},
+	})
+	s.filledInBucket(m, recs[0].RecordDir, made, stage)
+}
+
+// filledInBucket loses a segment of pictures in a bucket: after a rebuild players of the
+// bucket play through, and verify finds nothing.
+func (s *server) filledInBucket(m *miniotest.Server, dir string, made *shapes.Made, stage *players.Stage) {
+	s.t.Helper()
+	key := strings.TrimPrefix(bucketRoot, "/") + "/" + dir + "/v_seg_0003.m4s" // of two seconds
+	if _, err := m.Client().DeleteObject(s.t.Context(), &s3.DeleteObjectInput{Bucket: &m.Bucket, Key: &key}); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, args := range [][]string{{"rebuild", "-fill"}, {"verify"}} {
+		if code, out := runCommand(s.t, s.dir, nil, args...); code != 0 || args[0] == "rebuild" && !strings.Contains(out, "1 lost segments filled") {
+			s.t.Fatalf("%v: %d %s", args, code, out)
+		}
+	}
+	for i := 3; i <= 6; i++ {
+		made.Seconds[i].Picture = shapes.Nothing
+	}
+	url := m.Endpoint + "/" + m.Bucket + bucketRoot + "/" + dir + "/"
+	playAll(s.t, stage, made, 0, []playing{
+		{player: "chromium/shaka", urls: []string{url + media.ManifestName}},
+		{player: "chromium/dashjs", urls: []string{url + media.ManifestName}},
+		{player: "chromium/hlsjs", urls: []string{url + media.IndexName}},
 	})
 }

@@ -159,6 +159,7 @@ export const en = {
   'cause.layer': 'a layer was not sent',
   'cause.absent': 'nothing had come yet',
   'cause.node': 'the node stood still or was dead',
+  'cause.storage': 'the storage has lost it',
   'cause.limit': 'the sender began anew too often',
   'cause.nothing': 'nothing was recorded',
   'clip.from': 'Start of the clip',

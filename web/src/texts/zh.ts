@@ -158,6 +158,7 @@ export const zh: Record<keyof typeof en, string> = {
   'cause.layer': '某一层未发送',
   'cause.absent': '尚未收到内容',
   'cause.node': '节点停滞或已停止',
+  'cause.storage': '存储丢失了这一段',
   'cause.limit': '推流端过于频繁地重新开始',
   'cause.nothing': '没有录制',
   'clip.from': '片段起点',
