@@ -97,6 +97,7 @@ sbom: $(SUPPLY) build ## bills of materials of the programs (CycloneDX)
 
 # VERSION=v1.2.3 makes another than the commit's tag; PLATFORMS="linux/amd64" some.
 release: web $(RELEASE) $(SUPPLY) ## archives, packages, images, bills of materials and checksums, into dist/
+	scripts/site.sh embed
 	scripts/release.sh $(RELEASE) $(SUPPLY)
 
 race: deps ## Go's tests but the end-to-end ones, under the race detector

@@ -32,6 +32,15 @@ const english = [
     ...inside.map((name) => `guide/${name}`), 'CONTRIBUTING', 'SECURITY', 'CHANGELOG'], true),
 ];
 
+/**
+ * Has the highlighter finish each line. By itself it breaks off one that takes half a second, as the first of a language does
+ * on a busy machine, and colours the rest by chance: no two builds were sure to be the same bytes.
+ */
+function patient(highlighter) {
+  const colour = highlighter.codeToHtml;
+  highlighter.codeToHtml = (code, options) => colour(code, { ...options, tokenizeTimeLimit: 0 });
+}
+
 export default defineConfig({
   title: 'Live777 Recorder',
   description: 'A WebRTC live node that records what it carries, and a manager of many',
@@ -40,7 +49,8 @@ export default defineConfig({
   outDir: `${built}/html`,
   cacheDir: `${built}/cache`,
   metaChunk: true,
-  markdown: { anchor: { slugify: slug }, languages: ['html', 'json', 'jsonl', 'python', 'sh', 'toml', 'xml'] },
+  buildConcurrency: 1, // the search numbers the pages as they are done
+  markdown: { anchor: { slugify: slug }, shikiSetup: patient, languages: ['html', 'json', 'jsonl', 'python', 'sh', 'toml', 'xml'] },
   themeConfig: {
     search: { provider: 'local' },
     outline: 'deep',
