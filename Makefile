@@ -112,7 +112,7 @@ $(LINT): tools/go.mod tools/go.sum
 # Tools that look at what the programs are made of.
 $(SUPPLY): tools/supply/go.mod tools/supply/go.sum
 	mkdir -p $(SUPPLY)
-	cd tools/supply && $(GO) build -o ../../$(SUPPLY)/ tool
+	cd tools/supply && CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -o ../../$(SUPPLY)/ tool
 	@touch $(SUPPLY)
 
 # What makes packages and images, what reads deploy/, and an ACME server for tests.

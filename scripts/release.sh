@@ -105,9 +105,12 @@ images() {
 }
 
 sbom() {
-  local program
+  local program file time
+  time=$(date -u -d "@$SOURCE_DATE_EPOCH" +%FT%TZ)
   for program in "${programs[@]}"; do
-    "$supply/cyclonedx-gomod" bin -json -noserial -output "$out/${program}_${VERSION#v}.cdx.json" "$(of "${platforms[0]}")/$program"
+    file=$out/${program}_${VERSION#v}.cdx.json
+    "$supply/cyclonedx-gomod" bin -json -noserial -version "$VERSION" -output "$file" "$(of "${platforms[0]}")/$program"
+    sed -i "s/^    \"timestamp\": \".*\"/    \"timestamp\": \"$time\"/" "$file" # else that of the run
   done
 }
 
