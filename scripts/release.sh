@@ -31,6 +31,7 @@ of() { echo "$out/build/${1/\//-}"; }
 
 compile() { # compile PLATFORM
   local program
+  rm -rf "$(of "$1")" # an earlier run left manual pages and completions there
   if [ -n "${BINARIES:-}" ]; then
     mkdir -p "$(of "$1")"
     cp "${programs[@]/#/$BINARIES/}" "$(of "$1")/"
