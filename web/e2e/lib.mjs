@@ -43,6 +43,7 @@
 //     ruler                    data-from, data-to (Unix milliseconds), data-spans, data-lanes; ruler-hover, key-picture, jump,
 //                              hole, hole-before, hole-after, zoom-<length>, gaps, beside
 //     calendar, day-<date>, calendar-before, calendar-after
+//     clip-protect, clip-delete, confirm-list, keep-error; choose-all, recordings-node
 //     recordings-rows, recordings-more, recordings-filter, bulk, bulk-protect, bulk-delete
 //     recording-row            data-record-dir, data-stream, data-status, data-duration (s); within it:
 //       recording-status, recording-facts, recording-file, recording-watch, recording-choose, recording-protect,

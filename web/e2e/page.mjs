@@ -4,6 +4,7 @@
 import { downloads } from './download.mjs';
 import { events } from './events.mjs';
 import { check, id, openPage, option, recordingsOf as openRecordings, runScript, Steps, stopRecording, view } from './lib.mjs';
+import { clipKeeping } from './keep.mjs';
 import { checkLayout, shows, token, unlock } from './looks.mjs';
 import { startMock } from './mock.mjs';
 
@@ -424,6 +425,11 @@ async function keeping(browser, mock, out) {
     await row.waitFor({ timeout: 60_000 });
     check(count('PATCH') === before + 1, 'the server was not told that it was taken back');
   });
+  await steps.run('the recordings of a clip', async () => {
+    await clipKeeping(page, mock.base);
+    await checkLayout(page);
+    await steps.picture('page-clip-keep');
+  });
   await steps.run('delete', async () => {
     await id(row, 'recording-choose').check();
     await id(page, 'bulk-delete').click();
@@ -431,7 +437,7 @@ async function keeping(browser, mock, out) {
     await row.waitFor({ state: 'detached', timeout: 60_000 });
     await page.clock.fastForward(11_000);
     await id(page, 'undo').waitFor({ state: 'detached', timeout: 60_000 });
-    check(count('DELETE') === 2, 'the server was not told');
+    check(count('DELETE') === 3, 'the server was not told');
     check((await row.count()) === 0, 'what is deleted is back');
   });
   check(problems.length === 0, `the page reported: ${problems.join(' | ')}`);

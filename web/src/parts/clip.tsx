@@ -1,15 +1,22 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { useAction } from '../hooks';
+import { useAction, words } from '../hooks';
 import { locale, t } from '../i18n';
+import { listRecordings, protectRecording, type Recording } from '../lib/api';
 import { type Clip, clipURL, copyText, linkTo, signClip } from '../lib/clip';
 import { fileQuery, findFile, saveFrom } from '../lib/file';
 import { dateTime, duration } from '../lib/format';
+import { may } from '../lib/session';
+import { deleteSoon } from '../lib/undo';
+import { useApp } from '../state';
+import { folder } from './archive';
+import { Confirm } from './dialog';
 
 interface ClipProps {
   stream: string;
   clip: Clip | undefined;
   moment: number | undefined;
   onClip: (clip: Clip | undefined) => void;
+  onChange: () => void; // what the clip is of was protected or deleted
 }
 
 /** Of the moment that is shown, in ms. */
@@ -19,7 +26,8 @@ const around = 15_000;
 const lifetimes = [3600, 8 * 3600, 24 * 3600];
 
 /** A clip of a stream, and what can be done with it: save it, link to it, let guests see it. I and O set its ends. */
-export function ClipBar({ stream, clip, moment, onClip }: ClipProps) {
+export function ClipBar({ stream, clip, moment, onClip, onChange }: ClipProps) {
+  const { me } = useApp();
   useEnds(clip, moment, onClip);
   if (!clip) {
     return (
@@ -44,6 +52,7 @@ export function ClipBar({ stream, clip, moment, onClip }: ClipProps) {
       <Save stream={stream} clip={clip} />
       <CopyButton text={() => linkTo(stream, clip.from, clip)} label={t('copyLink')} testid="copy-link" />
       <Guests key={`${clip.from} ${clip.to}`} stream={stream} clip={clip} />
+      {may(me, 'delete') && <Keep stream={stream} clip={clip} onChange={onChange} />}
       <button type="button" class="quiet" onClick={() => onClip(undefined)} data-testid="clip-end">
         {t('cancel')}
       </button>
@@ -83,6 +92,66 @@ function Save({ stream, clip }: { stream: string; clip: Clip }) {
       </button>
       {error && (
         <span class="error" role="alert" data-testid="clip-error">
+          {error}
+        </span>
+      )}
+    </>
+  );
+}
+
+const mostKept = 500; // recordings that a clip may touch
+
+/** Protects or deletes what a clip is of: whole recordings, and it says which before it does. */
+function Keep({ stream, clip, onChange }: { stream: string; clip: Clip; onChange: () => void }) {
+  const [asking, ask] = useState<{ protect: boolean; of: Recording[] }>();
+  const { busy, error, run } = useAction();
+  const find = (protect: boolean) =>
+    run(async () => {
+      const { rows, more } = await listRecordings(stream, mostKept, clip);
+      if (more) throw new Error(t('keepTooMany', { n: mostKept }));
+      const of = rows.filter((recording) => (protect ? !recording.protected : !recording.protected && recording.status !== 'recording'));
+      if (of.length === 0) throw new Error(t(protect ? 'keepNothing' : 'deleteNothing'));
+      ask({ protect, of });
+    });
+  const act = ({ protect, of }: { protect: boolean; of: readonly Recording[] }) =>
+    run(async () => {
+      ask(undefined);
+      for (const recording of of) {
+        const path = folder(recording.mpd_path);
+        if (protect) await protectRecording(path, true);
+        else void deleteSoon(path, dateTime(recording.start, locale), words);
+      }
+      onChange();
+    });
+  return (
+    <>
+      <button type="button" disabled={busy} onClick={() => void find(true)} data-testid="clip-protect">
+        {t('protect')}
+      </button>
+      <button type="button" disabled={busy} onClick={() => void find(false)} data-testid="clip-delete">
+        {t('delete')}
+      </button>
+      {asking && (
+        <Confirm
+          title={t(asking.protect ? 'protectMany' : 'deleteMany', { n: asking.of.length })}
+          yes={t(asking.protect ? 'protect' : 'delete')}
+          onNo={() => ask(undefined)}
+          onYes={() => void act(asking)}
+        >
+          <p>{t('keepWhole')}</p>
+          <ul class="note" data-testid="confirm-list">
+            {asking.of.slice(0, 5).map((recording) => (
+              <li key={recording.mpd_path}>
+                {dateTime(recording.start, locale)}, {duration(recording.duration)}
+              </li>
+            ))}
+            {asking.of.length > 5 && <li>…</li>}
+          </ul>
+          {!asking.protect && <p>{t('deleteText')}</p>}
+        </Confirm>
+      )}
+      {error && (
+        <span class="error" role="alert" data-testid="keep-error">
           {error}
         </span>
       )}

@@ -239,4 +239,11 @@ export const en = {
   nodeStreams: 'Streams of this node, and their recordings',
   nodeNoStreams: 'It has no streams now.',
   pausedSince: 'paused since {time}',
+  chooseAll: 'All listed',
+  filterNode: 'Node',
+  protectMany: 'Protect {n} recordings?',
+  keepWhole: 'Whole recordings, of which the clip is a part:',
+  keepNothing: 'There is nothing to protect.',
+  deleteNothing: 'There is nothing to delete: protected, running, or never recorded.',
+  keepTooMany: 'These are more than {n} recordings: make the clip shorter.',
 };

@@ -238,4 +238,11 @@ export const zh: Record<keyof typeof en, string> = {
   nodeStreams: '此节点的流及其录制',
   nodeNoStreams: '目前没有流。',
   pausedSince: '自 {time} 起暂停',
+  chooseAll: '全选所列',
+  filterNode: '节点',
+  protectMany: '保护 {n} 个录制？',
+  keepWhole: '片段所在的整个录制：',
+  keepNothing: '没有可保护的内容。',
+  deleteNothing: '没有可删除的内容：受保护、正在录制，或从未录制。',
+  keepTooMany: '超过 {n} 个录制：请缩短片段。',
 };

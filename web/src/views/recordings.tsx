@@ -9,7 +9,7 @@ import { bytes, dateTime, duration, seen } from '../lib/format';
 import { matches } from '../lib/natural';
 import { keep, kept } from '../lib/prefs';
 import { change, hrefOf, usePlace } from '../lib/route';
-import { mayForAll } from '../lib/session';
+import { may, mayForAll } from '../lib/session';
 import { parseMoment, type Range, showing } from '../lib/ruler';
 import { isDeleted, readDeletions } from '../lib/undo';
 import { firstOf, folder, useMonth, useNewest, useSpans } from '../parts/archive';
@@ -159,6 +159,7 @@ function StreamView({ stream }: { stream: string }) {
       setRange({ from: (next.from + next.to - length) / 2, to: (next.from + next.to + length) / 2 });
     }
   };
+  const [changed, setChanged] = useState(0); // how often a clip's recordings were changed
   const [hole, setHole] = useState<Hole>();
   const looking = useAction();
   const toHole = (forward: boolean) =>
@@ -241,7 +242,17 @@ function StreamView({ stream }: { stream: string }) {
           </label>
           <Beside stream={stream} beside={beside.map((lane) => lane.stream)} />
         </Zoom>
-        <ClipBar stream={stream} clip={clip} moment={moment} onClip={cut} />
+        <ClipBar
+          stream={stream}
+          clip={clip}
+          moment={moment}
+          onClip={cut}
+          onChange={() => {
+            archive.refresh();
+            own.refresh();
+            setChanged(changed + 1);
+          }}
+        />
         {hole && (
           <p class="note" role="status" data-testid="hole">
             {t('hole', { time: dateTime(new Date(hole.from).toISOString(), locale), length: duration((hole.to - hole.from) / 1000), cause: tOr(`cause.${hole.cause}`, hole.cause) })}
@@ -265,6 +276,7 @@ function StreamView({ stream }: { stream: string }) {
         <RecordingsList
           stream={stream}
           day={day}
+          changed={changed}
           played={played}
           known={archive.recordings}
           onPlay={(recording) => {
@@ -456,6 +468,7 @@ const filters = ['all', 'complete', 'degraded', 'failed', 'protected'] as const;
 interface ListProps {
   stream: string;
   day: string;
+  changed: number; // another value: what is listed was changed elsewhere
   played: Recording | undefined;
   known: readonly Recording[]; // some of them newer than the list
   onPlay: (recording: Recording) => void;
@@ -463,15 +476,17 @@ interface ListProps {
 }
 
 /** The recordings of a stream, or of one of its days, newest first. */
-function RecordingsList({ stream, day, played, known, onPlay, onChange }: ListProps) {
+function RecordingsList({ stream, day, changed, played, known, onPlay, onChange }: ListProps) {
   useDeletions();
   const { query } = usePlace();
+  const { me, nodes } = useApp();
   const filter = query.get('status') ?? 'all';
+  const node = nodes ? (query.get('node') ?? '') : '';
   const [count, setCount] = useState(pageSize);
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
-  const { list, error, refresh } = useList(stream, count, day);
+  const { list, error, refresh } = useList(stream, count, day, changed);
   const newer = useMemo(() => new Map(known.map((recording) => [recording.mpd_path, recording])), [known]);
-  const rows = merged(list?.rows ?? [], known, newer, day).filter((recording) => passes(recording, filter));
+  const rows = merged(list?.rows ?? [], known, newer, day).filter((recording) => passes(recording, filter) && (!node || recording.node === node));
   const choose = (recording: Recording, on: boolean) => {
     const next = new Set(chosen);
     if (on) next.add(recording.mpd_path);
@@ -487,6 +502,30 @@ function RecordingsList({ stream, day, played, known, onPlay, onChange }: ListPr
     <>
       <div class="row head">
         <h2>{day ? dateTime(`${day}T00:00`, locale).replace(/,? ?0?0?:?\d*:\d\d:\d\d.*$/, '') || day : t('newest')}</h2>
+        {nodes && (
+          <label class="switch">
+            <span class="unseen">{t('filterNode')}</span>
+            <select value={node} onChange={(event) => change({ node: event.currentTarget.value || undefined })} data-testid="recordings-node">
+              <option value="">{t('nodesAll')}</option>
+              {nodes.map(({ alias }) => (
+                <option key={alias} value={alias}>
+                  {seen(alias)}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
+        {may(me, 'delete') && rows.length > 0 && (
+          <label class="check">
+            <input
+              type="checkbox"
+              checked={rows.every((recording) => chosen.has(recording.mpd_path))}
+              onChange={(event) => setChosen(new Set(event.currentTarget.checked ? rows.map((recording) => recording.mpd_path) : []))}
+              data-testid="choose-all"
+            />
+            {t('chooseAll')}
+          </label>
+        )}
         <label class="switch">
           <span class="unseen">{t('filter')}</span>
           <select value={filter} onChange={(event) => change({ status: event.currentTarget.value === 'all' ? undefined : event.currentTarget.value })} data-testid="recordings-filter">
@@ -504,7 +543,7 @@ function RecordingsList({ stream, day, played, known, onPlay, onChange }: ListPr
         </p>
       )}
       {!list && !error && <p class="note">{t('loading')}</p>}
-      {list && rows.length === 0 && <p class="note">{t(filter === 'all' ? 'noRecordings' : 'noneOfFilter')}</p>}
+      {list && rows.length === 0 && <p class="note">{t(filter === 'all' && !node ? 'noRecordings' : 'noneOfFilter')}</p>}
       <Bulk chosen={rows.filter((recording) => chosen.has(recording.mpd_path))} onDone={done} />
       <Rows
         items={rows}
@@ -550,7 +589,7 @@ function merged(rows: readonly Recording[], known: readonly Recording[], newer: 
 }
 
 /** A list of recordings, read when it is asked for; what runs is told by the archive. */
-function useList(stream: string, count: number, day: string) {
+function useList(stream: string, count: number, day: string, changed: number) {
   const { credentials } = useApp();
   const [list, setList] = useState<Awaited<ReturnType<typeof listRecordings>>>();
   const [error, setError] = useState('');
@@ -567,7 +606,7 @@ function useList(stream: string, count: number, day: string) {
       (reason: unknown) => !abort.signal.aborted && setError(words(reason)),
     );
     return () => abort.abort();
-  }, [stream, count, day, credentials, reads]);
+  }, [stream, count, day, credentials, reads, changed]);
   return { list, error, refresh: () => setReads((n) => n + 1) };
 }
 
