@@ -74,7 +74,6 @@ export const en = {
   player: 'Recording of {id}, {time}',
   playerWaiting: 'Waiting for the first segments',
   playerLoading: 'Loading',
-  playerLive: 'LIVE',
   fromStart: 'From the start',
   toLive: 'To the live edge',
   playerGone: 'the server has no such file (HTTP 404)',

@@ -73,7 +73,6 @@ export const zh: Record<keyof typeof en, string> = {
   player: '{id} 的录制，{time}',
   playerWaiting: '等待首批分片',
   playerLoading: '加载中',
-  playerLive: '直播',
   fromStart: '从头播放',
   toLive: '跳到最新',
   playerGone: '服务器上没有该文件（HTTP 404）',
