@@ -66,9 +66,13 @@ func recordShape(t *testing.T, shape shapes.Shape) (*shapes.Made, *server) {
 	}
 	made.Root = filepath.Join(dir, "storage")
 	s := startIn(t, dir, "127.0.0.1", "[recorder]\nnode_alias = \"node\"\n")
+	folders, err := filepath.Glob(filepath.Join(made.Root, shapes.Stream, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	await.Until(t, "the node knows its recordings", func() bool {
 		made.Recordings = s.recordings(shapes.Stream)
-		return len(made.Recordings) > 0 // they are told of when all have been found
+		return len(made.Recordings) == len(folders)
 	})
 	return made, s
 }
