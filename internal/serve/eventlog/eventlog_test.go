@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,11 +90,12 @@ func TestQuery(t *testing.T) {
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(nil)
-		var are []Condition
+		var are atomic.Pointer[[]Condition]
+		are.Store(new([]Condition))
 		ctx, cancel := context.WithCancel(t.Context())
-		go l.Watch(ctx, time.Second, func() []Condition { return are })
+		go l.Watch(ctx, time.Second, func() []Condition { return *are.Load() })
 		step := func(after time.Duration, next ...Condition) {
-			are = next
+			are.Store(&next)
 			time.Sleep(after)
 			synctest.Wait()
 		}
