@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/testkit/await"
 )
 
 // notHere has what the README's commands begin with or hold that TestReadmeRecipes does not
@@ -41,6 +42,10 @@ func TestReadmeRecipes(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := r.publish("camera", 0)
+	await.Until(t, "the publisher", func() bool {
+		code, _ := r.request(http.MethodGet, "/api/streams/camera", "")
+		return code == http.StatusOK
+	})
 	ran := 0
 	for _, command := range readmeCommands(t) {
 		switch {
