@@ -77,15 +77,15 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 			err = errors.Join(err, m.close(ctx))
 		}
 	}()
-	if m.events, err = events.Open(ctx, eventOptions(cfg, o.Logger)); err != nil {
-		return m, err
-	}
 	store, err := openStorage(ctx, cfg.Storage, o.Logger)
 	m.storage = store.close
 	if err != nil {
 		return m, err
 	}
 	if m.catalogue, err = catalogue.OpenLater(ctx, string(cfg.Database.URL)); err != nil {
+		return m, err
+	}
+	if m.events, err = events.Open(ctx, m.eventOptions()); err != nil {
 		return m, err
 	}
 	if m.listener, err = api.Listen(ctx, cfg.HTTP.Listen); err != nil {
@@ -291,14 +291,14 @@ func (m *Manager) close(ctx context.Context) error {
 	if m.fleet != nil {
 		m.fleet.close()
 	}
+	if m.events != nil {
+		errs = append(errs, m.events.Close(ctx)) // which claims what it tells
+	}
 	if m.catalogue != nil {
 		errs = append(errs, m.catalogue.Close())
 	}
 	if m.storage != nil {
 		errs = append(errs, m.storage.Close())
-	}
-	if m.events != nil {
-		errs = append(errs, m.events.Close(ctx))
 	}
 	return errors.Join(errs...)
 }

@@ -3,7 +3,6 @@ package manager
 import (
 	"context"
 	"io"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -22,11 +21,17 @@ const (
 	nodesEvery = 2 * time.Second
 )
 
-func eventOptions(cfg *config.Liveman, log *slog.Logger) events.Options {
-	return events.Options{
-		Source: eventSource, File: cfg.Events.File, Keep: cfg.Events.Keep.Duration(), Max: cfg.Events.MaxBytes.Bytes(),
-		Targets: cfg.Told(), Logger: log,
+// eventOptions returns those of the manager. Managers that share a database tell each event
+// once: one of them does.
+func (m *Manager) eventOptions() events.Options {
+	o := events.Options{
+		Source: eventSource, File: m.cfg.Events.File, Keep: m.cfg.Events.Keep.Duration(), Max: m.cfg.Events.MaxBytes.Bytes(),
+		Targets: m.cfg.Told(), Logger: m.log,
 	}
+	if m.catalogue.Shared() {
+		o.Claims = m.catalogue.Claims()
+	}
+	return o
 }
 
 // TestEvents sends an event to all who are told, and writes what they answer. ok is false
@@ -37,6 +42,12 @@ func TestEvents(ctx context.Context, cfg *config.Liveman, w io.Writer) (ok bool,
 
 // watchNodes tells when nodes go down and come up, until ctx ends.
 func (m *Manager) watchNodes(ctx context.Context) {
+	if m.catalogue.Shared() {
+		if m.fleet.AwaitOpen(ctx) {
+			newNodeTeller(m.catalogue, m.catalogue.Claims(), m.events, m.fleet.Nodes, m.cfg.Events.Keep.Duration(), m.log).run(ctx)
+		}
+		return
+	}
 	tick := time.NewTicker(nodesEvery)
 	defer tick.Stop()
 	for {
@@ -53,14 +64,25 @@ func (m *Manager) watchNodes(ctx context.Context) {
 
 func tellNodes(told *events.Service, nodes []api.FleetNode) {
 	for _, n := range nodes {
-		data := map[string]any{"node": n.Alias, "since": n.Since.UTC(), "error": n.Error, "version": n.Version}
-		switch n.State {
-		case stateDown:
-			told.Level(true, events.Event{Type: config.EventNodeDown, Subject: n.Alias, Data: data}, "node "+n.Alias)
-		case stateUp:
-			told.Level(false, events.Event{Type: config.EventNodeUp, Subject: n.Alias, Data: data}, "node "+n.Alias)
+		if kind := kindOfState(n.State); kind != "" {
+			told.Level(kind == config.EventNodeDown, events.Event{Type: kind, Subject: n.Alias, Data: nodeData(n)}, "node "+n.Alias)
 		}
 	}
+}
+
+// kindOfState returns the type of the event that tells of a node's state; "": none does.
+func kindOfState(state string) string {
+	switch state {
+	case stateDown:
+		return config.EventNodeDown
+	case stateUp:
+		return config.EventNodeUp
+	}
+	return ""
+}
+
+func nodeData(n api.FleetNode) any {
+	return map[string]any{"node": n.Alias, "since": n.Since.UTC(), "error": n.Error, "version": n.Version}
 }
 
 // tellRecordings tells of the recordings of all nodes, until ctx ends.

@@ -3,6 +3,7 @@ package catalogue
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -97,4 +98,75 @@ func TestClaims(t *testing.T) {
 	must(a.Done(ctx, "x", -time.Hour))
 	must(b.Forget(ctx))
 	claims("another, when that is forgotten", b, time.Hour, true, false)
+}
+
+// TestNodeEvents: what several programs tell of nodes has one order, and nothing is told twice.
+func TestNodeEvents(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Start(t).Database()
+	a, b := open(t, url), open(t, url)
+	ctx := t.Context()
+	add := func(db *DB, node, kind string) {
+		t.Helper()
+		if err := db.AddNodeEvent(ctx, node, kind, []byte(`{"node":"`+node+`"}`)); err != nil {
+			t.Error(err)
+		}
+	}
+	list := func(db *DB, after int64, limit int) (got []string) {
+		t.Helper()
+		all, err := db.NodeEvents(ctx, after, limit)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, e := range all {
+			got = append(got, fmt.Sprint(e.N, " ", e.Node, " ", e.Kind))
+			if string(e.Data) != `{"node":"`+e.Node+`"}` || time.Since(e.At).Abs() > time.Hour {
+				t.Errorf("%+v", e)
+			}
+		}
+		return got
+	}
+	for range 2 {
+		add(a, "n1", "down")
+		add(b, "n1", "down")
+		add(b, "n2", "down")
+	}
+	add(b, "n1", "up")
+	want := []string{"1 n1 down", "2 n2 down", "3 n1 up"}
+	if got := list(a, 0, 10); !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	if got := list(b, 1, 1); !slices.Equal(got, want[1:2]) {
+		t.Errorf("got %q", got)
+	}
+	if last, err := a.LastNodeEvents(ctx); err != nil || len(last) != 2 || last[0].Kind != "up" || last[1].Kind != "down" {
+		t.Errorf("%+v, %v", last, err)
+	}
+	for _, step := range []struct {
+		keep  time.Duration
+		known []string
+		want  []string
+	}{{time.Hour, nil, want}, {-time.Hour, []string{"n1", "n2"}, want[1:]}, {-time.Hour, []string{}, want[2:]}} {
+		if err := b.ForgetNodeEvents(ctx, step.keep, step.known); err != nil {
+			t.Error(err)
+		}
+		if got := list(a, 0, 10); !slices.Equal(got, step.want) {
+			t.Errorf("after %+v: %q", step, got)
+		}
+	}
+
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() { add([]*DB{a, b}[i%2], fmt.Sprint("m", i), "down") })
+	}
+	wg.Wait()
+	all, err := a.NodeEvents(ctx, 3, 100)
+	for i, e := range all {
+		if e.N != int64(i+4) {
+			t.Errorf("a gap before %d", e.N)
+		}
+	}
+	if err != nil || len(all) == 0 {
+		t.Error("none was added", err)
+	}
 }

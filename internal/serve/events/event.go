@@ -87,9 +87,9 @@ func encode(e Event, source string, now time.Time) (message, error) {
 	return message{id: e.ID, kind: e.Type, subject: e.Subject, time: e.Time, body: body}, nil
 }
 
-// idOf makes the id of an event that may be found out twice of what makes it one: then it
+// IDOf makes the id of an event that may be found out twice of what makes it one: then it
 // has the same id.
-func idOf(parts ...string) string {
+func IDOf(parts ...string) string {
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:16])
 }

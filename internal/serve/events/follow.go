@@ -220,7 +220,7 @@ func (f *follower) tell(ctx context.Context, changes []media.Change, next media.
 // the newest state alone: what was before it follows from that.
 func (f *follower) eventsOf(c media.Change, was told, now time.Time) (is told, events []Event) {
 	add := func(kind, subject string, at time.Time, ident string, data any) {
-		events = append(events, Event{Type: kind, Subject: subject, Time: at, Data: data, ID: idOf(f.s.o.Source, kind, c.RecordDir, ident)})
+		events = append(events, Event{Type: kind, Subject: subject, Time: at, Data: data, ID: IDOf(f.s.o.Source, kind, c.RecordDir, ident)})
 	}
 	if c.Deleted {
 		if was.phase == phaseDeleted || was.phase == "" && (f.walk || !f.Mine(media.Recording{RecordDir: c.RecordDir, Stream: c.Stream})) {
@@ -231,7 +231,9 @@ func (f *follower) eventsOf(c media.Change, was told, now time.Time) (is told, e
 		if shown.Node != "" {
 			gone["node"] = shown.Node
 		}
-		add(config.EventDeleted, c.Stream, now, was.ident, map[string]any{"recording": gone})
+		// Who follows since yesterday does not know its ident, and must find the same id. No
+		// other recording has had this folder.
+		add(config.EventDeleted, c.Stream, now, "", map[string]any{"recording": gone})
 		return told{phaseDeleted, was.ident}, events
 	}
 	r := *c.Recording

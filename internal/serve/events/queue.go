@@ -143,15 +143,8 @@ func (q *queue) load(ctx context.Context, seq int64) (message, error) {
 // settle notes what came of an attempt, and takes the message off if nobody else waits for
 // it. freed is what it took.
 func (q *queue) settle(ctx context.Context, tx *sql.Tx, d *Delivery) (freed int64, err error) {
-	_, err = tx.ExecContext(ctx, `INSERT INTO deliveries (time, target, id, type, subject, attempt, outcome, status, error, took) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		d.Time.UnixMilli(), d.Target, d.ID, d.Type, d.Subject, d.Attempt, d.Outcome, d.Status, d.Error, d.TookMS)
-	if err != nil {
+	if err := q.log(ctx, tx, d); err != nil {
 		return 0, err
-	}
-	if q.trims++; q.trims%trimEvery == 0 {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM deliveries WHERE n <= (SELECT MAX(n) FROM deliveries) - ?`, keptDeliveries); err != nil {
-			return 0, err
-		}
 	}
 	if d.Outcome == OutcomeFailed {
 		return 0, nil
@@ -164,6 +157,22 @@ func (q *queue) settle(ctx context.Context, tx *sql.Tx, d *Delivery) (freed int6
 		err = nil
 	}
 	return freed, err
+}
+
+// log notes an attempt in the log of deliveries.
+func (q *queue) log(ctx context.Context, tx *sql.Tx, d *Delivery) error {
+	if d.Outcome == outcomeElsewhere {
+		return nil // it was none of ours
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO deliveries (time, target, id, type, subject, attempt, outcome, status, error, took) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		d.Time.UnixMilli(), d.Target, d.ID, d.Type, d.Subject, d.Attempt, d.Outcome, d.Status, d.Error, d.TookMS)
+	if err != nil {
+		return err
+	}
+	if q.trims++; q.trims%trimEvery == 0 {
+		_, err = tx.ExecContext(ctx, `DELETE FROM deliveries WHERE n <= (SELECT MAX(n) FROM deliveries) - ?`, keptDeliveries)
+	}
+	return err
 }
 
 // keepOnly drops what waits for receivers that there are not any more. If there are none,

@@ -47,7 +47,7 @@ func receivers(cfg config.Events, transport http.RoundTripper) []receiver {
 
 // setupOf returns a text that differs where settings do.
 func setupOf(o config.EventOptions, settings any, secret string) string {
-	return idOf(fmt.Sprintf("%+v %+v", o, settings), secret)
+	return IDOf(fmt.Sprintf("%+v %+v", o, settings), secret)
 }
 
 // hideURL takes the URL out of an error of net/http: it may have a secret.

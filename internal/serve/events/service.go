@@ -39,6 +39,8 @@ type Options struct {
 	Max     int64         // bytes of events that wait
 	Targets config.Events // who is told
 	Logger  *slog.Logger  // nil means slog.Default()
+	// Claims are those of all programs that tell the same events; nil: this one is alone.
+	Claims Claims
 
 	transport http.RoundTripper // of webhooks; nil: by the network
 }
@@ -561,6 +563,7 @@ const (
 	stateLive  = "live"  // streams that have been told to have a publisher
 	stateLevel = "level" // disks and nodes that have been told to be wrong
 	stateFeed  = "feed"  // where in the catalogue's changes we are
+	statePlace = "place" // where in other lists we are
 )
 
 // Came tells that a stream has a publisher.

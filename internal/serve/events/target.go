@@ -36,6 +36,8 @@ const (
 	OutcomeDelivered = "delivered"
 	OutcomeFailed    = "failed"  // and it will be tried again
 	OutcomeExpired   = "expired" // it has waited for events.keep_hours
+	// outcomeElsewhere is of an event that another program has told. The log has it not.
+	outcomeElsewhere = "elsewhere"
 )
 
 // Delivery is one attempt to tell an event.
@@ -107,6 +109,8 @@ type Counts struct {
 	Failed    int64 `json:"failed"`   // attempts
 	Expired   int64 `json:"expired"`  // events that waited for too long
 	LeftOut   int64 `json:"left_out"` // events for which there was no room
+	// Elsewhere is how many events another manager of the same database has told.
+	Elsewhere int64 `json:"elsewhere"`
 }
 
 // lane is what waits of one subject, in order.
@@ -272,9 +276,16 @@ func (t *target) tell(ctx context.Context, ln *lane, seq int64) {
 	case began.Sub(m.time) > t.s.o.Keep:
 		d.Outcome, d.Error = OutcomeExpired, "it has waited for longer than events.keep_hours"
 	default:
-		one, cancel := context.WithTimeout(ctx, t.timeout)
-		a = t.sender.send(one, m)
-		cancel()
+		held, done := t.claim(ctx, m.id)
+		if done {
+			d.Outcome = outcomeElsewhere
+			break
+		}
+		if !held {
+			t.later(ln)
+			return
+		}
+		a = t.attempt(ctx, m)
 		if ctx.Err() != nil && a.err != nil {
 			return
 		}
@@ -312,10 +323,14 @@ func (t *target) finish(ln *lane, d Delivery, after time.Duration) {
 		t.awake()
 		return
 	}
-	if d.Outcome == OutcomeExpired {
+	switch d.Outcome {
+	case OutcomeExpired:
 		t.counts.Expired++
 		t.s.log.Error("an event was not told", "target", t.name, "type", d.Type, "subject", d.Subject, "id", d.ID, "error", d.Error)
-	} else {
+	case outcomeElsewhere:
+		t.counts.Elsewhere++
+		t.recovered(now)
+	default:
 		t.counts.Delivered++
 		t.delivered = d.Time
 		t.recovered(now)
@@ -327,6 +342,16 @@ func (t *target) finish(ln *lane, d Delivery, after time.Duration) {
 	} else {
 		heap.Push(&t.due, ln)
 	}
+	t.awake()
+}
+
+// later has a lane looked at again whose first event somebody else tells just now.
+func (t *target) later(ln *lane) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.running--
+	ln.at = time.Now().Add(lookAgain)
+	heap.Push(&t.due, ln)
 	t.awake()
 }
 

@@ -13,7 +13,7 @@ func newEventMetrics(describe func(name, help string, labels ...string) *prometh
 	return eventMetrics{
 		waiting:    describe("events_waiting", "Events that wait for a receiver.", "target"),
 		failing:    describe("event_target_failing", "1 while a receiver takes no events.", "target"),
-		deliveries: describe("event_deliveries_total", "Attempts to tell an event that the receiver has taken (delivered), and those that failed and are tried again (failed).", "target", "result"),
+		deliveries: describe("event_deliveries_total", "Attempts to tell an event that the receiver has taken (delivered), those that failed and are tried again (failed), and events that another manager of the same database has told (elsewhere).", "target", "result"),
 		dropped:    describe("events_dropped_total", "Events that were not told: they have waited for too long (expired), or there was no room (left_out).", "target", "cause"),
 	}
 }
@@ -29,6 +29,7 @@ func (m eventMetrics) collect(targets []events.Target, out chan<- prometheus.Met
 		out <- prometheus.MustNewConstMetric(m.failing, prometheus.GaugeValue, number(t.Failing), t.Name)
 		count(out, m.deliveries, t.Delivered, t.Name, "delivered")
 		count(out, m.deliveries, t.Failed, t.Name, "failed")
+		count(out, m.deliveries, t.Elsewhere, t.Name, "elsewhere")
 		count(out, m.dropped, t.Expired, t.Name, "expired")
 		count(out, m.dropped, t.LeftOut, t.Name, "left_out")
 	}

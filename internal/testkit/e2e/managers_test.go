@@ -1,8 +1,12 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,10 +28,82 @@ type twoManagers struct {
 	t        *testing.T
 	nodes    map[string]*service
 	managers [2]*service
+	told     *toldOnce
+}
+
+// toldOnce is a webhook of two managers. Only the first one signs. What it is told of the
+// stream "kept" it does not take before that manager has ended.
+type toldOnce struct {
+	*httptest.Server
+	ended chan struct{}
+
+	mu      sync.Mutex
+	hanging int               // how many events the first manager tells just now
+	taken   map[string]string // "type subject", by id
+	repeats []string
+}
+
+func newToldOnce(t *testing.T) *toldOnce {
+	o := &toldOnce{ended: make(chan struct{}), taken: map[string]string{}}
+	o.Server = httptest.NewServer(http.HandlerFunc(o.take))
+	t.Cleanup(o.Close)
+	return o
+}
+
+func (o *toldOnce) take(w http.ResponseWriter, r *http.Request) {
+	var e struct{ ID, Type, Subject string }
+	if json.NewDecoder(r.Body).Decode(&e) != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	if r.Header.Get("Webhook-Signature") != "" && e.Subject == "kept" {
+		o.hang(1)
+		<-r.Context().Done()
+		o.hang(-1)
+		return
+	}
+	select {
+	case <-o.ended:
+	default:
+		if e.Subject == "kept" { // the first manager is to have it
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	what := strings.TrimPrefix(e.Type, "io.github.live777.") + " " + e.Subject
+	if o.taken[e.ID] != "" || o.hasLocked(what) {
+		o.repeats = append(o.repeats, what)
+	}
+	o.taken[e.ID] = what
+}
+
+func (o *toldOnce) hang(more int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hanging += more
+}
+
+func (o *toldOnce) hangs() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.hanging > 0
+}
+
+// has reports whether an event was taken: "type subject".
+func (o *toldOnce) has(what string) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.hasLocked(what)
+}
+
+func (o *toldOnce) hasLocked(what string) bool {
+	return slices.Contains(slices.Collect(maps.Values(o.taken)), what)
 }
 
 func newTwoManagers(t *testing.T) *twoManagers {
-	f := &twoManagers{t: t, nodes: map[string]*service{}}
+	f := &twoManagers{t: t, nodes: map[string]*service{}, told: newToldOnce(t)}
 	list := ""
 	for _, alias := range []string{"n1", "n2"} { // n2 registers, with one of the managers
 		f.nodes[alias] = newService(t, "live777", "[http]\nlisten = \"%s\"\n[webrtc]\nlisten = \"127.0.0.1:0\"\n[recorder]\nsegment_seconds = 1\nreconnect_seconds = 2\n")
@@ -38,7 +114,8 @@ func newTwoManagers(t *testing.T) *twoManagers {
 	database := strings.ReplaceAll(pgtest.Start(t).Database(), "%", "%%")
 	for i := range f.managers {
 		f.managers[i] = newService(t, "liveman", list+"[http]\nlisten = \"%s\"\n"+fmt.Sprintf(
-			"[database]\nurl = %q\n[fleet]\npoll_seconds = 1\ntimeout_seconds = 5\n[auto_record]\nstreams = [\"*\"]\nretry_seconds = 1\n", database))
+			"[database]\nurl = %q\n[fleet]\npoll_seconds = 1\ntimeout_seconds = 5\n[auto_record]\nstreams = [\"*\"]\nretry_seconds = 1\n[[webhooks]]\nurl = %q\nname = \"all\"\nsecret = %q\n",
+			database, f.told.URL, []string{"of the first one", ""}[i]))
 	}
 	f.register()
 	for _, m := range f.managers {
@@ -150,11 +227,13 @@ func TestManagers(t *testing.T) {
 		t.Errorf("the other manager has %d recordings of two", len(list))
 	}
 
+	await.Within(t, time.Minute, "the first manager tells something", f.told.hangs)
 	watched.gap()
 	if err := a.stop(syscall.SIGKILL); err == nil {
 		t.Error("a manager that was killed ended as if it were well")
 	}
 	killed := time.Now()
+	close(f.told.ended)
 	came := b.publishKeyed("came")
 	at := places["ended"]
 	if got := b.ask(http.MethodDelete, "/session/ended/"+at[0]+"~"+at[1], ""); got.status != http.StatusOK {
@@ -162,6 +241,7 @@ func TestManagers(t *testing.T) {
 	}
 	<-ended.done // whose connection ends
 	await.Within(t, takeover, "a stream that came after that is recorded", func() bool { return len(recorded(b, "came")) == 1 })
+	await.Within(t, takeover, "it is told what the first one was about to tell", func() bool { return f.told.has("recording.started kept") })
 	if took := time.Since(killed); took > takeover {
 		t.Errorf("it took %v", took)
 	}
@@ -183,7 +263,26 @@ func TestManagers(t *testing.T) {
 			return len(list) == 1 && list[0].Status == media.StatusComplete
 		})
 	}
+	_ = f.nodes["n1"].stop(syscall.SIGKILL)
+	await.Within(t, takeover, "it is told that a node is down", func() bool { return f.told.has("node.down n1") })
+	f.wantToldOnce([]string{"kept", "ended", "came"})
 	if strings.Contains(b.log.String(), "ERROR") {
 		t.Error("the manager that is left complains; see its log")
+	}
+}
+
+// wantToldOnce wants the beginning and the end of a recording told of each stream, and nothing
+// twice.
+func (f *twoManagers) wantToldOnce(streams []string) {
+	f.t.Helper()
+	for _, stream := range streams {
+		for _, kind := range []string{"recording.started ", "recording.ended "} {
+			await.Within(f.t, takeover, kind+stream+" is told", func() bool { return f.told.has(kind + stream) })
+		}
+	}
+	f.told.mu.Lock()
+	defer f.told.mu.Unlock()
+	if len(f.told.repeats) > 0 {
+		f.t.Errorf("told more than once: %q", f.told.repeats)
 	}
 }
