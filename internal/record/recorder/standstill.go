@@ -162,6 +162,7 @@ type heldStream struct {
 func (w *waking) retime(tracks map[media.TrackID]*track) {
 	of := w.streams(tracks)
 	w.placeAlone(of, tracks)
+	w.placeNext(of, tracks)
 	for i, st := range of {
 		switch item := &w.items[i]; {
 		case item.Report != nil:
@@ -236,6 +237,29 @@ func (w *waking) placeAlone(of []*heldStream, tracks map[media.TrackID]*track) {
 		case !behind.IsZero() && st.when(p.Timestamp, tracks[p.Track].ClockRate).After(behind):
 			st.sent = sent{p.SSRC, p.Timestamp, behind}
 		}
+	}
+}
+
+// placeNext times the streams that are still alone and go on where another of their track
+// ended: a sender that begins a new RTP stream does so at once. Without packets that come in
+// time, the end of the standstill is only the latest that they may have come.
+func (w *waking) placeNext(of []*heldStream, tracks map[media.TrackID]*track) {
+	now, last := w.from, map[media.TrackID]uint32{}
+	for i, st := range of {
+		p := w.items[i].Packet
+		if p == nil || st == nil {
+			continue
+		}
+		tr := tracks[p.Track]
+		if _, came := last[p.Track]; !came && !tr.last.at.IsZero() {
+			last[p.Track] = tr.last.ssrc
+		}
+		ssrc, came := last[p.Track]
+		if st.alone && came && ssrc != p.SSRC && st.when(p.Timestamp, tr.ClockRate).After(now) {
+			st.sent = sent{p.SSRC, p.Timestamp, now}
+		}
+		last[p.Track] = p.SSRC
+		now = media.Later(now, st.when(p.Timestamp, tr.ClockRate))
 	}
 }
 

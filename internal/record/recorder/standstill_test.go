@@ -89,8 +89,21 @@ func TestHeldUpOfOtherStreams(t *testing.T) {
 	q.held(pictureTrack, 2, 6*time.Second, 6*time.Second)
 	q.held(pictureTrack, 3, 6*time.Second, 6*time.Second)
 	q.held(soundTrack, 4, 7*time.Second, 7*time.Second)
-	q.packet(soundTrack, 4, stood, stood, stood)
-	q.packet(pictureTrack, 3, stood, stood, stood)
+	q.packet(soundTrack, 4, stood+inTime, stood+inTime, stood+inTime)
+	q.packet(pictureTrack, 3, stood+inTime, stood+inTime, stood+inTime)
+	q.check(t)
+}
+
+// A stream that took the place of another goes on at once, where nothing behind it tells when it
+// came: its sender left before the process went on.
+func TestHeldUpOfOtherStreamsAndEnd(t *testing.T) {
+	q := newQueued()
+	q.tracks[soundTrack].last = sent{1, q.rtp(soundTrack, 1, 0), q.base}
+	q.held(soundTrack, 1, 2*time.Second, 2*time.Second)
+	q.held(soundTrack, 3, 2*time.Second, 2*time.Second)
+	q.held(soundTrack, 3, 4*time.Second, 4*time.Second)
+	q.held(soundTrack, 4, 4*time.Second, 4*time.Second)
+	q.held(soundTrack, 4, 5*time.Second, 5*time.Second)
 	q.check(t)
 }
 
