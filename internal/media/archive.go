@@ -98,9 +98,23 @@ type ArchiveStream struct {
 	Running bool      `json:"running,omitempty"`
 }
 
-// OutlineBucket sums up the recordings that begin in a stretch of time.
+// OutlineQuery asks for an outline of a stream's recordings in a time.
+type OutlineQuery struct {
+	Stream   string
+	From, To time.Time
+	Buckets  int      // how many there are at most
+	Without  []string // nodes whose recordings are left out
+}
+
+// Outline sums up the recordings of a stream in buckets of time.
+type Outline struct {
+	Open    int // recordings that had begun before the first bucket, and were not over
+	Buckets []OutlineBucket
+}
+
+// OutlineBucket sums up the recordings in a stretch of time.
 type OutlineBucket struct {
-	Recordings, Failed, Degraded int
-	Length                       time.Duration // of all together
-	Last                         time.Time     // when the last of them ends
+	From, To                     time.Time     // to the millisecond
+	Recordings, Failed, Degraded int           // that begin in it
+	Media                        time.Duration // of it, of all recordings together
 }

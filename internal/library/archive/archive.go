@@ -32,9 +32,8 @@ type Catalogue interface {
 	After(ctx context.Context, stream string, t time.Time, without ...string) (media.Recording, error)
 	// Count returns how many recordings q selects, whatever its After and Limit.
 	Count(ctx context.Context, q media.OverlapQuery) (int, error)
-	// Outline sums up the recordings of a stream that begin in each of so many buckets
-	// from a time on. What runs lasts until now.
-	Outline(ctx context.Context, stream string, from time.Time, width time.Duration, buckets int, now time.Time, without ...string) ([]media.OutlineBucket, error)
+	// Outline sums up the recordings of a stream in a time.
+	Outline(ctx context.Context, q media.OutlineQuery) (media.Outline, error)
 	// Archives returns the archives of the streams that q selects, by their ids.
 	Archives(ctx context.Context, q media.StreamQuery) ([]media.ArchiveStream, error)
 }

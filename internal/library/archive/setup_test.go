@@ -85,25 +85,37 @@ func (c catalogue) Count(ctx context.Context, q media.OverlapQuery) (int, error)
 	return len(page.Recordings), err
 }
 
-func (c catalogue) Outline(_ context.Context, _ string, from time.Time, width time.Duration, buckets int, now time.Time, _ ...string) ([]media.OutlineBucket, error) {
-	all := make([]media.OutlineBucket, buckets)
-	for _, r := range c {
-		i := int(r.Start.Sub(from) / width)
-		if r.Start.Before(from) || i >= buckets {
-			continue
+func (c catalogue) Outline(_ context.Context, q media.OutlineQuery) (media.Outline, error) {
+	var o media.Outline
+	width := q.To.Sub(q.From) / time.Duration(q.Buckets)
+	for i := range q.Buckets {
+		from := q.From.Add(time.Duration(i) * width)
+		b := media.OutlineBucket{From: from, To: from.Add(width)}
+		for _, r := range c {
+			begin, end := r.Start, q.To
+			if r.End != nil {
+				end = *r.End
+			}
+			if i == 0 && begin.Before(from) && end.After(from) {
+				o.Open++
+			}
+			if !begin.Before(from) && begin.Before(b.To) {
+				b.Recordings++
+				if r.Status == media.StatusDegraded {
+					b.Degraded++
+				}
+			}
+			if begin.Before(from) {
+				begin = from
+			}
+			if end.After(b.To) {
+				end = b.To
+			}
+			b.Media += max(end.Sub(begin), 0)
 		}
-		end := now
-		if r.End != nil {
-			end = *r.End
-		}
-		b := &all[i]
-		b.Recordings++
-		b.Length += end.Sub(r.Start)
-		if b.Last = end; r.Status == media.StatusDegraded {
-			b.Degraded++
-		}
+		o.Buckets = append(o.Buckets, b)
 	}
-	return all, nil
+	return o, nil
 }
 
 func (catalogue) Archives(context.Context, media.StreamQuery) ([]media.ArchiveStream, error) {

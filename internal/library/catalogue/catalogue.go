@@ -40,6 +40,8 @@ type DB struct {
 	removed      atomic.Int64 // by this process
 	keptRemovals int
 	pruneEvery   int64
+	oneByOne     int // see outlinedOneByOne
+	finely       int
 }
 
 // Open opens the database that url names, makes its tables or brings them up to
@@ -76,7 +78,7 @@ func Open(ctx context.Context, url string) (*DB, error) {
 func newDB(pool *sql.DB, cause func(error) error) *DB {
 	return &DB{
 		write: pool, read: pool, cause: cause, log: slog.Default(), now: time.Now,
-		keptRemovals: keptRemovals, pruneEvery: pruneEvery,
+		keptRemovals: keptRemovals, pruneEvery: pruneEvery, oneByOne: outlinedOneByOne, finely: outlinedFinely,
 	}
 }
 

@@ -147,10 +147,14 @@ const countAll = `
 	INSERT INTO streams
 		SELECT stream, count(*), max(start_ms), sum(round(duration * 1e6)::bigint), sum(bytes) FROM recordings GROUP BY stream;
 	UPDATE feed SET streams = (SELECT count(*) FROM streams);
-	INSERT INTO edges SELECT stream, 'start', level, start_ms >> 22 + 6 * level, count(*)
-		FROM recordings, generate_series(0, 2) AS level GROUP BY 1, 2, 3, 4;
-	INSERT INTO edges SELECT stream, 'until', level, until_ms >> 22 + 6 * level, count(*)
-		FROM recordings, generate_series(0, 2) AS level WHERE until_ms IS NOT NULL GROUP BY 1, 2, 3, 4;
+	INSERT INTO edges
+		SELECT stream, node, level, at >> (20 + 3 * level),
+			sum(begun), sum(begun * (at & ((1::bigint << (20 + 3 * level)) - 1))), sum(begun * (status = 'failed')::int), sum(begun * (status = 'degraded')::int),
+			sum(1 - begun), sum((1 - begun) * (at & ((1::bigint << (20 + 3 * level)) - 1)))
+		FROM (SELECT stream, node, status, 1 AS begun, start_ms AS at FROM recordings
+				UNION ALL SELECT stream, node, status, 0, until_ms FROM recordings WHERE end_ms IS NOT NULL) AS edge,
+			generate_series(0, 3) AS level
+		GROUP BY 1, 2, 3, 4;
 	ALTER TABLE recordings ENABLE TRIGGER USER;
 	ALTER TABLE streams ENABLE TRIGGER USER`
 
@@ -289,6 +293,11 @@ func (s scaled) checkPlans(tb testing.TB) {
 			tb.Fatal(err)
 		}
 		s.checkPlan(tb, tt.name, statement, args, tt.index == "stream_length", tt.index)
+	}
+	if s.dialect == "postgres" { // which tells how much it has read
+		o := newOutline(media.OutlineQuery{Stream: fmt.Sprint("stream-", 100000+s.streams/2), From: s.at(0.1), To: s.at(last - 0.1), Buckets: 100}, false, false)
+		outline, args := o.statement()
+		s.checkPlan(tb, "outline", outline, args, true, "list_stream", "stream_until", "edges")
 	}
 	at := []any{fmt.Sprint("stream-", 100000+s.streams/2), s.at(last / 2).UnixMilli()}
 	s.checkPlan(tb, "before", beforeSQL+" ORDER BY "+beforeOrder, at, false, "stream_until")

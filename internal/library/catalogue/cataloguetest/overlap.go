@@ -127,25 +127,28 @@ func testArchives(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	}
 }
 
-// testOutline sums up what begins in each of some buckets, and counts.
+// testOutline sums up what begins in each of some buckets and what is recorded of it, and
+// counts.
 func testOutline(ctx context.Context, t *testing.T, db *catalogue.DB) {
 	runs, failed, elsewhere := recording("camera", 7), recording("camera", 3), recording("camera", 4)
 	runs.End, runs.Status = nil, media.StatusRecording
 	failed.Status, elsewhere.Node = media.StatusFailed, "node-2"
 	put(ctx, t, db, recording("camera", 0), recording("camera", 2), failed, elsewhere, runs, recording("camera", 9), recording("other", 1))
 	at := func(hours float64) time.Time { return start.Add(time.Duration(hours * float64(time.Hour))) }
-	want := []media.OutlineBucket{
-		{Recordings: 1, Degraded: 1, Length: time.Hour, Last: at(1)},
-		{Recordings: 2, Degraded: 1, Failed: 1, Length: 2 * time.Hour, Last: at(4)},
-		{Last: time.UnixMilli(0).UTC()},
-		{Recordings: 1, Length: 90 * time.Minute, Last: at(8.5)},
-	}
-	got, err := db.Outline(ctx, "camera", at(0), 2*time.Hour, 4, at(8.5), "node-2", "node-3")
-	if err != nil || !slices.Equal(got, want) {
+	want := media.Outline{Open: 1, Buckets: []media.OutlineBucket{
+		{From: at(0.5), To: at(2.5), Recordings: 1, Degraded: 1, Media: time.Hour},
+		{From: at(2.5), To: at(4.5), Recordings: 1, Failed: 1, Media: 90 * time.Minute},
+		{From: at(4.5), To: at(6.5)},
+		{From: at(6.5), To: at(8.5), Recordings: 1, Media: 90 * time.Minute},
+	}}
+	q := media.OutlineQuery{Stream: "camera", From: at(0.5), To: at(8.5), Buckets: 4, Without: []string{"node-2", "node-3"}}
+	if got, err := db.Outline(ctx, q); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("without a node, %v\n  got  %+v\n  want %+v", err, got, want)
 	}
-	want[2] = media.OutlineBucket{Recordings: 1, Degraded: 1, Length: time.Hour, Last: at(5)}
-	if got, err = db.Outline(ctx, "camera", at(0), 2*time.Hour, 4, at(8.5)); err != nil || !slices.Equal(got, want) {
+	want.Buckets[1].Recordings, want.Buckets[1].Degraded, want.Buckets[1].Media = 2, 1, 2*time.Hour
+	want.Buckets[2].Media = 30 * time.Minute
+	q.Without = nil
+	if got, err := db.Outline(ctx, q); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("all, %v\n  got  %+v\n  want %+v", err, got, want)
 	}
 	if n, err := db.Count(ctx, media.OverlapQuery{Stream: "camera", From: at(0.5), To: at(4), Limit: 1}); err != nil || n != 3 {
