@@ -3,7 +3,7 @@
 // of each player its own latency, that by the clock of the recording, and how many seconds of picture it showed.
 //
 // usage: node web/e2e/low.mjs --base http://127.0.0.1:7777 --path /api/record/object/RECORD_DIR/
-//          [--players hlsjs,shaka]
+//          [--players hlsjs,shaka]  or shaka-dash, dashjs
 //          [--seconds 6]        of media to play
 //          [--behind 0]         seconds that a player may be behind what is being recorded; 0: what suits each
 //          [--out DIR]          folder for screenshots
@@ -68,6 +68,38 @@ const players = {
       await video.play();
     },
   },
+  'shaka-dash': {
+    script: `${modules}/shaka-player/dist/shaka-player.dash-es2021.js`,
+    name: 'manifest.mpd',
+    behind: 11,
+    async play(url) {
+      const { video, errors, clock } = window.low;
+      const player = new window.shaka.Player();
+      player.addEventListener('error', ({ detail }) => errors.push(`Shaka ${detail.category}.${detail.code} ${JSON.stringify(detail.data)}`));
+      window.low.own = () => player.getStats().liveLatency;
+      window.low.toLive = () => player.goToLive();
+      window.low.date = await clock(url);
+      await player.attach(video);
+      await player.load(url);
+      await video.play();
+    },
+  },
+  dashjs: {
+    script: `${modules}/dashjs/dist/modern/umd/dash.all.min.js`,
+    name: 'manifest.mpd',
+    behind: 6,
+    async play(url) {
+      const { video, errors, clock } = window.low;
+      const { MediaPlayer } = window.dashjs;
+      const player = MediaPlayer().create();
+      player.updateSettings({ debug: { logLevel: 0 } });
+      player.on(MediaPlayer.events.ERROR, ({ error }) => errors.push(`dash.js ${error.code ?? ''} ${error.message ?? error}`));
+      window.low.date = await clock(url);
+      player.initialize(video, url, true);
+      window.low.own = () => player.getCurrentLiveLatency();
+      window.low.toLive = () => player.seekToOriginalLive();
+    },
+  },
 };
 
 /** In the page: the element, and what it showed. */
@@ -92,6 +124,12 @@ function prepare() {
       behind: last[Math.floor(last.length / 2)] ?? NaN, own: low.own(), errors: low.errors, notes: low.notes, readyState: video.readyState,
       buffered: Array.from({ length: video.buffered.length }, (_, i) => [video.buffered.start(i), video.buffered.end(i)]),
     };
+  };
+  // What an MPD says of the time 0 of a video element.
+  low.clock = async (url) => {
+    const mpd = new DOMParser().parseFromString(await (await fetch(url)).text(), 'text/xml');
+    const zero = Date.parse(mpd.documentElement.getAttribute('availabilityStartTime'));
+    return () => new Date(zero + video.currentTime * 1000);
   };
   window.low = low;
 }

@@ -16,14 +16,14 @@ import (
 // (RFC 8673): the largest number that all clients have.
 const unknownEnd = 1<<53 - 1
 
-// playlist answers with a playlist of a recording that runs: when it has what r waits for
+// running answers with a manifest of a recording that runs: when it has what r waits for
 // (RFC 8216bis 6.2.5).
-func (s *Server) playlist(w http.ResponseWriter, r *http.Request, key string) (done bool, err error) {
+func (s *Server) running(w http.ResponseWriter, r *http.Request, key string) (done bool, err error) {
 	q, err := media.ParseReload(r.URL.Query())
 	if err != nil {
 		return false, err
 	}
-	data, modified, ok, err := s.live.Playlist(r.Context(), key, q)
+	data, modified, ok, err := s.live.LiveManifest(r.Context(), key, q)
 	if err != nil || !ok {
 		return false, err
 	}

@@ -42,13 +42,10 @@ func (s *Server) Object(w http.ResponseWriter, r *http.Request, key string) erro
 	if media.IsFile(path.Base(key)) {
 		return s.file(w, r, key)
 	}
-	if path.Ext(key) == path.Ext(media.IndexName) {
-		if done, err := s.playlist(w, r, key); done || err != nil {
+	if media.IsManifest(path.Base(key)) {
+		if done, err := s.running(w, r, key); done || err != nil {
 			return unlessLeft(r, err)
 		}
-	}
-	if data, modified, ok := s.live.Manifest(key); ok {
-		return sendManifest(w, r, key, data, modified)
 	}
 	rec, err := s.recordingOf(r.Context(), key)
 	if err != nil {

@@ -31,13 +31,13 @@ type Catalogue interface {
 // Live knows the recordings that run in this process.
 type Live interface {
 	// Manifest returns the manifest with the given key of a recording that
-	// runs and when it last changed; ok is false if there is none. Nobody
-	// changes data afterwards.
+	// runs, as it is stored, and when it last changed; ok is false if there
+	// is none. Nobody changes data afterwards.
 	Manifest(key string) (data []byte, modified time.Time, ok bool)
-	// Playlist returns the HLS playlist with the given key of a recording that runs, with
+	// LiveManifest returns the manifest with the given key of a recording that runs, with
 	// what is being written of its segments, and when it last changed: when it has come so
 	// far as q says, or when that takes too long.
-	Playlist(ctx context.Context, key string, q media.Reload) (data []byte, modified time.Time, ok bool, err error)
+	LiveManifest(ctx context.Context, key string, q media.Reload) (data []byte, modified time.Time, ok bool, err error)
 	// Grown returns how many bytes can be read of a segment that is being written, or comes
 	// next, when they are more than so many, or when that takes too long. open is false
 	// for other objects.
@@ -91,7 +91,7 @@ func New(o Options) (*Server, error) {
 type nothingLive struct{}
 
 func (nothingLive) Manifest(string) ([]byte, time.Time, bool) { return nil, time.Time{}, false }
-func (nothingLive) Playlist(context.Context, string, media.Reload) ([]byte, time.Time, bool, error) {
+func (nothingLive) LiveManifest(context.Context, string, media.Reload) ([]byte, time.Time, bool, error) {
 	return nil, time.Time{}, false, nil
 }
 func (nothingLive) Grown(context.Context, string, int64) (int64, bool, error) { return 0, false, nil }

@@ -43,7 +43,7 @@ type fakeLive struct {
 	grown     func(key string, beyond int64) (int64, bool) // nil: nothing grows
 }
 
-func (l *fakeLive) Playlist(_ context.Context, key string, q media.Reload) ([]byte, time.Time, bool, error) {
+func (l *fakeLive) LiveManifest(_ context.Context, key string, q media.Reload) ([]byte, time.Time, bool, error) {
 	data, modified, ok := l.Manifest(key)
 	if q.Waits() {
 		data = fmt.Appendf(nil, "%s up to %d, %d", data, q.Sequence, q.Part)

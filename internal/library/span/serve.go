@@ -135,9 +135,6 @@ func (p *Parts) join(stream string) *manifest.Presentation {
 
 // render returns the manifest of a name; with skip a playlist may leave out what is old.
 func render(p *manifest.Presentation, name string, skip bool) ([]byte, error) {
-	if name == media.ManifestName {
-		return p.AppendMPD(nil), nil
-	}
 	data, ok := p.AppendLive(nil, name, skip)
 	if !ok {
 		return nil, fault.Errorf(fault.NotFound, "the span has no HLS playlist %q: it has no such track, or its media is VP8, which HLS does not have; "+

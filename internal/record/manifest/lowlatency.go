@@ -219,9 +219,12 @@ func (h *hls) track(name string) *hlsTrack {
 	return nil
 }
 
-// AppendLive is AppendPlaylist of a recording that runs, with the chunks at its live edge.
-// With skip, segments that are old are left out.
+// AppendLive appends a manifest of a recording that runs, with the chunks at its live edge.
+// With skip, segments that are old are left out of a playlist.
 func (p *Presentation) AppendLive(dst []byte, name string, skip bool) (data []byte, ok bool) {
+	if name == media.ManifestName {
+		return p.AppendLiveMPD(dst), true
+	}
 	h := p.hls(true)
 	if p.ChunkDuration == 0 || !p.Dynamic || name == media.IndexName && len(h.tracks) > 0 {
 		return p.AppendPlaylist(dst, name)

@@ -161,3 +161,63 @@ func TestAttach(t *testing.T) {
 		t.Errorf("a span:\n%s\nthe recording:\n%s", got, want)
 	}
 }
+
+// The MPD of a recording that runs has the segments that are being written, a little longer
+// than those before, which a reader that cannot wait leaves out.
+func TestAnnounced(t *testing.T) {
+	p := running(t, 5, 4)
+	stored := string(p.AppendMPD(nil))
+	text := string(p.AppendLiveMPD(nil))
+	for _, want := range []string{
+		`availabilityTimeOffset="5.750" availabilityTimeComplete="false" startNumber="1" initialization="v_init.m4s"`,
+		`<S t="0" d="540000" r="4"/><S d="562500"/></SegmentTimeline>`, `<S t="0" d="288000" r="4"/><S d="300000"/></SegmentTimeline>`,
+		`<ServiceDescription id="0"><Latency target="3500"/></ServiceDescription>`, `minimumUpdatePeriod="PT1S" suggestedPresentationDelay="PT12S"`,
+	} {
+		if !strings.Contains(text, want) || strings.Contains(stored, want) {
+			t.Errorf("no %s, or it is stored:\n%s", want, text)
+		}
+	}
+	if again := string(p.AppendMPD(nil)); again != stored {
+		t.Errorf("what is stored has changed:\n%s\n%s", stored, again)
+	}
+	parsed, err := Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, set := range parsed.Periods[0].Sets {
+		if n := set.Representations[0].Timeline.Len(); n != 5 {
+			t.Errorf("%s has %d closed segments when it is read", set.Kind, n)
+		}
+	}
+	closed, long := running(t, 5, 0), running(t, 5, 14)
+	if text := string(closed.AppendLiveMPD(nil)); strings.Contains(text, `d="562500"`) || strings.Contains(text, openScheme) {
+		t.Errorf("nothing is open:\n%s", text)
+	}
+	if text := string(long.AppendLiveMPD(nil)); !strings.Contains(text, `<S d="1102500"/>`) {
+		t.Errorf("a segment that waits for its key frame:\n%s", text)
+	}
+	p.ChunkDuration = 6 * time.Second // as long as segments are
+	if text := string(p.AppendLiveMPD(nil)); text != stored {
+		t.Errorf("chunks are segments:\n%s", text)
+	}
+}
+
+// The MPD changes with the first chunk of a segment, and when one is longer than expected.
+func TestAnnounces(t *testing.T) {
+	p := running(t, 5, 0)
+	r := &p.Periods[0].Sets[0].Representations[0]
+	var changes []int
+	for i := range 14 {
+		c := media.Chunk{Number: r.StartNumber + 5, Time: r.Timeline.End() + media.Ticks(i)*45000, Duration: 45000}
+		if p.Announces(r, c) {
+			changes = append(changes, i)
+		}
+		before := string(p.AppendLiveMPD(nil))
+		if r.AddChunk(c); p.Announces(r, c) != (i == 11) || before == string(p.AppendLiveMPD(nil)) == (len(changes) > 0 && changes[len(changes)-1] == i) {
+			t.Errorf("with chunk %d the MPD is\n%s\nand was\n%s", i, p.AppendLiveMPD(nil), before)
+		}
+	}
+	if len(changes) != 2 || changes[0] != 0 || changes[1] != 12 {
+		t.Errorf("it changes with the chunks %v", changes)
+	}
+}

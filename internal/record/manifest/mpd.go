@@ -24,18 +24,24 @@ const delaySegments = 3
 // players settle on the sets of a Period when they first see it, and would never
 // play a track that is added a moment later. A dynamic MPD that is not Ready has
 // the first Period with empty timelines.
-func (p *Presentation) AppendMPD(dst []byte) []byte {
+func (p *Presentation) AppendMPD(dst []byte) []byte { return p.appendMPD(dst, nil) }
+
+// appendMPD appends the MPD, of low latency if a says so.
+func (p *Presentation) appendMPD(dst []byte, a *announced) []byte {
 	dst = slices.Grow(dst, p.size())
 	dst = append(dst, `<?xml version="1.0" encoding="UTF-8"?>`+"\n"+`<MPD xmlns="urn:mpeg:dash:schema:mpd:2011"`...)
-	dst = p.appendAttributes(dst)
+	dst = p.appendAttributes(dst, a != nil)
 	dst = append(dst, ">\n"...)
+	if a != nil {
+		dst = p.appendService(dst)
+	}
 
 	periods := p.listed()
 	if len(periods) == 0 {
 		periods = []Period{p.waiting()}
 	}
 	for i := range periods {
-		dst = periods[i].append(dst, p.lasts(periods, i))
+		dst = periods[i].append(dst, p.lasts(periods, i), a.in(p, &periods[i]))
 	}
 
 	if p.Dynamic && p.UTCTiming != "" {
@@ -46,7 +52,7 @@ func (p *Presentation) AppendMPD(dst []byte) []byte {
 	return append(dst, "</MPD>\n"...)
 }
 
-func (p *Presentation) appendAttributes(dst []byte) []byte {
+func (p *Presentation) appendAttributes(dst []byte, low bool) []byte {
 	dst = appendString(dst, "id", p.ID)
 	dst = append(dst, ` profiles="urn:mpeg:dash:profile:isoff-live:2011"`...)
 	if p.Dynamic {
@@ -57,10 +63,13 @@ func (p *Presentation) appendAttributes(dst []byte) []byte {
 	// A static MPD keeps the start: it is what ties media time to the wall clock.
 	dst = appendTime(dst, "availabilityStartTime", p.AvailabilityStart)
 	dst = appendTime(dst, "publishTime", p.Published)
-	if p.Dynamic {
+	switch {
+	case low:
+		dst = p.appendLow(dst)
+	case p.Dynamic:
 		dst = appendDuration(dst, "minimumUpdatePeriod", p.SegmentDuration)
 		dst = appendDuration(dst, "suggestedPresentationDelay", delaySegments*p.SegmentDuration)
-	} else {
+	default:
 		dst = appendDuration(dst, "mediaPresentationDuration", p.Duration)
 	}
 	dst = appendDuration(dst, "minBufferTime", p.SegmentDuration)
@@ -105,7 +114,7 @@ func (p *Presentation) hasHoles(periods []Period) bool {
 	return false
 }
 
-func (q *Period) append(dst []byte, duration time.Duration) []byte {
+func (q *Period) append(dst []byte, duration time.Duration, a *announced) []byte {
 	dst = append(dst, "<Period"...)
 	dst = appendString(dst, "id", q.ID)
 	dst = appendDuration(dst, "start", q.Start)
@@ -114,12 +123,12 @@ func (q *Period) append(dst []byte, duration time.Duration) []byte {
 	}
 	dst = append(dst, ">\n"...)
 	for i := range q.Sets {
-		dst = q.Sets[i].append(dst, q.Start+q.offset)
+		dst = q.Sets[i].append(dst, q.Start+q.offset, a)
 	}
 	return append(dst, "</Period>\n"...)
 }
 
-func (s *AdaptationSet) append(dst []byte, mediaStart time.Duration) []byte {
+func (s *AdaptationSet) append(dst []byte, mediaStart time.Duration, a *announced) []byte {
 	dst = append(dst, "<AdaptationSet"...)
 	dst = appendInt(dst, "id", int64(s.ID))
 	dst = appendString(dst, "contentType", s.Kind.String())
@@ -137,12 +146,12 @@ func (s *AdaptationSet) append(dst []byte, mediaStart time.Duration) []byte {
 	}
 	dst = append(dst, ">\n"...)
 	for i := range s.Representations {
-		dst = s.Representations[i].append(dst, s.Kind, mediaStart)
+		dst = s.Representations[i].append(dst, s.Kind, mediaStart, a)
 	}
 	return append(dst, "</AdaptationSet>\n"...)
 }
 
-func (r *Representation) append(dst []byte, kind media.Kind, mediaStart time.Duration) []byte {
+func (r *Representation) append(dst []byte, kind media.Kind, mediaStart time.Duration, a *announced) []byte {
 	dst = append(dst, "<Representation"...)
 	dst = appendString(dst, "id", r.ID)
 	dst = appendInt(dst, "bandwidth", r.Bandwidth)
@@ -164,7 +173,8 @@ func (r *Representation) append(dst []byte, kind media.Kind, mediaStart time.Dur
 		dst = appendChannels(dst, r.Format.Channels)
 	}
 	dst = r.appendMeasured(dst, kind)
-	dst = r.appendTemplate(dst, mediaStart)
+	dst = a.appendOpen(dst, r)
+	dst = r.appendTemplate(dst, mediaStart, a)
 	return append(dst, "</Representation>\n"...)
 }
 
@@ -199,16 +209,20 @@ func appendChannels(dst []byte, n int) []byte {
 	return append(dst, "/>\n"...)
 }
 
-func (r *Representation) appendTemplate(dst []byte, mediaStart time.Duration) []byte {
+func (r *Representation) appendTemplate(dst []byte, mediaStart time.Duration, a *announced) []byte {
 	dst = append(dst, "<SegmentTemplate"...)
 	dst = appendInt(dst, "timescale", int64(r.Format.Timescale))
 	dst = appendInt(dst, "presentationTimeOffset", int64(media.TicksOf(mediaStart, r.Format.Timescale)))
+	if a != nil {
+		dst = a.appendOffset(dst, r)
+	}
 	dst = appendInt(dst, "startNumber", int64(r.StartNumber))
 	dst = appendString(dst, "initialization", r.Init)
 	dst = appendString(dst, "media", r.Media)
 	dst = append(dst, ">\n<SegmentTimeline>"...)
 	if r.Timeline != nil {
-		dst = r.Timeline.dash.append(dst, r.Timeline.start)
+		all := a.runs(r)
+		dst = all.append(dst, r.Timeline.start)
 	}
 	return append(dst, "</SegmentTimeline>\n</SegmentTemplate>\n"...)
 }

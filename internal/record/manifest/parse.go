@@ -139,13 +139,17 @@ func parseRepresentation(r *mpd.RepresentationType, kind media.Kind) (*Represent
 	case strings.Count(out.Media, media.NumberField) != 1 || !media.IsObjectName(media.SegmentName(out.Media, 1)) || !media.IsObjectName(out.Init):
 		return nil, fmt.Errorf("%.100q and %.100q are no names of objects", out.Init, out.Media)
 	}
+	open := false
 	for _, p := range r.SupplementalProperties {
-		if string(p.SchemeIdUri) == measuredScheme {
+		switch string(p.SchemeIdUri) {
+		case measuredScheme:
 			out.measured = parseMeasured(p.Value)
+		case openScheme:
+			open = true
 		}
 	}
 	var err error
-	out.Timeline, err = parseTimeline(t.SegmentTimeline)
+	out.Timeline, err = parseTimeline(t.SegmentTimeline, open)
 	return out, err
 }
 
@@ -162,17 +166,21 @@ func parseMeasured(value string) (m measured) {
 	return m
 }
 
-// parseTimeline reads the S elements.
-func parseTimeline(list *mpd.SegmentTimelineType) (*Timeline, error) {
+// parseTimeline reads the S elements. With open the last segment is not closed, and left out.
+func parseTimeline(list *mpd.SegmentTimelineType, open bool) (*Timeline, error) {
 	t := NewTimeline(0)
 	if at := list.S[0].T; at != nil {
 		t = NewTimeline(media.Ticks(min(*at, 1<<62))) //nolint:gosec // it fits
 	}
-	for _, s := range list.S {
+	for i, s := range list.S {
+		repeats := s.R
+		if open && i == len(list.S)-1 {
+			repeats--
+		}
 		if s.R < 0 || s.R >= maxParsed-t.Len() || s.D > 1<<40 || t.end > 1<<60 {
 			return nil, fmt.Errorf("it has segments of %d ticks, repeated %d times", s.D, s.R)
 		}
-		for range s.R + 1 {
+		for range repeats + 1 {
 			if err := t.Append(media.Segment{Time: t.end, Duration: media.Ticks(s.D)}); err != nil { //nolint:gosec // it fits
 				return nil, err
 			}

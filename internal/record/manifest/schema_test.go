@@ -37,9 +37,10 @@ func TestSchema(t *testing.T) {
 	}
 	all := presentations(t)
 	all["day"] = day(t)
+	all["live"] = *running(t, 5, 4)
 	for name, p := range all {
 		t.Run(name, func(t *testing.T) {
-			text := p.AppendMPD(nil)
+			text := p.AppendLiveMPD(nil)
 			if out, ok := validate(t, schema, text); !ok {
 				t.Errorf("the schema refuses the MPD:\n%s\n%s", out, text)
 			}

@@ -12,7 +12,7 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-// This file has what players of low latency ask of a recording that runs: its playlists
+// This file has what players of low latency ask of a recording that runs: its manifests
 // with the chunks of its open segments, and to wait for more.
 
 const (
@@ -53,11 +53,11 @@ func (r *Recorder) Await(ctx context.Context, more <-chan struct{}) (came bool, 
 // StopWaiting has nobody wait for what is recorded any more.
 func (r *Recorder) StopWaiting() { r.waiting.stop() }
 
-// Playlist returns the HLS playlist with the given key of a recording that is not sealed
-// yet, with the chunks of its open segments, and when it last changed: when it has come so
-// far as q says, or as it is after 20 s.
-func (r *Recorder) Playlist(ctx context.Context, key string, q media.Reload) (data []byte, modified time.Time, ok bool, err error) {
-	if storage.ClassOf(key) != storage.Manifest || path.Base(key) == manifestName {
+// LiveManifest returns the manifest with the given key of a recording that is not sealed yet, with
+// the chunks of its open segments, and when it last changed: when it has come so far as q
+// says, or as it is after 20 s.
+func (r *Recorder) LiveManifest(ctx context.Context, key string, q media.Reload) (data []byte, modified time.Time, ok bool, err error) {
+	if storage.ClassOf(key) != storage.Manifest {
 		return nil, time.Time{}, false, nil
 	}
 	rec := r.activeIn(path.Dir(key))
@@ -66,7 +66,7 @@ func (r *Recorder) Playlist(ctx context.Context, key string, q media.Reload) (da
 	}
 	for {
 		var more <-chan struct{}
-		if data, more, err = rec.Playlist(path.Base(key), q); err != nil {
+		if data, more, err = rec.LiveManifest(path.Base(key), q); err != nil {
 			return nil, time.Time{}, false, err
 		}
 		if more == nil {

@@ -36,7 +36,7 @@ func (g *rig) ask(key string, q media.Reload) <-chan asked {
 	before := g.recorder.waiting.count.Load()
 	defer await.Until(g.t, "the request waits", func() bool { return len(c) > 0 || g.recorder.waiting.count.Load() > before })
 	go func() {
-		data, _, _, err := g.recorder.Playlist(context.Background(), key, q)
+		data, _, _, err := g.recorder.LiveManifest(context.Background(), key, q)
 		c <- asked{data, err}
 	}()
 	return c
@@ -52,7 +52,7 @@ func TestLowLatency(t *testing.T) {
 	g.caughtUp("camera")
 	for _, name := range []string{"video.m3u8", "audio.m3u8"} {
 		key := path.Join(rec.RecordDir, name)
-		now, _, ok, err := g.recorder.Playlist(t.Context(), key, media.Reload{Sequence: -1})
+		now, _, ok, err := g.recorder.LiveManifest(t.Context(), key, media.Reload{Sequence: -1})
 		next := edgeOf(t, now)
 		if err != nil || !ok || next.Sequence < 2 || next.Part < 1 {
 			t.Fatalf("%v, %v, %v\n%s", next, ok, err, now)
@@ -81,7 +81,7 @@ func TestLowLatency(t *testing.T) {
 	key := path.Join(rec.RecordDir, "audio.m3u8")
 	s.send(12 * time.Second)
 	g.caughtUp("camera")
-	now, _, _, _ := g.recorder.Playlist(t.Context(), key, media.Reload{Sequence: -1})
+	now, _, _, _ := g.recorder.LiveManifest(t.Context(), key, media.Reload{Sequence: -1})
 	rotated := g.ask(key, media.Reload{Sequence: edgeOf(t, now).Sequence + 1, Part: 9})
 	s.send(6 * time.Second)
 	g.caughtUp("camera")
@@ -146,7 +146,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, _, err := g.recorder.Playlist(ctx, key, next); !errors.Is(err, context.Canceled) {
+	if _, _, _, err := g.recorder.LiveManifest(ctx, key, next); !errors.Is(err, context.Canceled) {
 		t.Errorf("who has left: %v", err)
 	}
 	waits := g.ask(key, next)

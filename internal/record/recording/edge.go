@@ -7,7 +7,7 @@ import (
 	"github.com/live777/recorder/internal/record/manifest"
 )
 
-// This file has what players of low latency ask of a recording that runs: its playlists
+// This file has what players of low latency ask of a recording that runs: its manifests
 // with the chunks of its open segments, and what tells that there is more.
 
 // liveEdge is the end of a recording that runs. The recording's mu guards it.
@@ -37,15 +37,18 @@ func (o laneOutput) Chunk(c media.Chunk) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if rep := o.representation(o.lane, c.Number); rep != nil {
+		if o.pres.Announces(rep, c) {
+			o.announced = o.host.Settings().Now()
+		}
 		rep.AddChunk(c)
 	}
 	o.edge.moved()
 }
 
-// Playlist returns the HLS playlist of a name, with the chunks of the open segments, if it
-// has come so far as q says, or else what is closed when there is more. Both are nil where
-// there is no such playlist.
-func (rec *Recording) Playlist(name string, q media.Reload) (data []byte, more <-chan struct{}, err error) {
+// LiveManifest returns the manifest of a name, with the chunks of the open segments, if it has come
+// so far as q says, or else what is closed when there is more. Both are nil where there is
+// no such manifest.
+func (rec *Recording) LiveManifest(name string, q media.Reload) (data []byte, more <-chan struct{}, err error) {
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
 	if !rec.pres.Ready() || !slices.Contains(rec.manifests(), name) {
@@ -63,7 +66,11 @@ func (rec *Recording) Playlist(name string, q media.Reload) (data []byte, more <
 		key += " without what is old"
 	}
 	if data = rec.edge.texts[key]; data == nil {
-		data, _ = rec.pres.AppendLive(nil, name, q.Skip)
+		now := rec.pres
+		if rec.announced.After(now.Published) {
+			now.Published = rec.announced
+		}
+		data, _ = now.AppendLive(nil, name, q.Skip)
 		if rec.edge.texts == nil {
 			rec.edge.texts = map[string][]byte{}
 		}

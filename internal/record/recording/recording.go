@@ -105,6 +105,7 @@ type Recording struct {
 	names     []string  // of the manifests of renderedV, in the order in which they are stored
 	modified  time.Time // of version
 	edge      liveEdge
+	announced time.Time // when the MPD with the open segments changed without version
 
 	persisted persisted     // what was stored of the manifests while recording
 	noted     int64         // ledger bytes written to the journal

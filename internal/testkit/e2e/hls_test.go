@@ -85,7 +85,7 @@ func TestLowLatency(t *testing.T) {
 		Own    float64 `json:"own"`    // by the player's
 	}
 	span := fmt.Sprintf("/api/archive/camera/%d/now/", time.Now().Add(-3*time.Second).Unix())
-	for path, players := range map[string]string{"/api/record/object/" + dir + "/": "hlsjs,shaka", span: "hlsjs"} {
+	for path, players := range map[string]string{"/api/record/object/" + dir + "/": "hlsjs,shaka,shaka-dash,dashjs", span: "hlsjs,dashjs"} {
 		var result map[string]followed
 		startScript(t, nil, "low.mjs", "--base", s.url, "--path", path, "--players", players, "--out", t.ArtifactDir()).wait(&result)
 		for name, r := range result {
