@@ -156,7 +156,7 @@ func (f *fleet) playLive() {
 	var bucket, cellar watched
 	scripts["cam-bucket"].wait(&bucket)
 	scripts["cam-cellar"].wait(&cellar)
-	f.from("live, from MinIO", bucket.Origins, f.minio.Endpoint, f.manager.url) // the newest may have to be uploaded
+	f.from("live, to MinIO", bucket.Origins, f.manager.url, f.minio.Endpoint) // players are at the segment that is being written
 	f.from("live, from a node", cellar.Origins, f.manager.url)
 }
 
