@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/live777/recorder/internal/library/playback"
+	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/record/recorder"
-	"github.com/live777/recorder/internal/storage"
+	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/testkit/players"
 	"github.com/live777/recorder/internal/testkit/shapes"
 )
@@ -25,41 +28,52 @@ var watched = []string{"picture-12s-late", "sound-6s-late", "camera-off", "still
 // first segment has to show it.
 const latest = 12
 
-// running serves what is being recorded: the manifests from memory.
+// running serves what is being recorded as a node does, with the segments that are being
+// written.
 type running struct {
-	files     http.Handler
-	mu        sync.Mutex
-	recorders map[string]*recorder.Recorder // by the folder of the shape
+	mu      sync.Mutex
+	servers map[string]*playback.Server // by the folder of the shape
 }
 
-func (r *running) add(root string, rec *recorder.Recorder) {
+// add serves what a recorder records below a folder.
+func (r *running) add(root string, rec *recorder.Recorder) error {
+	store, err := fs.New(root, fs.Options{NoSync: true})
+	if err != nil {
+		return fmt.Errorf("open storage: %w", err)
+	}
+	server, err := playback.New(playback.Options{Backend: store, Catalogue: anyRecording{}, Live: rec, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.recorders[filepath.Base(root)] = rec
+	r.servers[filepath.Base(root)] = server
+	return nil
 }
 
 func (r *running) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	folder, key, _ := strings.Cut(strings.TrimPrefix(request.URL.Path, "/"), "/")
 	r.mu.Lock()
-	rec := r.recorders[folder]
+	server := r.servers[folder]
 	r.mu.Unlock()
-	if rec != nil {
-		if data, _, ok := rec.Manifest(key); ok {
-			w.Header().Set("Content-Type", storage.ContentType(key))
-			w.Header().Set("Cache-Control", "no-cache")
-			_, _ = w.Write(data)
-			return
-		}
+	if server == nil || server.Object(w, request, key) != nil {
+		http.NotFound(w, request)
 	}
-	w.Header().Set("Cache-Control", "no-cache")
-	r.files.ServeHTTP(w, request)
+}
+
+// anyRecording is a catalogue that has each recording it is asked for.
+type anyRecording struct{ playback.Catalogue }
+
+func (anyRecording) FindByObject(_ context.Context, key string) (media.Recording, error) {
+	dir := path.Dir(key)
+	return media.Recording{Stream: shapes.Stream, RecordID: path.Base(dir), RecordDir: dir, Status: media.StatusRecording}, nil
 }
 
 // Players that follow a recording show every second from where they began, and
 // come to its end.
 func TestPlayersFollow(t *testing.T) {
 	root := t.TempDir()
-	handler := &running{files: http.FileServer(http.Dir(root)), recorders: map[string]*recorder.Recorder{}}
+	handler := &running{servers: map[string]*playback.Server{}}
 	stage := newStage(t, handler)
 	open(t, stage, len(watched))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
@@ -105,6 +119,7 @@ func followed(ctx context.Context, t *testing.T, f follower, shape shapes.Shape)
 		if r, problems = follow(ctx, t, &f, shape); len(problems) == 0 {
 			break
 		}
+		t.Logf("try %d of %s: %s", try+1, shape.Name, strings.Join(problems, "; "))
 	}
 	for _, p := range problems {
 		t.Error(p)
@@ -118,7 +133,10 @@ func follow(ctx context.Context, t *testing.T, f *follower, shape shapes.Shape) 
 	results := make([]*players.Result, len(f.players))
 	var wg sync.WaitGroup
 	started := func(made *shapes.Made, rec *recorder.Recorder, mpd string) {
-		f.handler.add(made.Root, rec)
+		if err := f.handler.add(made.Root, rec); err != nil {
+			t.Errorf("%s: %v", shape.Name, err)
+			return
+		}
 		for i, player := range f.players {
 			wg.Go(func() {
 				browser, name, _ := strings.Cut(player, "/")
