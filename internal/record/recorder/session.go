@@ -345,7 +345,7 @@ func (s *session) handle(item *live.Item) error {
 		if s.rec == nil && s.held {
 			s.r.pace.leave(s.stream)
 		}
-		tr.last = sent{item.Packet.SSRC, item.Packet.Timestamp, item.Packet.Arrival}
+		tr.last = tr.last.next(item.Packet, tr.ClockRate)
 		s.arr.Packet(tr.ID, item.Packet.Arrival)
 		s.results = tr.dep.Push(item.Packet, s.results[:0])
 		return s.deliver(tr, s.results)

@@ -149,6 +149,16 @@ func (s sent) when(ts, rate uint32) time.Time {
 	return s.at.Add(-media.Ticks(int32(s.ts - ts)).Duration(rate))
 }
 
+// next returns which of this packet and one that came behind it tells when the stream's
+// others come: the one that was held up least, of the last second.
+func (s sent) next(p *media.Packet, rate uint32) sent {
+	late := p.Arrival.Sub(s.when(p.Timestamp, rate))
+	if s.ssrc == p.SSRC && late > 0 && late < stoodStill && p.Arrival.Sub(s.at) < stoodStill {
+		return s
+	}
+	return sent{p.SSRC, p.Timestamp, p.Arrival}
+}
+
 // heldStream is an RTP stream of which packets have come since the process went on.
 type heldStream struct {
 	sent       // the packet that was held up least

@@ -107,6 +107,22 @@ func TestHeldUpOfOtherStreamsAndEnd(t *testing.T) {
 	q.check(t)
 }
 
+// A packet that came late before the standstill does not make those behind it late: the one before
+// it, which was held up least, tells when they came. After a second the next one does.
+func TestHeldUpBehindALatePacket(t *testing.T) {
+	for before, want := range map[time.Duration]time.Duration{500 * time.Millisecond: 0, 2 * time.Second: 300 * time.Millisecond} {
+		q := newQueued()
+		tr := q.tracks[soundTrack]
+		push := func(at, late time.Duration) {
+			tr.last = tr.last.next(&media.Packet{SSRC: 1, Timestamp: q.rtp(soundTrack, 1, at-late), Arrival: q.base.Add(at)}, tr.ClockRate)
+		}
+		push(-before, 0)
+		push(0, 300*time.Millisecond)
+		q.held(soundTrack, 1, time.Second, time.Second+want)
+		q.check(t)
+	}
+}
+
 // Timestamps that jump tell nothing of when a packet came: it was before what is behind it.
 func TestHeldUpWithJump(t *testing.T) {
 	for _, jump := range []time.Duration{time.Hour, -time.Hour} {

@@ -27,7 +27,7 @@ type track struct {
 	early   int64          // pictures before its first key frame, that the arranger knows of
 	losing  bool           // the loss has been logged
 	untold  bool           // reasonOrder has been logged
-	last    sent           // the last packet that came
+	last    sent           // the packet of the last second that was held up least
 }
 
 // newTrack returns the recorder's side of a track; the error says why it
