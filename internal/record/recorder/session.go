@@ -388,6 +388,7 @@ func (s *session) announce() {
 	for l, why := range s.pub.missing {
 		s.rec.Update(l, func(t *media.RecordingTrack) { t.Missing = why })
 	}
+	s.rec.NoteTracks() // else a crash would forget a layer that has not come yet
 }
 
 // leave ends what the publisher has sent: what was held back or is incomplete is

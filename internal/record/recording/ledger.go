@@ -86,12 +86,16 @@ func (rec *Recording) Update(l lane, change func(*media.RecordingTrack)) {
 }
 
 // NoteLedger writes the ledger to the journal, so that a crash does not lose it, if
-// there is so much new media that this stays a small share.
+// there is so much new media that this stays a small share, or tracks are new in it.
 func (rec *Recording) NoteLedger() error {
 	info := rec.Snapshot()
-	if rec.journal == nil || rec.noted*ledgerShare > info.Bytes {
+	if rec.journal == nil || rec.noted*ledgerShare > info.Bytes && len(info.Tracks) == rec.notedTracks {
 		return nil
 	}
 	rec.noted += int64(len(encodeInfo(info)))
+	rec.notedTracks = len(info.Tracks)
 	return rec.write(entry{Info: &info}, false)
 }
+
+// NoteTracks is NoteLedger after tracks were announced. If it fails, the next segment does.
+func (rec *Recording) NoteTracks() { rec.keep(rec.NoteLedger()) }

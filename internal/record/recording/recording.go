@@ -107,16 +107,17 @@ type Recording struct {
 	edge      liveEdge
 	announced time.Time // when the MPD with the open segments changed without version
 
-	persisted persisted     // what was stored of the manifests while recording
-	noted     int64         // ledger bytes written to the journal
-	end       time.Duration // latest end of a closed segment
-	sampled   time.Time     // when some of its objects were last looked for
-	gone      string        // one of them that storage had and does not have any more; empty: none is known
-	sealed    bool          // nothing more will be written to the media
-	crashed   bool          // its node died, and its publisher has not come back since
-	broken    bool          // its media was broken off, and tidy has not brought it in order
-	untidy    int           // how often tidy has failed
-	pending   sealing       // what is still to be stored of the seal
+	persisted   persisted     // what was stored of the manifests while recording
+	noted       int64         // ledger bytes written to the journal
+	notedTracks int           // tracks in the ledger that was last written there
+	end         time.Duration // latest end of a closed segment
+	sampled     time.Time     // when some of its objects were last looked for
+	gone        string        // one of them that storage had and does not have any more; empty: none is known
+	sealed      bool          // nothing more will be written to the media
+	crashed     bool          // its node died, and its publisher has not come back since
+	broken      bool          // its media was broken off, and tidy has not brought it in order
+	untidy      int           // how often tidy has failed
+	pending     sealing       // what is still to be stored of the seal
 }
 
 // sealing says which parts of the seal are not stored yet. While media is among them,

@@ -32,10 +32,11 @@ const (
 // ignores requests for key frames (5901571). And a Period too short for a packet of sound,
 // which had none (8101332), and new SSRCs in a standstill that their sender did not outlast
 // (8101738, 6300424), and a packet sent again right before one (5603035).
+// And a layer that came for the first time shortly before a crash (9100504).
 var mended = []uint64{
 	198, 100045, 100424, 100612, 100712, 100871, 101101, 101458, 102094, 102430, 113191, 113621, 900218, 900784, 901048, 901109,
 	930220, 940040, 6202018, 6300404, 5901926, 6200707, 6202293, 6201988, 600174, 5901571, 8101332,
-	8101738, 6300424, 5603035,
+	8101738, 6300424, 5603035, 9100504,
 }
 
 // attempt lets a scenario happen and judges what is left; the second result is the log
