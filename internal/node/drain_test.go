@@ -8,12 +8,16 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
+	"github.com/live777/recorder/internal/storage/fs"
 	"github.com/live777/recorder/internal/testkit/await"
+	"github.com/live777/recorder/internal/testkit/compare"
 	"github.com/live777/recorder/internal/testkit/load"
 )
 
@@ -137,4 +141,65 @@ func TestRestartGoesOn(t *testing.T) {
 	}
 	cancel()
 	n.stop()
+}
+
+// TestEndLosesNothing: a node ends in order while publishers go on sending. What they had
+// sent when they were told is recorded, but for the last units, of which a publisher whose
+// connection closes does not know whether they went out. The WebRTC stack tells and ends at
+// once, so what is on the way at that moment may be missing there, too.
+func TestEndLosesNothing(t *testing.T) {
+	t.Parallel()
+	for receiver, tail := range map[string]int{"direct": 3, "pion": 6} {
+		t.Run(receiver, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			n := startNode(t, func(c *config.Config) {
+				c.WebRTC.Receiver = receiver
+				c.Recorder.Storage.Root = filepath.Join(dir, "storage")
+				c.Recorder.AutoStreams = []string{"*"}
+				c.Recorder.Reconnect = 30
+			})
+			var streams []string
+			logs := make([]*load.Log, 8)
+			var wg sync.WaitGroup
+			for i := range logs {
+				streams = append(streams, fmt.Sprintf("s%d", i))
+				p, err := load.New(load.Options{
+					URL: n.url + "/whip/" + streams[i], Video: open(t, "h264_baseline.h264"), Audio: open(t, "opus_mono.ogg"), SenderReports: true, NoDelete: true,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				wg.Go(func() { logs[i], _ = p.Run(t.Context()) }) // the node ends it
+			}
+			before := n.recorded(streams)
+			n.stop()
+			wg.Wait()
+			for i, stream := range streams {
+				rec := n.readBack(before[stream].RecordDir)
+				report := compare.Recording(logs[i], rec, compare.Options{TailUnits: tail})
+				if err := report.Err(); err != nil || rec.Info.Status != media.StatusComplete {
+					t.Errorf("%s is %s (%s): %v", stream, rec.Info.Status, rec.Info.Reason, err)
+				}
+				for _, track := range report.Tracks {
+					t.Logf("%s %s: %d sent, the last %d are missing", stream, track.Kind, track.Sent, track.Sent-1-track.Last)
+				}
+			}
+		})
+	}
+}
+
+// readBack reads a recording from the storage of a node, which may have ended.
+func (n *testNode) readBack(dir string) *verify.Recording {
+	n.t.Helper()
+	store, err := fs.New(n.root, fs.Options{})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer func() { _ = store.Close() }()
+	rec, err := verify.ReadRecording(context.Background(), store, dir)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	return rec
 }

@@ -292,8 +292,9 @@ func parameters(t media.Track) live.Keeper {
 	return nil
 }
 
-// drain lets nobody new in, seals what has arrived, and sends the publishers away. Other
-// requests are answered as ever, for who plays a recording has nothing to do with it.
+// drain lets nobody new in, sends the publishers away, and seals what has arrived: what a
+// publisher sends while it does not know of the end would be missing. Other requests are
+// answered as ever, for who plays a recording has nothing to do with it.
 func (n *Node) drain(ctx context.Context) error {
 	if !n.draining.CompareAndSwap(0, time.Now().UnixNano()) {
 		return nil
@@ -301,7 +302,11 @@ func (n *Node) drain(ctx context.Context) error {
 	n.whip.SetDraining(true)
 	sealing, cancel := context.WithTimeout(ctx, n.cfg.Recorder.Drain.Duration())
 	defer cancel()
-	errs := []error{n.recorder.drain(), n.recorder.seal(sealing)}
+	errs := []error{n.recorder.drain()}
+	dismissing, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	n.whip.Dismiss(dismissing)
+	errs = append(errs, n.recorder.seal(sealing))
 	closing, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	return errors.Join(append(errs, n.whip.Close(closing))...)

@@ -136,7 +136,9 @@ func (s *Session) connect() {
 	for err == nil {
 		_, err = conn.Read(b) // no data channel: nothing is made of it
 	}
-	s.become(Closed)
+	if !s.hungUp.Load() {
+		s.become(Closed)
+	}
 }
 
 // handshake makes the DTLS connection.

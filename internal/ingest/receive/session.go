@@ -107,6 +107,7 @@ type Session struct {
 	pathHeard atomic.Int64 // the same on the way in use
 	path      atomic.Pointer[path]
 	closed    atomic.Bool
+	hungUp    atomic.Bool
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -190,6 +191,13 @@ func (s *Session) ForgetSource(ssrc uint32) {
 			delete(t.sources, ssrc)
 		}
 	})
+}
+
+// HangUp tells the client that the session ends. What the client sends until it knows is
+// taken as before; Close is to follow.
+func (s *Session) HangUp() {
+	s.hungUp.Store(true)
+	s.cancel()
 }
 
 // Close ends the session and waits for it. The client is told.

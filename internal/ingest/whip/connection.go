@@ -26,6 +26,9 @@ type connection interface {
 	source(ssrc uint32, has bool)
 	// isUp reports whether the client has chosen a way.
 	isUp() bool
+	// hangUp tells the client that the session ends. It is false where nothing that comes
+	// afterwards would be taken.
+	hangUp() bool
 	// close ends it and waits for it.
 	close() error
 }
@@ -89,6 +92,9 @@ func (s stack) isUp() bool {
 	state := s.pc.ICEConnectionState()
 	return state == webrtc.ICEConnectionStateConnected || state == webrtc.ICEConnectionStateCompleted
 }
+
+// hangUp implements connection: the stack tells the client, and takes nothing more, in close.
+func (s stack) hangUp() bool { return false }
 
 func (s stack) close() error {
 	err := s.pc.GracefulClose()

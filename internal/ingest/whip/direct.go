@@ -89,6 +89,14 @@ func (d *direct) source(ssrc uint32, has bool) {
 	}
 }
 
+func (d *direct) hangUp() bool {
+	if d.transport == nil {
+		return false
+	}
+	d.transport.HangUp()
+	return true
+}
+
 func (d *direct) close() error {
 	if d.transport != nil {
 		d.transport.Close()

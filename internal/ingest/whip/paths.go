@@ -320,3 +320,12 @@ func (c pathConn) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, from, err := c.ReadFromAddrPort(b)
 	return n, net.UDPAddrFromAddrPort(from), err
 }
+
+// SetWriteDeadline implements net.PacketConn. It sets none: when a session ends while
+// another one writes, the stack stops that write by a deadline in the past, which the socket
+// has for all. What the others send meanwhile would be lost, their goodbyes among it. A
+// write to a UDP socket does not wait for long.
+func (c pathConn) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline implements net.PacketConn, by the same rule.
+func (c pathConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }

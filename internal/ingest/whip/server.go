@@ -279,6 +279,22 @@ func (s *Server) forget(se *session) {
 	s.gone = append(s.gone, goneSession{key, se.publisher})
 }
 
+// endShutdown is why sessions end with the node.
+const endShutdown = "the node is shutting down"
+
+// Dismiss sends the publishers away. It returns when what they had sent is handed on.
+func (s *Server) Dismiss(ctx context.Context) {
+	s.mu.Lock()
+	var wg sync.WaitGroup
+	for _, se := range s.sessions {
+		if se.publisher {
+			wg.Go(func() { se.dismiss(ctx) })
+		}
+	}
+	s.mu.Unlock()
+	wg.Wait()
+}
+
 // Close ends all sessions, waits for them and closes the UDP port. It returns
 // ctx's error when they do not end in time.
 func (s *Server) Close(ctx context.Context) error {
@@ -290,7 +306,7 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	for _, se := range sessions {
-		se.end("the node is shutting down")
+		se.end(endShutdown)
 	}
 	done := make(chan struct{})
 	go func() {

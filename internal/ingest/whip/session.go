@@ -30,6 +30,13 @@ const (
 	drainMax   = 300 * time.Millisecond
 )
 
+// A publisher that is sent away sends until it knows: for as long as the network takes. It
+// has stopped when nothing has come for dismissQuiet, and is listened to for dismissMax.
+const (
+	dismissQuiet = 100 * time.Millisecond
+	dismissMax   = 500 * time.Millisecond
+)
+
 // session is one connection and its URL: what publishers' and viewers' sessions have in
 // common.
 type session struct {
@@ -256,13 +263,15 @@ func (se *session) attach(a attachment) {
 // drain waits a moment until the packets of a publisher that have arrived are handed
 // on. Its last ones may still be on their way through the WebRTC stack when its DELETE
 // comes.
-func (se *session) drain(ctx context.Context) {
+func (se *session) drain(ctx context.Context) { se.drainWithin(ctx, drainQuiet, drainMax) }
+
+func (se *session) drainWithin(ctx context.Context, quiet, limit time.Duration) {
 	if !se.publisher || !se.isConnected() {
 		return
 	}
-	tick := time.NewTicker(drainQuiet)
+	tick := time.NewTicker(quiet)
 	defer tick.Stop()
-	end := time.NewTimer(drainMax)
+	end := time.NewTimer(limit)
 	defer end.Stop()
 	for before := int64(-1); ; {
 		now := se.received.Load()
@@ -280,6 +289,14 @@ func (se *session) drain(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// dismiss ends the session of a publisher, with all that it had sent when it was told.
+func (se *session) dismiss(ctx context.Context) {
+	if se.conn.hangUp() {
+		se.drainWithin(ctx, dismissQuiet, dismissMax)
+	}
+	se.end(endShutdown)
 }
 
 // end ends the session. It does not block and may be called from anywhere. The

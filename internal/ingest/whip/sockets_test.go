@@ -176,3 +176,24 @@ func stunRequest(t *testing.T, n *node) []byte {
 	}
 	return msg.Raw
 }
+
+// TestEndStopsNobodysPackets: the stack sets a deadline on the socket that all sessions send
+// by when one of them ends. It keeps nothing from being sent.
+func TestEndStopsNobodysPackets(t *testing.T) {
+	var ends [2]*net.UDPConn
+	for i := range ends {
+		conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		ends[i] = conn
+	}
+	socket := pathConn{rawConn{ends[0]}, newPaths()}
+	if err := socket.SetWriteDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := socket.WriteTo([]byte("media"), ends[1].LocalAddr()); err != nil {
+		t.Errorf("another session's packet: %v", err)
+	}
+}

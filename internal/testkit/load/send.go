@@ -80,6 +80,11 @@ func (s *session) wait(at time.Duration, done <-chan struct{}) (cancelled bool, 
 	case <-done:
 		return true, nil
 	case <-timer.C:
+	}
+	select {
+	case <-s.failed: // also where the time has come at the same moment
+		return false, errConnectionLost
+	default:
 		return false, nil
 	}
 }
