@@ -73,6 +73,8 @@ func rebuild(flags *flag.FlagSet) command.Action {
 	load := service().Configured(flags)
 	var c manager.Command
 	flags.BoolVar(&c.JSON, "json", false, "print JSON, the summary last")
+	flags.BoolVar(&c.Index, "index", false, "make the sample indexes of recordings in shared storage that lack them, too: this reads their media")
+	flags.BoolVar(&c.Fill, "fill", false, "store silence, or the picture before, for segments that shared storage has lost, and note their time as filled, so that players play on")
 	flags.StringVar(&c.Originals, "originals", "", "`FILE` that tells the streams of recordings that an original live777 made into shared storage: index.json of a node, or stream and mpd_path from its liveman's database, as JSON")
 	return func(ctx context.Context, s command.Surroundings, _ []string) (int, error) {
 		cfg, log, err := load(s)

@@ -28,6 +28,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"-bogus"}, 2, "", "-bogus"},
 		{[]string{"start"}, 2, "", `unexpected argument "start"`},
 		{[]string{"rebuild", "-help"}, 0, "", "-json"},
+		{[]string{"rebuild", "-help"}, 0, "", "-fill"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(t.Context(), tt.args, nil, &stdout, &stderr)

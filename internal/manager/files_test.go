@@ -14,6 +14,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/library/catalogue"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/media/fmp4"
 	"github.com/live777/recorder/internal/storage"
@@ -42,6 +44,7 @@ type sound struct {
 	segments int
 	codecs   string
 	gaps     []media.Gap
+	lost     []int // segments that the storage has lost, counted from 0
 }
 
 // packet is one of the hundred in a segment.
@@ -79,6 +82,9 @@ func (s *sound) objects(t *testing.T, r media.Recording) map[string][]byte {
 		media.ManifestName: fmt.Appendf(nil, head+soundPeriod+"</MPD>", r.Start.Format(time.RFC3339Nano), 2*s.segments, s.codecs, s.segments-1),
 	}
 	for n := range s.segments {
+		if slices.Contains(s.lost, n) {
+			continue
+		}
 		c := fmp4.Chunk{TrackID: 1, Kind: media.Audio, Sequence: uint32(n + 1), Time: media.Ticks(n) * 96000, First: true}
 		for i := range 100 {
 			c.Samples = append(c.Samples, fmp4.Sample{Data: []byte(s.packet(n, i)), Duration: 960, Key: true})
@@ -86,6 +92,29 @@ func (s *sound) objects(t *testing.T, r media.Recording) map[string][]byte {
 		all[fmt.Sprintf("a_seg_%04d.m4s", n+1)] = c.Append(nil)
 	}
 	return all
+}
+
+// store makes a recording of a node, long ago.
+func (s *sound) store(t *testing.T, alias string, store storage.Backend, db *catalogue.DB) {
+	t.Helper()
+	start := archived.Add(time.Duration(s.from) * time.Second)
+	end := start.Add(time.Duration(2*s.segments) * time.Second)
+	r := media.Recording{
+		Stream: "camera", RecordID: media.RecordID(s.dir), RecordDir: s.dir, MPDPath: s.dir + "/" + media.ManifestName, Node: alias,
+		Start: start, End: &end, Duration: end.Sub(start).Seconds(), DurableThrough: end.Sub(start).Seconds(), Status: media.StatusComplete,
+		Tracks: []media.RecordingTrack{{Kind: "audio", Codec: "opus", RFC6381: s.codecs, Recorded: true, Gaps: s.gaps}},
+	}
+	if len(s.gaps) > 0 {
+		r.Status, r.Reason = media.StatusDegraded, "audio: packets were lost"
+	}
+	for name, data := range s.objects(t, r) {
+		if err := store.Put(t.Context(), s.dir+"/"+name, bytes.NewReader(data), int64(len(data))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Put(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // startSounds runs a node that has made recordings of sound long ago.
@@ -98,24 +127,7 @@ func startSounds(t *testing.T, alias string, all ...sound) *server {
 	}
 	db := openCatalogue(t, "sqlite://"+filepath.Join(dir, "live777.db"))
 	for _, s := range all {
-		start := archived.Add(time.Duration(s.from) * time.Second)
-		end := start.Add(time.Duration(2*s.segments) * time.Second)
-		r := media.Recording{
-			Stream: "camera", RecordID: media.RecordID(s.dir), RecordDir: s.dir, MPDPath: s.dir + "/" + media.ManifestName, Node: alias,
-			Start: start, End: &end, Duration: end.Sub(start).Seconds(), DurableThrough: end.Sub(start).Seconds(), Status: media.StatusComplete,
-			Tracks: []media.RecordingTrack{{Kind: "audio", Codec: "opus", RFC6381: s.codecs, Recorded: true, Gaps: s.gaps}},
-		}
-		if len(s.gaps) > 0 {
-			r.Status, r.Reason = media.StatusDegraded, "audio: packets were lost"
-		}
-		for name, data := range s.objects(t, r) {
-			if err := store.Put(t.Context(), s.dir+"/"+name, bytes.NewReader(data), int64(len(data))); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := db.Put(t.Context(), r); err != nil {
-			t.Fatal(err)
-		}
+		s.store(t, alias, store, db)
 	}
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
@@ -161,9 +173,9 @@ func spanURL(from, to int) string {
 // of which a manager asks the nodes for no more than is wanted of it.
 func TestFileOfNodes(t *testing.T) {
 	t.Parallel()
-	whole := sound{"camera/1", 0, 3, "opus", nil}
-	lossy := sound{"camera/1", 0, 6, "opus", []media.Gap{{Start: 1, Duration: 4, Cause: "loss"}}}
-	other := sound{"camera/2", 12, 2, "mp4a.40.2", nil}
+	whole := sound{"camera/1", 0, 3, "opus", nil, nil}
+	lossy := sound{"camera/1", 0, 6, "opus", []media.Gap{{Start: 1, Duration: 4, Cause: "loss"}}, nil}
+	other := sound{"camera/2", 12, 2, "mp4a.40.2", nil, nil}
 	a, b := startSounds(t, "a", whole), startSounds(t, "b", lossy, other)
 	counted, sent := counting(t, a)
 	m := startManager(t, t.TempDir(), map[string]*server{"a": counted, "b": b}, nil)

@@ -237,10 +237,8 @@ func (l *library) serveStored(w http.ResponseWriter, r *http.Request, rec media.
 	if !isSegment(key) || ttl == 0 || r.Method != http.MethodGet {
 		return l.shared.Object(w, r, key)
 	}
-	if !l.settled(rec) {
-		if _, err := l.fleet.o.Storage.Stat(r.Context(), key); err != nil {
-			return l.shared.Object(w, r, key)
-		}
+	if _, err := l.fleet.o.Storage.Stat(r.Context(), key); err != nil {
+		return l.shared.Object(w, r, key) // it waits for its upload, or something stands for it
 	}
 	return l.redirect(w, r, key, ttl)
 }

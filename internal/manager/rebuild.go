@@ -25,6 +25,7 @@ import (
 type Command struct {
 	// Originals is a file that lists what an original live777 recorded (maintain.RebuildOptions); may be empty.
 	Originals      string
+	Index, Fill    bool // what else is made in shared storage (maintain.RebuildOptions)
 	JSON           bool // what there is to say, as JSON
 	Stdout, Stderr io.Writer
 	Logger         *slog.Logger // nil means slog.Default()
@@ -73,8 +74,8 @@ func Rebuild(ctx context.Context, cfg *config.Liveman, c Command) (ok bool, err 
 		return false, err
 	}
 	ok = true
-	if c.Originals != "" && store.backend == nil {
-		return false, fault.New(fault.Invalid, "there is no shared storage ([storage]) in which recordings of an original live777 could be: run live777 rebuild on the node that keeps them")
+	if (c.Originals != "" || c.Index || c.Fill) && store.backend == nil {
+		return false, fault.New(fault.Invalid, "-originals, -index and -fill are about shared storage ([storage]), and there is none: run live777 rebuild on the node that keeps the recordings")
 	}
 	if store.backend != nil {
 		if ok, err = rebuildShared(ctx, store, db, f, c); err != nil {
@@ -119,7 +120,7 @@ func (f *fleet) introduceAll(ctx context.Context, nodes []*node) error {
 func rebuildShared(ctx context.Context, store shared, db *catalogue.DB, f *fleet, c Command) (ok bool, err error) {
 	out := maintain.NewOutput(c.Stdout, c.Stderr, c.JSON)
 	o := maintain.RebuildOptions{
-		Backend: store.backend, Catalogue: db, Partial: true, Originals: c.Originals, Logger: c.Logger,
+		Backend: store.backend, Catalogue: db, Partial: true, Index: c.Index, Fill: c.Fill, Originals: c.Originals, Logger: c.Logger,
 		InCatalogue: f.names.InCatalogue,
 		Elsewhere:   func(r media.Recording) bool { return folder.IsMounted(r.RecordDir) },
 		Progress: func(s maintain.RebuildSummary) {

@@ -6,10 +6,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/live777/recorder/internal/base/config"
+	"github.com/live777/recorder/internal/base/fault"
 )
 
 // From storage alone, and from what nodes keep themselves, an empty database
@@ -54,6 +57,7 @@ func TestRebuild(t *testing.T) {
 		if got, _ := json.Marshal(again.recordings("cam")); !bytes.Equal(got, want) {
 			t.Errorf("local %v: %s, before it was %s", local, got, want)
 		}
+		fillsWhatIsLost(t, cfg, shared, local)
 		// A node that cannot be asked is said, and takes nothing away.
 		if ok, err := Rebuild(t.Context(), cfg, Command{Stdout: &said, Stderr: t.Output(), Logger: logger(t)}); err != nil || ok == local {
 			t.Errorf("local %v, with the node down: %v %v %s", local, ok, err, said.String())
@@ -61,5 +65,23 @@ func TestRebuild(t *testing.T) {
 		if len(again.recordings("cam")) != 1 {
 			t.Error("the recording is gone")
 		}
+	}
+}
+
+// fillsWhatIsLost takes a segment away from storage: a rebuild that is asked to stores
+// another one in its place, if the storage is shared.
+func fillsWhatIsLost(t *testing.T, cfg *config.Liveman, storage string, local bool) {
+	t.Helper()
+	lost, err := filepath.Glob(filepath.Join(storage, "cam", "*", "*_seg_0001.*"))
+	if err != nil || len(lost) == 0 {
+		t.Fatalf("there is no segment: %v", err)
+	}
+	if err := os.Remove(lost[0]); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	_, err = Rebuild(t.Context(), cfg, Command{JSON: true, Fill: true, Stdout: &said, Stderr: t.Output(), Logger: logger(t)})
+	if _, stat := os.Stat(lost[0]); local != (stat != nil) || local != (fault.KindOf(err) == fault.Invalid && err != nil) || local == strings.Contains(said.String(), `"filled":1`) {
+		t.Errorf("local %v, -fill: %v, %v %s", local, err, stat, said.String())
 	}
 }
