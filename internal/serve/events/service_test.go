@@ -27,6 +27,8 @@ const testSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 type hookServer struct {
 	t      *testing.T
 	answer func(ctx context.Context, n int) (status int, err error) // to the n-th call
+	// answerTo is the same, for those who look at the subject; it goes before answer.
+	answerTo func(subject string) (status int)
 
 	mu    sync.Mutex
 	calls int
@@ -62,6 +64,9 @@ func (h *hookServer) RoundTrip(r *http.Request) (*http.Response, error) {
 	h.mu.Lock()
 	what := h.answer
 	h.mu.Unlock()
+	if h.answerTo != nil {
+		what = always(h.answerTo(e.Subject))
+	}
 	status, err := what(r.Context(), n)
 	if status/100 == 2 {
 		h.mu.Lock()
@@ -159,6 +164,53 @@ func waits(t *testing.T, s *Service) bool {
 		t.Fatal(err)
 	}
 	return slices.ContainsFunc(st.Targets, func(one Target) bool { return one.Waiting > 0 })
+}
+
+// TestOneRefusedStream: a receiver that takes no event of one stream gets those of others at
+// once, however often it has refused that one, and that one's in order when it takes it.
+func TestOneRefusedStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hookServer{t: t}
+		var mended atomic.Bool
+		h.answerTo = func(subject string) int {
+			if subject == "bad" && !mended.Load() {
+				return 422
+			}
+			return 204
+		}
+		s := open(t, filepath.Join(t.TempDir(), "q.db"), h, toWebhook())
+		defer closeIt(t, s)
+		emit := func(subject string, n int) {
+			s.Emit(Event{Type: config.EventStreamStarted, Subject: subject, Data: n})
+			s.flush()
+		}
+		for n := range 3 {
+			emit("bad", n)
+		}
+		for n := range 4 {
+			for s.Measure()[0].Failed < int64(n+1)*(patience+2) { // more than a receiver may that works
+				time.Sleep(100 * time.Millisecond)
+			}
+			began := time.Now()
+			emit("good", n)
+			until(t, "the other stream's event is told", func() bool { return len(h.taken()) == n+1 })
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("event %d of the other stream was told after %v", n, took)
+			}
+		}
+		if st, err := s.Status(t.Context()); err != nil || st.Targets[0].Waiting != 3 {
+			t.Errorf("%+v, %v", st, err)
+		}
+		mended.Store(true)
+		until(t, "all is told", func() bool { time.Sleep(10 * time.Second); return !waits(t, s) })
+		var bad []envelopeRead
+		for _, e := range h.taken() {
+			if e.Subject == "bad" {
+				bad = append(bad, e)
+			}
+		}
+		inOrder(t, bad, 3)
+	})
 }
 
 // TestQueueOutlivesTheProgram tells after a restart what was not told before, and what

@@ -22,7 +22,8 @@ const (
 	retryMin = time.Second
 	retryMax = 5 * time.Minute
 	// patience is how many events in a row a receiver may refuse before it counts as
-	// failing. Then one is tried at a time, at most every probeMax.
+	// failing. If they are not all of one subject, one is tried at a time from then on, at
+	// most every probeMax. What it refuses of one subject alone holds up no other.
 	patience = 5
 	probeMax = 30 * time.Second
 	// retryAfterMax bounds what a receiver may ask for with Retry-After.
@@ -97,6 +98,8 @@ type target struct {
 	running   int
 	waiting   int
 	failures  int       // in a row
+	refused   string    // the subject of the first of these
+	several   bool      // these are of more than one subject
 	pause     time.Time // nothing is tried before, while it is failing
 	counts    Counts
 	delivered time.Time // when the last was delivered
@@ -246,7 +249,7 @@ func (t *target) take(now time.Time) (ln *lane, seq int64, wait time.Duration) {
 	defer t.mu.Unlock()
 	most := t.parallel
 	var pause time.Duration
-	if t.failures >= patience {
+	if t.paced() {
 		most, pause = 1, t.pause.Sub(now)
 	}
 	if len(t.due) == 0 || t.running >= most {
@@ -310,6 +313,10 @@ func (t *target) finish(ln *lane, d Delivery, after time.Duration) {
 	if d.Outcome == OutcomeFailed {
 		t.counts.Failed++
 		t.failures++
+		if t.failures == 1 {
+			t.refused = ln.subject
+		}
+		t.several = t.several || t.refused != ln.subject
 		t.failed = d
 		ln.attempts++
 		ln.at = now.Add(max(backoff(ln.attempts, retryMax), min(after, retryAfterMax)))
@@ -345,6 +352,9 @@ func (t *target) finish(ln *lane, d Delivery, after time.Duration) {
 	t.awake()
 }
 
+// paced reports whether one event is tried at a time. Called with mu held.
+func (t *target) paced() bool { return t.failures >= patience && t.several }
+
 // later has a lane looked at again whose first event somebody else tells just now.
 func (t *target) later(ln *lane) {
 	t.mu.Lock()
@@ -358,12 +368,14 @@ func (t *target) later(ln *lane) {
 // recovered has all that waits tried at once when a receiver takes events again. Called
 // with mu held.
 func (t *target) recovered(now time.Time) {
-	failing := t.failures >= patience
-	t.failures = 0
-	if !failing {
+	failing, paced := t.failures >= patience, t.paced()
+	t.failures, t.several = 0, false
+	if failing {
+		t.s.log.Info("a receiver of events takes them again", "target", t.name)
+	}
+	if !paced {
 		return
 	}
-	t.s.log.Info("a receiver of events takes them again", "target", t.name)
 	for _, other := range t.due {
 		if other.at.After(now) {
 			other.at = now
