@@ -55,8 +55,17 @@ func newLibrary(f *fleet, store shared, ttl time.Duration) (*library, error) {
 	if l.spans, err = span.New(span.Options{Source: l, Logger: f.log}); err != nil || store.backend == nil {
 		return l, err
 	}
-	l.shared, err = playback.New(playback.Options{Backend: store.backend, Lister: store.backend, Catalogue: sharedCatalogue{f}, Logger: f.log})
+	l.shared, err = playback.New(playback.Options{Backend: store.backend, Lister: store.backend, Catalogue: sharedCatalogue{f}, Note: f.note, Logger: f.log})
 	return l, err
+}
+
+// note stores in the catalogue what is found out about a recording in shared storage.
+func (f *fleet) note(ctx context.Context, r media.Recording) error {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	err := f.o.Catalogue.PutAll(ctx, []media.Recording{r})
+	f.found.forget(r.RecordDir)
+	return err
 }
 
 // sharedCatalogue is the catalogue as playback.Server sees it.

@@ -50,6 +50,10 @@ func TestLostSegmentOfNode(t *testing.T) {
 		a, body := m.request(http.MethodGet, span+name, "")
 		return a.StatusCode, a.Header, body
 	})
+	saysLost(t, func() (line media.Timeline) {
+		m.call(http.MethodGet, fmt.Sprintf("/api/archive/camera?from=%d&to=%d&buckets=100", archived.Unix(), archived.Unix()+8), "", &line)
+		return line
+	})
 }
 
 // segmentOf returns under which name a span's HLS and DASH have a segment.
@@ -84,5 +88,27 @@ func TestLostSegmentOfSharedStorage(t *testing.T) {
 		if status, _ := l.get(http.MethodGet, "camera/1/a_seg_0003.m4s"); status != map[bool]int{false: http.StatusOK, true: http.StatusFound}[sign] {
 			t.Errorf("a segment that is there: %d", status)
 		}
+		saysLost(t, func() media.Timeline {
+			q := media.TimelineQuery{Stream: "camera", Span: media.TimeSpan{From: archived, To: archived.Add(8 * time.Second)}, Buckets: 100}
+			line, err := l.archive.Timeline(t.Context(), q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return line
+		})
 	}
+}
+
+// saysLost waits until a timeline of the recording says what the storage has lost.
+func saysLost(t *testing.T, timeline func() media.Timeline) {
+	t.Helper()
+	until(t, "the timeline says what is lost", func() bool {
+		for _, s := range timeline().Spans {
+			from, to := s.From.Sub(archived), s.To.Sub(archived)
+			if s.Kind == media.SpanGap && s.Cause == "storage" && from == 2*time.Second && to == 4*time.Second {
+				return true
+			}
+		}
+		return false
+	})
 }

@@ -78,7 +78,7 @@ func newRecorder(ctx context.Context, cfg *config.Config, streams *live.Streams,
 	if err := w.goOn(o.Reconnect.Duration()); err != nil {
 		log.Error("recordings do not go on by themselves", "error", err) // as after a start that comes too late
 	}
-	w.playback, err = playback.New(playback.Options{Backend: w.depot.Store, Lister: w.depot.Store, Catalogue: w.catalogue, Live: w.Recorder, Logger: log})
+	w.playback, err = playback.New(playback.Options{Backend: w.depot.Store, Lister: w.depot.Store, Catalogue: w.catalogue, Live: w.Recorder, Note: w.catalogue.Put, Logger: log})
 	if err != nil {
 		return nil, err
 	}

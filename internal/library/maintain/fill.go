@@ -2,7 +2,6 @@ package maintain
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/movie"
@@ -20,16 +18,9 @@ import (
 	"github.com/live777/recorder/internal/storage"
 )
 
-const (
-	// maxFilled is how many segments of a recording may be lost for others to stand for
-	// them. Where more are, a disk or a bucket is not what it was.
-	maxFilled = 100
-	// causeStorage is the cause of gaps where storage has lost what it had.
-	causeStorage = "storage"
-	// standReason is in the reason of a recording's verdict when something stands for what
-	// storage has lost.
-	standReason = "the storage has lost segments, for which others stand"
-)
+// maxFilled is how many segments of a recording may be lost for others to stand for
+// them. Where more are, a disk or a bucket is not what it was.
+const maxFilled = 100
 
 // fill stores what stands for the segments that a sealed recording has lost, and books their
 // time as filled. It returns what recording.json says then. It may end at any point and be
@@ -38,15 +29,7 @@ func (r *rebuild) fill(ctx context.Context, rec media.Recording, f folder) (medi
 	if rec.Status == media.StatusRecording || !f.has(media.ManifestName) {
 		return rec, nil
 	}
-	text, err := storage.ReadAll(ctx, r.Backend, path.Join(f.dir, media.ManifestName), media.MaxManifest)
-	if err != nil {
-		return rec, err
-	}
-	there := make(map[string]bool, len(f.objects))
-	for _, o := range f.objects {
-		there[path.Base(o.Key)] = true
-	}
-	lost, err := movie.FindLost(movie.Source{Dir: f.dir, Manifest: text}, func(name string) bool { return there[name] })
+	lost, err := findLost(ctx, r.Backend, f)
 	if err != nil || len(lost) == 0 {
 		return rec, err
 	}
@@ -60,6 +43,34 @@ func (r *rebuild) fill(ctx context.Context, rec media.Recording, f folder) (medi
 	}
 	x := &filling{rebuild: r, folder: &f, rec: rec, sizes: map[string]int64{}}
 	return x.fill(ctx, lost)
+}
+
+// findLost returns the segments that the manifest in a folder names and that are not there.
+func findLost(ctx context.Context, backend storage.Backend, f folder) ([]movie.Lost, error) {
+	text, err := storage.ReadAll(ctx, backend, path.Join(f.dir, media.ManifestName), media.MaxManifest)
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[string]bool, len(f.objects))
+	for _, o := range f.objects {
+		there[path.Base(o.Key)] = true
+	}
+	lost, err := movie.FindLost(movie.Source{Dir: f.dir, Manifest: text}, func(name string) bool { return there[name] })
+	if err != nil {
+		err = fault.Errorf(fault.Invalid, "%w", err)
+	}
+	return lost, err
+}
+
+// booked returns what the catalogue is to have of a sealed recording of which segments were
+// lost: those that are lost still are in its ledger.
+func booked(ctx context.Context, backend storage.Backend, rec media.Recording, f folder) (media.Recording, error) {
+	lost, err := findLost(ctx, backend, f)
+	if err != nil && damaged(err) {
+		return rec, nil // what is wrong is said elsewhere
+	}
+	rec, _ = movie.Book(rec, lost)
+	return rec, err
 }
 
 // filling is the filling of one recording.
@@ -127,23 +138,18 @@ func (x *filling) put(ctx context.Context, name string, data []byte) error {
 
 // book changes the ledger and stores it.
 func (x *filling) book(ctx context.Context) error {
-	x.rec.Tracks = slices.Clone(x.rec.Tracks)
+	x.rec, _ = movie.Book(x.rec, x.lost)
 	for i := range x.rec.Tracks {
 		l := &x.rec.Tracks[i]
 		id := l.Kind
 		if l.Layer > 0 {
 			id = fmt.Sprintf("%s-%d", l.Kind, l.Layer+1)
 		}
-		prefix := ""
-		for _, one := range x.lost {
-			if one.Track == id {
-				prefix, _, _ = strings.Cut(one.Name, "_seg_")
-				bookLost(l, one.From, one.To)
-			}
-		}
-		if prefix == "" {
+		at := slices.IndexFunc(x.lost, func(one movie.Lost) bool { return one.Track == id })
+		if at < 0 {
 			continue
 		}
+		prefix, _, _ := strings.Cut(x.lost[at].Name, "_seg_")
 		frames, size, err := x.count(ctx, prefix+"_seg_")
 		if err != nil {
 			return err
@@ -151,12 +157,6 @@ func (x *filling) book(ctx context.Context) error {
 		l.Frames = min(l.Frames, frames)
 		x.rec.Bytes += size - l.Bytes
 		l.Bytes = size
-	}
-	if x.rec.Status == media.StatusComplete {
-		x.rec.Status = media.StatusDegraded
-	}
-	if !strings.Contains(x.rec.Reason, standReason) {
-		x.rec.Reason = strings.TrimPrefix(x.rec.Reason+"; "+standReason, "; ")
 	}
 	info, err := media.EncodeRecording(x.rec)
 	if err != nil {
@@ -200,36 +200,6 @@ func (x *filling) count(ctx context.Context, prefix string) (frames, size int64,
 		}
 	}
 	return frames, size, nil
-}
-
-// bookLost books a time of a track as filled because the storage has lost it. What was
-// filled in that time before is that no more.
-func bookLost(l *media.RecordingTrack, from, to time.Duration) {
-	taken := 0.0 // seconds that were filled
-	var gaps []media.Gap
-	keep := func(g media.Gap, from, to time.Duration) {
-		if to > from {
-			g.Start, g.Duration = from.Seconds(), (to - from).Seconds()
-			gaps = append(gaps, g)
-		}
-	}
-	for _, g := range l.Gaps {
-		a, b := seconds(g.Start), seconds(g.Start+g.Duration)
-		if !g.Filled || b <= from || a >= to {
-			gaps = append(gaps, g)
-			continue
-		}
-		taken += (min(b, to) - max(a, from)).Seconds()
-		keep(g, a, min(b, from))
-		keep(g, max(a, to), b)
-	}
-	keep(media.Gap{Cause: causeStorage, Filled: true}, from, to)
-	slices.SortFunc(gaps, func(a, b media.Gap) int { return cmp.Compare(a.Start, b.Start) })
-	l.Gaps = gaps[:min(len(gaps), maxOriginalGaps)]
-	if d := (to - from).Seconds() - taken; l.MediaSeconds+l.FilledSeconds+l.GapSeconds > 0 {
-		l.FilledSeconds += d
-		l.MediaSeconds -= d
-	}
 }
 
 // forget deletes the sample indexes that say what the lost segments had, and their summaries.

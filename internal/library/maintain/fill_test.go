@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/live777/recorder/internal/library/movie"
 	"github.com/live777/recorder/internal/media"
 )
 
@@ -43,7 +44,7 @@ func TestFill(t *testing.T) {
 		return rec
 	}
 	rec := fill(2, "v_seg_0002.m4s", "a_seg_0003.m4s")
-	if rec.Reason != "video: 1 packets were lost; "+standReason || rec.Tracks[0].Frames >= 90 || rec.Tracks[0].Frames < 50 {
+	if rec.Reason != "video: 1 packets were lost; "+movie.StandReason || rec.Tracks[0].Frames >= 90 || rec.Tracks[0].Frames < 50 {
 		t.Errorf("got %q, %d frames", rec.Reason, rec.Tracks[0].Frames)
 	}
 	for i, from := range []float64{1, 2} {
@@ -51,7 +52,7 @@ func TestFill(t *testing.T) {
 		sum, whole := 0.0, false
 		for _, gap := range l.Gaps {
 			sum += gap.Duration
-			whole = whole || gap.Cause == causeStorage && gap.Filled && math.Abs(gap.Start-from) < 0.1 && math.Abs(gap.Duration-1) < 0.1
+			whole = whole || gap.Cause == movie.CauseStorage && gap.Filled && math.Abs(gap.Start-from) < 0.1 && math.Abs(gap.Duration-1) < 0.1
 		}
 		if !whole || math.Abs(l.FilledSeconds-sum) > 0.001 || math.Abs(l.MediaSeconds+l.FilledSeconds-3) > 0.001 {
 			t.Errorf("%s: %+v, %v s filled and %v s of media", l.Kind, l.Gaps, l.FilledSeconds, l.MediaSeconds)
@@ -88,6 +89,51 @@ func TestNotFilled(t *testing.T) {
 		if !bytes.Equal(g.read(dir+"/recording.json"), before) {
 			t.Errorf("%s: recording.json has changed", name)
 		}
+	}
+}
+
+// What verify finds lost it notes in the catalogue, and is content with that, as is rebuild,
+// until the segment is back.
+func TestLostIsNoted(t *testing.T) {
+	t.Parallel()
+	g := newRig(t)
+	const dir, segment = "camera/1795367766", "camera/1795367766/v_seg_0002.m4s"
+	before := g.record(dir, func(r *media.Recording) { r.Status, r.Reason = media.StatusComplete, "" })
+	row := func() media.Recording {
+		t.Helper()
+		r, err := g.db.Get(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	data := g.read(segment)
+	g.remove(segment)
+	if _, _, err := g.verify(func(o *VerifyOptions) { o.Read = func(string) bool { return false } }); err != nil || !Same(row(), before) {
+		t.Errorf("a check of sizes has noted something: %v", err)
+	}
+	found, _, err := g.verify(nil)
+	noted := row()
+	if gaps := noted.Tracks[0].Gaps; err != nil || noted.Status != media.StatusDegraded || noted.Reason != movie.StandReason || len(gaps) != 1 || gaps[0].Cause != movie.CauseStorage {
+		t.Errorf("%v, %+v", err, noted)
+	}
+	for try := range 2 {
+		for _, p := range found[dir].Problems {
+			if strings.Contains(p.What, "the catalogue says") {
+				t.Errorf("time %d: %v", try, p)
+			}
+		}
+		if sum := g.rebuild(nil); sum.Updated != 0 || !Same(row(), noted) {
+			t.Errorf("a rebuild has taken the note away: %+v", sum)
+		}
+		found, _, err = g.verify(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.write(segment, data)
+	if sum := g.rebuild(nil); sum.Updated != 1 || !Same(row(), before) {
+		t.Errorf("the segment is back: %+v, %+v", sum, row())
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/movie"
 	"github.com/live777/recorder/internal/library/retention"
 	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
@@ -264,6 +265,15 @@ func (r *rebuild) store(ctx context.Context, rec media.Recording, count bool) (c
 	}
 	if known && (rec.Status == media.StatusRecording || Same(row, rec)) {
 		return false, nil
+	}
+	if known && movie.IsBooked(row, rec) {
+		objects, err := objectsIn(ctx, r.Backend, rec.RecordDir)
+		if err != nil {
+			return false, err
+		}
+		if rec, err = booked(ctx, r.Backend, rec, folder{rec.RecordDir, objects}); err != nil || Same(row, rec) {
+			return false, err
+		}
 	}
 	if err := r.Catalogue.Put(ctx, rec); err != nil {
 		return false, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/movie"
 	"github.com/live777/recorder/internal/library/verify"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/storage"
@@ -223,13 +224,13 @@ func (v *checker) check(ctx context.Context, f folder, own []storage.Object) (fi
 	problem := func(where, format string, args ...any) {
 		finding.Problems = append(finding.Problems, verify.Problem{Where: path.Join(f.dir, where), What: fmt.Sprintf(format, args...)})
 	}
-	known := err == nil
+	known, whole := err == nil, v.Read == nil || v.Read(f.dir)
 	if known {
 		info, finding.Stream, finding.Status = &rec, rec.Stream, rec.Status
 		if moved {
 			problem(media.InfoName, "says that the recording is in another folder")
 		}
-		if err := v.row(ctx, rec, problem); err != nil {
+		if err := v.row(ctx, rec, f, whole, problem); err != nil {
 			return finding, info, err
 		}
 	} else {
@@ -238,7 +239,7 @@ func (v *checker) check(ctx context.Context, f folder, own []storage.Object) (fi
 	if rec.Status == media.StatusRecording {
 		v.running(rec, own, &finding, problem)
 	}
-	if known && v.Read != nil && !v.Read(f.dir) {
+	if known && !whole {
 		v.bySize(rec, f, own, &finding, problem)
 		return finding, info, nil
 	}
@@ -325,14 +326,34 @@ func compare(rec media.Recording, read *verify.Recording, problem func(where, fo
 }
 
 // row compares a recording with its row in the catalogue.
-func (v *checker) row(ctx context.Context, rec media.Recording, problem func(where, format string, args ...any)) error {
+func (v *checker) row(ctx context.Context, rec media.Recording, f folder, whole bool, problem func(where, format string, args ...any)) error {
 	row, err := v.Catalogue.Get(ctx, rec.RecordDir)
 	switch {
 	case errors.Is(err, catalogue.ErrNotFound):
 		problem("", "is not in the catalogue: live777 rebuild adds it")
 	case err != nil:
 		return err
-	case rec.Status == media.StatusRecording, Same(row, rec):
+	case rec.Status == media.StatusRecording, !whole && Same(row, rec):
+	default:
+		return v.noteLost(ctx, row, rec, f, problem)
+	}
+	return nil
+}
+
+// noteLost compares a sealed recording with its row, and notes in the catalogue which of its
+// segments the storage has lost.
+func (v *checker) noteLost(ctx context.Context, row, rec media.Recording, f folder, problem func(where, format string, args ...any)) error {
+	now := rec
+	if !v.Partial || Stored(rec) {
+		var err error
+		if now, err = booked(ctx, v.Backend, rec, f); err != nil {
+			return err
+		}
+	}
+	switch {
+	case Same(row, now):
+	case Same(row, rec), movie.IsBooked(row, rec) && movie.IsBooked(now, rec):
+		return v.Catalogue.Put(ctx, now)
 	default:
 		problem("", "the catalogue says something else (%s): live777 rebuild corrects it", differences(row, rec))
 	}

@@ -269,6 +269,7 @@ func (s *Server) movie(ctx context.Context, p *planned, f *movie.File) (content,
 		if len(missing) > 0 {
 			s.log.Warn("the file of a recording lacks objects that the storage has lost",
 				"stream", rec.Stream, "record_id", rec.RecordID, "record_dir", rec.RecordDir, "objects", len(missing), "first", missing[0])
+			s.noteMissing(ctx, p.clips, missing)
 		}
 		return m, nil
 	})

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path"
+	"sync"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
@@ -57,8 +58,11 @@ type Options struct {
 	Backend   storage.Readable
 	Lister    storage.Lister // of what Backend has; nil where it has no lists
 	Catalogue Catalogue
-	Live      Live         // nil where nothing is recorded
-	Logger    *slog.Logger // nil means slog.Default()
+	Live      Live // nil where nothing is recorded
+	// Note stores in the catalogue what is found out about a recording that has ended. nil:
+	// nothing is noted.
+	Note   func(ctx context.Context, r media.Recording) error
+	Logger *slog.Logger // nil means slog.Default()
 }
 
 // Server answers what players ask. Safe for concurrent use.
@@ -70,6 +74,8 @@ type Server struct {
 	log       *slog.Logger
 	movies    *movies
 	losses    losses
+	note      func(ctx context.Context, r media.Recording) error // may be nil
+	noting    sync.Mutex                                         // held by noteLost
 }
 
 // New returns a Server.
@@ -77,7 +83,7 @@ func New(o Options) (*Server, error) {
 	if o.Backend == nil || o.Catalogue == nil {
 		return nil, errors.New("playback: Backend and Catalogue are needed")
 	}
-	s := &Server{backend: o.Backend, lister: o.Lister, catalogue: o.Catalogue, live: o.Live, log: o.Logger}
+	s := &Server{backend: o.Backend, lister: o.Lister, catalogue: o.Catalogue, live: o.Live, note: o.Note, log: o.Logger}
 	if s.live == nil {
 		s.live = nothingLive{}
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/Eyevinn/mp4ff/mp4"
 
 	"github.com/live777/recorder/internal/library/catalogue"
+	"github.com/live777/recorder/internal/library/movie"
 	"github.com/live777/recorder/internal/library/verify/verifytest"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/media/fmp4"
@@ -91,8 +92,12 @@ func newForms(t *testing.T, db *catalogue.DB) (f *forms, objects map[string][]by
 		manifest := objects[dir+"/"+media.ManifestName]
 		began := []byte(verifytest.Started.Format(time.RFC3339Nano))
 		objects[dir+"/"+media.ManifestName] = bytes.ReplaceAll(manifest, began, []byte(start.Format(time.RFC3339Nano)))
+		for id, long := range map[string]string{"v": "video", "a": "audio"} {
+			objects[dir+"/"+media.ManifestName] = bytes.ReplaceAll(objects[dir+"/"+media.ManifestName], []byte(`<Representation id="`+id+`"`), []byte(`<Representation id="`+long+`"`))
+		}
 		rec := media.Recording{
-			Stream: "camera", RecordID: path.Base(dir), RecordDir: dir, MPDPath: dir + "/" + media.ManifestName, Start: start, Duration: 9, Status: media.StatusComplete,
+			Stream: "camera", RecordID: path.Base(dir), RecordDir: dir, MPDPath: dir + "/" + media.ManifestName, Start: start, Duration: 9, DurableThrough: 9, Status: media.StatusComplete,
+			Tracks: []media.RecordingTrack{{Kind: "video", Recorded: true}, {Kind: "audio", Recorded: true}},
 		}
 		if err := db.Put(t.Context(), rec); err != nil {
 			t.Fatal(err)
@@ -131,7 +136,7 @@ func (f *forms) from(t *testing.T, store storage.Store, objects map[string][]byt
 			t.Fatal(err)
 		}
 	}
-	s, err := New(Options{Backend: store, Lister: store, Catalogue: like.db, Live: like.live, Logger: slog.New(slog.DiscardHandler)})
+	s, err := New(Options{Backend: store, Lister: store, Catalogue: like.db, Live: like.live, Note: like.db.Put, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,6 +250,7 @@ func (f *forms) loses(t *testing.T, store storage.Store, before map[string]answe
 			if got.status != http.StatusOK || got.header.Get(StandInHeader) == "" || len(got.body) == 0 || got.header.Get("Cache-Control") != cacheValidate {
 				t.Errorf("%s is lost: %d, %d bytes, %v", key, got.status, len(got.body), got.header)
 			}
+			f.noted(t, key)
 			if other, ok := before[key]; ok && other.body != got.body {
 				t.Errorf("something else stands for %s", key)
 			}
@@ -256,6 +262,24 @@ func (f *forms) loses(t *testing.T, store storage.Store, before map[string]answe
 				t.Errorf("%s: %d, and does not name %s", file, got.status, key)
 			}
 		}
+	}
+	for _, r := range f.recs { // for the next store, which has everything
+		if err := f.note(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// noted looks whether the ledger in the catalogue says that a segment is lost.
+func (f *forms) noted(t *testing.T, key string) {
+	t.Helper()
+	r, err := f.catalogue.FindByObject(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := map[byte]int{'v': 0, 'a': 1}[path.Base(key)[0]]
+	if !slices.ContainsFunc(r.Tracks[i].Gaps, func(g media.Gap) bool { return g.Cause == movie.CauseStorage && g.Filled }) || r.Status != media.StatusDegraded {
+		t.Errorf("%s: it is not noted: %s %+v", key, r.Status, r.Tracks[i].Gaps)
 	}
 }
 
