@@ -1,5 +1,6 @@
 // Follows a recording that runs with players of low latency, all at the same time, and measures how far behind they are.
-// Fails where a player reports an error, shows no pictures, or is further behind than it may be. Prints one line of JSON:
+// Fails where a player reports an error, shows no pictures, or is further behind than it may be, and where a strict reader
+// finds fault with a playlist that it was given. Prints one line of JSON:
 // of each player its own latency, that by the clock of the recording, and how many seconds of picture it showed.
 //
 // usage: node web/e2e/low.mjs --base http://127.0.0.1:7777 --path /api/record/object/RECORD_DIR/
@@ -10,6 +11,8 @@
 //          [--timeout 120]      seconds for everything
 
 import { fileURLToPath } from 'node:url';
+
+import HLS from 'hls-parser';
 
 import { check, openPage, option, runScript, Steps, StepError } from './lib.mjs';
 import { bare } from './players.mjs';
@@ -158,6 +161,23 @@ async function follow(page, steps, name) {
   }
 }
 
+HLS.setOptions({ strictMode: true });
+
+/** Reads the playlists that a page is given: what is wrong with them goes to found, which has one for each that is right. */
+function readPlaylists(page, found) {
+  page.on('response', async (response) => {
+    if (!response.ok() || !new URL(response.url()).pathname.endsWith('.m3u8')) return;
+    const text = await response.text().catch(() => ''); // the page is closed, or did not want it any more
+    if (!text) return;
+    try {
+      HLS.parse(text);
+      found.push('');
+    } catch ({ message }) {
+      found.push(`${response.url()}: ${message}\n${text}`);
+    }
+  });
+}
+
 async function main(browser) {
   const result = {};
   await Promise.all(options.players.map(async (name) => {
@@ -167,9 +187,13 @@ async function main(browser) {
       const kind = new URL(r.url()).pathname.split('.').pop() + (r.url().includes('_HLS_msn') ? ' waited for' : '') + (r.headers().range ? ' in parts' : '');
       requests[kind] = (requests[kind] ?? 0) + 1;
     });
+    const playlists = [];
+    readPlaylists(page, playlists);
     const steps = new Steps(page, options.out && `${options.out}/${name}`);
     result[name] = await steps.run(name, () => follow(page, steps, name));
-    Object.assign(result[name], { requests });
+    Object.assign(result[name], { requests, playlists: playlists.length });
+    check(!playlists.some(Boolean), `${name}: ${playlists.find(Boolean)}`);
+    check(playlists.length > 2 || !players[name].name.endsWith('.m3u8'), `${name}: ${playlists.length} playlists could be read`);
     check(problems.length === 0, `${name}: the page reported: ${problems.join(' | ')}`);
   }));
   return result;

@@ -340,6 +340,7 @@ func (h *hls) appendVariant(dst []byte, t *hlsTrack, sound []*hlsTrack) []byte {
 	if len(sound) > 0 {
 		dst = append(dst, `,AUDIO="`+soundGroup+`"`...)
 	}
+	dst = append(dst, ",CLOSED-CAPTIONS=NONE"...) // so that nobody looks for them
 	return append(dst, "\n"+media.PlaylistName(t.id)+"\n"...)
 }
 

@@ -19,6 +19,9 @@ const (
 	// partTargets is for how many target durations before the live edge chunks are named
 	// (RFC 8216bis 4.4.4.9), skipTargets for how many segments are never left out (4.4.3.8).
 	partTargets, skipTargets = 3, 6
+	// partSegments is of how many closed segments chunks are named at most: readers that
+	// count take the open one, even if it has none yet, for the third.
+	partSegments = 2
 	// holdBackParts is how many chunks players stay behind the live edge, holdBackTargets
 	// how many segments those that know of no chunks (4.4.3.8).
 	holdBackParts, holdBackTargets = 3, 3
@@ -65,13 +68,16 @@ func (t *Timeline) open() []Part { return t.tail.of(len(t.segments)) }
 func (t *Timeline) forget(age time.Duration, timescale uint32) { t.tail = t.newer(age, timescale) }
 
 // newer returns the chunks without those of segments that begin so long before the end of
-// the open one.
+// the open one, or are too many.
 func (t *Timeline) newer(age time.Duration, timescale uint32) tail {
 	end, e := t.end, t.tail
 	for _, p := range t.open() {
 		end += p.Duration
 	}
-	for len(e.parts) > 0 && e.first < len(t.segments) && (end-t.segments[e.first].time).Duration(timescale) > age {
+	old := func(i int) bool {
+		return i < len(t.segments)-partSegments || (end-t.segments[i].time).Duration(timescale) > age
+	}
+	for len(e.parts) > 0 && e.first < len(t.segments) && old(e.first) {
 		e.parts = e.parts[1:]
 		e.first++
 	}

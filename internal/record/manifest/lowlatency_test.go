@@ -72,7 +72,7 @@ func TestLowLatencyGolden(t *testing.T) {
 		p    *Presentation
 		skip bool
 	}{
-		"low": {running(t, 5, 4), false}, "low_closed": {running(t, 2, 0), false}, "low_skip": {running(t, 9, 1), true},
+		"low": {running(t, 5, 4), false}, "low_closed": {running(t, 2, 0), false}, "low_ended": {running(t, 5, 0), false}, "low_skip": {running(t, 9, 1), true},
 		"low_period": {twoPeriods(t), false},
 	} {
 		var got bytes.Buffer
