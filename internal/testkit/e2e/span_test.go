@@ -105,15 +105,16 @@ type playing struct {
 	less   []shapes.Second // what it has to show, where it cannot show all; nil: all
 }
 
-// play plays it once, at a rate.
-func (p *playing) play(ctx context.Context, stage *players.Stage, made *shapes.Made, rate float64) (showings []players.Showing, err error) {
+// play plays it once, as a job says.
+func (p *playing) play(ctx context.Context, stage *players.Stage, made *shapes.Made, job players.Job) (showings []players.Showing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	browser, name, inBrowser := strings.Cut(p.player, "/")
 	for _, url := range p.urls {
 		s := players.Showing{Start: p.begin, Tolerance: made.Tolerance(), Timeless: !inBrowser}
 		if inBrowser {
-			s.Result, err = stage.Play(ctx, browser, players.Job{Player: name, URL: url, Rate: rate, Sound: true, Limit: 90, Patience: 8})
+			job.Player, job.URL, job.Sound, job.Limit = name, url, true, 90
+			s.Result, err = stage.Play(ctx, browser, job)
 			if err != nil {
 				return nil, err
 			}
@@ -140,7 +141,7 @@ func playAll(t *testing.T, stage *players.Stage, made *shapes.Made, from int, li
 			var v *players.Verdict
 			var seen []players.Showing // at other rates
 			for _, rate := range []float64{2, 1} {
-				showings, err := p.play(t.Context(), stage, made, rate)
+				showings, err := p.play(t.Context(), stage, made, players.Job{Rate: rate, Patience: 8})
 				if err != nil {
 					t.Errorf("%s: %v", p.player, err)
 					return

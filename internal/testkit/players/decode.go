@@ -133,6 +133,10 @@ func ffmpeg(ctx context.Context, manifest string, pictures, sound bool) *Result 
 	if !strings.Contains(manifest, "://") {
 		args = append(args, "-copyts")
 	}
+	if filepath.Ext(manifest) == filepath.Ext(media.IndexName) {
+		// Of one that runs, all; and no word where a manager sends it to a bucket.
+		args = append(args, "-live_start_index", "0", "-http_persistent", "0")
+	}
 	args = append(args, "-i", manifest)
 	if pictures {
 		args = append(args, "-map", "0:v:0", "-vf", fmt.Sprintf("scale=%d:%d:flags=area,fps=%d:start_time=0", columns, rows, frameRate), "-pix_fmt", "gray", "-f", "rawvideo", video)
