@@ -111,17 +111,10 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	if err != nil {
 		return m, err
 	}
-	shelf := &shelf{Changes: m.catalogue, fleet: m.fleet}
-	if store.backend != nil {
-		if m.keeper, err = retention.New(retention.Options{Backend: store.backend, Catalogue: m.catalogue, Now: o.Now, Logger: o.Logger}); err != nil {
-			return m, err
-		}
-		shelf.keeper = m.keeper
-	}
-	if m.bin, err = retention.NewBin(retention.BinOptions{Recording: shelf.Recording, Delete: shelf.Delete, Logger: o.Logger}); err != nil {
+	shelf, err := m.makeShelf(store, o)
+	if err != nil {
 		return m, err
 	}
-	shelf.Bin = m.bin
 	if err := m.serveWith(ctx, lib, shelf, o); err != nil {
 		return m, err
 	}
@@ -133,6 +126,24 @@ func New(ctx context.Context, cfg *config.Liveman, o Options) (m *Manager, err e
 	}
 	m.fleet.load(cfg.Nodes)
 	return m, m.database.start(ctx)
+}
+
+// makeShelf makes what deletes recordings.
+func (m *Manager) makeShelf(store shared, o Options) (s *shelf, err error) {
+	s = &shelf{Changes: m.catalogue, fleet: m.fleet}
+	if store.backend != nil {
+		keeping := retention.Options{Backend: store.backend, Catalogue: m.catalogue, Now: o.Now, Logger: o.Logger}
+		if m.catalogue.Shared() {
+			keeping.Claims = m.catalogue.Claims()
+		}
+		if m.keeper, err = retention.New(keeping); err != nil {
+			return nil, err
+		}
+		s.keeper = m.keeper
+	}
+	m.bin, err = retention.NewBin(retention.BinOptions{List: m.catalogue, Recording: s.Recording, Delete: s.deleteDue, Logger: o.Logger})
+	s.Bin = m.bin
+	return s, err
 }
 
 // watchHealth makes what looks at what the manager depends on.
@@ -252,7 +263,11 @@ func (m *Manager) Run(ctx context.Context) error {
 	loops.Go(func() { m.tellRecordings(loop) })
 	loops.Go(func() { m.happened.Follow(loop, m.catalogue, asOnNode) })
 	loops.Go(func() { m.noteNodes(loop) })
-	loops.Go(func() { m.bin.Run(loop) })
+	loops.Go(func() {
+		if m.fleet.AwaitOpen(loop) {
+			m.bin.Run(loop)
+		}
+	})
 	loops.Go(func() { m.redirect.Run(loop) })
 	if m.keeper != nil {
 		loops.Go(func() {

@@ -151,6 +151,15 @@ func (s *shelf) Delete(ctx context.Context, recordDir string) (done bool, err er
 	return answer.Status != http.StatusAccepted, nil
 }
 
+// deleteDue is Delete for whom nobody waits: what the node could not do now, it may do later.
+func (s *shelf) deleteDue(ctx context.Context, recordDir string) (done bool, err error) {
+	done, err = s.Delete(ctx, recordDir)
+	if refused := (*api.NodeError)(nil); errors.As(err, &refused) && refused.Status >= http.StatusInternalServerError {
+		err = fault.Wrap(fault.Unavailable, err)
+	}
+	return done, err
+}
+
 func recordingPath(r media.Recording) string {
 	return "/api/recordings/" + api.EscapePath(folder.Unmount(r).RecordDir)
 }

@@ -111,9 +111,20 @@ func TestManagersTellOnce(t *testing.T) {
 	wantNow(time.Minute, "node.down edge")
 	edge = begin()
 	wantNow(time.Minute, "node.up edge")
-	rec := edge.recordings("cam")[0]
-	if code := edge.call(http.MethodDelete, "/api/recordings/"+rec.RecordDir, "", nil); code != http.StatusNoContent {
-		t.Errorf("delete: %d", code)
+	path := "/api/recordings/" + edge.recordings("cam")[0].RecordDir
+	// One manager takes back what the other was asked to delete, and one of them deletes.
+	const takeBack = `{"deleted": false}`
+	for _, step := range []struct {
+		m                  *server
+		method, path, body string
+		want               int
+	}{
+		{managers[0], http.MethodDelete, path + "?grace=10m", "", http.StatusOK}, {managers[1], http.MethodPatch, path, takeBack, http.StatusOK},
+		{managers[0], http.MethodPatch, path, takeBack, http.StatusConflict}, {managers[0], http.MethodDelete, path + "?grace=1s", "", http.StatusOK},
+	} {
+		if code := step.m.call(step.method, step.path, step.body, nil); code != step.want {
+			t.Errorf("%s %s %s: %d", step.method, step.path, step.body, code)
+		}
 	}
 	wantNow(time.Minute, "recording.deleted cam")
 	for _, m := range managers {

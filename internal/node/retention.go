@@ -29,7 +29,7 @@ func newKeeper(cfg config.Retention, w *withRecorder, log *slog.Logger) (*keeper
 	if err != nil {
 		return nil, err
 	}
-	bin, err := retention.NewBin(retention.BinOptions{Recording: k.Recording, Delete: k.Delete, Logger: log})
+	bin, err := retention.NewBin(retention.BinOptions{List: w.catalogue, Recording: k.Recording, Delete: k.Delete, Logger: log})
 	if err != nil {
 		return nil, err
 	}

@@ -31,9 +31,10 @@ type DB struct {
 	// timeout bounds each call where the database is at the other end of a
 	// network; 0: only the caller's context does.
 	timeout time.Duration
-	meter   Meter // may be nil
-	gate    *gate // of OpenLater, else nil
-	shared  bool  // see Shared
+	meter   Meter  // may be nil
+	gate    *gate  // of OpenLater, else nil
+	shared  bool   // see Shared
+	clock   string // SQL of the time: Unix milliseconds
 
 	watchers     watchers
 	decoded      decoded

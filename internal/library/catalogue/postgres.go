@@ -55,6 +55,7 @@ func newPostgres(c driver.Connector) *DB {
 	pool.SetConnMaxLifetime(time.Hour) // finds a server that has moved
 	db := newDB(pool, wrapPostgres)
 	db.timeout, db.shared = postgresTimeout, true
+	db.clock = `CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)`
 	return db
 }
 

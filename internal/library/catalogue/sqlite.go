@@ -102,6 +102,7 @@ func connectSQLite(name string) (*DB, error) {
 	}
 	write.SetMaxOpenConns(1)
 	db := newDB(write, wrapSQLite)
+	db.clock = `CAST(unixepoch('subsec') * 1000 AS BIGINT)`
 	if name == memory {
 		return db, nil // each connection would have a database of its own
 	}

@@ -1,56 +1,75 @@
 package retention
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
 	"github.com/live777/recorder/internal/media"
 )
 
-// MaxWaiting is how many deletions a Bin has at once.
-const MaxWaiting = 10_000
+const (
+	// MaxWaiting is how many deletions a list of a Bin has at once.
+	MaxWaiting = 10_000
+	// lookEvery is how often a Bin looks at its list, where others may add something.
+	lookEvery = 2 * time.Second
+	// deleteFor bounds one deletion, and holdFor is how long nobody goes on with one whose
+	// process has died.
+	deleteFor = 50 * time.Second
+	holdFor   = time.Minute
+	// againAfter is when a deletion is tried again whose node or storage is away.
+	againAfter = time.Minute
+)
 
-// BinOptions configure NewBin. Recording and Delete are needed.
+// Waiting is the list of the deletions that wait. It outlives the process, and several
+// processes may use it. *catalogue.DB is one.
+type Waiting interface {
+	// AddDeletion notes a deletion, unless that is noted already, and returns what is noted.
+	// ok is false where so many wait that it is not.
+	AddDeletion(ctx context.Context, recordDir, stream string, grace time.Duration, most int) (d media.Deletion, ok bool, err error)
+	// DropDeletion takes a deletion back that has not begun; ok is false where there is none.
+	DropDeletion(ctx context.Context, recordDir string) (ok bool, err error)
+	// Deletions returns what waits and has not begun, the next first.
+	Deletions(ctx context.Context) ([]media.Deletion, error)
+	// NextDeletion returns when TakeDeletion may have something; ok is false for never.
+	NextDeletion(ctx context.Context) (in time.Duration, ok bool, err error)
+	// TakeDeletion begins a deletion that is due. For a time nobody else begins it.
+	TakeDeletion(ctx context.Context, hold time.Duration) (d media.Deletion, ok bool, err error)
+	// EndDeletion forgets a deletion, or with again has it wait for that long once more.
+	EndDeletion(ctx context.Context, recordDir string, again time.Duration) error
+}
+
+// BinOptions configure NewBin. List, Recording and Delete are needed.
 type BinOptions struct {
+	List Waiting
 	// Recording returns a recording as of now, or a fault.NotFound.
 	Recording func(ctx context.Context, recordDir string) (media.Recording, error)
 	// Delete deletes a recording, as Keeper.Delete does.
 	Delete func(ctx context.Context, recordDir string) (done bool, err error)
 
-	Now    func() time.Time // nil means time.Now
-	Logger *slog.Logger     // nil means slog.Default()
+	Logger *slog.Logger // nil means slog.Default()
 }
 
 // Bin has the deletions that wait for a while, so that they can be taken back: nothing of
-// such a recording is deleted or hidden. What waits when the process ends is not deleted.
-// Safe for concurrent use.
+// such a recording is deleted or hidden. What waits when the process ends is deleted by
+// another one that has the same list, or after the next start. Safe for concurrent use.
 type Bin struct {
 	o    BinOptions
 	log  *slog.Logger
 	wake chan struct{} // capacity 1: something is new
-
-	mu      sync.Mutex
-	waiting map[string]media.Deletion // by record_dir
 }
 
-// NewBin returns an empty Bin; it deletes nothing before Run.
+// NewBin returns a Bin; it deletes nothing before Run.
 func NewBin(o BinOptions) (*Bin, error) {
-	if o.Recording == nil || o.Delete == nil {
-		return nil, errors.New("retention: Recording and Delete are needed")
-	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.List == nil || o.Recording == nil || o.Delete == nil {
+		return nil, errors.New("retention: List, Recording and Delete are needed")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Bin{o: o, log: o.Logger, wake: make(chan struct{}, 1), waiting: map[string]media.Deletion{}}, nil
+	return &Bin{o: o, log: o.Logger, wake: make(chan struct{}, 1)}, nil
 }
 
 // DeleteLater deletes a recording after a while, and returns when that is. The error is a
@@ -67,30 +86,27 @@ func (b *Bin) DeleteLater(ctx context.Context, recordDir string, grace time.Dura
 		return media.Deletion{}, fault.Errorf(fault.Conflict,
 			`recording %q is protected: take the protection away first, with PATCH /api/recordings/%s and {"protected": false}`, recordDir, recordDir).Coded("recording_protected", "recording", recordDir)
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if w, ok := b.waiting[recordDir]; ok {
-		return w, nil
+	d, ok, err := b.o.List.AddDeletion(ctx, recordDir, rec.Stream, grace, MaxWaiting)
+	if err != nil {
+		return media.Deletion{}, err
 	}
-	if len(b.waiting) >= MaxWaiting {
+	if !ok {
 		return media.Deletion{}, fault.Errorf(fault.TooMany, "%d deletions wait already: try again when they have begun", MaxWaiting).Coded("deletions_full", "most", MaxWaiting)
 	}
-	w := media.Deletion{RecordDir: recordDir, Stream: rec.Stream, At: b.o.Now().Add(grace).UTC()}
-	b.waiting[recordDir] = w
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
-	return w, nil
+	return d, nil
 }
 
 // Undelete takes a deletion back and returns the recording. The error is a fault.Conflict
 // if it has begun, or nobody has asked for it.
 func (b *Bin) Undelete(ctx context.Context, recordDir string) (media.Recording, error) {
-	b.mu.Lock()
-	_, ok := b.waiting[recordDir]
-	delete(b.waiting, recordDir)
-	b.mu.Unlock()
+	ok, err := b.o.List.DropDeletion(ctx, recordDir)
+	if err != nil {
+		return media.Recording{}, err
+	}
 	rec, err := b.o.Recording(ctx, recordDir)
 	if err == nil && !ok {
 		err = fault.Errorf(fault.Conflict, "recording %q is not about to be deleted: nobody has asked for it, or it has begun", recordDir).Coded("deletion_begun", "recording", recordDir)
@@ -99,66 +115,76 @@ func (b *Bin) Undelete(ctx context.Context, recordDir string) (media.Recording, 
 }
 
 // Deletions returns what waits, the next first.
-func (b *Bin) Deletions() []media.Deletion {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	list := make([]media.Deletion, 0, len(b.waiting))
-	for _, w := range b.waiting {
-		list = append(list, w)
-	}
-	slices.SortFunc(list, func(x, y media.Deletion) int {
-		return cmp.Or(x.At.Compare(y.At), cmp.Compare(x.RecordDir, y.RecordDir))
-	})
-	return list
+func (b *Bin) Deletions(ctx context.Context) ([]media.Deletion, error) {
+	return b.o.List.Deletions(ctx)
 }
 
 // Run deletes what has waited for long enough until ctx ends.
 func (b *Bin) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for {
-		if next, ok := b.next(); ok {
-			timer.Reset(max(0, next.At.Sub(b.o.Now())))
-		} else {
-			timer.Stop()
-		}
+	for told := ""; ; {
 		select {
 		case <-ctx.Done():
-			if n := len(b.Deletions()); n > 0 {
-				b.log.Warn("recordings that were about to be deleted stay: the process ends", "recordings", n)
-			}
 			return
 		case <-b.wake:
 		case <-timer.C:
-			b.deleteDue(ctx)
 		}
+		pause, err := b.deleteDue(ctx)
+		text := ""
+		if err != nil && ctx.Err() == nil {
+			text = fault.Text(err)
+		}
+		if text != told && text != "" {
+			b.log.Warn("deletions wait: the list of them cannot be used, will try again", "error", err)
+		}
+		told = text
+		timer.Reset(pause)
 	}
 }
 
-// next returns what is deleted next.
-func (b *Bin) next() (w media.Deletion, ok bool) {
-	if list := b.Deletions(); len(list) > 0 {
-		return list[0], true
+// deleteDue deletes what has waited for long enough, and returns how long to wait before
+// the next look.
+func (b *Bin) deleteDue(ctx context.Context) (pause time.Duration, err error) {
+	for ctx.Err() == nil {
+		in, ok, err := b.o.List.NextDeletion(ctx)
+		if err != nil || !ok {
+			return lookEvery, err
+		}
+		if in > 0 {
+			return min(in, lookEvery), nil
+		}
+		d, ok, err := b.o.List.TakeDeletion(ctx, holdFor)
+		if err != nil {
+			return lookEvery, err
+		}
+		if !ok { // another process was faster
+			return lookEvery / 10, nil
+		}
+		if err := b.delete(ctx, d); err != nil {
+			return lookEvery, err
+		}
 	}
-	return w, false
+	return lookEvery, nil
 }
 
-// deleteDue deletes what has waited for long enough. Nobody is there any more to hear of
-// an error.
-func (b *Bin) deleteDue(ctx context.Context) {
-	for _, w := range b.Deletions() {
-		if w.At.After(b.o.Now()) || ctx.Err() != nil {
-			return
-		}
-		b.mu.Lock()
-		_, ok := b.waiting[w.RecordDir]
-		delete(b.waiting, w.RecordDir)
-		b.mu.Unlock()
-		if !ok {
-			continue // taken back meanwhile
-		}
-		if _, err := b.o.Delete(ctx, w.RecordDir); err != nil && fault.KindOf(err) != fault.NotFound {
-			b.log.Error("a recording was not deleted after its time to take that back", "record_dir", w.RecordDir, "error", err)
-		}
+// delete carries a deletion out. Nobody is there any more to hear of an error. If the process
+// ends meanwhile, it goes on later.
+func (b *Bin) delete(ctx context.Context, d media.Deletion) error {
+	one, cancel := context.WithTimeout(ctx, deleteFor)
+	_, err := b.o.Delete(one, d.RecordDir)
+	cancel()
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
+	var again time.Duration
+	switch kind := fault.KindOf(err); {
+	case err == nil || kind == fault.NotFound: // another process had begun it
+	case kind == fault.Unavailable || errors.Is(err, context.DeadlineExceeded):
+		again = againAfter
+		b.log.Warn("a recording is not deleted yet after its time to take that back, will try again", "record_dir", d.RecordDir, "in", again, "error", err)
+	default:
+		b.log.Error("a recording was not deleted after its time to take that back", "record_dir", d.RecordDir, "error", err)
+	}
+	return b.o.List.EndDeletion(ctx, d.RecordDir, again)
 }

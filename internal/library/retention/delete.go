@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/live777/recorder/internal/base/fault"
@@ -19,6 +20,8 @@ type deletion struct {
 	due      time.Time // of the next attempt
 	bytes    int64     // deleted so far
 	objects  int
+	claimed  time.Time // when it was claimed last
+	waited   bool      // for another process, which may have ended it
 }
 
 // freed returns the bytes of the objects that were deleted so far.
@@ -133,9 +136,19 @@ func (k *Keeper) end(ctx context.Context, d *deletion) error {
 	if k.gone(d) {
 		return nil // somebody else was faster
 	}
-	err := k.remove(ctx, d)
+	err := k.claim(ctx, d)
+	if errors.Is(err, errElsewhere) {
+		d.waited = true
+		k.postpone(d, retryMin)
+		return err
+	}
 	if err == nil {
-		err = k.o.Catalogue.Delete(ctx, dir)
+		err = k.carryOut(ctx, d)
+		k.unclaim(ctx, d)
+	}
+	if errors.Is(err, errEnded) {
+		k.drop(dir)
+		return nil
 	}
 	log := k.log.With("stream", d.rec.Stream, "record_id", d.rec.RecordID, "record_dir", dir, "why", d.why, "bytes", d.bytes, "objects", d.objects)
 	if err != nil {
@@ -150,11 +163,33 @@ func (k *Keeper) end(ctx context.Context, d *deletion) error {
 		k.postpone(d, wait)
 		return err
 	}
-	k.mu.Lock()
-	delete(k.pending, dir)
-	k.mu.Unlock()
+	k.drop(dir)
 	log.Info("recording deleted")
 	return nil
+}
+
+// carryOut deletes what is left of a recording, or returns errEnded.
+func (k *Keeper) carryOut(ctx context.Context, d *deletion) error {
+	if d.waited {
+		dirs, err := k.o.Catalogue.Deleting(ctx)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(dirs, d.rec.RecordDir) {
+			return errEnded
+		}
+	}
+	if err := k.remove(ctx, d); err != nil {
+		return err
+	}
+	return k.o.Catalogue.Delete(ctx, d.rec.RecordDir)
+}
+
+// drop forgets a deletion that has ended.
+func (k *Keeper) drop(dir string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.pending, dir)
 }
 
 // gone reports whether a deletion has ended.

@@ -110,6 +110,9 @@ feed:
 }
 
 func (k *Keeper) removeOne(ctx context.Context, d *deletion, o storage.Object) error {
+	if err := k.renew(ctx, d); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	if err := k.o.Backend.Delete(ctx, o.Key); err != nil {

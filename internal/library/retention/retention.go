@@ -58,11 +58,22 @@ type Live interface {
 	Forget(recordDir string)
 }
 
+// Claims let one of several processes do something while the others wait. A process that
+// has died keeps its claims until their time is over. *catalogue.Claims is one.
+type Claims interface {
+	// Claim claims something for a time, or for longer if it is held already. held is false
+	// if another process has it.
+	Claim(ctx context.Context, name string, hold time.Duration) (held, done bool, err error)
+	// Release gives back what is held.
+	Release(ctx context.Context, name string) error
+}
+
 // Options configure New. Backend and Catalogue are needed.
 type Options struct {
 	Backend   storage.Backend
 	Catalogue Catalogue
-	Live      Live // nil where nothing is recorded
+	Live      Live   // nil where nothing is recorded
+	Claims    Claims // of all processes that use the catalogue; nil: this one is alone
 
 	Policy // which SetPolicy replaces
 	// Free returns the free bytes of the disk that recordings are on; needed for
@@ -87,6 +98,10 @@ const (
 	// doubles with each attempt.
 	retryMin = 10 * time.Second
 	retryMax = 5 * time.Minute
+	// claimFor is how long nobody goes on with a deletion whose process has died. It is
+	// claimed anew every renewEvery, before the next object.
+	claimFor   = 2 * time.Minute
+	renewEvery = 20 * time.Second
 )
 
 // Keeper decides how long recordings are kept. Safe for concurrent use.

@@ -28,7 +28,7 @@ type Recordings interface {
 	// back; Deletions returns what waits, the next first.
 	DeleteLater(ctx context.Context, recordDir string, grace time.Duration) (media.Deletion, error)
 	Undelete(ctx context.Context, recordDir string) (media.Recording, error)
-	Deletions() []media.Deletion
+	Deletions(ctx context.Context) ([]media.Deletion, error)
 
 	Changes
 }
@@ -135,13 +135,17 @@ func parseGrace(s string) (time.Duration, error) {
 }
 
 // listDeletions lists the deletions that can still be taken back.
-func (a *API) listDeletions(w http.ResponseWriter, _ *http.Request) error {
+func (a *API) listDeletions(w http.ResponseWriter, r *http.Request) error {
 	if a.o.Recordings == nil {
 		return errNoRecordings
 	}
+	list, err := a.o.Recordings.Deletions(r.Context())
+	if err != nil {
+		return err
+	}
 	a.writeJSON(w, http.StatusOK, struct {
 		Deletions []media.Deletion `json:"deletions"`
-	}{a.o.Recordings.Deletions()})
+	}{list})
 	return nil
 }
 

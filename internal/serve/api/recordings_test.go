@@ -52,8 +52,8 @@ func (f *fakeRecordings) Undelete(_ context.Context, dir string) (media.Recordin
 	return media.Recording{Stream: "camera", RecordDir: dir}, f.call("undelete(%s)", dir)
 }
 
-func (f *fakeRecordings) Deletions() []media.Deletion {
-	return []media.Deletion{{RecordDir: "camera/1700000000", Stream: "camera", At: time.Unix(1_700_000_010, 0).UTC()}}
+func (f *fakeRecordings) Deletions(context.Context) ([]media.Deletion, error) {
+	return []media.Deletion{{RecordDir: "camera/1700000000", Stream: "camera", At: time.Unix(1_700_000_010, 0).UTC()}}, nil
 }
 
 func (f *fakeRecordings) Feed(context.Context) (string, error) { return "feed-1", nil }

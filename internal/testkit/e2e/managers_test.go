@@ -174,6 +174,25 @@ func (f *twoManagers) publisherOf(stream string) (alias, session string) {
 	return alias, session
 }
 
+// endRecording has a stream's recording end, by the second manager, and returns its folder.
+func (f *twoManagers) endRecording(stream string, p *publisher) (dir string) {
+	f.t.Helper()
+	m := f.managers[1]
+	await.Within(f.t, 20*time.Second, stream+" is recorded", func() bool {
+		list, _ := m.recordings([]string{stream})
+		if len(list) == 1 {
+			dir = list[0].RecordDir
+		}
+		return len(list) == 1
+	})
+	p.end()
+	await.Within(f.t, 20*time.Second, stream+" is recorded to its end", func() bool {
+		list, _ := m.recordings([]string{stream})
+		return len(list) == 1 && list[0].Status == media.StatusComplete
+	})
+	return dir
+}
+
 // TestManagers has two managers of one database, of which one is killed.
 func TestManagers(t *testing.T) {
 	t.Parallel()
@@ -205,6 +224,7 @@ func TestManagers(t *testing.T) {
 		}
 	}
 
+	deleted := a.publishKeyed("deleted")
 	kept, ended := a.publishKeyed("kept"), a.publishKeyed("ended")
 	places := map[string][2]string{}
 	for _, stream := range []string{"kept", "ended"} {
@@ -228,6 +248,10 @@ func TestManagers(t *testing.T) {
 	}
 
 	await.Within(t, time.Minute, "the first manager tells something", f.told.hangs)
+	dir := f.endRecording("deleted", deleted)
+	if got := a.ask(http.MethodDelete, "/api/recordings/"+dir+"?grace=2s", ""); got.status != http.StatusOK {
+		t.Errorf("delete it in a while: %d %s", got.status, got.body)
+	}
 	watched.gap()
 	if err := a.stop(syscall.SIGKILL); err == nil {
 		t.Error("a manager that was killed ended as if it were well")
@@ -242,6 +266,7 @@ func TestManagers(t *testing.T) {
 	<-ended.done // whose connection ends
 	await.Within(t, takeover, "a stream that came after that is recorded", func() bool { return len(recorded(b, "came")) == 1 })
 	await.Within(t, takeover, "it is told what the first one was about to tell", func() bool { return f.told.has("recording.started kept") })
+	await.Within(t, takeover, "what the first one was asked to delete is deleted", func() bool { return len(recorded(b, "deleted")) == 0 })
 	if took := time.Since(killed); took > takeover {
 		t.Errorf("it took %v", took)
 	}

@@ -64,6 +64,7 @@ func Run(t *testing.T, open func(t *testing.T) *catalogue.DB) {
 		{"Nearest", testNearest},
 		{"Archives", testArchives},
 		{"Outline", testOutline},
+		{"Deletions", testDeletions},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
