@@ -187,16 +187,22 @@ func (st *Studio) play(ctx context.Context, n *node, s *Shape, plan *plan, zero 
 			return err
 		}
 		n.wait(ctx, zero, begun, p.From)
+		n.await()
 		if err := sender.publish(n.streams, Stream, p.From); err != nil {
 			return err
 		}
 		plan.begins(p)
 		for at := p.From; at < p.To; at += pace {
+			sent := false
 			for tr := sender.due(min(at+pace, p.To)); tr != nil; tr = sender.due(min(at+pace, p.To)) {
 				n.advance(zero.Add(tr.next))
 				sender.send(tr, plan)
+				sent = true
 			}
 			n.wait(ctx, zero, begun, min(at+pace, p.To))
+			if !sent || at+pace >= p.To { // what is sent tells the recorder the time
+				n.await()
+			}
 			if n.o.Started != nil && !told {
 				told = n.tell(s, zero)
 			}
@@ -234,18 +240,24 @@ func (n *node) wait(ctx context.Context, zero, begun time.Time, at time.Duration
 	case <-time.After(time.Until(begun.Add(time.Duration(float64(at) / n.o.Speed)))): // how fast it goes is what is asked for
 	case <-ctx.Done():
 	}
+}
+
+// await waits until the recorder has looked at the clock, which it does where it waits for
+// packets. On a busy machine that takes long, and one that has not seen that nothing came
+// takes it for a standstill of its own. Players that follow go by the wall clock, which waits
+// for nobody.
+func (n *node) await() {
 	if n.o.Speed == 1 {
-		return // players follow by the wall clock, which waits for nobody
+		return
 	}
-	// On a busy machine the recorder comes later than that. It need not come at all
-	// where nothing was sent.
 	for deadline := time.Now().Add(lag); n.clock.behind() && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 }
 
-// lag is how long a recorder is waited for.
-const lag = 200 * time.Millisecond
+// lag is how long a recorder is waited for: longer than it waits for packets. It need not
+// come at all where it records nothing.
+const lag = 300 * time.Millisecond
 
 // settle is the time in which what was sent has reached the disk for certain.
 const settle = time.Second
