@@ -3,10 +3,12 @@ package recorder
 import (
 	"bufio"
 	"bytes"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,15 +61,47 @@ func TestHLS(t *testing.T) {
 			t.Errorf("%s is stored as\n%s\nof\n%s", name, stored, running)
 		}
 	}
-	g.stop("camera")
+	ended := g.stop("camera")
 	if _, _, ok := g.recorder.Manifest(index); ok {
 		t.Error("a sealed recording is served from memory")
 	}
+	g.saysWhatIs(ended)
 	if sealed := g.object(path.Join(rec.RecordDir, "video.m3u8")); !bytes.Contains(sealed, []byte("TYPE:VOD\n")) || !bytes.HasSuffix(sealed, []byte("#EXT-X-ENDLIST\n")) {
 		t.Errorf("sealed it is\n%s", sealed)
 	}
 	if got := g.read(rec.RecordDir); len(got.Problems) > 0 {
 		t.Errorf("verify finds %v", got.Problems)
+	}
+}
+
+// saysWhatIs holds the clock and the rate of a recording of one Period, as its playlists say
+// them, against the ledger and the sizes of its segments.
+func (g *rig) saysWhatIs(rec media.Recording) {
+	g.t.Helper()
+	clock := "#EXT-X-PROGRAM-DATE-TIME:" + rec.Start.UTC().Format("2006-01-02T15:04:05.000Z") + "\n"
+	var bytesSum int64
+	for name, pattern := range map[string]string{"video.m3u8": "v_seg_*", "audio.m3u8": "a_seg_*"} {
+		if text := string(g.object(path.Join(rec.RecordDir, name))); strings.Count(text, clock) != 1 || strings.Count(text, "DATE-TIME") != 1 {
+			g.t.Errorf("%s does not begin at %s:\n%s", name, clock, text)
+		}
+		files, err := filepath.Glob(filepath.Join(g.root, rec.RecordDir, pattern))
+		if err != nil || len(files) == 0 {
+			g.t.Fatalf("%s: %v %v", pattern, files, err)
+		}
+		for _, f := range files {
+			info, err := os.Stat(f)
+			if err != nil {
+				g.t.Fatal(err)
+			}
+			bytesSum += info.Size()
+		}
+	}
+	want := float64(bytesSum) * 8 / rec.Duration
+	index := string(g.object(path.Join(rec.RecordDir, media.IndexName)))
+	_, text, _ := strings.Cut(index, ",AVERAGE-BANDWIDTH=")
+	text, _, _ = strings.Cut(text, ",")
+	if got, err := strconv.ParseFloat(text, 64); err != nil || math.Abs(got-want) > want/50 {
+		g.t.Errorf("the average is said to be %s bit/s, and is %.0f:\n%s", text, want, index)
 	}
 }
 
