@@ -188,6 +188,12 @@ func TestFileOfNodes(t *testing.T) {
 	if !strings.Contains(file, whole.frames(0, 3)+lossy.frames(3, 6)) {
 		t.Error("the frames are not those of a's segments, and then of b's")
 	}
+	for _, name := range []string{media.ManifestName, media.IndexName} {
+		url := strings.TrimSuffix(spanURL(0, 12), media.FileName) + name
+		if resp, _ := m.request(http.MethodGet, url, ""); resp.StatusCode != http.StatusOK || resp.Header.Get("X-Live777-Node") != "a, b" {
+			t.Errorf("%s: %d, of %q", name, resp.StatusCode, resp.Header.Get("X-Live777-Node"))
+		}
+	}
 	head, _ := m.request(http.MethodHead, spanURL(0, 12), "")
 	if head.StatusCode != http.StatusOK || head.length() != resp.length() || head.Header.Get("ETag") != resp.Header.Get("ETag") {
 		t.Errorf("HEAD: %d, %d bytes, ETag %s", head.StatusCode, head.length(), head.Header.Get("ETag"))

@@ -52,7 +52,7 @@ func newLibrary(f *fleet, store shared, ttl time.Duration) (*library, error) {
 	if err != nil {
 		return l, err
 	}
-	if l.spans, err = span.New(span.Options{Source: l, Logger: f.log}); err != nil || store.backend == nil {
+	if l.spans, err = span.New(span.Options{Source: l, Describe: sayNodes, Logger: f.log}); err != nil || store.backend == nil {
 		return l, err
 	}
 	l.shared, err = playback.New(playback.Options{Backend: store.backend, Lister: store.backend, Catalogue: sharedCatalogue{f}, Note: f.note, Logger: f.log})

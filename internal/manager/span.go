@@ -37,16 +37,20 @@ func (l *library) Manifest(ctx context.Context, recordDir string) ([]byte, error
 	return l.files.Manifest(ctx, recordDir)
 }
 
-// File implements span.Source. The answer says which nodes' recordings it is of.
+// File implements span.Source.
 func (l *library) File(w http.ResponseWriter, r *http.Request, name string, clips []playback.Clip) error {
+	return l.files.File(w, r, name, clips)
+}
+
+// sayNodes says which nodes' recordings an answer is of.
+func sayNodes(h http.Header, recordings []media.Recording) {
 	var nodes []string
-	for _, c := range clips {
-		if alias := c.Recording.Node; !slices.Contains(nodes, alias) {
+	for i := range recordings {
+		if alias := recordings[i].Node; !slices.Contains(nodes, alias) {
 			nodes = append(nodes, alias)
 		}
 	}
-	w.Header().Set("X-Live777-Node", strings.Join(nodes, ", "))
-	return l.files.File(w, r, name, clips)
+	h.Set("X-Live777-Node", strings.Join(nodes, ", "))
 }
 
 // Edge implements span.Source. Only the node knows the chunks of what it records.

@@ -42,6 +42,7 @@ func (l *Library) Serve(w http.ResponseWriter, r *http.Request, stream string, s
 	}
 	sum := sha256.Sum256(data)
 	h := w.Header()
+	l.describe(h, parts.recordings())
 	if len(parts.Unavailable) > 0 {
 		h.Set(UnavailableHeader, strconv.Itoa(len(parts.Unavailable)))
 		l.log.Warn("a span lacks recordings that cannot be had now", "stream", stream, "recordings", len(parts.Unavailable), "first", parts.Unavailable[0])
@@ -71,6 +72,7 @@ func (l *Library) file(w http.ResponseWriter, r *http.Request, stream string, s 
 	for i, c := range parts.Clips {
 		clips[i] = playback.Clip{Recording: c.Recording, From: c.From, To: c.To}
 	}
+	l.describe(w.Header(), parts.recordings())
 	return l.source.File(w, r, name, clips)
 }
 
@@ -117,6 +119,15 @@ func (l *Library) attach(joined *manifest.Presentation, p *Parts) <-chan struct{
 	}
 	joined.Attach(tail, last.Folder)
 	return more
+}
+
+// recordings returns those that the parts are of, in their order.
+func (p *Parts) recordings() []media.Recording {
+	list := make([]media.Recording, len(p.Clips))
+	for i := range p.Clips {
+		list[i] = p.Clips[i].Recording
+	}
+	return list
 }
 
 // join returns the parts as one presentation. The names of its objects are relative to its

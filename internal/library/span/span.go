@@ -50,14 +50,17 @@ type Source interface {
 // Options configure New. Source is needed.
 type Options struct {
 	Source Source
-	Logger *slog.Logger // nil means slog.Default()
+	// Describe sets headers of an answer by the recordings that it is of. nil: none.
+	Describe func(h http.Header, recordings []media.Recording)
+	Logger   *slog.Logger // nil means slog.Default()
 }
 
 // Library finds out what spans are made of. Safe for concurrent use.
 type Library struct {
-	source Source
-	log    *slog.Logger
-	parsed *parsed
+	source   Source
+	describe func(h http.Header, recordings []media.Recording)
+	log      *slog.Logger
+	parsed   *parsed
 }
 
 // New returns a Library.
@@ -68,7 +71,10 @@ func New(o Options) (*Library, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	return &Library{source: o.Source, log: o.Logger, parsed: newParsed()}, nil
+	if o.Describe == nil {
+		o.Describe = func(http.Header, []media.Recording) {}
+	}
+	return &Library{source: o.Source, describe: o.Describe, log: o.Logger, parsed: newParsed()}, nil
 }
 
 // Clip is a part of a recording, which a span has.

@@ -64,7 +64,7 @@ func TestLinks(t *testing.T) {
 		if !ok || !strings.HasSuffix(base, "/room/1") {
 			t.Fatalf("%s: url %s", name, place)
 		}
-		for _, object := range []string{"manifest.mpd", "v_init.m4s", "v_seg_0001.m4s"} {
+		for _, object := range []string{"manifest.mpd", "index.m3u8", "file.mp4", "v_init.m4s", "v_seg_0001.m4s"} {
 			for _, method := range []string{http.MethodGet, http.MethodHead} {
 				if w := n.do(t, method, base+"/"+object, ""); w.Code != http.StatusOK || w.Body.String() != "bytes of room/1/"+object {
 					t.Errorf("%s: %s %s: %d %s", name, method, object, w.Code, w.Body)

@@ -72,7 +72,8 @@ func TestLinksOfSpans(t *testing.T) {
 		t.Fatalf("the span is at %s", folder)
 	}
 	for path, status := range map[string]int{
-		"/room/1000/1030/manifest.mpd": 200, "/room/1000/1030/room/1/v_seg_0001.m4s": 200, "/room/1000/1030/time": 200,
+		"/room/1000/1030/manifest.mpd": 200, "/room/1000/1030/index.m3u8": 200, "/room/1000/1030/file.mp4": 200,
+		"/room/1000/1030/room/1/v_seg_0001.m4s": 200, "/room/1000/1030/time": 200,
 		"/room/1000/1031/manifest.mpd": 403, "/room/1000/now/manifest.mpd": 403, "/other/1000/1030/manifest.mpd": 403, "/room/1000/+30s/manifest.mpd": 403,
 		"/room/1/manifest.mpd": 403, "/room/1000/1030": 403, "/room/1000/1030/../1031/manifest.mpd": 400,
 	} {
