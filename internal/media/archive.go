@@ -36,6 +36,9 @@ type Timeline struct {
 	After  *time.Time `json:"after,omitempty"`
 }
 
+// CauseStorage is the cause of a gap within a recording where the storage has lost what it had.
+const CauseStorage = "storage"
+
 // The kinds of a TimelineSpan.
 const (
 	SpanMedia = "media"

@@ -52,7 +52,7 @@ func TestFill(t *testing.T) {
 		sum, whole := 0.0, false
 		for _, gap := range l.Gaps {
 			sum += gap.Duration
-			whole = whole || gap.Cause == movie.CauseStorage && gap.Filled && math.Abs(gap.Start-from) < 0.1 && math.Abs(gap.Duration-1) < 0.1
+			whole = whole || gap.Cause == media.CauseStorage && gap.Filled && math.Abs(gap.Start-from) < 0.1 && math.Abs(gap.Duration-1) < 0.1
 		}
 		if !whole || math.Abs(l.FilledSeconds-sum) > 0.001 || math.Abs(l.MediaSeconds+l.FilledSeconds-3) > 0.001 {
 			t.Errorf("%s: %+v, %v s filled and %v s of media", l.Kind, l.Gaps, l.FilledSeconds, l.MediaSeconds)
@@ -114,7 +114,7 @@ func TestLostIsNoted(t *testing.T) {
 	}
 	found, _, err := g.verify(nil)
 	noted := row()
-	if gaps := noted.Tracks[0].Gaps; err != nil || noted.Status != media.StatusDegraded || noted.Reason != movie.StandReason || len(gaps) != 1 || gaps[0].Cause != movie.CauseStorage {
+	if gaps := noted.Tracks[0].Gaps; err != nil || noted.Status != media.StatusDegraded || noted.Reason != movie.StandReason || len(gaps) != 1 || gaps[0].Cause != media.CauseStorage {
 		t.Errorf("%v, %+v", err, noted)
 	}
 	for try := range 2 {

@@ -11,8 +11,6 @@ import (
 )
 
 const (
-	// CauseStorage is the cause of gaps where storage has lost what it had.
-	CauseStorage = "storage"
 	// StandReason is in the reason of a recording's verdict when something stands for what
 	// storage has lost.
 	StandReason = "the storage has lost segments, for which others stand"
@@ -54,7 +52,7 @@ func (l *Lost) isBooked(t *media.RecordingTrack) bool {
 	return len(t.Gaps) >= maxGaps || slices.ContainsFunc(t.Gaps, func(g media.Gap) bool {
 		from := time.Duration(g.Start * float64(time.Second))
 		to := from + time.Duration(g.Duration*float64(time.Second))
-		return g.Cause == CauseStorage && from <= l.From+time.Millisecond && to >= l.To-time.Millisecond
+		return g.Cause == media.CauseStorage && from <= l.From+time.Millisecond && to >= l.To-time.Millisecond
 	})
 }
 
@@ -81,7 +79,7 @@ func (l *Lost) book(t *media.RecordingTrack) {
 		keep(g, a, min(b, from))
 		keep(g, max(a, to), b)
 	}
-	keep(media.Gap{Cause: CauseStorage, Filled: true}, from, to)
+	keep(media.Gap{Cause: media.CauseStorage, Filled: true}, from, to)
 	slices.SortFunc(gaps, func(a, b media.Gap) int { return cmp.Compare(a.Start, b.Start) })
 	t.Gaps = gaps[:min(len(gaps), maxGaps)]
 	if d := (to - from).Seconds() - taken; t.MediaSeconds+t.FilledSeconds+t.GapSeconds > 0 {
@@ -96,7 +94,7 @@ func IsBooked(booked, before media.Recording) bool {
 	lost := func(r media.Recording) (n int) {
 		for i := range r.Tracks {
 			for _, g := range r.Tracks[i].Gaps {
-				if g.Cause == CauseStorage {
+				if g.Cause == media.CauseStorage {
 					n++
 				}
 			}

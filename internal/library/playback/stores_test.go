@@ -20,7 +20,6 @@ import (
 	"github.com/Eyevinn/mp4ff/mp4"
 
 	"github.com/live777/recorder/internal/library/catalogue"
-	"github.com/live777/recorder/internal/library/movie"
 	"github.com/live777/recorder/internal/library/verify/verifytest"
 	"github.com/live777/recorder/internal/media"
 	"github.com/live777/recorder/internal/media/fmp4"
@@ -278,7 +277,7 @@ func (f *forms) noted(t *testing.T, key string) {
 		t.Fatal(err)
 	}
 	i := map[byte]int{'v': 0, 'a': 1}[path.Base(key)[0]]
-	if !slices.ContainsFunc(r.Tracks[i].Gaps, func(g media.Gap) bool { return g.Cause == movie.CauseStorage && g.Filled }) || r.Status != media.StatusDegraded {
+	if !slices.ContainsFunc(r.Tracks[i].Gaps, func(g media.Gap) bool { return g.Cause == media.CauseStorage && g.Filled }) || r.Status != media.StatusDegraded {
 		t.Errorf("%s: it is not noted: %s %+v", key, r.Status, r.Tracks[i].Gaps)
 	}
 }

@@ -95,7 +95,7 @@ func (l *Library) manifest(r *http.Request, stream string, s media.TimeSpan, nam
 		}
 		if has || more == nil {
 			data, err = render(joined, name, q.Skip)
-			return data, parts, err
+			return nameLost(data, name, &parts), parts, err
 		}
 		switch came, err := l.source.Await(r.Context(), more); {
 		case err != nil:

@@ -171,6 +171,23 @@ func get(t *testing.T, l *Library, stream string, s media.TimeSpan, name string)
 	return w, err
 }
 
+// Playlists name what the storage has lost of their track and of the span.
+func TestLostIsNamed(t *testing.T) {
+	f := &shelf{}
+	f.record("camera/1", 0, 10, false, media.Gap{Start: 2, Duration: 2, Cause: "storage", Filled: true}, media.Gap{Start: 6, Duration: 1, Cause: "loss"})
+	l := library(t, f)
+	const want = `#EXT-X-DATERANGE:ID="lost 2026-11-30T14:30:02.000Z",CLASS="live777.lost",START-DATE="2026-11-30T14:30:02.000Z",DURATION=2.000,X-CAUSE="storage"` + "\n#EXT-X-MAP"
+	for from, named := range map[float64]bool{0: true, 3: true, 5: false} {
+		w, err := get(t, l, "camera", span(from, 9), "audio.m3u8")
+		if text := w.Body.String(); err != nil || strings.Contains(text, want) != named || strings.Count(text, "DATERANGE") > 1 {
+			t.Errorf("from %g on: %v\n%s", from, err, text)
+		}
+	}
+	if w, err := get(t, l, "camera", span(0, 9), media.ManifestName); err != nil || strings.Contains(w.Body.String(), "DATERANGE") {
+		t.Errorf("the MPD: %v\n%s", err, w.Body)
+	}
+}
+
 // What a span is made of: at each time the recording that lacks the least.
 func TestParts(t *testing.T) {
 	rotated, copies, moved := &shelf{}, &shelf{}, &shelf{away: map[string]bool{"@a/1": true}}
