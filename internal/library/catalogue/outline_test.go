@@ -40,22 +40,25 @@ func TestOutlineOfAny(t *testing.T) {
 	}
 }
 
+// anyRecording returns a recording of "camera", of a node, a time, a length and a verdict that
+// are chosen at random. A quarter runs.
+func anyRecording(random *rand.Rand, i int) media.Recording {
+	statuses := []media.Status{media.StatusComplete, media.StatusDegraded, media.StatusFailed, media.StatusRecording}
+	r := media.Recording{Stream: "camera", RecordDir: fmt.Sprint("camera/", i), Node: fmt.Sprint("node-", random.IntN(3)), Status: statuses[random.IntN(4)]}
+	r.Start = time.UnixMilli(dayZero + random.Int64N(1<<34)).UTC()
+	if r.Status != media.StatusRecording {
+		end := r.Start.Add(time.Duration(random.Int64N(1<<random.IntN(33))) * time.Millisecond)
+		r.End = &end
+	}
+	return r
+}
+
 // changed fills a catalogue with recordings, changes some and removes some, and returns what
 // is there then.
 func changed(t *testing.T, db *DB, random *rand.Rand) (all []media.Recording) {
 	t.Helper()
-	statuses := []media.Status{media.StatusComplete, media.StatusDegraded, media.StatusFailed, media.StatusRecording}
-	make := func(i int) media.Recording {
-		r := media.Recording{Stream: "camera", RecordDir: fmt.Sprint("camera/", i), Node: fmt.Sprint("node-", random.IntN(3)), Status: statuses[random.IntN(4)]}
-		r.Start = time.UnixMilli(dayZero + random.Int64N(1<<34)).UTC()
-		if r.Status != media.StatusRecording {
-			end := r.Start.Add(time.Duration(random.Int64N(1<<random.IntN(33))) * time.Millisecond)
-			r.End = &end
-		}
-		return r
-	}
 	for i := range 400 {
-		all = append(all, make(i))
+		all = append(all, anyRecording(random, i))
 	}
 	put := func() {
 		if err := db.PutAll(t.Context(), append(all, media.Recording{Stream: "other", RecordDir: "other/1", Start: all[0].Start})); err != nil {
@@ -64,7 +67,7 @@ func changed(t *testing.T, db *DB, random *rand.Rand) (all []media.Recording) {
 	}
 	put()
 	for i := range 200 {
-		all[i] = make(i)
+		all[i] = anyRecording(random, i)
 	}
 	put()
 	for i := range 50 {

@@ -76,6 +76,30 @@ func TestOutputPlayers(t *testing.T) {
 	}
 }
 
+// TestOutputBytes: on a terminal there is a bar that takes its own place, elsewhere a line
+// each ten seconds.
+func TestOutputBytes(t *testing.T) {
+	for _, terminal := range []bool{false, true} {
+		var stderr bytes.Buffer
+		o := NewOutput(io.Discard, &stderr, false)
+		now := o.shown
+		o.terminal, o.now = terminal, func() time.Time { return now }
+		for done := range int64(101) {
+			now = now.Add(250 * time.Millisecond)
+			o.Bytes(done*1e6, 100e6)
+		}
+		o.Done()
+		text := stderr.String()
+		if !terminal && text != "39.0 MB of 100.0 MB\n79.0 MB of 100.0 MB\n" {
+			t.Errorf("a file has %q", text)
+		}
+		bar := "\r[" + strings.Repeat("#", 15) + strings.Repeat(".", 15) + "] 50.0 MB of 100.0 MB"
+		if end := "\r" + strings.Repeat(" ", len("["+strings.Repeat("#", 30)+"] 100.0 MB of 100.0 MB")) + "\r"; terminal && (!strings.Contains(text, bar) || !strings.HasSuffix(text, end) || strings.Contains(text, "\n")) {
+			t.Errorf("a terminal has %q", text)
+		}
+	}
+}
+
 func TestOutputJSON(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	o := NewOutput(&stdout, &stderr, true)
