@@ -94,8 +94,10 @@ func (l *Library) manifest(r *http.Request, stream string, s media.TimeSpan, nam
 			return nil, parts, err
 		}
 		if has || more == nil {
-			data, err = render(joined, name, q.Skip)
-			return nameLost(data, name, &parts), parts, err
+			if data, err = render(joined, name, q.Skip); err == nil {
+				data = nameLost(data, name, &parts)
+			}
+			return data, parts, err
 		}
 		switch came, err := l.source.Await(r.Context(), more); {
 		case err != nil:
