@@ -112,6 +112,22 @@ export async function startMock({ token, account, nodes, many }) {
       const events = all.filter(({ kind, level }) => [null, kind].includes(query.get('kind')) && (!query.has('level') || level !== 'info'));
       json(res, 200, { events, since: at(3600), more: false });
     },
+    'GET /api/webhooks': (res) =>
+      json(res, 200, {
+        targets: [
+          { name: 'https://example.com/hooks/live777', kind: 'webhook', to: 'https://example.com/hooks/live777', failing: false, error: '422 Unprocessable Entity', retrying: 1, next_try: at(-120), waiting: 3, oldest_waiting: at(90), last_delivered: at(5), delivered: 41, failed: 7, expired: 0, left_out: 2 },
+          { name: 'archive', kind: 'hook', to: '/usr/local/bin/archive', failing: false, retrying: 0, waiting: 0, delivered: 0, failed: 0, expired: 0, left_out: 0 },
+        ],
+        waiting_bytes: 4711, max_bytes: 1 << 28, keep_hours: 72, unwritten: 0,
+      }),
+    'GET /api/webhooks/deliveries': (res, _, query) => {
+      const all = [
+        { n: 3, time: at(5), target: 'https://example.com/hooks/live777', id: 'b', type: 'recording.ended', subject: 'door-camera', attempt: 1, outcome: 'delivered', status: 204, took_ms: 12 },
+        { n: 2, time: at(8), target: 'https://example.com/hooks/live777', id: 'a', type: 'stream.started', subject: 'silent', attempt: 4, outcome: 'failed', status: 422, error: '422 Unprocessable Entity', took_ms: 30 },
+        { n: 1, time: at(9), target: 'gone', id: 'c', type: 'disk.low', subject: 'storage', attempt: 1, outcome: 'delivered', took_ms: 800 },
+      ];
+      json(res, 200, { deliveries: all.filter(({ target }) => !query.get('target') || target === query.get('target')) });
+    },
     'GET /api/config': (res) => json(res, 200, { toml: '[http]\nlisten = ":7777"\n\n[auth]\ntokens = ["********"]\n' }),
     'DELETE /session/door-camera/v1': (res) => {
       streams[0].subscribe.sessions = streams[0].subscribe.sessions.filter(({ id }) => id !== 'v1');

@@ -118,6 +118,16 @@ async function desktop(browser, base, out) {
     await shows(id(page, 'system-facts'), 'v0.1.0');
     await page.locator('.plot canvas').nth(3).waitFor({ timeout: 60_000 });
     await shows(id(page, 'config'), 'tokens = ["********"]');
+    await shows(id(page, 'receiver').first(), '1 held up');
+    const wrong = await id(page, 'receiver-error').innerText();
+    check(/^422 Unprocessable Entity · next try /.test(wrong), `of the receiver that takes not all it says ${wrong}`);
+    check(/3 wait, the first since .+/.test(await id(page, 'receiver').first().innerText()), 'it does not say what waits');
+    await shows(id(page, 'receiver').nth(1), 'nothing told since the start');
+    check((await id(page, 'delivery').count()) === 3, 'the attempts are not listed');
+    await id(page, 'deliveries-of').selectOption('https://example.com/hooks/live777');
+    await id(page, 'delivery').nth(2).waitFor({ state: 'detached', timeout: 60_000 });
+    const attempt = (await id(page, 'delivery').nth(1).innerText()).replace(/\s+/g, ' ');
+    check(attempt.endsWith('failed stream.started: silent · attempt 4 · 30 ms · 422 Unprocessable Entity'), `an attempt says ${attempt}`);
     await checkLayout(page);
     await steps.picture('page-system');
   });

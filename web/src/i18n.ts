@@ -3,9 +3,10 @@
 import { keep, kept } from './lib/prefs';
 import type { en } from './texts/en';
 import type { PublishKey } from './texts/publish';
+import type { ReceiversKey } from './texts/receivers';
 import type { SystemKey } from './texts/system';
 
-export type Key = keyof typeof en | PublishKey | SystemKey;
+export type Key = keyof typeof en | PublishKey | ReceiversKey | SystemKey;
 export const languages = ['en', 'zh'] as const;
 export type Language = (typeof languages)[number];
 

@@ -470,7 +470,11 @@ type Target struct {
 	// Failing says that it takes no events at the moment, Error why.
 	Failing bool   `json:"failing"`
 	Error   string `json:"error,omitempty"`
-	Waiting int    `json:"waiting"` // events
+	// Retrying is of how many subjects it has refused the event that is next, and NextTry
+	// when the first of all is tried that wait.
+	Retrying int       `json:"retrying"`
+	NextTry  time.Time `json:"next_try,omitzero"`
+	Waiting  int       `json:"waiting"` // events
 	// OldestWaiting is when the first of these happened.
 	OldestWaiting time.Time `json:"oldest_waiting,omitzero"`
 	LastDelivered time.Time `json:"last_delivered,omitzero"`
@@ -523,9 +527,17 @@ func (t *target) status() Target {
 	if one.Events == nil {
 		one.Events = []string{}
 	}
-	if one.Failing = t.failures >= patience; t.failures > 0 {
+	one.Failing, one.Retrying = t.failures >= patience, t.retrying
+	if t.failures > 0 || t.retrying > 0 {
 		one.Error = t.failed.Error
 	}
+	if len(t.due) > 0 {
+		one.NextTry = t.due[0].at
+	}
+	if t.paced() && len(t.due) > 0 && t.pause.After(one.NextTry) {
+		one.NextTry = t.pause
+	}
+	one.NextTry = one.NextTry.UTC().Truncate(time.Millisecond)
 	return one
 }
 

@@ -198,8 +198,12 @@ func TestOneRefusedStream(t *testing.T) {
 				t.Errorf("event %d of the other stream was told after %v", n, took)
 			}
 		}
-		if st, err := s.Status(t.Context()); err != nil || st.Targets[0].Waiting != 3 {
-			t.Errorf("%+v, %v", st, err)
+		st, err := s.Status(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if to := st.Targets[0]; to.Waiting != 3 || to.Retrying != 1 || !strings.Contains(to.Error, "422") || !to.NextTry.After(time.Now()) {
+			t.Errorf("%+v", to)
 		}
 		mended.Store(true)
 		until(t, "all is told", func() bool { time.Sleep(10 * time.Second); return !waits(t, s) })
@@ -210,6 +214,9 @@ func TestOneRefusedStream(t *testing.T) {
 			}
 		}
 		inOrder(t, bad, 3)
+		if to := s.Measure()[0]; to.Retrying != 0 || to.Error != "" || !to.NextTry.IsZero() {
+			t.Errorf("when all is told: %+v", to)
+		}
 	})
 }
 

@@ -100,6 +100,7 @@ type target struct {
 	failures  int       // in a row
 	refused   string    // the subject of the first of these
 	several   bool      // these are of more than one subject
+	retrying  int       // lanes whose first event was refused
 	pause     time.Time // nothing is tried before, while it is failing
 	counts    Counts
 	delivered time.Time // when the last was delivered
@@ -318,6 +319,9 @@ func (t *target) finish(ln *lane, d Delivery, after time.Duration) {
 		}
 		t.several = t.several || t.refused != ln.subject
 		t.failed = d
+		if ln.attempts == 0 {
+			t.retrying++
+		}
 		ln.attempts++
 		ln.at = now.Add(max(backoff(ln.attempts, retryMax), min(after, retryAfterMax)))
 		if over := t.failures - patience; over >= 0 {
@@ -343,6 +347,9 @@ func (t *target) finish(ln *lane, d Delivery, after time.Duration) {
 		t.recovered(now)
 	}
 	t.waiting--
+	if ln.attempts > 0 {
+		t.retrying--
+	}
 	ln.seqs, ln.attempts, ln.at = ln.seqs[1:], 0, now
 	if len(ln.seqs) == 0 {
 		delete(t.lanes, ln.subject)

@@ -10,6 +10,7 @@ import { below } from '../lib/http';
 import { may, mayForAll } from '../lib/session';
 import { Confirm } from '../parts/dialog';
 import { Happened } from '../parts/happened';
+import { Receivers } from '../parts/receivers';
 import { useApp } from '../state';
 import '../texts/system';
 
@@ -21,6 +22,7 @@ export function SystemView() {
       <Server />
       {!manager && <Sessions />}
       {may(me, 'view') && <Happened />}
+      {mayForAll(me, 'admin') && <Receivers />}
       {mayForAll(me, 'admin') && <Configuration />}
     </>
   );
