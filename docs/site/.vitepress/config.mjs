@@ -62,7 +62,7 @@ export default defineConfig({
       lang: 'zh-CN',
       description: '录制所承载的流的 WebRTC 直播节点，以及管理多个节点的管理器',
       themeConfig: {
-        sidebar: { '/zh/': [group('指南', [...sections.map((name) => `zh/guide/${name}`), 'docs/install.zh', 'docs/migrating.zh'])] },
+        sidebar: { '/zh/': [group('指南', [...sections.map((name) => `zh/guide/${name}`), 'docs/install.zh', 'docs/secure.zh', 'docs/operate.zh', 'docs/migrating.zh'])] },
         nav: [{ text: '指南', link: '/zh/guide/install' }, { text: 'API', link: '/docs/api' }],
         outline: { level: 'deep', label: '本页内容' },
         docFooter: { prev: '上一页', next: '下一页' },
