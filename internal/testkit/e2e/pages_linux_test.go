@@ -58,7 +58,7 @@ func blocksOf(t *testing.T, page string) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile("(?ms)^```(?:sh|toml)\n(.*?)^```$").FindAllSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile("(?s)\n```(?:sh|toml)\n(.*?\n)```\n").FindAllSubmatch(text, -1) {
 			all[i] = append(all[i], string(m[1]))
 		}
 	}
