@@ -12,7 +12,7 @@ import (
 type timelines struct{ archive *libarchive.Archive }
 
 func newTimelines(f *fleet, c libarchive.Catalogue) (*timelines, error) {
-	a, err := libarchive.New(libarchive.Options{Catalogue: c, Gone: f.isGone, Without: f.going.aliases, Now: f.now})
+	a, err := libarchive.New(libarchive.Options{Catalogue: c, Gone: f.isGone, Dead: f.isDead, Without: f.going.aliases, Now: f.now})
 	return &timelines{a}, err
 }
 
@@ -36,4 +36,11 @@ func (t *timelines) Streams(ctx context.Context, q media.StreamQuery) ([]media.A
 		return nil, unavailable(err)
 	}
 	return streams, nil
+}
+
+// isDead reports whether the node of a recording is down: what it was recording has ended, for
+// all that the manager can tell.
+func (f *fleet) isDead(r media.Recording) bool {
+	n := f.node(r.Node)
+	return n != nil && n.describe().State == stateDown
 }

@@ -46,6 +46,9 @@ type Options struct {
 	Running func(recordDir string) (media.Recording, bool)
 	// Gone selects recordings that are not there any more. nil: none.
 	Gone func(media.Recording) bool
+	// Dead reports whether the node of a recording that runs, as far as is known, is dead.
+	// nil: none is.
+	Dead func(media.Recording) bool
 	// Without returns nodes whose recordings are not there any more. nil: none.
 	Without func() []string
 	Now     func() time.Time // nil means time.Now
@@ -61,6 +64,9 @@ func New(o Options) (*Archive, error) {
 	}
 	if o.Running == nil {
 		o.Running = func(string) (media.Recording, bool) { return media.Recording{}, false }
+	}
+	if o.Dead == nil {
+		o.Dead = func(media.Recording) bool { return false }
 	}
 	if o.Gone == nil {
 		o.Gone = func(media.Recording) bool { return false }

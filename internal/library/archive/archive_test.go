@@ -57,6 +57,21 @@ func TestTimeline(t *testing.T) {
 	}
 }
 
+// What a dead node recorded goes on at another one: between the two the node was dead, and of
+// one that lives nobody knows better yet.
+func TestTimelineOfDeadNode(t *testing.T) {
+	runs := recording("a", 0, 10)
+	runs.Status, runs.End = media.StatusRecording, nil
+	for dead, want := range map[bool]string{true: "0-10 a, 10-12 node, 12-20 b", false: "0-10 a, 10-12 none, 12-20 b"} {
+		line := timeline(t, newArchive(t, catalogue{runs, recording("b", 12, 20)}, func(o *archive.Options) {
+			o.Dead = func(r media.Recording) bool { return dead && r.RecordDir == runs.RecordDir }
+		}), span(0, 20), 100)
+		if got := show(line); got != want {
+			t.Errorf("dead %v:\n  got  %s\n  want %s", dead, got, want)
+		}
+	}
+}
+
 // A recording whose tracks go on in another format is of each from its time on.
 func TestTimelineFormats(t *testing.T) {
 	r := recording("a", 0, 30)

@@ -70,7 +70,7 @@ func (a *Archive) beginning(ctx context.Context, stream string, to time.Time) (t
 func (a *Archive) tell(t *media.Timeline, pieces []Piece, span media.TimeSpan, buckets int) {
 	now, width := a.o.Now(), span.To.Sub(span.From)/time.Duration(buckets)
 	t.Resolution = milli(width.Seconds())
-	spans := spansOf(pieces, span, width, now)
+	spans := a.spansOf(pieces, span, width, now)
 	for _, s := range spans {
 		t.Bytes += s.Bytes
 		if s.Kind == media.SpanMedia {
@@ -84,7 +84,7 @@ func (a *Archive) tell(t *media.Timeline, pieces []Piece, span media.TimeSpan, b
 	}
 	t.MediaSeconds = milli(t.MediaSeconds)
 	if len(spans) > buckets {
-		spans = merge(spansOf(pieces, span, 0, now), span, buckets)
+		spans = merge(a.spansOf(pieces, span, 0, now), span, buckets)
 	}
 	for _, s := range spans {
 		t.Spans = append(t.Spans, s.TimelineSpan)
@@ -102,14 +102,14 @@ type part struct {
 
 // spansOf returns all spans of a part of the archive, but holes within recordings that are
 // shorter than least.
-func spansOf(pieces []Piece, span media.TimeSpan, least time.Duration, now time.Time) []part {
+func (a *Archive) spansOf(pieces []Piece, span media.TimeSpan, least time.Duration, now time.Time) []part {
 	var parts []part
 	at := span.From
 	var before *media.Recording
 	for i := range pieces {
 		p := &pieces[i]
 		if at.Add(seam).Before(p.From) || i == 0 && at.Before(p.From) {
-			parts = append(parts, between(before, at, p.From))
+			parts = append(parts, a.between(before, at, p.From))
 			at = p.From
 		}
 		// Without a gap to see, this goes on from where the one before ends.
@@ -121,18 +121,20 @@ func spansOf(pieces []Piece, span media.TimeSpan, least time.Duration, now time.
 		return parts // what is going on has not been told of yet
 	}
 	if at.Before(end) {
-		parts = append(parts, between(before, at, end))
+		parts = append(parts, a.between(before, at, end))
 	}
 	return parts
 }
 
 // between returns the gap after a recording, which is nil before the first.
-func between(before *media.Recording, from, to time.Time) part {
+func (a *Archive) between(before *media.Recording, from, to time.Time) part {
 	g := part{media.TimelineSpan{From: from.UTC(), To: to.UTC(), Kind: media.SpanGap, Cause: media.CauseNone}, -1}
 	if before != nil {
 		switch {
 		case before.Status == media.StatusFailed:
 			g.Cause = media.CauseFailed
+		case before.Status == media.StatusRecording && a.o.Dead(*before):
+			g.Cause = media.CauseNode
 		case before.Recovered > 0 && before.End != nil && before.End.Sub(endOf(before)) < seam:
 			g.Cause = media.CauseNode // after a crash a recording ends with its media
 		}

@@ -59,7 +59,7 @@ func (s *session) beginIn(info media.Recording, j *journal.Journal) {
 		s.announce()
 	}
 	s.r.reporter.add(rec.Snapshot())
-	s.report = s.now.Add(reportEvery)
+	s.report, s.reportIn = s.now.Add(reportEvery), 0
 	s.begun()
 	s.log.Info("recording started", "record_id", info.RecordID, "record_dir", info.RecordDir)
 }

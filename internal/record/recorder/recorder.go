@@ -460,7 +460,7 @@ func (r *Recorder) Active() []media.Recording {
 	r.mu.Unlock()
 	infos := make([]media.Recording, len(recs))
 	for i, rec := range recs {
-		infos[i] = rec.Snapshot()
+		infos[i] = rec.Shown()
 	}
 	slices.SortFunc(infos, func(a, b media.Recording) int { return strings.Compare(a.RecordDir, b.RecordDir) })
 	return infos
@@ -473,7 +473,7 @@ func (r *Recorder) Running(recordDir string) (media.Recording, bool) {
 	if rec == nil {
 		return media.Recording{}, false
 	}
-	return rec.Snapshot(), true
+	return rec.Shown(), true
 }
 
 // Protect sets or clears the protection of a recording that is not sealed or not stored

@@ -25,8 +25,11 @@ const (
 	readTimeout = 200 * time.Millisecond
 	// readBatch is the number of items taken at once.
 	readBatch = 256
-	// reportEvery is how often a running recording is reported to the catalogue.
+	// reportEvery is how often a running recording is reported to the catalogue. Its first
+	// media is reported at once, and what follows after reportFirst and then after twice as
+	// long each: so it is known soon what a recording is of, and that it grows.
 	reportEvery = 30 * time.Second
+	reportFirst = time.Second
 	// staggerShare and staggerMax bound how much shorter than the limit a stream's
 	// first recording is. Streams that began together then rotate at different times.
 	staggerShare = 20
@@ -61,6 +64,7 @@ type session struct {
 	arr       *arrange.Arranger // decides where frames go
 	out       *recording.Writer // carries that out
 	report    time.Time         // when the catalogue is to be told next
+	reportIn  time.Duration     // and how long after the last time that is; 0: it knows of no media
 	results   []depacket.Result
 }
 
@@ -488,10 +492,13 @@ func (s *session) tick() bool {
 	if s.rec.HasMedia() {
 		s.retries = 0
 	}
-	if !now.Before(s.report) {
-		s.r.reporter.add(s.rec.Snapshot())
-		s.report = now.Add(reportEvery)
-		s.must(s.rec.NoteLedger())
+	if first := s.reportIn == 0 && s.rec.HasChunks(); first || !now.Before(s.report) {
+		s.r.reporter.add(s.rec.Shown())
+		s.reportIn = min(max(2*s.reportIn, reportFirst), reportEvery)
+		s.report = now.Add(s.reportIn)
+		if !first {
+			s.must(s.rec.NoteLedger())
+		}
 	}
 	return true
 }

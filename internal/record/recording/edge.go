@@ -41,6 +41,7 @@ func (o laneOutput) Chunk(c media.Chunk) {
 			o.announced = o.host.Settings().Now()
 		}
 		rep.AddChunk(c)
+		o.reached = max(o.reached, (c.Time + c.Duration).Duration(rep.Format.Timescale))
 	}
 	o.edge.moved()
 }

@@ -99,6 +99,7 @@ type Recording struct {
 	unstored  []stored                  // what storage may not have acknowledged
 	intact    *time.Duration            // media time up to which storage has lost nothing; nil: nothing is lost
 	durable   time.Duration             // media time up to which storage has acknowledged everything, when last looked at
+	reached   time.Duration             // media time up to which there are chunks
 	version   int                       // changes with pres
 	rendered  map[string][]byte         // manifests of renderedV, by name
 	renderedV int
@@ -301,6 +302,25 @@ func (rec *Recording) Snapshot() media.Recording {
 		info.Tracks[i].Formats = slices.Clone(info.Tracks[i].Formats)
 	}
 	return info
+}
+
+// Shown is Snapshot as people see it: the duration of a recording that runs has the chunks of
+// its open segments too, which are not proved yet.
+func (rec *Recording) Shown() media.Recording {
+	info := rec.Snapshot()
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if !rec.sealed {
+		info.Duration = max(info.Duration, Seconds(rec.reached))
+	}
+	return info
+}
+
+// HasChunks reports whether players can be shown anything.
+func (rec *Recording) HasChunks() bool {
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	return rec.reached > 0
 }
 
 // IsOpen reports whether the segment of that name is being written.

@@ -244,7 +244,7 @@ func (f *follower) eventsOf(c media.Change, was told, now time.Time) (is told, e
 		if r.End != nil && (r.End.Before(f.since) || now.Sub(*r.End) > f.s.o.Keep) {
 			return was, nil
 		}
-		was = told{phaseStarted, r.RecordID + " " + strconv.FormatInt(r.Start.UnixMilli(), 10)}
+		was = told{phaseStarted, r.RecordID} // its Start is not sure before its first media
 		add(config.EventRecordingStarted, r.Stream, r.Start, was.ident, f.data(r))
 	}
 	if was.phase == phaseStarted && r.Status != media.StatusRecording && r.End != nil {

@@ -73,7 +73,7 @@ func (o *toldOnce) take(w http.ResponseWriter, r *http.Request) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	what := strings.TrimPrefix(e.Type, "io.github.live777.") + " " + e.Subject
-	if o.taken[e.ID] != "" || o.hasLocked(what) {
+	if o.taken[e.ID] != "" || e.Subject != "moved" && o.hasLocked(what) { // that has two recordings
 		o.repeats = append(o.repeats, what)
 	}
 	o.taken[e.ID] = what
@@ -288,11 +288,56 @@ func TestManagers(t *testing.T) {
 			return len(list) == 1 && list[0].Status == media.StatusComplete
 		})
 	}
-	_ = f.nodes["n1"].stop(syscall.SIGKILL)
-	await.Within(t, takeover, "it is told that a node is down", func() bool { return f.told.has("node.down n1") })
+	f.nodeDies()
 	f.wantToldOnce([]string{"kept", "ended", "came"})
 	if strings.Contains(b.log.String(), "ERROR") {
 		t.Error("the manager that is left complains; see its log")
+	}
+}
+
+// nodeDies kills a node whose publisher goes to another one, and wants the archive of the
+// stream to say so of the time between the two, also when the node is back.
+func (f *twoManagers) nodeDies() {
+	f.t.Helper()
+	m := f.managers[1]
+	began := time.Now()
+	first := m.publishKeyed("moved")
+	var dead string
+	await.Within(f.t, 20*time.Second, "the stream is published", func() bool { dead, _ = f.publisherOf("moved"); return dead != "" })
+	shown := func(n int) bool {
+		list, _ := m.recordings([]string{"moved"})
+		return len(list) == n && list[0].Duration > 0 && len(list[0].Tracks) == 2 // the newest first
+	}
+	await.Within(f.t, 20*time.Second, "the manager shows what is recorded", func() bool { return shown(1) })
+	if took := time.Since(began); took > 10*time.Second {
+		f.t.Errorf("the manager shows the recording after %v", took)
+	}
+	_ = f.nodes[dead].stop(syscall.SIGKILL)
+	await.Within(f.t, takeover, "it is told that a node is down", func() bool { return f.told.has("node.down " + dead) })
+	first.cancel()
+	second := m.publishKeyed("moved")
+	defer second.end()
+	await.Within(f.t, 20*time.Second, "the other node's recording is shown", func() bool { return shown(2) })
+	cause := func() (cause string) {
+		var line media.Timeline
+		m.get("/api/archive/moved", &line)
+		for _, s := range line.Spans {
+			if s.Kind == media.SpanGap {
+				cause += s.Cause + " "
+			}
+		}
+		return cause
+	}
+	if got := cause(); got != media.CauseNode+" " {
+		f.t.Errorf("while the node is dead: gaps of %q", got)
+	}
+	f.nodes[dead].start()
+	await.Within(f.t, 20*time.Second, "what the dead node recorded has ended", func() bool {
+		list, _ := m.recordings([]string{"moved"})
+		return len(list) == 2 && list[1].Status != media.StatusRecording
+	})
+	if got := cause(); got != media.CauseNode+" " {
+		f.t.Errorf("when the node is back: gaps of %q", got)
 	}
 }
 
