@@ -21,6 +21,8 @@ const (
 type memory struct {
 	now func() time.Time
 
+	choosing sync.Mutex // taken before mu
+
 	mu       sync.Mutex
 	placed   map[string]place     // by stream
 	sessions map[sessionKey]*kept // what this manager has made
@@ -75,6 +77,16 @@ func (m *memory) take(ctx context.Context, stream string) (done func(), err erro
 	case <-ctx.Done():
 		leave()
 		return nil, context.Cause(ctx)
+	}
+}
+
+// choose places a stream's publisher by what was placed before, on a node or nowhere (""). Of
+// two publishers that come at the same time the second knows of the first.
+func (m *memory) choose(stream string, by func(placed string, recent map[string]int) (alias string)) {
+	m.choosing.Lock()
+	defer m.choosing.Unlock()
+	if alias := by(m.recent(stream)); alias != "" {
+		m.place(stream, alias)
 	}
 }
 

@@ -110,7 +110,8 @@ func TestDeletedPublisherIsDisplaced(t *testing.T) {
 
 // TestRedirectsAgree: a publisher that is sent to a node counts, too.
 func TestRedirectsAgree(t *testing.T) {
-	f := &fakeFleet{nodes: []Candidate{{Alias: "a", Up: true, URL: "http://a"}, {Alias: "b", Up: true, URL: "http://b", Publishers: 1}}}
+	f := &fakeFleet{nodes: []Candidate{{Alias: "a", Up: true, URL: "http://a"}, {Alias: "b", Up: true, URL: "http://b", Publishers: 1}},
+		answers: map[string]Answer{"a": {Status: http.StatusNoContent}, "b": {Status: http.StatusNoContent}}}
 	s := newServer(t, f, func(o *Options) { o.Mode, o.Places = Redirect, &fakePlaces{placed: map[string]string{"cam": "b"}} })
 	for range 2 {
 		if w, err := do(t, s.Publish, http.MethodPost, "/whip/cam", live.Lease{}); err != nil || w.Header().Get("Location") != "http://b/whip/cam" {

@@ -112,6 +112,8 @@ const (
 	maxBody = 64 << 10
 	// maxTries bounds the nodes that one request is sent to.
 	maxTries = 3
+	// aliveTimeout bounds how long a node may take to answer before a client is sent there.
+	aliveTimeout = 2 * time.Second
 	// separator stands between a node's alias and its name of a session. It is in
 	// neither, and URLs have it as it is.
 	separator = "~"
@@ -135,9 +137,14 @@ func (s *Server) Publish(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer done()
 	rule := ruleFor(s.o.Rules, stream)
-	placed, recent := s.memory.recent(stream)
 	all := named(s.o.Fleet.Candidates(r.Context(), stream), r)
-	list := forPublisher(all, rule, placed, recent)
+	var list []Candidate
+	s.memory.choose(stream, func(placed string, recent map[string]int) string {
+		if list = forPublisher(all, rule, placed, recent); len(list) == 0 {
+			return ""
+		}
+		return list[0].Alias
+	})
 	if len(list) == 0 {
 		w.Header().Set("Retry-After", retryAfter)
 		return nobodyTakes(stream, all, rule)
@@ -216,10 +223,10 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, list []Candidate, 
 			c = s.agree(r.Context(), r.PathValue("stream"), list, refused)
 			s.memory.place(r.PathValue("stream"), c.Alias)
 		}
-		if s.o.Mode == Redirect {
+		a, err := s.ask(r, c, body)
+		if s.o.Mode == Redirect && err == nil && !another(a.Status) {
 			return redirect(w, r, c)
 		}
-		a, err := s.o.Fleet.Ask(r.Context(), c.Alias, requestFor(r, r.URL.EscapedPath(), body))
 		if err == nil && a.Status == http.StatusCreated {
 			return s.created(w, r, c, a, publisher)
 		}
@@ -243,6 +250,17 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, list []Candidate, 
 		s.displace(r.PathValue("stream"), refused)
 	}
 	return last
+}
+
+// ask passes an offer on to a node, or where clients are sent there themselves asks whether the
+// node answers: a client that is sent to a dead node has nobody to ask for another one.
+func (s *Server) ask(r *http.Request, c Candidate, body []byte) (Answer, error) {
+	if s.o.Mode != Redirect {
+		return s.o.Fleet.Ask(r.Context(), c.Alias, requestFor(r, r.URL.EscapedPath(), body))
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), aliveTimeout)
+	defer cancel()
+	return s.o.Fleet.Ask(ctx, c.Alias, Request{Method: http.MethodOptions, Path: r.URL.EscapedPath(), Header: http.Header{}})
 }
 
 // redirect sends the client to the node. It sends the same request there, with the same

@@ -181,11 +181,52 @@ func TestNobody(t *testing.T) {
 }
 
 func TestRedirect(t *testing.T) {
-	f := &fakeFleet{nodes: []Candidate{{Alias: "a", Up: true, URL: "https://a.example:7777/x/"}}}
+	f := &fakeFleet{
+		nodes:   []Candidate{{Alias: "a", Up: true, URL: "https://a.example:7777/x/"}, {Alias: "b", Up: true, URL: "https://b.example", Publishers: 1}},
+		answers: map[string]Answer{"a": {Status: http.StatusNoContent}, "b": {Status: http.StatusMethodNotAllowed}},
+	}
 	s := newServer(t, f, func(o *Options) { o.Mode = Redirect })
-	w, err := do(t, s.Publish, http.MethodPost, "/whip/cam", live.Lease{})
-	if err != nil || w.Code != http.StatusTemporaryRedirect || w.Header().Get("Location") != "https://a.example:7777/x/whip/cam" || len(f.asked) > 0 {
-		t.Errorf("%d %v %v, asked %v", w.Code, w.Header(), err, f.asked)
+	sentTo := func(want string, asked ...string) {
+		t.Helper()
+		f.asked = nil
+		w, err := do(t, s.Publish, http.MethodPost, "/whip/cam", live.Lease{})
+		if err != nil || w.Code != http.StatusTemporaryRedirect || w.Header().Get("Location") != want || !slices.Equal(f.asked, asked) {
+			t.Errorf("%d %v %v, asked %q", w.Code, w.Header(), err, f.asked)
+		}
+	}
+	sentTo("https://a.example:7777/x/whip/cam", "OPTIONS a /whip/cam")
+	delete(f.answers, "a") // it has died, and nobody has noticed yet
+	sentTo("https://b.example/whip/cam", "OPTIONS a /whip/cam", "OPTIONS b /whip/cam")
+	delete(f.answers, "b")
+	if w, err := do(t, s.Publish, http.MethodPost, "/whip/cam", live.Lease{}); fault.KindOf(err) != fault.Unavailable {
+		t.Errorf("no node answers: %d, %v", w.Code, err)
+	}
+}
+
+// Publishers of different streams that come at the same moment are spread, however they meet.
+func TestSpreadAtOnce(t *testing.T) {
+	const nodes, each = 4, 5
+	f := &fakeFleet{answers: map[string]Answer{}}
+	for i := range nodes {
+		alias := string(rune('a' + i))
+		f.nodes = append(f.nodes, Candidate{Alias: alias, Up: true})
+		f.answers[alias] = created("s")
+	}
+	s := newServer(t, f, nil)
+	var wg sync.WaitGroup
+	for i := range nodes * each {
+		wg.Go(func() {
+			if _, err := do(t, s.Publish, http.MethodPost, fmt.Sprint("/whip/cam", i), live.Lease{}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	_, got := s.memory.recent("")
+	for i := range nodes {
+		if n := got[string(rune('a'+i))]; n != each {
+			t.Errorf("they are spread as %v", got)
+		}
 	}
 }
 
