@@ -224,7 +224,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, list []Candidate, 
 			s.memory.place(r.PathValue("stream"), c.Alias)
 		}
 		a, err := s.ask(r, c, body)
-		if s.o.Mode == Redirect && err == nil && !another(a.Status) {
+		if s.redirects(r) && err == nil && !another(a.Status) {
 			return redirect(w, r, c)
 		}
 		if err == nil && a.Status == http.StatusCreated {
@@ -255,12 +255,22 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, list []Candidate, 
 // ask passes an offer on to a node, or where clients are sent there themselves asks whether the
 // node answers: a client that is sent to a dead node has nobody to ask for another one.
 func (s *Server) ask(r *http.Request, c Candidate, body []byte) (Answer, error) {
-	if s.o.Mode != Redirect {
+	if !s.redirects(r) {
 		return s.o.Fleet.Ask(r.Context(), c.Alias, requestFor(r, r.URL.EscapedPath(), body))
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), aliveTimeout)
 	defer cancel()
 	return s.o.Fleet.Ask(ctx, c.Alias, Request{Method: http.MethodOptions, Path: r.URL.EscapedPath(), Header: http.Header{}})
+}
+
+// redirects reports whether a client is sent to the node. The manager's own page is not: a browser
+// sends no credentials to another origin, and the page's policy lets it ask none.
+func (s *Server) redirects(r *http.Request) bool {
+	if s.o.Mode != Redirect || r.Header.Get("Sec-Fetch-Site") == "same-origin" {
+		return false
+	}
+	origin, err := url.Parse(r.Header.Get("Origin"))
+	return err != nil || origin.Host == "" || origin.Host != r.Host
 }
 
 // redirect sends the client to the node. It sends the same request there, with the same

@@ -203,6 +203,27 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
+// The manager's page is not sent to another origin, which it cannot ask; other pages are.
+func TestPageIsNotRedirected(t *testing.T) {
+	f := &fakeFleet{nodes: []Candidate{{Alias: "a", Up: true, URL: "https://a.example"}}, answers: map[string]Answer{"a": created("s")}}
+	s := newServer(t, f, func(o *Options) { o.Mode = Redirect })
+	for _, tt := range []struct {
+		name, value string
+		want        int
+	}{
+		{"Sec-Fetch-Site", "same-origin", http.StatusCreated}, {"Origin", "http://example.com", http.StatusCreated},
+		{"Sec-Fetch-Site", "cross-site", http.StatusTemporaryRedirect}, {"Origin", "https://other.example", http.StatusTemporaryRedirect}, {"Origin", "null", http.StatusTemporaryRedirect},
+	} {
+		w, err := do(t, func(w http.ResponseWriter, r *http.Request) error {
+			r.Header.Set(tt.name, tt.value) // to example.com
+			return s.Publish(w, r)
+		}, http.MethodPost, "/whip/cam", live.Lease{})
+		if err != nil || w.Code != tt.want {
+			t.Errorf("%s: %s: %d %v", tt.name, tt.value, w.Code, err)
+		}
+	}
+}
+
 // Publishers of different streams that come at the same moment are spread, however they meet.
 func TestSpreadAtOnce(t *testing.T) {
 	const nodes, each = 4, 5
