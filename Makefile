@@ -70,9 +70,10 @@ e2e: prepare ## the end-to-end tests alone
 	scripts/web.sh browse
 	scripts/test.sh e2e
 
+# THROUGH=relay or redirect has them publish to a manager of the node.
 interop: prepare ## publish with every client that is there, and tell what became of it
 	$(GO) build -o .cache/bin/interop ./cmd/interop
-	.cache/bin/interop -out docs/interop.md
+	.cache/bin/interop $(if $(THROUGH),-through $(THROUGH)) -out docs/interop.md
 
 soak: deps build ## the end-to-end test of outages of storage, a minute each
 	OUTAGE_SECONDS=60 $(GO) test -count=1 -v -timeout 60m -run '^TestOutages$$' ./internal/testkit/e2e

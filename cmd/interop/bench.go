@@ -23,16 +23,16 @@ import (
 	"github.com/live777/recorder/internal/testkit/lipsync"
 )
 
-// bench is a node, and what the clients need.
+// bench is a node, a manager of it where one is asked for, and what the clients need.
 type bench struct {
-	o      *options
-	stderr io.Writer
-	dir    string // of this run
-	root   string // of the recordings
-	url    string
-	node   *exec.Cmd
-	ended  chan error
-	places []*place
+	o        *options
+	stderr   io.Writer
+	dir      string // of this run
+	root     string // of the recordings
+	url      string // of the node
+	front    string // of what clients publish to and watch: the node, or the manager
+	programs []*program
+	places   []*place
 }
 
 const nodeConfig = `[http]
@@ -50,9 +50,9 @@ func newBench(ctx context.Context, o *options, stderr io.Writer) (*bench, error)
 	if err != nil {
 		return nil, fmt.Errorf("make folder: %w", err)
 	}
-	b := &bench{o: o, stderr: stderr, dir: dir, root: filepath.Join(dir, "storage"), ended: make(chan error, 1)}
+	b := &bench{o: o, stderr: stderr, dir: dir, root: filepath.Join(dir, "storage")}
 	if err := b.start(ctx); err != nil {
-		_ = os.RemoveAll(dir)
+		b.close()
 		return nil, err
 	}
 	b.places = append(b.places, &place{scratch: dir})
@@ -69,48 +69,79 @@ func newBench(ctx context.Context, o *options, stderr io.Writer) (*bench, error)
 	return b, nil
 }
 
-// start runs the node.
-func (b *bench) start(ctx context.Context) error {
-	program, err := filepath.Abs(filepath.Join(b.o.repository, "bin", "live777"))
+// managerConfig is of a manager of one node; %s is its way of signalling, and the node's URL.
+const managerConfig = `[http]
+listen = "127.0.0.1:0"
+[signalling]
+mode = %q
+[[nodes]]
+alias = "node"
+url = %q
+`
+
+// start runs the node, and the manager.
+func (b *bench) start(ctx context.Context) (err error) {
+	if b.url, err = b.run(ctx, "live777", nodeConfig); err != nil {
+		return err
+	}
+	b.front = b.url
+	if b.o.through != "" {
+		b.front, err = b.run(ctx, "liveman", fmt.Sprintf(managerConfig, b.o.through, b.url))
+	}
+	return err
+}
+
+// program is one of ours that runs.
+type program struct {
+	cmd   *exec.Cmd
+	ended chan error
+}
+
+// run runs a program of bin in the bench's folder, and returns where it listens.
+func (b *bench) run(ctx context.Context, name, config string) (url string, err error) {
+	path, err := filepath.Abs(filepath.Join(b.o.repository, "bin", name))
 	if err != nil {
-		return fmt.Errorf("find bin/live777: %w", err)
+		return "", fmt.Errorf("find bin/%s: %w", name, err)
 	}
-	if err := os.WriteFile(filepath.Join(b.dir, "live777.toml"), []byte(nodeConfig), 0o600); err != nil {
-		return fmt.Errorf("configure the node: %w", err)
+	if err := os.WriteFile(filepath.Join(b.dir, name+".toml"), []byte(config), 0o600); err != nil {
+		return "", fmt.Errorf("configure %s: %w", name, err)
 	}
-	log, err := os.Create(filepath.Join(b.dir, "log"))
+	log, err := os.Create(filepath.Join(b.dir, name+".log"))
 	if err != nil {
-		return fmt.Errorf("make log: %w", err)
+		return "", fmt.Errorf("make log: %w", err)
 	}
-	b.node = exec.CommandContext(ctx, program)
-	b.node.Dir, b.node.Stderr = b.dir, log
-	b.node.Cancel = func() error { return b.node.Process.Signal(syscall.SIGTERM) }
-	stdout, err := b.node.StdoutPipe()
+	p := &program{exec.CommandContext(ctx, path), make(chan error, 1)}
+	p.cmd.Dir, p.cmd.Stderr = b.dir, log
+	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
+	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
-		return fmt.Errorf("start the node: %w", err)
+		return "", errors.Join(fmt.Errorf("start %s: %w", name, err), log.Close())
 	}
-	if err := b.node.Start(); err != nil {
-		return fmt.Errorf("start the node (make build): %w", err)
+	if err := p.cmd.Start(); err != nil {
+		return "", errors.Join(fmt.Errorf("start %s (make build): %w", name, err), log.Close())
 	}
+	b.programs = append(b.programs, p)
 	lines := bufio.NewScanner(stdout)
-	for b.url == "" && lines.Scan() {
-		if _, url, ok := strings.Cut(lines.Text(), "http://"); ok {
-			b.url = "http://" + strings.TrimRight(url, "/ ")
+	for url == "" && lines.Scan() {
+		if _, at, ok := strings.Cut(lines.Text(), "http://"); ok {
+			url = "http://" + strings.TrimRight(at, "/ ")
 		}
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, stdout)
-		b.ended <- errors.Join(b.node.Wait(), log.Close())
+		p.ended <- errors.Join(p.cmd.Wait(), log.Close())
 	}()
-	if b.url == "" {
-		return errors.New("the node did not say where it listens")
+	if url == "" {
+		return "", fmt.Errorf("%s did not say where it listens", name)
 	}
-	return nil
+	return url, nil
 }
 
 func (b *bench) close() {
-	_ = b.node.Process.Signal(syscall.SIGTERM)
-	<-b.ended
+	for _, p := range slices.Backward(b.programs) {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		<-p.ended
+	}
 	for _, p := range b.places {
 		if b.o.keep {
 			fmt.Fprintf(b.stderr, "interop: kept %s\n", p.scratch)

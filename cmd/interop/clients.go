@@ -38,7 +38,7 @@ type trial struct {
 	hasMade   bool
 }
 
-func (t *trial) endpoint() string { return t.bench.url + "/whip/" + t.stream }
+func (t *trial) endpoint() string { return t.bench.front + "/whip/" + t.stream }
 
 func (t *trial) duration() time.Duration { return time.Duration(t.bench.o.seconds) * time.Second }
 
@@ -376,7 +376,7 @@ func prepareBrowser(variable, program string) func(context.Context, *trial) stri
 func publishBrowser(browser, codec string) func(context.Context, *trial) error {
 	return func(ctx context.Context, t *trial) error {
 		t.local = filepath.Join(t.bench.dir, t.stream+".webm")
-		cmd := exec.CommandContext(ctx, "node", "web/e2e/flash.mjs", "--browser", browser, "--base", t.bench.url, "--stream", t.stream,
+		cmd := exec.CommandContext(ctx, "node", "web/e2e/flash.mjs", "--browser", browser, "--base", t.bench.front, "--stream", t.stream,
 			"--codec", codec, "--seconds", strconv.Itoa(t.bench.o.seconds), "--local", t.local)
 		cmd.Dir = t.bench.o.repository
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // so that it ends the browser

@@ -29,7 +29,7 @@ func main() {
 
 const usage = `usage: interop [flags]
 
-Runs bin/live777, and publishes to it with each client that is there. Programs are
+Runs bin/live777, and bin/liveman where -through says so, and publishes to it with each client that is there. Programs are
 looked for on this machine, in the folder of -unstable, and where variables say:
 OBS, FFMPEG, GST_LAUNCH, CHROMIUM, FIREFOX.
 
@@ -39,6 +39,7 @@ OBS, FFMPEG, GST_LAUNCH, CHROMIUM, FIREFOX.
 type options struct {
 	repository string
 	unstable   string
+	through    string
 	clients    string
 	seconds    int
 	out        string
@@ -56,6 +57,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags.StringVar(&o.repository, "repository", ".", "`folder` of this repository, built by make build")
 	flags.StringVar(&o.unstable, "unstable", ".cache/interop/unstable", "`folder` with a Debian unstable, as scripts/unstable.sh makes it")
 	flags.StringVar(&o.clients, "clients", "", "`names` of the clients to run, with commas between them; all where none is named")
+	flags.StringVar(&o.through, "through", "", "a manager, bin/liveman, that clients publish to and watch: its signalling.mode, `relay or redirect`")
 	flags.IntVar(&o.seconds, "seconds", 20, "to publish")
 	flags.StringVar(&o.out, "out", "", "`file` with marks in it between which the table is put")
 	flags.BoolVar(&o.keep, "keep", false, "keep the folder with the recordings")
@@ -66,6 +68,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	case flags.NArg() > 0:
 		fmt.Fprintf(stderr, "interop: unexpected argument %q; interop -help tells what there is\n", flags.Arg(0))
+		return 2
+	}
+	if !slices.Contains([]string{"", "relay", "redirect"}, o.through) {
+		fmt.Fprintf(stderr, "interop: -through is relay or redirect, not %q\n", o.through)
 		return 2
 	}
 	if err := interop(ctx, &o, stdout, stderr); err != nil {
@@ -105,7 +111,7 @@ func tabulate(ctx context.Context, o *options, chosen []client, try func(context
 	table := render(rows, o.seconds)
 	fmt.Fprint(stdout, table)
 	if o.out != "" {
-		if err := replace(o.out, table); err != nil {
+		if err := replace(o.out, o.through, table); err != nil {
 			return err
 		}
 	}
@@ -144,14 +150,16 @@ func choose(names string) ([]client, error) {
 	return chosen, nil
 }
 
-// The marks around the table in a document.
-const (
-	beginMark = "<!-- interop: begin -->\n"
-	endMark   = "<!-- interop: end -->"
-)
+// marks returns the marks around a table in a document: that of clients of a node, or
+// through a manager.
+func marks(through string) (begin, end string) {
+	name := strings.TrimSpace("interop: " + through)
+	return "<!-- " + name + " begin -->\n", "<!-- " + name + " end -->"
+}
 
 // replace puts the table between the marks of a file.
-func replace(file, table string) error {
+func replace(file, through, table string) error {
+	beginMark, endMark := marks(through)
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("update table: %w", err)

@@ -57,17 +57,25 @@ func TestTable(t *testing.T) {
 		}
 	}
 	file := filepath.Join(t.TempDir(), "doc.md")
-	if err := os.WriteFile(file, []byte("before\n"+beginMark+"old\n"+endMark+"\nafter\n"), 0o600); err != nil {
+	text := func(tables ...string) (text string) {
+		for i, through := range []string{"", "relay"} {
+			begin, end := marks(through)
+			text += "before\n" + begin + tables[i] + end + "\nafter\n"
+		}
+		return text
+	}
+	if err := os.WriteFile(file, []byte(text("old\n", "old\n")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := replace(file, table); err != nil {
-		t.Fatal(err)
+	for _, tt := range []struct{ through, want string }{{"", text(table, "old\n")}, {"relay", text(table, table)}} {
+		if err := replace(file, tt.through, table); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(file); err != nil || string(got) != tt.want {
+			t.Errorf("%v %s", err, got)
+		}
 	}
-	got, err := os.ReadFile(file)
-	if err != nil || string(got) != "before\n"+beginMark+table+endMark+"\nafter\n" {
-		t.Errorf("%v %s", err, got)
-	}
-	if err := replace(filepath.Join(repository, "LICENSE"), table); err == nil {
+	if err := replace(filepath.Join(repository, "LICENSE"), "", table); err == nil {
 		t.Error("a table was put where no marks are")
 	}
 }
@@ -86,7 +94,8 @@ func TestInterrupted(t *testing.T) {
 		}
 		return row{name: c.name, version: "1"}
 	}
-	whole := beginMark + "whole\n" + endMark
+	begin, end := marks("")
+	whole := begin + "whole\n" + end
 	file := filepath.Join(t.TempDir(), "doc.md")
 	if err := os.WriteFile(file, []byte(whole), 0o600); err != nil {
 		t.Fatal(err)
@@ -113,6 +122,7 @@ func TestCommandLine(t *testing.T) {
 	}{
 		{[]string{"-help"}, 0, "-unstable folder"},
 		{[]string{"x"}, 2, "unexpected argument"},
+		{[]string{"-through", "off"}, 2, "-through is relay or redirect"},
 		{[]string{"-clients", "nobody"}, 1, `no client "nobody"; there are: "OBS Studio", `},
 		{[]string{"-repository", t.TempDir()}, 1, "make build"},
 	} {

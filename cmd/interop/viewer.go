@@ -44,7 +44,7 @@ type viewer struct {
 
 // view starts a viewer, which waits for its stream.
 func (b *bench) view(ctx context.Context, stream string) (*viewer, error) {
-	cmd := exec.CommandContext(ctx, "node", "web/e2e/view.mjs", "--base", b.url, "--stream", stream,
+	cmd := exec.CommandContext(ctx, "node", "web/e2e/view.mjs", "--base", b.front, "--stream", stream,
 		"--timeout", fmt.Sprint(int((time.Duration(b.o.seconds)*time.Second + 3*time.Minute).Seconds())))
 	cmd.Dir = b.o.repository
 	stdin, inErr := cmd.StdinPipe()
