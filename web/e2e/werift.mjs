@@ -40,7 +40,7 @@ class Session {
     });
     const text = await answer.text();
     if (answer.status !== 201) throw new Error(`POST answers ${answer.status}: ${text}`);
-    this.session = new URL(answer.headers.get('Location'), this.url);
+    this.session = new URL(answer.headers.get('Location'), answer.url); // it may have been redirected
     await this.peer.setRemoteDescription({ type: 'answer', sdp: text });
     for (let ms = 0; this.peer.connectionState !== 'connected'; ms += 20) {
       if (ms > connectSeconds * 1000) throw new Error(`no connection after ${connectSeconds} s: ${this.peer.connectionState}`);

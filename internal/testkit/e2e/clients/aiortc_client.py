@@ -13,18 +13,12 @@ import asyncio
 import json
 import logging
 import sys
-import urllib.request
 
+import whip
 from aiortc import MediaStreamError, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaPlayer
 
 CONNECT_SECONDS = 20
-
-
-def post(url, sdp):
-    request = urllib.request.Request(url, sdp.encode(), {"Content-Type": "application/sdp"}, method="POST")
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return answer.read().decode()
 
 
 async def connect(peer, url):
@@ -38,7 +32,7 @@ async def connect(peer, url):
             connected.set_exception(ConnectionError("the connection for media failed"))
 
     await peer.setLocalDescription(await peer.createOffer())
-    sdp = await asyncio.to_thread(post, url, peer.localDescription.sdp)
+    sdp, _ = await asyncio.to_thread(whip.post, url, peer.localDescription.sdp)
     await peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
     await asyncio.wait_for(connected, CONNECT_SECONDS)
 

@@ -10,11 +10,10 @@ gir1.2-gst-plugins-bad-1.0 gstreamer1.0-plugins-{base,good,bad} gstreamer1.0-nic
 
 import json
 import sys
-import urllib.error
-import urllib.parse
 import urllib.request
 
 import gi
+import whip
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstSdp", "1.0")
@@ -72,13 +71,10 @@ class Peer:
 
     def post(self):
         sdp = self.peer.get_property("local-description").sdp.as_text()
-        request = urllib.request.Request(self.url, sdp.encode(), {"Content-Type": "application/sdp"}, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                text = answer.read().decode()
-                self.session = urllib.parse.urljoin(self.url, answer.headers["Location"])
-        except urllib.error.HTTPError as e:
-            return self.fail("POST answers %d: %s" % (e.code, e.read().decode()))
+            text, self.session = whip.post(self.url, sdp)
+        except ConnectionError as e:
+            return self.fail(str(e))
         _, message = GstSdp.SDPMessage.new_from_text(text)
         answer = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, message)
         self.peer.emit("set-remote-description", answer, Gst.Promise.new())
