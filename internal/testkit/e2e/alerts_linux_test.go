@@ -26,7 +26,7 @@ import (
 func TestAlertsFire(t *testing.T) {
 	t.Parallel()
 	full := start(t, "[recorder]\nauto_streams = [\"*\"]\nsegment_seconds = 2\n", inNamespace("size=8m")...)
-	filling := startFilling(t)
+	filling := startInOutage(t, miniotest.Start(t), "", 72)
 	manager := newService(t, "liveman", fmt.Sprintf("[http]\nlisten = \"%%s\"\n[fleet]\npoll_seconds = 1\n[[nodes]]\nalias = \"edge\"\nurl = %q\n", filling.url))
 	p := startPrometheus(t, []*server{full, filling}, []*server{manager.server})
 
@@ -53,31 +53,6 @@ func TestAlertsFire(t *testing.T) {
 
 // host is what Prometheus has a program's metrics under.
 func host(s *server) string { return strings.TrimPrefix(s.url, "http://") }
-
-// startFilling starts a node in an outage of its storage, whose spool is full to more than
-// the alert lets it be.
-func startFilling(t *testing.T) *server {
-	t.Helper()
-	const maxBytes = 64 << 20 // the smallest that is allowed
-	m := miniotest.Start(t)
-	config := s3Config(m, m.Endpoint, "") + fmt.Sprintf("[recorder.spool]\nmax_bytes = %d\n", maxBytes)
-	s := start(t, config)
-	if err := s.stop(syscall.SIGTERM); err != nil { // it has seen the bucket
-		t.Fatal(err)
-	}
-	m.Kill()
-	waiting := filepath.Join(s.dir, "spool", "objects", "earlier", "1700000000", "v_seg_0001.m4s")
-	if err := os.MkdirAll(filepath.Dir(waiting), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(waiting, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(waiting, maxBytes*72/100); err != nil {
-		t.Fatal(err)
-	}
-	return startIn(t, s.dir, "127.0.0.1", config)
-}
 
 // prometheus is Debian's.
 type prometheus struct {

@@ -213,26 +213,39 @@ func object(t *testing.T, m *miniotest.Server, key string) []byte {
 	return data.Bytes()
 }
 
-// TestFullSpool: an outage that is longer than the spool is large ends the recordings,
-// which say so. Nothing is deleted, and with room again they begin anew by themselves.
-func TestFullSpool(t *testing.T) {
-	t.Parallel()
-	const maxBytes = 64 << 20 // the smallest that is allowed
-	m := miniotest.Start(t)
-	config := s3Config(m, m.Endpoint, "segment_seconds = 2") + fmt.Sprintf("[recorder.spool]\nmax_bytes = %d\n", maxBytes)
+const (
+	// spoolMost is the smallest spool that is allowed, in bytes.
+	spoolMost = 64 << 20
+	// spoolBallast is the object that fills the spool of a node of startInOutage.
+	spoolBallast = "earlier/1700000000/v_seg_0001.m4s"
+)
+
+// startInOutage starts a node whose bucket is away, and whose spool is full to a percentage.
+// settings are of its recorder.
+func startInOutage(t *testing.T, m *miniotest.Server, settings string, percent int64) *server {
+	t.Helper()
+	config := s3Config(m, m.Endpoint, settings) + fmt.Sprintf("[recorder.spool]\nmax_bytes = %d\n", spoolMost)
 	s := start(t, config)
 	if err := s.stop(syscall.SIGTERM); err != nil { // it has seen the bucket
 		t.Fatal(err)
 	}
 	m.Kill()
-	waiting := filepath.Join(s.dir, "spool", "objects", "earlier", "1700000000", "v_seg_0001.m4s")
+	waiting := filepath.Join(s.dir, "spool", "objects", spoolBallast)
 	if err := os.MkdirAll(filepath.Dir(waiting), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(waiting, make([]byte, maxBytes*94/100), 0o600); err != nil {
+	if err := os.WriteFile(waiting, make([]byte, spoolMost*percent/100), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s = startIn(t, s.dir, "127.0.0.1", config)
+	return startIn(t, s.dir, "127.0.0.1", config)
+}
+
+// TestFullSpool: an outage that is longer than the spool is large ends the recordings,
+// which say so. Nothing is deleted, and with room again they begin anew by themselves.
+func TestFullSpool(t *testing.T) {
+	t.Parallel()
+	m := miniotest.Start(t)
+	s := startInOutage(t, m, "segment_seconds = 2", 94)
 	p := s.publishHigh("camera")
 	dir := s.await("a recording", "camera", func(st status) bool { return st.Recording && st.Duration > 0 }).RecordDir
 
@@ -247,7 +260,7 @@ func TestFullSpool(t *testing.T) {
 	if !strings.Contains(s.log.String(), option) {
 		t.Error("the log does not tell")
 	}
-	if _, err := os.Stat(waiting); err != nil {
+	if _, err := os.Stat(filepath.Join(s.dir, "spool", "objects", spoolBallast)); err != nil {
 		t.Errorf("what waited is gone: %v", err)
 	}
 	recs := s.recordings("camera")
@@ -273,7 +286,7 @@ func TestFullSpool(t *testing.T) {
 			t.Errorf("%s: dynamic %v, %v", r.RecordDir, rec.Dynamic, err)
 		}
 	}
-	if o, err := store.Stat(t.Context(), "earlier/1700000000/v_seg_0001.m4s"); err != nil || o.Size != maxBytes*94/100 {
+	if o, err := store.Stat(t.Context(), spoolBallast); err != nil || o.Size != spoolMost*94/100 {
 		t.Errorf("what waited has %d bytes in the bucket, %v", o.Size, err)
 	}
 }
