@@ -52,7 +52,7 @@ type nodeTeller struct {
 	place  int64 // in the list
 	looked time.Time
 	forgot time.Time
-	told   string // the error that was logged last
+	news   fault.News
 }
 
 func newNodeTeller(list nodeEvents, c claims, queue *events.Service, nodes func() []api.FleetNode, keep time.Duration, log *slog.Logger) *nodeTeller {
@@ -65,14 +65,9 @@ func (t *nodeTeller) run(ctx context.Context) {
 		one, cancel := context.WithTimeout(ctx, agreeTimeout)
 		err := t.step(one)
 		cancel()
-		text := ""
-		if err != nil && ctx.Err() == nil {
-			text = fault.Text(err)
-		}
-		if text != t.told && text != "" {
+		if ctx.Err() == nil && t.news.Has(err) {
 			t.log.Warn("events of nodes wait: the managers' list of them cannot be used, will try again", "error", err)
 		}
-		t.told = text
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), agreeTimeout)
 	defer cancel()

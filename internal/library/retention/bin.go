@@ -123,7 +123,8 @@ func (b *Bin) Deletions(ctx context.Context) ([]media.Deletion, error) {
 func (b *Bin) Run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for told := ""; ; {
+	var news fault.News
+	for {
 		select {
 		case <-ctx.Done():
 			return
@@ -131,14 +132,9 @@ func (b *Bin) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		pause, err := b.deleteDue(ctx)
-		text := ""
-		if err != nil && ctx.Err() == nil {
-			text = fault.Text(err)
-		}
-		if text != told && text != "" {
+		if ctx.Err() == nil && news.Has(err) {
 			b.log.Warn("deletions wait: the list of them cannot be used, will try again", "error", err)
 		}
-		told = text
 		timer.Reset(pause)
 	}
 }

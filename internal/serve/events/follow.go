@@ -81,20 +81,15 @@ func (s *Service) Follow(ctx context.Context, o FollowOptions) {
 	defer cancel()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	told := ""
+	var news fault.News
 	for {
 		err := f.catchUp(ctx)
 		if ctx.Err() != nil {
 			break
 		}
-		text := ""
-		if err != nil {
-			text = fault.Text(err)
-		}
-		if text != told && text != "" {
+		if news.Has(err) {
 			s.log.Warn("events of recordings wait: the catalogue cannot be followed, will try again", "error", err)
 		}
-		told = text
 		select {
 		case <-changed:
 		case <-look.C:
